@@ -1,0 +1,1 @@
+//! The one action catalogue, and each action as one pure function.

@@ -1,0 +1,126 @@
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+/// A SHA-256 digest, written `sha256:<64 hex digits>`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Digest([u8; 32]);
+
+/// A text that is not `sha256:` followed by 64 hex digits.
+#[derive(Debug, thiserror::Error)]
+#[error("`{0}` is not a digest: expected `sha256:` and 64 hex digits")]
+pub struct BadDigest(String);
+
+impl Digest {
+    /// The digest of no record: what the first record of a chain names as its previous one.
+    pub const ZERO: Self = Self([0; 32]);
+
+    /// Digests `bytes`.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
+
+    /// Digests the concatenation of `parts`, without a separator.
+    pub fn of_all(parts: &[&[u8]]) -> Self {
+        let mut hasher = Sha256::new();
+        for part in parts {
+            hasher.update(part);
+        }
+        Self(hasher.finalize().into())
+    }
+
+    /// The 32 bytes.
+    pub fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// Takes 32 bytes that were a digest before.
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The hex digits without the `sha256:` in front.
+    pub fn hex(&self) -> String {
+        let mut text = String::with_capacity(64);
+        for byte in self.0 {
+            for nibble in [byte >> 4, byte & 15] {
+                text.push(char::from_digit(u32::from(nibble), 16).expect("a nibble is a hex digit"));
+            }
+        }
+        text
+    }
+
+    /// The first `n` hex digits, for people.
+    pub fn short(&self, n: usize) -> String {
+        self.hex()[..n.min(64)].to_string()
+    }
+}
+
+/// H(a, b, …): the digest of the canonical JSON array of its parts as strings.
+pub fn digest_of_parts(parts: &[&str]) -> Digest {
+    let array = serde_json::Value::Array(parts.iter().map(|part| (*part).into()).collect());
+    Digest::of(crate::canonical_json(&array).expect("strings are always canonical").as_bytes())
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "sha256:{}", self.hex())
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for Digest {
+    type Err = BadDigest;
+    fn from_str(text: &str) -> Result<Self, BadDigest> {
+        let bad = || BadDigest(text.chars().take(80).collect());
+        let hex = text.strip_prefix("sha256:").ok_or_else(bad)?;
+        if hex.len() != 64 || !hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
+            return Err(bad());
+        }
+        let mut bytes = [0; 32];
+        for (i, byte) in bytes.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).map_err(|_| bad())?;
+        }
+        Ok(Self(bytes))
+    }
+}
+
+impl TryFrom<String> for Digest {
+    type Error = BadDigest;
+    fn try_from(text: String) -> Result<Self, BadDigest> {
+        text.parse()
+    }
+}
+
+impl From<Digest> for String {
+    fn from(digest: Digest) -> Self {
+        digest.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digests_are_written_and_read_back() {
+        let digest = Digest::of(b"");
+        let text = digest.to_string();
+        assert_eq!(text, "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+        assert_eq!(text.parse::<Digest>().unwrap(), digest);
+        assert!("sha256:E3".parse::<Digest>().is_err());
+    }
+
+    #[test]
+    fn parts_do_not_run_into_one_another() {
+        assert_ne!(digest_of_parts(&["ab", "c"]), digest_of_parts(&["a", "bc"]));
+    }
+}

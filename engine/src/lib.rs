@@ -1,0 +1,1 @@
+//! The loop that carries values along the line, from alert to learned outcome.

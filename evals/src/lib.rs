@@ -1,0 +1,1 @@
+//! The offline harness: suites, reference policies, reports.

@@ -1,0 +1,1 @@
+//! Estimates and decides, exactly and auditably: bandit policies, calibration, experiments.

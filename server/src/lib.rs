@@ -1,0 +1,1 @@
+//! The HTTP API: ingestion, resources, events, access.

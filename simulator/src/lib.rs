@@ -1,0 +1,1 @@
+//! A seeded Kubernetes in virtual time behind the ports of the cluster crate.

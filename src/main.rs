@@ -1,0 +1,2 @@
+//! Chiron.
+fn main() {}

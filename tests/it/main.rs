@@ -1,1 +1,4 @@
-//! End-to-end stories.
+//! End-to-end stories, and the tests that hold the house together. One binary, so that it links once.
+
+mod architecture;
+mod requirements;

@@ -16,6 +16,7 @@ mod port;
 mod quantity;
 mod reference;
 mod request;
+mod secret;
 mod selector;
 mod view;
 
@@ -25,10 +26,14 @@ pub use difference::{Change, Difference, difference};
 pub use digest::{BadDigest, Digest, digest_of_parts};
 pub use health::{Health, HealthLevel, health};
 pub use object::{BadObject, Metadata, Object, OwnerReference};
-pub use patch::{Patch, PatchRefused};
+pub use patch::{JsonOp, Patch, PatchRefused};
 pub use port::{Cluster, Consistency, ListQuery, LogQuery, MetricQuery, Metrics, Page, ReadFailure, Sample, WatchEvent};
 pub use quantity::{BadQuantity, Quantity};
 pub use reference::{Kind, ObjectRef};
 pub use request::{Mode, Preconditions, Reply, Request, Verb};
+pub use secret::SecretKey;
 pub use selector::{BadSelector, Requirement, Selector};
-pub use view::{Condition, Container, Deployment, Pod, PodPhase, Probe, Service, ServicePort};
+pub use view::{
+    Condition, Container, ContainerPort, ContainerState, ContainerStatus, Deployment, Endpoint, EndpointSlice, EnvSource, EnvVar, Pod, PodPhase,
+    PortRef, Probe, ProbeCheck, ReplicaSet, Service, ServicePort, Strategy, containers,
+};

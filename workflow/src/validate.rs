@@ -1,0 +1,1 @@
+//! The one validator of workflows and templates that every surface calls.

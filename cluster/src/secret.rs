@@ -21,7 +21,8 @@ impl SecretKey {
 
     /// The keyed digest of a value: HMAC-SHA-256.
     pub fn digest(&self, value: &[u8]) -> Digest {
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes keys of any length");
+        let mut mac =
+            Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes keys of any length");
         mac.update(value);
         Digest::from_bytes(mac.finalize().into_bytes().into())
     }
@@ -36,14 +37,22 @@ impl SecretKey {
         }
         let mut hidden = object.clone();
         if let Some(Value::Object(data)) = object.field("data") {
-            hidden = hidden.with_field("data", self.hide_map(data, |text| from_base64(text).unwrap_or_else(|| text.as_bytes().to_vec())));
+            hidden = hidden.with_field(
+                "data",
+                self.hide_map(data, |text| {
+                    from_base64(text).unwrap_or_else(|| text.as_bytes().to_vec())
+                }),
+            );
         }
         if let Some(Value::Object(data)) = object.field("stringData") {
-            hidden = hidden.with_field("stringData", self.hide_map(data, |text| text.as_bytes().to_vec()));
+            hidden = hidden
+                .with_field("stringData", self.hide_map(data, |text| text.as_bytes().to_vec()));
         }
         if let Some(applied) = object.metadata().annotations.get(LAST_APPLIED) {
             let mut metadata = hidden.metadata().clone();
-            metadata.annotations.insert(LAST_APPLIED.into(), self.digest(applied.as_bytes()).to_string());
+            metadata
+                .annotations
+                .insert(LAST_APPLIED.into(), self.digest(applied.as_bytes()).to_string());
             hidden = hidden.with_metadata(metadata);
         }
         hidden
@@ -54,7 +63,8 @@ impl SecretKey {
             Value::String(text) => self.digest(&bytes(text)),
             other => self.digest(other.to_string().as_bytes()),
         };
-        let hidden: BTreeMap<&String, String> = data.iter().map(|(key, value)| (key, digest(value).to_string())).collect();
+        let hidden: BTreeMap<&String, String> =
+            data.iter().map(|(key, value)| (key, digest(value).to_string())).collect();
         serde_json::to_value(hidden).expect("texts under texts are JSON")
     }
 }
@@ -112,10 +122,16 @@ mod tests {
     #[test]
     fn nothing_of_a_value_is_left() {
         let key = SecretKey::from_bytes([7; 32]);
-        let hidden = key.hide(&secret(json!({"data": {"password": "aHVudGVyMg=="}, "stringData": {"password": "hunter2"}})));
+        let hidden = key.hide(&secret(
+            json!({"data": {"password": "aHVudGVyMg=="}, "stringData": {"password": "hunter2"}}),
+        ));
         let text = hidden.to_value().to_string();
         assert!(!text.contains("hunter2") && !text.contains("aHVudGVyMg"), "{text}");
-        assert_eq!(hidden.at("/data/password"), hidden.at("/stringData/password"), "both forms of a value have one digest");
+        assert_eq!(
+            hidden.at("/data/password"),
+            hidden.at("/stringData/password"),
+            "both forms of a value have one digest"
+        );
     }
 
     #[test]
@@ -132,7 +148,10 @@ mod tests {
         let mut key = [0; 32];
         key[..20].fill(0x0b);
         let digest = SecretKey::from_bytes(key).digest(b"Hi There");
-        assert_eq!(digest.hex(), "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7");
+        assert_eq!(
+            digest.hex(),
+            "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7"
+        );
     }
 
     #[test]

@@ -13,7 +13,9 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::Object;
-pub use container::{Container, ContainerPort, EnvSource, EnvVar, PortRef, Probe, ProbeCheck, containers};
+pub use container::{
+    Container, ContainerPort, EnvSource, EnvVar, PortRef, Probe, ProbeCheck, containers,
+};
 pub use deployment::{Deployment, ReplicaSet, Strategy};
 pub use pod::{ContainerState, ContainerStatus, Pod, PodPhase};
 pub use service::{Endpoint, EndpointSlice, Service, ServicePort};
@@ -60,11 +62,18 @@ fn text<'a>(value: &'a Value, field: &str) -> &'a str {
 }
 
 fn count(value: Option<&Value>, field: &str, absent: u32) -> u32 {
-    value.and_then(|value| value.get(field)).and_then(Value::as_u64).map_or(absent, |n| u32::try_from(n).unwrap_or(u32::MAX))
+    value
+        .and_then(|value| value.get(field))
+        .and_then(Value::as_u64)
+        .map_or(absent, |n| u32::try_from(n).unwrap_or(u32::MAX))
 }
 
 fn items<'a>(value: Option<&'a Value>, field: &str) -> std::slice::Iter<'a, Value> {
-    value.and_then(|value| value.get(field)).and_then(Value::as_array).map_or(&[][..], Vec::as_slice).iter()
+    value
+        .and_then(|value| value.get(field))
+        .and_then(Value::as_array)
+        .map_or(&[][..], Vec::as_slice)
+        .iter()
 }
 
 fn texts(value: Option<&Value>) -> BTreeMap<String, String> {

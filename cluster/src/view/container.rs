@@ -161,17 +161,20 @@ impl<'a> Container<'a> {
 
     /// Its environment, in order; where a name stands twice, the later one counts.
     pub fn env(&self) -> impl Iterator<Item = EnvVar<'a>> {
-        items(Some(self.value), "env").map(|variable| EnvVar { name: text(variable, "name"), source: source(variable) })
+        items(Some(self.value), "env")
+            .map(|variable| EnvVar { name: text(variable, "name"), source: source(variable) })
     }
 
     /// The ConfigMaps whose keys all become its environment (`envFrom`).
     pub fn env_from_config_maps(&self) -> impl Iterator<Item = &'a str> {
-        items(Some(self.value), "envFrom").filter_map(|from| from.pointer("/configMapRef/name")?.as_str())
+        items(Some(self.value), "envFrom")
+            .filter_map(|from| from.pointer("/configMapRef/name")?.as_str())
     }
 
     /// The Secrets whose keys all become its environment (`envFrom`).
     pub fn env_from_secrets(&self) -> impl Iterator<Item = &'a str> {
-        items(Some(self.value), "envFrom").filter_map(|from| from.pointer("/secretRef/name")?.as_str())
+        items(Some(self.value), "envFrom")
+            .filter_map(|from| from.pointer("/secretRef/name")?.as_str())
     }
 
     /// What it asks for of `resource` (`cpu`, `memory`); absent if it asks for none or the figure is unreadable.
@@ -217,12 +220,23 @@ impl<'a> Container<'a> {
 }
 
 fn source(variable: &Value) -> EnvSource<'_> {
-    let Some(from) = variable.get("valueFrom") else { return EnvSource::Value(text(variable, "value")) };
-    let optional = |reference: &Value| reference.get("optional").and_then(Value::as_bool).unwrap_or(false);
+    let Some(from) = variable.get("valueFrom") else {
+        return EnvSource::Value(text(variable, "value"));
+    };
+    let optional =
+        |reference: &Value| reference.get("optional").and_then(Value::as_bool).unwrap_or(false);
     if let Some(reference) = from.get("configMapKeyRef") {
-        EnvSource::ConfigMap { name: text(reference, "name"), key: text(reference, "key"), is_optional: optional(reference) }
+        EnvSource::ConfigMap {
+            name: text(reference, "name"),
+            key: text(reference, "key"),
+            is_optional: optional(reference),
+        }
     } else if let Some(reference) = from.get("secretKeyRef") {
-        EnvSource::Secret { name: text(reference, "name"), key: text(reference, "key"), is_optional: optional(reference) }
+        EnvSource::Secret {
+            name: text(reference, "name"),
+            key: text(reference, "key"),
+            is_optional: optional(reference),
+        }
     } else {
         EnvSource::Pod
     }
@@ -241,7 +255,11 @@ impl<'a> PortRef<'a> {
         match value {
             Value::Number(number) => Some(Self::Number(u16::try_from(number.as_u64()?).ok()?)),
             Value::String(name) if !name.is_empty() => Some(Self::Name(name)),
-            Value::String(_) | Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+            Value::String(_)
+            | Value::Null
+            | Value::Bool(_)
+            | Value::Array(_)
+            | Value::Object(_) => None,
         }
     }
 
@@ -249,7 +267,9 @@ impl<'a> PortRef<'a> {
     pub fn number_in(&self, container: &Container<'_>) -> Option<u16> {
         match self {
             Self::Number(number) => Some(*number),
-            Self::Name(name) => container.ports().find(|port| port.name == *name).map(|port| port.port),
+            Self::Name(name) => {
+                container.ports().find(|port| port.name == *name).map(|port| port.port)
+            }
         }
     }
 }

@@ -168,7 +168,8 @@ fn revision(object: &Object) -> Option<u64> {
 }
 
 pub(crate) fn selector(object: &Object) -> Selector {
-    let read = object.at("/spec/selector").and_then(|value| serde_json::from_value(value.clone()).ok());
+    let read =
+        object.at("/spec/selector").and_then(|value| serde_json::from_value(value.clone()).ok());
     // Its emptiness would select every pod, so an unreadable selector becomes a label that no object can carry.
     read.unwrap_or_else(|| Selector::of_labels([("", "")]))
 }

@@ -109,12 +109,14 @@ impl<'a> Pod<'a> {
 
     /// What the node says of its containers.
     pub fn statuses(&self) -> impl Iterator<Item = ContainerStatus<'a>> {
-        items(self.object.field("status"), "containerStatuses").map(|value| ContainerStatus { value })
+        items(self.object.field("status"), "containerStatuses")
+            .map(|value| ContainerStatus { value })
     }
 
     /// What the node says of its init containers.
     pub fn init_statuses(&self) -> impl Iterator<Item = ContainerStatus<'a>> {
-        items(self.object.field("status"), "initContainerStatuses").map(|value| ContainerStatus { value })
+        items(self.object.field("status"), "initContainerStatuses")
+            .map(|value| ContainerStatus { value })
     }
 
     /// How often its containers were started again, together.
@@ -176,7 +178,10 @@ impl<'a> ContainerStatus<'a> {
 fn state(value: &Value) -> Option<ContainerState<'_>> {
     let time = |value: &Value, field| text(value, field).parse::<Timestamp>().ok();
     if let Some(waiting) = value.get("waiting") {
-        return Some(ContainerState::Waiting { reason: text(waiting, "reason"), message: text(waiting, "message") });
+        return Some(ContainerState::Waiting {
+            reason: text(waiting, "reason"),
+            message: text(waiting, "message"),
+        });
     }
     if let Some(running) = value.get("running") {
         return Some(ContainerState::Running { started_at: time(running, "startedAt") });

@@ -57,15 +57,24 @@ impl<'a> Service<'a> {
     /// [`crate::Selector`].
     pub fn selects(&self, labels: &BTreeMap<String, String>) -> bool {
         let Some(Value::Object(selector)) = self.object.at("/spec/selector") else { return false };
-        !selector.is_empty() && selector.iter().all(|(key, value)| labels.get(key).map(String::as_str) == value.as_str())
+        !selector.is_empty()
+            && selector
+                .iter()
+                .all(|(key, value)| labels.get(key).map(String::as_str) == value.as_str())
     }
 
     /// Its ports.
     pub fn ports(&self) -> impl Iterator<Item = ServicePort<'a>> {
         items(self.object.field("spec"), "ports").filter_map(|value| {
             let port = u16::try_from(value.get("port")?.as_u64()?).ok()?;
-            let target_port = value.get("targetPort").and_then(PortRef::of).unwrap_or(PortRef::Number(port));
-            Some(ServicePort { name: text(value, "name"), port, target_port, protocol: protocol(value) })
+            let target_port =
+                value.get("targetPort").and_then(PortRef::of).unwrap_or(PortRef::Number(port));
+            Some(ServicePort {
+                name: text(value, "name"),
+                port,
+                target_port,
+                protocol: protocol(value),
+            })
         })
     }
 
@@ -93,8 +102,9 @@ impl<'a> EndpointSlice<'a> {
 
     /// The ports of its endpoints, by name (empty where unnamed) and number.
     pub fn ports(&self) -> impl Iterator<Item = (&'a str, u16)> {
-        items_at(self.object, "ports")
-            .filter_map(|port| Some((text(port, "name"), u16::try_from(port.get("port")?.as_u64()?).ok()?)))
+        items_at(self.object, "ports").filter_map(|port| {
+            Some((text(port, "name"), u16::try_from(port.get("port")?.as_u64()?).ok()?))
+        })
     }
 
     /// Its endpoints.

@@ -56,6 +56,8 @@ pub struct Alert {
     pub annotations: BTreeMap<String, String>,
     /// When it began, as the sender says, brought into the last year and the next hour. Never used for deadlines.
     pub starts_at: Timestamp,
+    /// The same as the sender wrote it: what a repeat is known by.
+    pub starts_at_sent: String,
     /// When it ended, if it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ends_at: Option<Timestamp>,
@@ -120,6 +122,6 @@ pub fn fingerprint(labels: &BTreeMap<String, String>) -> String {
 impl Alert {
     /// Key of one delivery of one state of this alert: a repeat only counts.
     pub fn delivery_key(&self, tenant: &str) -> Digest {
-        digest_of_parts(&[tenant, &self.source, &self.fingerprint, &self.starts_at.to_string(), self.status.as_str()])
+        digest_of_parts(&[tenant, &self.source, &self.fingerprint, &self.starts_at_sent, self.status.as_str()])
     }
 }

@@ -12,7 +12,7 @@ use crate::alert::Alert;
 use crate::duration::Span;
 use crate::id::{AlertId, IncidentId};
 
-pub use decide::decide;
+pub use decide::{TENANT, decide};
 
 /// An alert that fires again within this time of its end is the same episode; an incident closes this long after its
 /// last alert ended.
@@ -80,8 +80,10 @@ pub struct Incidents {
     pub latest: BTreeMap<String, IncidentId>,
     /// The latest episode by tenant, cluster and fingerprint.
     pub episodes: BTreeMap<String, Episode>,
-    /// Delivery keys seen, with how often; forgotten a day after the incident closed.
+    /// Delivery keys seen, with how often.
     pub delivered: BTreeMap<String, u64>,
+    /// Delivery keys of ends that were heard of before their beginnings.
+    pub unseen: BTreeSet<String>,
 }
 
 /// What can happen to incidents.

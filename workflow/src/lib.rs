@@ -24,6 +24,7 @@ pub mod history;
 pub mod id;
 pub mod incident;
 pub mod input;
+pub mod json;
 pub mod limits;
 pub mod manifest;
 pub mod outcome;

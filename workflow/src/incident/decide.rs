@@ -1,21 +1,427 @@
+use cluster::digest_of_parts;
 use jiff::Timestamp;
 
-use super::{IncidentEvent, IncidentInput, Incidents};
+use super::{EPISODE_GAP, Episode, Incident, IncidentEvent, IncidentInput, Incidents};
+use crate::alert::{Alert, AlertStatus};
+use crate::id::{AlertId, IncidentId};
+
+/// The tenant of everything, for now.
+pub const TENANT: &str = "default";
 
 /// What one input means for the incidents: the events to record, in order.
+///
+/// A repeat only counts; a firing alert joins the open incident of its subject or opens one that names the one before;
+/// what ends and fires again within [`EPISODE_GAP`] is the same episode.
 pub fn decide(incidents: &Incidents, input: &IncidentInput, now: Timestamp) -> Vec<IncidentEvent> {
-    let _ = (incidents, input, now);
-    Vec::new()
+    match input {
+        IncidentInput::Alert(alert) => match alert.status {
+            AlertStatus::Firing => fired(incidents, alert, now),
+            AlertStatus::Resolved => resolved(incidents, alert, now),
+        },
+        IncidentInput::OwnerFound(id, owner) => {
+            let Some(incident) = incidents.incidents.get(id).filter(|incident| incident.is_open())
+            else {
+                return Vec::new();
+            };
+            if incident.owner.as_ref() == Some(owner) {
+                return Vec::new();
+            }
+            let mut events =
+                vec![IncidentEvent::OwnerFound { incident: id.clone(), owner: owner.clone() }];
+            let older = incidents.incidents.values().find(|other| {
+                other.id != *id
+                    && other.is_open()
+                    && other.opened_at <= incident.opened_at
+                    && other.owner.as_ref().is_some_and(|o| o.is_same(owner))
+            });
+            if let Some(older) = older {
+                events.push(IncidentEvent::Merged {
+                    incident: id.clone(),
+                    into: older.id.clone(),
+                    at: now,
+                });
+            }
+            events
+        }
+        IncidentInput::Deadline => incidents
+            .incidents
+            .values()
+            .filter(|incident| {
+                incident.is_open()
+                    && incident.quiet_since.is_some_and(|since| since + EPISODE_GAP.signed() <= now)
+            })
+            .map(|incident| IncidentEvent::Closed { incident: incident.id.clone(), at: now })
+            .collect(),
+    }
+}
+
+fn cluster_of(alert: &Alert) -> &str {
+    alert.hints.cluster.as_deref().unwrap_or("")
+}
+
+/// Key of an alert's label set, under which its episodes are counted.
+fn episode_place(alert: &Alert) -> String {
+    digest_of_parts(&[TENANT, cluster_of(alert), &alert.fingerprint]).to_string()
+}
+
+/// Key of the incident that an alert belongs to, unique among open ones.
+fn incident_key(alert: &Alert) -> String {
+    let (label, value) = &alert.hints.subject;
+    let subject = format!("{label}={value}");
+    digest_of_parts(&[
+        TENANT,
+        cluster_of(alert),
+        alert.hints.namespace.as_deref().unwrap_or(""),
+        &subject,
+    ])
+    .to_string()
+}
+
+fn fired(incidents: &Incidents, alert: &Alert, now: Timestamp) -> Vec<IncidentEvent> {
+    let delivery = alert.delivery_key(TENANT).to_string();
+    let place = episode_place(alert);
+    let episode = incidents.episodes.get(&place);
+    if incidents.delivered.contains_key(&delivery)
+        && let Some(episode) = episode
+    {
+        return vec![repeated(episode, delivery)];
+    }
+    let ended =
+        Alert { status: AlertStatus::Resolved, ..alert.clone() }.delivery_key(TENANT).to_string();
+    if incidents.unseen.contains(&ended) {
+        // Its end overtook it on the way: nothing follows.
+        return vec![IncidentEvent::ResolvedUnseen { alert: Box::new(alert.clone()), delivery }];
+    }
+    let goes_on = episode.filter(|episode| {
+        episode.is_firing || episode.resolved_at.is_some_and(|at| at + EPISODE_GAP.signed() >= now)
+    });
+    let (id, n) = match goes_on {
+        Some(episode) => (episode.alert.clone(), episode.n),
+        None => {
+            let n = episode.map_or(1, |episode| episode.n + 1);
+            let key =
+                digest_of_parts(&[TENANT, cluster_of(alert), &alert.fingerprint, &n.to_string()])
+                    .to_string();
+            (AlertId::derive(now, &key, n), n)
+        }
+    };
+    let alert = Alert { id, ..alert.clone() };
+    let key = incident_key(&alert);
+    let open = goes_on
+        .and_then(|episode| incidents.current(&episode.incident))
+        .or_else(|| incidents.open.get(&key).and_then(|id| incidents.current(id)));
+    if let Some(incident) = open {
+        return vec![IncidentEvent::AlertFired {
+            incident: incident.id.clone(),
+            alert: Box::new(alert),
+            n,
+        }];
+    }
+    let previous = incidents.latest.get(&key).cloned();
+    let incident = Incident {
+        id: IncidentId::derive(now, &key, incidents.incidents.len() as u64),
+        cluster: cluster_of(&alert).into(),
+        namespace: alert.hints.namespace.clone().unwrap_or_default(),
+        subject: alert.hints.subject.clone(),
+        owner: None,
+        first: alert.clone(),
+        firing: Default::default(),
+        alerts: Default::default(),
+        previous,
+        merged_into: None,
+        opened_at: now,
+        quiet_since: None,
+        closed_at: None,
+    };
+    let fired =
+        IncidentEvent::AlertFired { incident: incident.id.clone(), alert: Box::new(alert), n };
+    vec![IncidentEvent::Opened { incident: Box::new(incident) }, fired]
+}
+
+fn resolved(incidents: &Incidents, alert: &Alert, now: Timestamp) -> Vec<IncidentEvent> {
+    let delivery = alert.delivery_key(TENANT).to_string();
+    match incidents.episodes.get(&episode_place(alert)) {
+        Some(episode) if incidents.delivered.contains_key(&delivery) || !episode.is_firing => {
+            vec![repeated(episode, delivery)]
+        }
+        Some(episode) => {
+            vec![IncidentEvent::AlertResolved {
+                incident: episode.incident.clone(),
+                alert: episode.alert.clone(),
+                delivery,
+                at: now,
+            }]
+        }
+        None => vec![IncidentEvent::ResolvedUnseen { alert: Box::new(alert.clone()), delivery }],
+    }
+}
+
+fn repeated(episode: &Episode, delivery: String) -> IncidentEvent {
+    IncidentEvent::AlertRepeated {
+        incident: episode.incident.clone(),
+        alert: episode.alert.clone(),
+        count: 1,
+        delivery,
+    }
 }
 
 impl Incidents {
-    /// Folds one event.
-    pub fn apply(&mut self, event: &IncidentEvent) {
-        let _ = event;
+    /// The incident of this id, or the one that it was merged into, as long as that is open.
+    pub fn current(&self, id: &IncidentId) -> Option<&Incident> {
+        let incident = self.incidents.get(id)?;
+        match &incident.merged_into {
+            // Merges go to older incidents, so this ends.
+            Some(into) => self.current(into),
+            None => Some(incident).filter(|incident| incident.is_open()),
+        }
     }
 
     /// When an incident is next to be closed, if one is.
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        None
+        self.incidents
+            .values()
+            .filter(|incident| incident.is_open())
+            .filter_map(|incident| incident.quiet_since)
+            .min()
+            .map(|at| at + EPISODE_GAP.signed())
+    }
+
+    /// Folds one event.
+    pub fn apply(&mut self, event: &IncidentEvent) {
+        match event {
+            IncidentEvent::Opened { incident } => {
+                let key = incident_key(&incident.first);
+                self.open.insert(key.clone(), incident.id.clone());
+                self.latest.insert(key, incident.id.clone());
+                self.incidents.insert(incident.id.clone(), (**incident).clone());
+            }
+            IncidentEvent::AlertFired { incident, alert, n } => {
+                let episode =
+                    self.episodes.entry(episode_place(alert)).or_insert_with(|| Episode {
+                        alert: alert.id.clone(),
+                        incident: incident.clone(),
+                        n: *n,
+                        is_firing: true,
+                        resolved_at: None,
+                        deliveries: 0,
+                    });
+                episode.alert.clone_from(&alert.id);
+                episode.incident.clone_from(incident);
+                (episode.n, episode.is_firing, episode.resolved_at) = (*n, true, None);
+                episode.deliveries += 1;
+                *self.delivered.entry(alert.delivery_key(TENANT).to_string()).or_default() += 1;
+                if let Some(incident) = self.incidents.get_mut(incident) {
+                    incident.firing.insert(alert.id.clone());
+                    incident.alerts.insert(alert.id.clone());
+                    incident.quiet_since = None;
+                }
+            }
+            IncidentEvent::AlertRepeated { alert, count, delivery, .. } => {
+                *self.delivered.entry(delivery.clone()).or_default() += count;
+                if let Some(episode) =
+                    self.episodes.values_mut().find(|episode| episode.alert == *alert)
+                {
+                    episode.deliveries += count;
+                }
+            }
+            IncidentEvent::AlertResolved { alert, delivery, at, .. } => {
+                *self.delivered.entry(delivery.clone()).or_default() += 1;
+                if let Some(episode) =
+                    self.episodes.values_mut().find(|episode| episode.alert == *alert)
+                {
+                    (episode.is_firing, episode.resolved_at) = (false, Some(*at));
+                    episode.deliveries += 1;
+                }
+                // By alert and not by incident: a merge may have moved it.
+                for incident in self.incidents.values_mut() {
+                    if incident.firing.remove(alert) && incident.firing.is_empty() {
+                        incident.quiet_since = Some(*at);
+                    }
+                }
+            }
+            IncidentEvent::ResolvedUnseen { delivery, .. } => {
+                self.unseen.insert(delivery.clone());
+            }
+            IncidentEvent::OwnerFound { incident, owner } => {
+                if let Some(incident) = self.incidents.get_mut(incident) {
+                    incident.owner = Some(owner.clone());
+                }
+            }
+            IncidentEvent::Merged { incident, into, at } => self.merge(incident, into, *at),
+            IncidentEvent::Closed { incident, at } => {
+                if let Some(closed) = self.incidents.get_mut(incident) {
+                    closed.closed_at = Some(*at);
+                }
+                self.open.retain(|_, id| id != incident);
+            }
+        }
+    }
+
+    fn merge(&mut self, from: &IncidentId, into: &IncidentId, at: Timestamp) {
+        let Some(gone) = self.incidents.get_mut(from) else { return };
+        gone.merged_into = Some(into.clone());
+        gone.closed_at = Some(at);
+        let (firing, alerts) = (std::mem::take(&mut gone.firing), gone.alerts.clone());
+        if let Some(stays) = self.incidents.get_mut(into) {
+            stays.firing.extend(firing);
+            stays.alerts.extend(alerts);
+            if !stays.firing.is_empty() {
+                stays.quiet_since = None;
+            }
+        }
+        for id in self.open.values_mut().filter(|id| *id == from) {
+            id.clone_from(into);
+        }
+        for episode in self.episodes.values_mut().filter(|episode| episode.incident == *from) {
+            episode.incident.clone_from(into);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alertmanager;
+    use crate::limits::Limits;
+    use cluster::ObjectRef;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(1_790_000_000 + seconds).unwrap()
+    }
+
+    fn alert(status: &str, pod: &str, starts: i64, now: i64) -> Alert {
+        let body = serde_json::json!({"version": "4", "alerts": [{"status": status,
+            "labels": {"alertname": "KubePodCrashLooping", "namespace": "shop", "pod": pod},
+            "annotations": {}, "startsAt": at(starts).to_string(), "endsAt": at(now).to_string()}]});
+        alertmanager::parse(body.to_string().as_bytes(), &Limits::default(), at(now))
+            .unwrap()
+            .alerts
+            .remove(0)
+    }
+
+    /// Feeds an alert at its time; gives the words of what happened.
+    fn feed(incidents: &mut Incidents, input: IncidentInput, now: i64) -> Vec<String> {
+        let events = decide(incidents, &input, at(now));
+        for event in &events {
+            incidents.apply(event);
+        }
+        events
+            .iter()
+            .map(|event| {
+                serde_json::to_value(event).unwrap()["event"].as_str().unwrap().to_string()
+            })
+            .collect()
+    }
+
+    fn fire(
+        incidents: &mut Incidents,
+        status: &str,
+        pod: &str,
+        starts: i64,
+        now: i64,
+    ) -> Vec<String> {
+        feed(incidents, IncidentInput::Alert(alert(status, pod, starts, now)), now)
+    }
+
+    #[test]
+    fn a8_a_repeat_only_counts() {
+        let mut incidents = Incidents::default();
+        assert_eq!(fire(&mut incidents, "firing", "a", 0, 1), ["opened", "alertFired"]);
+        for i in 0..9_999 {
+            assert_eq!(fire(&mut incidents, "firing", "a", 0, 2 + i / 1_000), ["alertRepeated"]);
+        }
+        assert_eq!(incidents.incidents.len(), 1);
+        assert_eq!(incidents.episodes.values().next().unwrap().deliveries, 10_000);
+    }
+
+    #[test]
+    fn a10_flapping_is_one_episode_of_one_incident() {
+        let mut incidents = Incidents::default();
+        for i in 0..600 {
+            let status = if i % 2 == 0 { "firing" } else { "resolved" };
+            fire(&mut incidents, status, "a", i - i % 2, i);
+        }
+        assert_eq!(
+            (incidents.incidents.len(), incidents.episodes.values().next().unwrap().n),
+            (1, 1)
+        );
+    }
+
+    #[test]
+    fn a11_an_end_that_overtakes_its_beginning_opens_nothing() {
+        let mut incidents = Incidents::default();
+        assert_eq!(fire(&mut incidents, "resolved", "a", 0, 1), ["resolvedUnseen"]);
+        assert_eq!(fire(&mut incidents, "firing", "a", 0, 2), ["resolvedUnseen"]);
+        assert_eq!(fire(&mut incidents, "firing", "a", 60, 61), ["opened", "alertFired"]);
+    }
+
+    #[test]
+    fn an_incident_closes_after_the_gap_and_the_next_one_names_it() {
+        let mut incidents = Incidents::default();
+        fire(&mut incidents, "firing", "a", 0, 1);
+        assert_eq!(fire(&mut incidents, "resolved", "a", 0, 100), ["alertResolved"]);
+        assert_eq!(incidents.next_deadline(), Some(at(400)));
+        assert!(feed(&mut incidents, IncidentInput::Deadline, 399).is_empty());
+        assert_eq!(feed(&mut incidents, IncidentInput::Deadline, 400), ["closed"]);
+        assert_eq!(fire(&mut incidents, "firing", "a", 500, 501), ["opened", "alertFired"]);
+        let second = incidents.incidents.values().find(|incident| incident.is_open()).unwrap();
+        assert!(second.previous.is_some());
+        assert_eq!(incidents.episodes.values().next().unwrap().n, 2);
+    }
+
+    #[test]
+    fn incidents_of_one_owner_are_merged_and_end_together() {
+        let mut incidents = Incidents::default();
+        fire(&mut incidents, "firing", "a", 0, 1);
+        fire(&mut incidents, "firing", "b", 0, 2);
+        let ids: Vec<IncidentId> =
+            incidents.incidents.values().map(|incident| incident.id.clone()).collect();
+        let (first, second) =
+            if incidents.incidents[&ids[0]].opened_at < incidents.incidents[&ids[1]].opened_at {
+                (&ids[0], &ids[1])
+            } else {
+                (&ids[1], &ids[0])
+            };
+        let owner = ObjectRef::builtin("c", "Deployment", Some("shop"), "checkout");
+        assert_eq!(
+            feed(&mut incidents, IncidentInput::OwnerFound(first.clone(), owner.clone()), 3),
+            ["ownerFound"]
+        );
+        assert_eq!(
+            feed(&mut incidents, IncidentInput::OwnerFound(second.clone(), owner), 3),
+            ["ownerFound", "merged"]
+        );
+        fire(&mut incidents, "resolved", "a", 0, 10);
+        assert_eq!(incidents.next_deadline(), None);
+        fire(&mut incidents, "resolved", "b", 0, 20);
+        assert_eq!(incidents.next_deadline(), Some(at(320)));
+        // A new pod of the same owner joins through its own subject; the same pod joins the older incident.
+        assert_eq!(fire(&mut incidents, "firing", "b", 30, 31), ["alertFired"]);
+        assert!(incidents.incidents[first].firing.len() == 1);
+    }
+
+    #[test]
+    fn the_fold_of_the_events_is_the_live_state() {
+        let (mut live, mut replayed, mut log) =
+            (Incidents::default(), Incidents::default(), Vec::new());
+        for i in 0..200i64 {
+            let status = if i % 3 == 2 { "resolved" } else { "firing" };
+            let input = IncidentInput::Alert(alert(
+                status,
+                ["a", "b", "c"][(i % 3) as usize],
+                i - i % 5,
+                i * 7,
+            ));
+            for input in [input, IncidentInput::Deadline] {
+                for event in decide(&live, &input, at(i * 7)) {
+                    live.apply(&event);
+                    log.push(serde_json::to_string(&event).unwrap());
+                }
+            }
+        }
+        for event in log {
+            replayed.apply(&serde_json::from_str(&event).unwrap());
+        }
+        assert_eq!(live, replayed);
     }
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{Metadata, Object};
+pub(crate) use strategic::{ListMerge, list_merge};
 
 /// A change of one object, in one of the three forms that Kubernetes takes.
 ///
@@ -199,7 +200,7 @@ fn invalid(path: &str, reason: &str) -> PatchRefused {
 }
 
 /// Whether two values are the same JSON: numbers by what they amount to, members in any order.
-fn is_same(a: &Value, b: &Value) -> bool {
+pub(crate) fn is_same(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Number(a), Value::Number(b)) => {
             a == b || a.as_f64() == b.as_f64() && (a.is_f64() || b.is_f64())
@@ -215,7 +216,7 @@ fn is_same(a: &Value, b: &Value) -> bool {
 }
 
 /// `pointer` with one more member, escaped as RFC 6901 asks.
-fn below(pointer: &str, member: &str) -> String {
+pub(crate) fn below(pointer: &str, member: &str) -> String {
     format!("{pointer}/{}", member.replace('~', "~0").replace('/', "~1"))
 }
 

@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 
 /// An amount of a resource, as Kubernetes writes it: `250m`, `1.5Gi`, `2e3`.
 ///
-/// Held exactly, in units of 10⁻⁹; printed as it was written. Equality and order are those of the amount: `1` equals
-/// `1000m`.
+/// Held exactly, in units of 10⁻⁹, within ±10¹⁹; printed as it was written. Equality and order are those of the amount:
+/// `1` equals `1000m`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[serde(try_from = "Wire", into = "String")]
 pub struct Quantity {
     nanos: i128,
     text: String,
@@ -17,50 +17,170 @@ pub struct Quantity {
 
 /// A text that is not a quantity.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a quantity: expected a number with a suffix such as `m`, `k`, `M`, `Mi` or `Gi`")]
+#[error(
+    "`{0}` is not a quantity: expected a number within ±10^19 with a suffix such as `m`, `k`, `M`, `Mi` or `Gi`"
+)]
 pub struct BadQuantity(String);
 
+/// A quantity as it may stand on the wire.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Wire {
+    Text(String),
+    Number(serde_json::Number),
+}
+
+const UNIT: i128 = 1_000_000_000;
+const MAX: i128 = UNIT * 10_000_000_000_000_000_000;
+
+/// Suffixes that count in thousands, with the number of 10⁻⁹ that one of each is.
+const DECIMAL: [(&str, i128); 10] = [
+    ("E", UNIT * 1_000_000_000_000_000_000),
+    ("P", UNIT * 1_000_000_000_000_000),
+    ("T", UNIT * 1_000_000_000_000),
+    ("G", UNIT * 1_000_000_000),
+    ("M", UNIT * 1_000_000),
+    ("k", UNIT * 1_000),
+    ("", UNIT),
+    ("m", UNIT / 1_000),
+    ("u", UNIT / 1_000_000),
+    ("n", 1),
+];
+
+/// Suffixes that count in 1024s, with the number of 10⁻⁹ that one of each is.
+const BINARY: [(&str, i128); 6] = [
+    ("Ei", UNIT << 60),
+    ("Pi", UNIT << 50),
+    ("Ti", UNIT << 40),
+    ("Gi", UNIT << 30),
+    ("Mi", UNIT << 20),
+    ("Ki", UNIT << 10),
+];
+
 impl Quantity {
-    /// Reads a quantity.
+    /// Reads a quantity; digits beyond 10⁻⁹ are rounded away from zero, as Kubernetes does.
     ///
     /// # Errors
-    /// [`BadQuantity`] if `text` is no number with a known suffix, or beyond ±10²⁸.
+    /// [`BadQuantity`] if `text` is no number with a known suffix, or beyond ±10¹⁹.
     pub fn parse(text: &str) -> Result<Self, BadQuantity> {
-        Err(BadQuantity(text.into()))
+        match nanos_of(text) {
+            Some(nanos) => Ok(Self { nanos, text: text.into() }),
+            None => Err(BadQuantity(text.chars().take(80).collect())),
+        }
     }
 
-    /// So many bytes, written with the largest binary suffix that keeps it whole.
+    /// So many bytes, written with the largest binary suffix that keeps the number whole.
     pub fn from_bytes(bytes: u64) -> Self {
-        unimplemented!("{bytes}")
+        Self::written(i128::from(bytes) * UNIT, true)
     }
 
-    /// So many thousandths, written in them (`250m`) or, where whole, without a suffix (`2`).
+    /// So many thousandths, written with the largest decimal suffix that keeps the number whole: `250m`, `2`.
     pub fn from_millis(millis: i64) -> Self {
-        unimplemented!("{millis}")
+        Self::written(i128::from(millis) * (UNIT / 1000), false)
     }
 
     /// The amount as a double, in the unit without a suffix: cores, bytes.
     pub fn value(&self) -> f64 {
-        self.nanos as f64 / 1e9
+        self.nanos as f64 / UNIT as f64
     }
 
-    /// The sum, written like `self`.
+    /// Whether the amount is nothing at all.
+    pub fn is_zero(&self) -> bool {
+        self.nanos == 0
+    }
+
+    /// The sum, in binary suffixes if `self` has one, else in decimal ones; saturates at ±10¹⁹.
     pub fn add(&self, other: &Self) -> Self {
-        unimplemented!("{other}")
+        Self::written(self.nanos + other.nanos, self.is_binary())
     }
 
-    /// The difference, written like `self`; may be negative.
+    /// The difference, in binary suffixes if `self` has one, else in decimal ones; may be negative; saturates at ±10¹⁹.
     pub fn sub(&self, other: &Self) -> Self {
-        unimplemented!("{other}")
+        Self::written(self.nanos - other.nanos, self.is_binary())
     }
 
-    /// `numerator`/`denominator` of the amount, rounded up to the next 10⁻⁹, written like `self`.
+    /// `numerator`/`denominator` of the amount, saturating at ±10¹⁹.
+    ///
+    /// Rounded up, in binary suffixes to a whole unit (a byte), else to a thousandth: `scale` never takes away more than
+    /// it was asked to.
     ///
     /// # Panics
     /// If `denominator` is 0.
     pub fn scale(&self, numerator: u32, denominator: u32) -> Self {
-        unimplemented!("{numerator} {denominator}")
+        assert!(denominator > 0, "a quantity was scaled by {numerator}/0");
+        let grain = if self.is_binary() { UNIT } else { UNIT / 1000 };
+        // At most 10^28 × 2^32 < 2^127.
+        let grains = ceiling(self.nanos * i128::from(numerator), i128::from(denominator) * grain);
+        Self::written(grains * grain, self.is_binary())
     }
+
+    fn is_binary(&self) -> bool {
+        self.text.ends_with('i')
+    }
+
+    fn written(nanos: i128, is_binary: bool) -> Self {
+        let nanos = nanos.clamp(-MAX, MAX);
+        // What is binary and whole is written in a binary suffix or in none; all else in a decimal one, and `n` always fits.
+        let fits = |(_, unit): &&(&str, i128)| nanos % unit == 0;
+        let (suffix, unit) = if is_binary && nanos % UNIT == 0 {
+            BINARY.iter().find(fits).copied().unwrap_or(("", UNIT))
+        } else {
+            DECIMAL.iter().find(fits).copied().unwrap_or(("n", 1))
+        };
+        let text = if nanos == 0 { "0".into() } else { format!("{}{suffix}", nanos / unit) };
+        Self { nanos, text }
+    }
+}
+
+/// The quotient, rounded towards plus infinity; `divisor` is positive.
+fn ceiling(dividend: i128, divisor: i128) -> i128 {
+    dividend.div_euclid(divisor) + i128::from(dividend.rem_euclid(divisor) != 0)
+}
+
+fn nanos_of(text: &str) -> Option<i128> {
+    let (sign, unsigned) = match text.as_bytes().first()? {
+        b'-' => (-1, &text[1..]),
+        b'+' => (1, &text[1..]),
+        _ => (1, text),
+    };
+    let end = unsigned.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(unsigned.len());
+    let (number, suffix) = unsigned.split_at(end);
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    if fraction.contains('.') || (whole.is_empty() && fraction.is_empty()) {
+        return None;
+    }
+    let (multiplier, exponent) = scale_of(suffix)?;
+    let fraction = fraction.trim_end_matches('0');
+    let digits = format!("{whole}{fraction}");
+    let digits = digits.trim_start_matches('0');
+    if digits.is_empty() {
+        return Some(0);
+    }
+    // amount = digits × multiplier × 10^power, with at most 40 digits either way before it is out of bounds or rounds up.
+    let power = exponent - i32::try_from(fraction.len()).ok()?;
+    let mut amount = digits.parse::<i128>().ok()?.checked_mul(multiplier)?;
+    if power >= 0 {
+        amount = amount.checked_mul(10_i128.checked_pow(power.unsigned_abs())?)?;
+    } else {
+        match 10_i128.checked_pow(power.unsigned_abs()) {
+            Some(divisor) => amount = ceiling(amount, divisor),
+            None => amount = 1,
+        }
+    }
+    (amount <= MAX).then_some(sign * amount)
+}
+
+/// What a suffix stands for: a number of 10⁻⁹, and a power of ten besides.
+fn scale_of(suffix: &str) -> Option<(i128, i32)> {
+    if let Some((_, unit)) = DECIMAL.iter().chain(&BINARY).find(|(known, _)| *known == suffix) {
+        return Some((*unit, 0));
+    }
+    let exponent = suffix.strip_prefix(['e', 'E'])?;
+    let digits = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
+    if digits.is_empty() || digits.len() > 4 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    Some((UNIT, exponent.parse().ok()?))
 }
 
 impl PartialEq for Quantity {
@@ -96,15 +216,134 @@ impl FromStr for Quantity {
     }
 }
 
-impl TryFrom<String> for Quantity {
+impl TryFrom<Wire> for Quantity {
     type Error = BadQuantity;
-    fn try_from(text: String) -> Result<Self, BadQuantity> {
-        Self::parse(&text)
+    fn try_from(wire: Wire) -> Result<Self, BadQuantity> {
+        match wire {
+            Wire::Text(text) => Self::parse(&text),
+            Wire::Number(number) => Self::parse(&number.to_string()),
+        }
     }
 }
 
 impl From<Quantity> for String {
     fn from(quantity: Quantity) -> Self {
         quantity.text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn q(text: &str) -> Quantity {
+        Quantity::parse(text).unwrap()
+    }
+
+    #[test]
+    fn every_suffix_is_read_exactly() {
+        for (text, nanos) in [
+            ("1n", 1),
+            ("1u", 1_000),
+            ("250m", 250_000_000),
+            ("2", 2 * UNIT),
+            ("3k", 3_000 * UNIT),
+            ("1M", 1_000_000 * UNIT),
+            ("1G", 1_000_000_000 * UNIT),
+            ("1T", 1_000_000_000_000 * UNIT),
+            ("1P", 1_000_000_000_000_000 * UNIT),
+            ("1E", 1_000_000_000_000_000_000 * UNIT),
+            ("1Ki", 1024 * UNIT),
+            ("1.5Mi", 3 * 512 * 1024 * UNIT),
+            ("1Gi", (1 << 30) * UNIT),
+            ("1Ti", (1 << 40) * UNIT),
+            ("1Pi", (1 << 50) * UNIT),
+            ("8Ei", 8 * (1_i128 << 60) * UNIT),
+            ("2e3", 2_000 * UNIT),
+            ("2E3", 2_000 * UNIT),
+            ("1.5e-3", 1_500_000),
+            ("+.5", UNIT / 2),
+            ("5.", 5 * UNIT),
+            ("-0.1", -UNIT / 10),
+            ("0.0000000001", 1),
+            ("1e-99", 1),
+            ("0e99", 0),
+            ("000", 0),
+        ] {
+            assert_eq!(q(text).nanos, nanos, "{text}");
+            assert_eq!(q(text).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn what_is_no_quantity_is_refused() {
+        for text in [
+            "", "-", ".", "m", "1K", "1ki", "1mi", "1 Gi", "1e", "1e+", "1.2.3", "0x10", "1Gib",
+            "--1", "1e99", "NaN", "1,5", "１",
+        ] {
+            assert!(Quantity::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn amounts_are_compared_and_not_their_spelling() {
+        assert_eq!(q("1"), q("1000m"));
+        assert_eq!(q("1Gi"), q("1073741824"));
+        assert!(q("1G") < q("1Gi"));
+        assert!(q("100m") < q("1"));
+    }
+
+    #[test]
+    fn results_are_written_like_the_first_operand() {
+        assert_eq!(q("64Mi").add(&q("64Mi")).to_string(), "128Mi");
+        assert_eq!(q("1Gi").sub(&q("512Mi")).to_string(), "512Mi");
+        assert_eq!(q("1").sub(&q("250m")).to_string(), "750m");
+        assert_eq!(q("100m").sub(&q("100m")).to_string(), "0");
+        assert_eq!(q("64Mi").scale(3, 2).to_string(), "96Mi");
+        assert_eq!(q("1Ki").scale(1, 3).to_string(), "342");
+        assert_eq!(q("100m").scale(1, 3).to_string(), "34m");
+        assert_eq!(q("9E").scale(u32::MAX, 1).to_string(), "10E");
+        assert_eq!(q("1Ki").sub(&q("2Ki")).to_string(), "-1Ki");
+    }
+
+    #[test]
+    fn numbers_of_our_own_are_written_as_people_write_them() {
+        assert_eq!(Quantity::from_bytes(128 << 20).to_string(), "128Mi");
+        assert_eq!(Quantity::from_bytes(1000).to_string(), "1000");
+        assert_eq!(Quantity::from_bytes(u64::MAX), q("10E"), "saturates");
+        assert_eq!(Quantity::from_millis(250).to_string(), "250m");
+        assert_eq!(Quantity::from_millis(2000).to_string(), "2");
+        assert_eq!(Quantity::from_millis(-1500).to_string(), "-1500m");
+        assert!((q("1500m").value() - 1.5).abs() < 1e-12);
+    }
+
+    #[test]
+    fn both_forms_of_the_wire_are_read() {
+        assert_eq!(serde_json::from_value::<Quantity>(json!(2)).unwrap(), q("2"));
+        assert_eq!(serde_json::from_value::<Quantity>(json!(0.5)).unwrap(), q("500m"));
+        assert_eq!(serde_json::to_value(q("1Gi")).unwrap(), json!("1Gi"));
+        assert!(serde_json::from_value::<Quantity>(json!("x")).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_reads_back_as_the_same_amount(nanos in -(1_i128 << 92)..(1_i128 << 92), is_binary: bool) {
+            let written = Quantity::written(nanos, is_binary);
+            prop_assert_eq!(q(&written.text).nanos, nanos);
+        }
+
+        #[test]
+        fn sums_and_differences_undo_each_other(a in any::<i64>(), b in any::<i64>()) {
+            let (a, b) = (Quantity::from_millis(a / 4), Quantity::from_millis(b / 4));
+            prop_assert_eq!(a.add(&b).sub(&b), a);
+        }
+
+        #[test]
+        fn no_text_makes_parse_panic(text in "[-+0-9.eEmMKGi]{0,50}") {
+            let _ = Quantity::parse(&text);
+        }
     }
 }

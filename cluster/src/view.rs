@@ -16,6 +16,7 @@ use crate::Object;
 pub use container::{
     Container, ContainerPort, EnvSource, EnvVar, PortRef, Probe, ProbeCheck, containers,
 };
+pub(crate) use deployment::selector;
 pub use deployment::{Deployment, ReplicaSet, Strategy};
 pub use pod::{ContainerState, ContainerStatus, Pod, PodPhase};
 pub use service::{Endpoint, EndpointSlice, Service, ServicePort};

@@ -1,5 +1,7 @@
 //! The action catalogue as plain data: what every action takes, needs, changes and costs.
 
+pub mod arguments;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};

@@ -1,0 +1,6 @@
+use workflow::Catalogue;
+
+/// The one catalogue of actions.
+pub fn catalogue() -> Catalogue {
+    Catalogue::default()
+}

@@ -1,0 +1,214 @@
+//! Whether arguments fit the JSON Schema that an action declares for them.
+//!
+//! The subset of JSON Schema (2020-12) that the catalogue uses: `type` (a name or a list), `enum`, `properties`,
+//! `required`, `additionalProperties`, `minProperties`, `items`, `minLength`, `maxLength`, `pattern`, `minimum`,
+//! `maximum`. Whatever only describes (`description`, `default`, `$schema`, …) is passed over.
+
+use regex::Regex;
+use serde_json::{Map, Value};
+
+use super::{ActionSpec, Args};
+
+/// Every keyword that [`check`] judges or knowingly passes over.
+pub const KEYWORDS: [&str; 15] = [
+    "additionalProperties",
+    "default",
+    "description",
+    "enum",
+    "items",
+    "maxLength",
+    "maximum",
+    "minLength",
+    "minProperties",
+    "minimum",
+    "pattern",
+    "properties",
+    "required",
+    "title",
+    "type",
+];
+
+/// Every way in which `args` do not fit what `spec` declares: path below the arguments (`target.name`, `ports[2]`) and
+/// message, in order of the path.
+///
+/// A text that still holds a hole (`${{ … }}`) fits everywhere, for its value is not known yet.
+pub fn check(spec: &ActionSpec, args: &Args) -> Vec<(String, String)> {
+    let mut faults = Vec::new();
+    check_object(&spec.parameters, args, "", &mut faults);
+    faults.sort();
+    faults
+}
+
+fn check_value(schema: &Value, value: &Value, path: &str, faults: &mut Vec<(String, String)>) {
+    if value.as_str().is_some_and(|text| text.contains("${{")) {
+        return;
+    }
+    if let Some(expected) = schema.get("type").filter(|expected| !is_of_type(expected, value)) {
+        faults.push((path.into(), format!("expected {}, found {}", type_words(expected), found(value))));
+        return;
+    }
+    if let Some(allowed) = schema.get("enum").and_then(Value::as_array).filter(|allowed| !allowed.contains(value)) {
+        let words: Vec<String> = allowed.iter().map(Value::to_string).collect();
+        faults.push((path.into(), format!("expected one of {}, found {}", words.join(", "), found(value))));
+    }
+    match value {
+        Value::String(text) => check_text(schema, text, path, faults),
+        Value::Number(number) => check_number(schema, number.as_f64().unwrap_or(f64::NAN), path, faults),
+        Value::Object(map) => check_object(schema, map, path, faults),
+        Value::Array(list) => {
+            if let Some(items) = schema.get("items") {
+                for (index, item) in list.iter().enumerate() {
+                    check_value(items, item, &format!("{path}[{index}]"), faults);
+                }
+            }
+        }
+        Value::Null | Value::Bool(_) => {}
+    }
+}
+
+fn check_object(schema: &Value, map: &Map<String, Value>, path: &str, faults: &mut Vec<(String, String)>) {
+    let below = |name: &str| if path.is_empty() { name.to_string() } else { format!("{path}.{name}") };
+    for name in schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str) {
+        if !map.contains_key(name) {
+            faults.push((below(name), format!("`{name}` is missing")));
+        }
+    }
+    if let Some(least) = schema.get("minProperties").and_then(Value::as_u64).filter(|least| (map.len() as u64) < *least) {
+        faults.push((path.into(), format!("expected at least {least} members, found {}", map.len())));
+    }
+    let known = schema.get("properties").and_then(Value::as_object);
+    for (name, value) in map {
+        match (known.and_then(|known| known.get(name)), schema.get("additionalProperties")) {
+            (Some(schema), _) => check_value(schema, value, &below(name), faults),
+            (None, Some(Value::Bool(false))) => {
+                let names: Vec<&str> = known.into_iter().flat_map(|known| known.keys().map(String::as_str)).collect();
+                faults.push((below(name), format!("`{name}` is not known here; known are {}", names.join(", "))));
+            }
+            (None, Some(schema @ Value::Object(_))) => check_value(schema, value, &below(name), faults),
+            (None, _) => {}
+        }
+    }
+}
+
+fn check_text(schema: &Value, text: &str, path: &str, faults: &mut Vec<(String, String)>) {
+    let length = text.chars().count() as u64;
+    if let Some(least) = schema.get("minLength").and_then(Value::as_u64).filter(|least| length < *least) {
+        faults.push((path.into(), format!("expected at least {least} characters, found {length}")));
+    }
+    if let Some(most) = schema.get("maxLength").and_then(Value::as_u64).filter(|most| length > *most) {
+        faults.push((path.into(), format!("expected at most {most} characters, found {length}")));
+    }
+    if let Some(pattern) = schema.get("pattern").and_then(Value::as_str) {
+        match Regex::new(pattern) {
+            Ok(regex) if regex.is_match(text) => {}
+            Ok(_) => faults.push((path.into(), format!("{} does not match `{pattern}`", found(&text.into())))),
+            Err(_) => faults.push((path.into(), format!("the catalogue's pattern `{pattern}` cannot be read"))),
+        }
+    }
+}
+
+fn check_number(schema: &Value, number: f64, path: &str, faults: &mut Vec<(String, String)>) {
+    if let Some(least) = schema.get("minimum").and_then(Value::as_f64).filter(|least| number < *least) {
+        faults.push((path.into(), format!("{number} is below the least value {least}")));
+    }
+    if let Some(most) = schema.get("maximum").and_then(Value::as_f64).filter(|most| number > *most) {
+        faults.push((path.into(), format!("{number} is above the greatest value {most}")));
+    }
+}
+
+fn is_of_type(expected: &Value, value: &Value) -> bool {
+    match expected {
+        Value::Array(any) => any.iter().any(|one| is_of_type(one, value)),
+        Value::String(name) => match name.as_str() {
+            "null" => value.is_null(),
+            "boolean" => value.is_boolean(),
+            "integer" => value.is_i64() || value.is_u64() || value.as_f64().is_some_and(|number| number.fract() == 0.0),
+            "number" => value.is_number(),
+            "string" => value.is_string(),
+            "array" => value.is_array(),
+            "object" => value.is_object(),
+            _ => false,
+        },
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => false,
+    }
+}
+
+fn type_words(expected: &Value) -> String {
+    match expected {
+        Value::Array(any) => any.iter().map(type_words).collect::<Vec<_>>().join(" or "),
+        Value::String(name) => match name.as_str() {
+            "null" => "null".into(),
+            "integer" => "a whole number".into(),
+            "object" | "array" => format!("an {name}"),
+            "string" => "a text".into(),
+            _ => format!("a {name}"),
+        },
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => "nothing legal".into(),
+    }
+}
+
+/// The value as JSON, cut short: it may be anything that somebody sent.
+fn found(value: &Value) -> String {
+    let text = value.to_string();
+    if text.chars().count() <= 80 { text } else { format!("{}…", text.chars().take(79).collect::<String>()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn faults(schema: Value, value: Value) -> Vec<String> {
+        let mut faults = Vec::new();
+        check_value(&schema, &value, "", &mut faults);
+        faults.into_iter().map(|(path, message)| format!("{path}: {message}")).collect()
+    }
+
+    #[test]
+    fn every_keyword_lets_pass_what_fits_and_names_what_does_not() {
+        let fits = [
+            (json!({"type": "integer"}), json!(3)),
+            (json!({"type": "integer"}), json!(3.0)),
+            (json!({"type": ["string", "null"]}), json!(null)),
+            (json!({"enum": ["a", 1]}), json!(1)),
+            (json!({"type": "string", "minLength": 1, "maxLength": 3, "pattern": "^[a-z]+$"}), json!("abc")),
+            (json!({"minimum": 0, "maximum": 10}), json!(10)),
+            (json!({"properties": {"a": {"type": "string"}}, "additionalProperties": false}), json!({"a": "x"})),
+            (json!({"additionalProperties": {"type": "string"}, "minProperties": 1}), json!({"any": "x"})),
+            (json!({"items": {"type": "boolean"}}), json!([true, false])),
+            (json!({"type": "integer", "minimum": 1}), json!("${{ params.replicas }}")),
+        ];
+        for (schema, value) in fits {
+            assert_eq!(faults(schema.clone(), value.clone()), [""; 0], "{schema} {value}");
+        }
+        let fails = [
+            (json!({"type": "integer"}), json!(3.5), ": expected a whole number, found 3.5"),
+            (json!({"type": ["string", "null"]}), json!(7), ": expected a text or null, found 7"),
+            (json!({"enum": ["a", "b"]}), json!("c"), r#": expected one of "a", "b", found "c""#),
+            (json!({"minLength": 1}), json!(""), ": expected at least 1 characters, found 0"),
+            (json!({"maxLength": 2}), json!("äöü"), ": expected at most 2 characters, found 3"),
+            (json!({"pattern": "^[a-z]+$"}), json!("A"), r#": "A" does not match `^[a-z]+$`"#),
+            (json!({"minimum": 0}), json!(-1), ": -1 is below the least value 0"),
+            (json!({"maximum": 5}), json!(6), ": 6 is above the greatest value 5"),
+            (json!({"required": ["a"]}), json!({}), "a: `a` is missing"),
+            (json!({"minProperties": 1}), json!({}), ": expected at least 1 members, found 0"),
+            (
+                json!({"properties": {"a": {}, "b": {}}, "additionalProperties": false}),
+                json!({"c": 1}),
+                "c: `c` is not known here; known are a, b",
+            ),
+            (json!({"properties": {"a": {"items": {"type": "null"}}}}), json!({"a": [null, 0]}), "a[1]: expected null, found 0"),
+        ];
+        for (schema, value, message) in fails {
+            assert_eq!(faults(schema.clone(), value.clone()), [message], "{schema} {value}");
+        }
+    }
+
+    #[test]
+    fn a_value_of_the_wrong_type_is_named_once_and_cut_short() {
+        let messages = faults(json!({"type": "integer", "minimum": 0, "pattern": "x"}), json!("y".repeat(10_000)));
+        assert_eq!(messages.len(), 1);
+        assert!(messages[0].len() < 200, "{}", messages[0]);
+    }
+}

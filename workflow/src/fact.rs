@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use observe::observe;
+pub use observe::{KeyRead, is_workload, observe, reads, selects_pods_of, workload_of};
 pub use pattern::{Binding, Bindings, FactPattern, ValuePattern, solve};
 
 /// Version of the list of predicates: grows when one is added, never otherwise.
@@ -47,7 +47,8 @@ pub enum Predicate {
     RolloutStuck,
     /// The roll-out revision in force (number).
     Revision,
-    /// A roll-out revision that can be gone back to, other than the one in force (number).
+    /// A roll-out revision that can be gone back to, other than the one in force (number). Key `latest` for the newest of
+    /// them, empty for the others.
     RevisionAvailable,
     /// Whether a ConfigMap or Secret holds the key that `key` names (bool). False only of keys that a workload asks for.
     KeyPresent,
@@ -73,7 +74,8 @@ pub enum Predicate {
     ProbePasses,
     /// Value of the environment variable `container/NAME` that `key` names (text).
     Env,
-    /// That the object differs from the last time its workload was healthy, at the path `key` (bool).
+    /// That the object differs from the last time its workload was healthy, at the path `key`, and in a field of the
+    /// kind that `key` names: `image`, `env`, `config`, `replicas`, `resources`, `probe`, `selector`, `port` (bool).
     Changed,
     /// Whether a known-good state of the object is remembered (bool).
     KnownGood,

@@ -149,7 +149,7 @@ pub enum StopLevel {
 /// Something that a driver must do. Performing one twice is safe by construction: reads are reads, and a change
 /// carries its key and preconditions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", tag = "effect")]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "effect")]
 pub enum Effect {
     /// Read objects, as stored now.
     Read {
@@ -188,6 +188,8 @@ pub enum Effect {
         run: RunId,
         /// Of which objects.
         objects: Vec<ObjectRef>,
+        /// The moment at which their health is judged: that at which the effect was handed out.
+        at: Timestamp,
     },
 }
 

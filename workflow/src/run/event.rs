@@ -27,6 +27,11 @@ pub enum Event {
         /// When.
         at: Timestamp,
     },
+    /// The run's turn has come: its targets are locked, and fewer runs than allowed are under way.
+    Admitted {
+        /// When.
+        at: Timestamp,
+    },
     /// Health before anything was done.
     BaselineMeasured {
         /// Of the guarded objects; absent where it could not be read.
@@ -87,6 +92,19 @@ pub enum Event {
         step: String,
         /// The replies, in order.
         replies: Vec<Reply>,
+        /// When.
+        at: Timestamp,
+    },
+    /// What was asked for could not be read: it is asked for again.
+    ReadFailed {
+        /// The step; absent for the health before the run.
+        step: Option<String>,
+        /// What was seen.
+        why: String,
+        /// When it is asked for again.
+        until: Timestamp,
+        /// When.
+        at: Timestamp,
     },
     /// A change is about to be sent: durable before it is.
     IntentWritten {
@@ -178,11 +196,35 @@ pub enum Event {
         by: String,
         /// Why.
         reason: String,
+        /// When.
+        at: Timestamp,
     },
     /// The run goes on.
     Resumed {
         /// Who.
         by: String,
+        /// When.
+        at: Timestamp,
+    },
+    /// An emergency stop holds the run.
+    Held {
+        /// How hard.
+        level: StopLevel,
+        /// Who stopped.
+        by: String,
+        /// Why.
+        reason: String,
+        /// When.
+        at: Timestamp,
+    },
+    /// No emergency stop holds the run any more.
+    Released {
+        /// Who lifted the stop.
+        by: String,
+        /// Why.
+        reason: String,
+        /// When.
+        at: Timestamp,
     },
     /// The run is to end, undoing what was applied.
     CancelAsked {
@@ -190,6 +232,11 @@ pub enum Event {
         by: String,
         /// Why.
         reason: String,
+    },
+    /// The run is to end as soon as no change is in flight; nothing is undone.
+    AbortStarted {
+        /// Why.
+        why: String,
     },
     /// What was applied is being undone, in reverse order.
     UnwindStarted {
@@ -206,6 +253,15 @@ pub enum Event {
         attempt: u32,
         /// When.
         at: Timestamp,
+    },
+    /// An attempt to undo a step failed and another follows.
+    CompensationRetryScheduled {
+        /// The step.
+        step: String,
+        /// What failed.
+        why: String,
+        /// When the next attempt begins.
+        until: Timestamp,
     },
     /// A step was undone, or needed no undoing.
     StepCompensated {
@@ -337,6 +393,7 @@ impl FleetEvent {
 
 /// The stream of the lock on an object.
 pub(super) fn lock_stream(object: &ObjectRef) -> String {
-    let place = format!("{}/{}/{}", object.kind, object.namespace.as_deref().unwrap_or(""), object.name);
+    let place =
+        format!("{}/{}/{}", object.kind, object.namespace.as_deref().unwrap_or(""), object.name);
     format!("lock/{}/{}", object.cluster, object.uid.as_deref().unwrap_or(&place))
 }

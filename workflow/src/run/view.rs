@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::StopLevel;
 use super::event::{Applied, Event, Phase};
 use crate::expression::Verdict;
 use crate::id::{IncidentId, PlanId, RunId};
@@ -38,7 +39,11 @@ impl RunStatus {
     pub fn is_terminal(self) -> bool {
         match self {
             Self::Succeeded | Self::Failed | Self::RolledBack | Self::Cancelled => true,
-            Self::Running | Self::Paused | Self::AwaitingApproval | Self::Compensating | Self::NeedsHuman => false,
+            Self::Running
+            | Self::Paused
+            | Self::AwaitingApproval
+            | Self::Compensating
+            | Self::NeedsHuman => false,
         }
     }
 }
@@ -103,6 +108,12 @@ pub struct RunView {
     pub success: BTreeMap<usize, Verdict>,
     /// Status in which it ends once it is unwound, while it is.
     pub unwinding_to: Option<RunStatus>,
+    /// Whether a person paused it.
+    #[serde(default)]
+    pub is_paused: bool,
+    /// The emergency stop that holds it, if one does.
+    #[serde(default)]
+    pub held: Option<StopLevel>,
     /// Whether the engine should make a new decision.
     pub wants_next_plan: bool,
     /// Who or what asked for it.
@@ -185,6 +196,8 @@ impl RunView {
             health_now: Vec::new(),
             success: BTreeMap::new(),
             unwinding_to: None,
+            is_paused: false,
+            held: None,
             wants_next_plan: false,
             by: by.clone(),
             started_at: *at,
@@ -200,16 +213,25 @@ impl RunView {
     /// Folds one event into the view.
     pub fn apply(&mut self, event: &Event) {
         match event {
-            Event::Started { .. } | Event::Observed { .. } => {}
+            Event::Started { .. }
+            | Event::Admitted { .. }
+            | Event::Observed { .. }
+            | Event::CompensationRetryScheduled { .. } => {}
             Event::BaselineMeasured { health } => {
                 self.health_before.clone_from(health);
                 self.health_now.clone_from(health);
+            }
+            Event::ReadFailed { step: Some(step), why, .. } => {
+                self.change(step, |view| view.why.clone_from(why))
+            }
+            Event::ReadFailed { step: None, why, .. } | Event::AbortStarted { why } => {
+                self.why.clone_from(why)
             }
             Event::StepStarted { step, attempt, at } => self.change(step, |view| {
                 view.status = StepStatus::Running;
                 view.attempts = *attempt;
                 view.why.clear();
-                view.verdicts.clear();
+                view.verdicts.retain(|(phase, _, _)| *phase == Phase::When);
                 view.started_at.get_or_insert(*at);
             }),
             Event::StepSkipped { step, why } => self.change(step, |view| {
@@ -225,35 +247,30 @@ impl RunView {
                     self.success.insert(*index, verdict.clone());
                 }
             },
-            Event::ApprovalAsked { step, reason, .. } => {
-                self.status = RunStatus::AwaitingApproval;
-                self.change(step, |view| {
-                    view.status = StepStatus::AwaitingApproval;
-                    view.why.clone_from(reason);
-                });
-            }
-            Event::ApprovalAnswered { step, .. } => {
-                self.change(step, |view| {
-                    view.status = StepStatus::Pending;
-                    view.why.clear();
-                });
-                if self.status == RunStatus::AwaitingApproval && !self.any(StepStatus::AwaitingApproval) {
-                    self.status = RunStatus::Running;
+            Event::ApprovalAsked { step, reason, .. } => self.change(step, |view| {
+                view.status = StepStatus::AwaitingApproval;
+                view.why.clone_from(reason);
+            }),
+            Event::ApprovalAnswered { step, .. } => self.change(step, |view| {
+                view.status =
+                    if view.attempts == 0 { StepStatus::Pending } else { StepStatus::Running };
+                view.why.clear();
+            }),
+            Event::IntentWritten { step, key, attempt, request, .. } => {
+                match self.effects.iter_mut().find(|effect| effect.key == *key) {
+                    Some(effect) => {
+                        effect.attempts = *attempt;
+                        effect.applied = Applied::Unknown;
+                    }
+                    None => self.effects.push(EffectView {
+                        key: key.clone(),
+                        step: step.clone(),
+                        target: request.target.clone(),
+                        attempts: *attempt,
+                        applied: Applied::Unknown,
+                    }),
                 }
             }
-            Event::IntentWritten { step, key, attempt, request, .. } => match self.effects.iter_mut().find(|effect| effect.key == *key) {
-                Some(effect) => {
-                    effect.attempts = *attempt;
-                    effect.applied = Applied::Unknown;
-                }
-                None => self.effects.push(EffectView {
-                    key: key.clone(),
-                    step: step.clone(),
-                    target: request.target.clone(),
-                    attempts: *attempt,
-                    applied: Applied::Unknown,
-                }),
-            },
             Event::EffectAnswered { key, applied, .. } => {
                 if let Some(effect) = self.effects.iter_mut().find(|effect| effect.key == *key) {
                     effect.applied = *applied;
@@ -266,11 +283,15 @@ impl RunView {
             }),
             Event::HealthMeasured { health, .. } => self.health_now.clone_from(health),
             Event::Regressed { step, object, before, now } => {
-                let why = format!("{object} fell from {}/{} to {}/{} ready", before.ready, before.desired, now.ready, now.desired);
+                let why = format!(
+                    "{object} fell from {}/{} to {}/{} ready",
+                    before.ready, before.desired, now.ready, now.desired
+                );
                 self.change(step, |view| view.why = why);
             }
             Event::StepSucceeded { step, at } => self.change(step, |view| {
                 view.status = StepStatus::Succeeded;
+                view.why.clear();
                 view.ended_at = Some(*at);
             }),
             Event::RetryScheduled { step, why, .. } => self.change(step, |view| {
@@ -283,26 +304,40 @@ impl RunView {
                 view.ended_at = Some(*at);
             }),
             Event::Paused { reason, .. } => {
-                self.status = RunStatus::Paused;
+                self.is_paused = true;
                 self.why.clone_from(reason);
             }
             Event::Resumed { .. } => {
+                self.is_paused = false;
                 self.why.clear();
-                self.status = if self.unwinding_to.is_some() {
-                    RunStatus::Compensating
-                } else if self.any(StepStatus::AwaitingApproval) {
-                    RunStatus::AwaitingApproval
-                } else {
-                    RunStatus::Running
-                };
+                for view in
+                    self.steps.iter_mut().filter(|view| view.status == StepStatus::NeedsHuman)
+                {
+                    view.status = if self.unwinding_to.is_some() {
+                        StepStatus::Compensating
+                    } else {
+                        StepStatus::Running
+                    };
+                    view.why.clear();
+                }
+            }
+            Event::Held { level, reason, .. } => {
+                self.held = Some(*level);
+                self.why.clone_from(reason);
+            }
+            Event::Released { .. } => {
+                self.held = None;
+                self.why.clear();
             }
             Event::CancelAsked { reason, .. } => self.why.clone_from(reason),
             Event::UnwindStarted { why, then } => {
-                self.status = RunStatus::Compensating;
+                self.is_paused = false;
                 self.unwinding_to = Some(*then);
                 self.why.clone_from(why);
             }
-            Event::CompensationStarted { step, .. } => self.change(step, |view| view.status = StepStatus::Compensating),
+            Event::CompensationStarted { step, .. } => {
+                self.change(step, |view| view.status = StepStatus::Compensating)
+            }
             Event::StepCompensated { step, how, at } => self.change(step, |view| {
                 view.status = StepStatus::Compensated;
                 view.why.clone_from(how);
@@ -314,7 +349,6 @@ impl RunView {
                 view.ended_at = Some(*at);
             }),
             Event::HumanNeeded { step, why } => {
-                self.status = RunStatus::NeedsHuman;
                 self.why.clone_from(why);
                 self.change(step, |view| {
                     view.status = StepStatus::NeedsHuman;
@@ -327,6 +361,24 @@ impl RunView {
                 self.wants_next_plan = *wants_next_plan;
                 self.ended_at = Some(*at);
             }
+        }
+        if self.ended_at.is_none() {
+            self.status = self.status_by_parts();
+        }
+    }
+
+    /// Where a run that has not ended stands, by what holds it and where its steps stand.
+    fn status_by_parts(&self) -> RunStatus {
+        if self.is_paused || self.held.is_some() {
+            RunStatus::Paused
+        } else if self.any(StepStatus::NeedsHuman) {
+            RunStatus::NeedsHuman
+        } else if self.unwinding_to.is_some() {
+            RunStatus::Compensating
+        } else if self.any(StepStatus::AwaitingApproval) {
+            RunStatus::AwaitingApproval
+        } else {
+            RunStatus::Running
         }
     }
 

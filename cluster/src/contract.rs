@@ -1,4 +1,20 @@
 //! What every [`Cluster`] and every [`Metrics`] promises: the tests of each implementation call these functions.
+//!
+//! The promises are those of the Kubernetes API that Chiron relies on, so they must be true of a real API server as of a
+//! simulated one. Each makes a namespace of its own and looks only at what it made, for a real cluster keeps objects of
+//! its own everywhere. No workload needs to run.
+
+mod create;
+mod delete;
+mod ground;
+mod list;
+mod metrics;
+mod patch;
+mod read;
+mod secret;
+mod subresource;
+mod validation;
+mod watch;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -25,16 +41,136 @@ pub trait Fixture: Send + Sync {
 /// One promise of [`Cluster`]: panics, with a sentence, where it is not kept.
 pub type Promise = for<'a> fn(&'a mut dyn Fixture) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
+/// One promise of [`Metrics`]: panics, with a sentence, where it is not kept.
+pub type MetricsPromise =
+    for<'a> fn(&'a dyn Metrics, &'a MetricQuery) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+
+macro_rules! promises {
+    ($($module:ident: $($name:ident),+;)+) => {
+        &[$($((stringify!($name), |world| Box::pin($module::$name(world))),)+)+]
+    };
+}
+
 /// Every promise of [`Cluster`] by name, in the order in which [`check_cluster`] runs them.
-pub const PROMISES: &[(&str, Promise)] = &[];
+pub const PROMISES: &[(&str, Promise)] = promises! {
+    read:
+        an_absent_object_is_not_found,
+        a_created_object_is_found,
+        a_uid_names_one_incarnation,
+        a_cached_read_catches_up,
+        an_unknown_kind_shows_nothing,
+        logs_of_an_unknown_pod_are_refused,
+        permissions_are_answered;
+    list:
+        a_list_holds_what_was_made_in_order_of_name,
+        a_list_keeps_to_its_namespace,
+        a_list_of_all_namespaces_holds_each,
+        a_list_selects_by_labels,
+        a_list_selects_by_expressions,
+        an_empty_list_is_no_failure,
+        pages_are_bounded_and_lose_nothing;
+    create:
+        a_new_object_gets_uid_version_and_time,
+        what_only_the_cluster_may_say_is_not_taken_from_a_client,
+        a_name_that_is_taken_is_a_conflict,
+        one_name_serves_two_kinds_and_two_namespaces,
+        an_object_made_again_is_another_one,
+        an_unknown_namespace_takes_no_object,
+        a_dry_run_makes_nothing_and_answers_as_if,
+        a_dry_run_meets_a_taken_name,
+        a_new_deployment_starts_at_generation_one_without_status,
+        a_deployment_gets_its_defaults,
+        a_service_gets_its_defaults,
+        the_agent_is_accepted;
+    validation:
+        bad_names_are_refused,
+        bad_labels_are_refused,
+        an_object_of_another_namespace_is_refused,
+        config_data_must_be_text,
+        a_deployment_must_select_its_own_pods,
+        a_deployment_must_have_containers,
+        containers_have_names_of_their_own,
+        replicas_are_not_negative,
+        the_selector_of_a_deployment_stays,
+        service_ports_must_be_ports,
+        an_immutable_config_map_keeps_its_data,
+        an_object_keeps_its_name,
+        a_refused_change_changes_nothing;
+    patch:
+        a_merge_patch_changes_what_it_names,
+        a_merge_patch_removes_with_null,
+        a_merge_patch_replaces_lists_whole,
+        a_json_patch_changes_what_it_names,
+        a_json_patch_with_a_failed_test_changes_nothing,
+        a_json_patch_that_does_not_fit_is_refused,
+        a_strategic_patch_merges_containers_and_variables_by_name,
+        a_strategic_patch_removes_by_directive,
+        labels_and_annotations_are_patched,
+        a_patch_of_an_absent_object_meets_absence,
+        a_patch_answers_with_what_is_stored,
+        every_change_gives_a_new_version,
+        a_patch_without_a_change_keeps_the_version,
+        a_stale_version_is_a_conflict,
+        a_stale_uid_is_a_conflict,
+        a_stale_version_within_the_patch_is_a_conflict,
+        preconditions_that_hold_let_the_change_through,
+        a_dry_run_patch_stores_nothing_and_answers_as_if,
+        generation_counts_changes_of_the_spec_only;
+    subresource:
+        the_status_is_not_changed_beside_its_subresource,
+        the_status_subresource_changes_the_status_only,
+        the_scale_subresource_sets_replicas,
+        the_scale_subresource_refuses_what_is_negative,
+        the_scale_subresource_holds_preconditions,
+        the_scale_of_an_absent_object_is_absent;
+    delete:
+        a_deleted_object_is_absent,
+        deletion_of_an_absent_object_meets_absence,
+        deletion_with_a_stale_uid_is_a_conflict,
+        deletion_with_a_stale_version_is_a_conflict,
+        a_dry_run_deletes_nothing,
+        owned_objects_go_with_their_owner,
+        a_finalizer_holds_an_object_until_it_is_removed,
+        a_namespace_takes_its_objects_with_it,
+        eviction_of_an_absent_pod_meets_absence;
+    watch:
+        changes_come_in_order_and_each_once,
+        changes_go_on_where_the_last_one_ended,
+        changes_keep_to_their_namespace_and_kind,
+        what_changes_nothing_is_not_told,
+        deletions_tell_the_last_state,
+        an_unreadable_version_is_refused;
+    secret:
+        no_value_of_a_secret_comes_through,
+        equal_values_have_equal_digests_and_others_do_not,
+        a_change_beside_the_values_keeps_them;
+};
+
+/// Every promise of [`Metrics`] by name, in the order in which [`check_metrics`] runs them.
+pub const METRIC_PROMISES: &[(&str, MetricsPromise)] = &[
+    ("what_is_not_measured_is_absent", |metrics, known| {
+        Box::pin(metrics::what_is_not_measured_is_absent(metrics, known))
+    }),
+    ("series_come_in_order_and_each_once", |metrics, known| {
+        Box::pin(metrics::series_come_in_order_and_each_once(metrics, known))
+    }),
+    ("samples_carry_the_labels_asked_for", |metrics, known| {
+        Box::pin(metrics::samples_carry_the_labels_asked_for(metrics, known))
+    }),
+    ("a_label_without_a_match_gives_nothing", |metrics, known| {
+        Box::pin(metrics::a_label_without_a_match_gives_nothing(metrics, known))
+    }),
+    ("a_window_is_answered_for_the_same_series", |metrics, known| {
+        Box::pin(metrics::a_window_is_answered_for_the_same_series(metrics, known))
+    }),
+];
 
 /// Checks every promise of [`Cluster`].
 ///
 /// # Panics
-/// At the first promise that is not kept, with its name.
+/// At the first promise that is not kept, with its sentence. To check them one by one, call those of [`PROMISES`].
 pub async fn check_cluster(world: &mut dyn Fixture) {
-    for (name, promise) in PROMISES {
-        let _ = name;
+    for (_, promise) in PROMISES {
         promise(world).await;
     }
 }
@@ -42,7 +178,23 @@ pub async fn check_cluster(world: &mut dyn Fixture) {
 /// Checks every promise of [`Metrics`]; `known` must be answered with two series or more in this world.
 ///
 /// # Panics
-/// At the first promise that is not kept, with its name.
+/// At the first promise that is not kept, with its sentence.
 pub async fn check_metrics(metrics: &dyn Metrics, known: &MetricQuery) {
-    let _ = (metrics, known);
+    for (_, promise) in METRIC_PROMISES {
+        promise(metrics, known).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_promise_has_a_name_of_its_own() {
+        let names: BTreeSet<_> = PROMISES.iter().map(|(name, _)| name).collect();
+        assert_eq!(names.len(), PROMISES.len());
+        assert!(PROMISES.len() >= 40, "{}", PROMISES.len());
+    }
 }

@@ -150,29 +150,29 @@ impl<'a> Container<'a> {
     }
 
     /// Its command; empty for the image's own.
-    pub fn command(&self) -> impl Iterator<Item = &'a str> {
+    pub fn command(&self) -> impl Iterator<Item = &'a str> + use<'a> {
         items(Some(self.value), "command").filter_map(Value::as_str)
     }
 
     /// The arguments of its command; empty for the image's own.
-    pub fn args(&self) -> impl Iterator<Item = &'a str> {
+    pub fn args(&self) -> impl Iterator<Item = &'a str> + use<'a> {
         items(Some(self.value), "args").filter_map(Value::as_str)
     }
 
     /// Its environment, in order; where a name stands twice, the later one counts.
-    pub fn env(&self) -> impl Iterator<Item = EnvVar<'a>> {
+    pub fn env(&self) -> impl Iterator<Item = EnvVar<'a>> + use<'a> {
         items(Some(self.value), "env")
             .map(|variable| EnvVar { name: text(variable, "name"), source: source(variable) })
     }
 
     /// The ConfigMaps whose keys all become its environment (`envFrom`).
-    pub fn env_from_config_maps(&self) -> impl Iterator<Item = &'a str> {
+    pub fn env_from_config_maps(&self) -> impl Iterator<Item = &'a str> + use<'a> {
         items(Some(self.value), "envFrom")
             .filter_map(|from| from.pointer("/configMapRef/name")?.as_str())
     }
 
     /// The Secrets whose keys all become its environment (`envFrom`).
-    pub fn env_from_secrets(&self) -> impl Iterator<Item = &'a str> {
+    pub fn env_from_secrets(&self) -> impl Iterator<Item = &'a str> + use<'a> {
         items(Some(self.value), "envFrom")
             .filter_map(|from| from.pointer("/secretRef/name")?.as_str())
     }
@@ -196,7 +196,7 @@ impl<'a> Container<'a> {
     }
 
     /// The ports that it names; it may listen on others.
-    pub fn ports(&self) -> impl Iterator<Item = ContainerPort<'a>> {
+    pub fn ports(&self) -> impl Iterator<Item = ContainerPort<'a>> + use<'a> {
         items(Some(self.value), "ports").filter_map(|port| {
             let number = u16::try_from(port.get("containerPort")?.as_u64()?).ok()?;
             Some(ContainerPort { name: text(port, "name"), port: number, protocol: protocol(port) })

@@ -85,7 +85,7 @@ impl<'a> Deployment<'a> {
     }
 
     /// The containers of the pods that it makes.
-    pub fn containers(&self) -> impl Iterator<Item = Container<'a>> {
+    pub fn containers(&self) -> impl Iterator<Item = Container<'a>> + use<'a> {
         containers(self.object)
     }
 
@@ -153,7 +153,7 @@ impl<'a> ReplicaSet<'a> {
     }
 
     /// The containers of the pods that it makes.
-    pub fn containers(&self) -> impl Iterator<Item = Container<'a>> {
+    pub fn containers(&self) -> impl Iterator<Item = Container<'a>> + use<'a> {
         containers(self.object)
     }
 

@@ -103,18 +103,18 @@ impl<'a> Pod<'a> {
     }
 
     /// Its containers, as asked for.
-    pub fn containers(&self) -> impl Iterator<Item = Container<'a>> {
+    pub fn containers(&self) -> impl Iterator<Item = Container<'a>> + use<'a> {
         containers(self.object)
     }
 
     /// What the node says of its containers.
-    pub fn statuses(&self) -> impl Iterator<Item = ContainerStatus<'a>> {
+    pub fn statuses(&self) -> impl Iterator<Item = ContainerStatus<'a>> + use<'a> {
         items(self.object.field("status"), "containerStatuses")
             .map(|value| ContainerStatus { value })
     }
 
     /// What the node says of its init containers.
-    pub fn init_statuses(&self) -> impl Iterator<Item = ContainerStatus<'a>> {
+    pub fn init_statuses(&self) -> impl Iterator<Item = ContainerStatus<'a>> + use<'a> {
         items(self.object.field("status"), "initContainerStatuses")
             .map(|value| ContainerStatus { value })
     }

@@ -64,7 +64,7 @@ impl<'a> Service<'a> {
     }
 
     /// Its ports.
-    pub fn ports(&self) -> impl Iterator<Item = ServicePort<'a>> {
+    pub fn ports(&self) -> impl Iterator<Item = ServicePort<'a>> + use<'a> {
         items(self.object.field("spec"), "ports").filter_map(|value| {
             let port = u16::try_from(value.get("port")?.as_u64()?).ok()?;
             let target_port =
@@ -101,14 +101,14 @@ impl<'a> EndpointSlice<'a> {
     }
 
     /// The ports of its endpoints, by name (empty where unnamed) and number.
-    pub fn ports(&self) -> impl Iterator<Item = (&'a str, u16)> {
+    pub fn ports(&self) -> impl Iterator<Item = (&'a str, u16)> + use<'a> {
         items_at(self.object, "ports").filter_map(|port| {
             Some((text(port, "name"), u16::try_from(port.get("port")?.as_u64()?).ok()?))
         })
     }
 
     /// Its endpoints.
-    pub fn endpoints(&self) -> impl Iterator<Item = Endpoint<'a>> {
+    pub fn endpoints(&self) -> impl Iterator<Item = Endpoint<'a>> + use<'a> {
         items_at(self.object, "endpoints").map(|value| Endpoint { value })
     }
 }
@@ -124,7 +124,7 @@ impl<'a> Endpoint<'a> {
     }
 
     /// Its addresses.
-    pub fn addresses(&self) -> impl Iterator<Item = &'a str> {
+    pub fn addresses(&self) -> impl Iterator<Item = &'a str> + use<'a> {
         items(Some(self.value), "addresses").filter_map(Value::as_str)
     }
 

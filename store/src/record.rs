@@ -1,0 +1,144 @@
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use workflow::{Digest, Entry, digest_of_parts};
+
+/// One entry of the append-only log, with its place in the chain.
+///
+/// `digest` covers every column but `payload` and `salt`, and through `previous` every record before it: a payload can
+/// be erased with its salt, the chain stays intact, and no guess of what was erased can be confirmed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Record {
+    /// Place in the record, from 1, without gaps.
+    pub seq: u64,
+    /// The stream that it belongs to.
+    pub stream: String,
+    /// Place in its stream, from 1, without gaps.
+    pub version: u64,
+    /// Whose it is.
+    pub tenant: String,
+    /// Kind of the entry.
+    pub kind: String,
+    /// When it happened.
+    pub at: Timestamp,
+    /// Epoch of the writer.
+    pub epoch: u64,
+    /// What happened, decoded from the canonical bytes; absent once it is erased.
+    pub payload: Option<Value>,
+    /// The 16 bytes that `payload_digest` is salted with; absent once the payload is erased.
+    #[serde(with = "salt_as_hex")]
+    pub salt: Option<[u8; 16]>,
+    /// SHA-256 over the salt and the canonical bytes of the payload.
+    pub payload_digest: Digest,
+    /// Digest of the record before; [`Digest::ZERO`] for the first.
+    pub previous: Digest,
+    /// SHA-256 over all columns but payload and salt.
+    pub digest: Digest,
+}
+
+/// A record whose entry cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum Unreadable {
+    /// The payload was erased.
+    #[error("the payload of record {seq} was erased")]
+    Erased {
+        /// The record.
+        seq: u64,
+    },
+    /// The kind is unknown, or the payload is not of this kind.
+    #[error(
+        "record {seq} of kind `{kind}` cannot be read: it is damaged, or was written by a newer version of this program"
+    )]
+    Foreign {
+        /// The record.
+        seq: u64,
+        /// Its kind.
+        kind: String,
+        /// What does not fit.
+        source: serde_json::Error,
+    },
+}
+
+impl Record {
+    /// What happened.
+    ///
+    /// # Errors
+    /// [`Unreadable`] where the payload was erased, or the kind is not one that this version knows.
+    pub fn entry(&self) -> Result<Entry, Unreadable> {
+        let payload = self.payload.clone().ok_or(Unreadable::Erased { seq: self.seq })?;
+        Entry::from_parts(&self.kind, payload).map_err(|source| Unreadable::Foreign {
+            seq: self.seq,
+            kind: self.kind.clone(),
+            source,
+        })
+    }
+
+    /// The digest that the columns of this record have.
+    pub fn digest_of_columns(&self) -> Digest {
+        digest_of_columns(&Columns {
+            seq: self.seq,
+            stream: &self.stream,
+            version: self.version,
+            tenant: &self.tenant,
+            kind: &self.kind,
+            at: &self.at.to_string(),
+            epoch: self.epoch,
+            payload_digest: &self.payload_digest.to_string(),
+            previous: &self.previous.to_string(),
+        })
+    }
+}
+
+/// The columns that a record's digest covers, as they are written.
+pub(crate) struct Columns<'a> {
+    pub(crate) seq: u64,
+    pub(crate) stream: &'a str,
+    pub(crate) version: u64,
+    pub(crate) tenant: &'a str,
+    pub(crate) kind: &'a str,
+    pub(crate) at: &'a str,
+    pub(crate) epoch: u64,
+    pub(crate) payload_digest: &'a str,
+    pub(crate) previous: &'a str,
+}
+
+/// H(seq, stream, version, tenant, kind, at, epoch, payload_digest, previous).
+pub(crate) fn digest_of_columns(columns: &Columns<'_>) -> Digest {
+    let Columns { seq, stream, version, tenant, kind, at, epoch, payload_digest, previous } =
+        columns;
+    let (seq, version, epoch) = (seq.to_string(), version.to_string(), epoch.to_string());
+    digest_of_parts(&[&seq, stream, &version, tenant, kind, at, &epoch, payload_digest, previous])
+}
+
+/// SHA-256 over the salt and the canonical bytes of a payload.
+pub(crate) fn payload_digest(salt: &[u8; 16], payload: &str) -> Digest {
+    Digest::of_all(&[salt, payload.as_bytes()])
+}
+
+mod salt_as_hex {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(
+        salt: &Option<[u8; 16]>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match salt {
+            Some(salt) => {
+                serializer.serialize_some(&format!("{:032x}", u128::from_be_bytes(*salt)))
+            }
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<[u8; 16]>, D::Error> {
+        let Some(text) = Option::<String>::deserialize(deserializer)? else { return Ok(None) };
+        let bad = || serde::de::Error::custom("a salt is 32 hex digits");
+        if text.len() != 32 {
+            return Err(bad());
+        }
+        u128::from_str_radix(&text, 16).map(|bits| Some(bits.to_be_bytes())).map_err(|_| bad())
+    }
+}

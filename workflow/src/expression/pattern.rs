@@ -90,8 +90,7 @@ pub(super) fn bind(context: &mut Context<'_, '_>, patterns: &Arc<Patterns>) {
     ];
     for (name, search) in searches {
         let patterns = patterns.clone();
-        let function: cel_function::Function =
-            Box::new(move |call| searched(call, &patterns, search));
+        let function: Function = Box::new(move |call| searched(call, &patterns, search));
         context
             .add_function(name, function)
             .expect("the language is built without regular expressions of its own");

@@ -79,7 +79,7 @@ impl std::fmt::Debug for SecretKey {
 /// Decodes standard base64 with padding, line breaks left out; none where `text` is not that.
 fn from_base64(text: &str) -> Option<Vec<u8>> {
     let digits: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
-    if digits.len() % 4 != 0 {
+    if !digits.len().is_multiple_of(4) {
         return None;
     }
     let padding = digits.iter().rev().take_while(|byte| **byte == b'=').count();

@@ -1,1 +1,34 @@
 //! A seeded Kubernetes in virtual time behind the ports of the cluster crate.
+//!
+//! [`World`] is the running thing: objects, controllers, kubelets, requests between services and alerting rules, moved
+//! by discrete events. [`SimulatedCluster`] is all that a planner or an executor sees of it. Worlds and scenarios are
+//! files; [`scenario::prepare`] makes a world with a fault in its future and the [`Oracle`] that judges what became of it.
+
+mod alertmanager;
+mod api;
+mod base64;
+mod behaviour;
+mod chance;
+mod controller;
+mod event;
+mod file;
+mod interference;
+mod kubelet;
+mod metric;
+mod objects;
+mod oracle;
+mod port;
+mod queue;
+mod rule;
+mod script;
+mod traffic;
+mod world;
+
+pub use alertmanager::Grouping;
+pub use behaviour::{Behaviour, Call, Listener, Setting, Shape};
+pub use file::{BadFile, WorkloadEntry, WorldFile, WorldSpec};
+pub use interference::Interference;
+pub use port::SimulatedCluster;
+pub use rule::{Comparison, FiringAlert, Rule};
+pub use traffic::Visitors;
+pub use world::{Advance, AlertMode, Emission, Logged, World};

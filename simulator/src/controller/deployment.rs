@@ -1,0 +1,306 @@
+use cluster::{Deployment, Object, ReplicaSet, Strategy};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use crate::chance::template_hash;
+use crate::objects::Key;
+use crate::queue::Wake;
+use crate::world::World;
+
+const REVISION: &str = "deployment.kubernetes.io/revision";
+const TEMPLATE_HASH: &str = "pod-template-hash";
+
+/// A ReplicaSet of the Deployment in hand, and how many pods it is asked for after this look.
+struct Held {
+    key: Key,
+    object: Object,
+    wanted: u32,
+}
+
+impl Held {
+    fn available(&self) -> u32 {
+        let available = self.object.at("/status/availableReplicas").and_then(Value::as_u64).unwrap_or(0);
+        u32::try_from(available).unwrap_or(u32::MAX).min(self.wanted)
+    }
+
+    fn revision(&self) -> u64 {
+        ReplicaSet::of(&self.object).and_then(|set| set.revision()).unwrap_or(0)
+    }
+}
+
+impl World {
+    /// Brings the ReplicaSets of a Deployment nearer to what it asks for, and writes its status.
+    pub(crate) fn reconcile_deployment(&mut self, key: &Key) {
+        let Some(object) = self.objects.get(key).cloned() else { return };
+        if object.metadata().deletion_timestamp.is_some() {
+            return;
+        }
+        let view = Deployment::of(&object).expect("a Deployment is stored under its kind");
+        let uid = &object.metadata().uid;
+        let sets = self.objects.of_kind("ReplicaSet", Some(&key.namespace)).filter(|set| set.controller().is_some_and(|owner| owner.uid == *uid));
+        let mut sets: Vec<Held> = sets
+            .map(|set| Held {
+                key: Key::new("ReplicaSet", &key.namespace, set.name()),
+                object: set.clone(),
+                wanted: ReplicaSet::of(set).map_or(0, |set| set.replicas()),
+            })
+            .collect();
+        sets.sort_by_key(|set| (set.object.metadata().creation_timestamp, set.revision()));
+
+        let hash = template_hash(object.at("/spec/template").unwrap_or(&Value::Null));
+        let newest = sets.iter().position(|set| set.object.metadata().labels.get(TEMPLATE_HASH) == Some(&hash));
+        let last_revision = sets.iter().map(Held::revision).max().unwrap_or(0);
+        let mut found = None;
+        let newest = match newest {
+            Some(newest) => {
+                if sets[newest].revision() < last_revision {
+                    sets[newest].object = with_revision(&sets[newest].object, last_revision + 1);
+                    self.store(&sets[newest].key.clone(), &sets[newest].object.clone());
+                    found = Some("FoundNewReplicaSet");
+                }
+                newest
+            }
+            None if view.is_paused() => {
+                self.write_deployment_status(key, &object, &sets, None, None);
+                return;
+            }
+            None => {
+                let set = new_replica_set(&object, &hash, last_revision + 1);
+                let stored = self.make(set).expect("the ReplicaSet of an admitted Deployment is admitted");
+                sets.push(Held { key: Key::new("ReplicaSet", &key.namespace, stored.name()), object: stored, wanted: 0 });
+                found = Some("NewReplicaSetCreated");
+                sets.len() - 1
+            }
+        };
+        let revision = sets[newest].revision();
+        let object = if object.metadata().annotations.get(REVISION).and_then(|text| text.parse().ok()) != Some(revision) {
+            self.store(key, &with_revision(&object, revision))
+        } else {
+            object.clone()
+        };
+        if !view.is_paused() || sets.iter().enumerate().all(|(i, set)| i == newest || set.wanted == 0) {
+            self.scale_sets(&object, &mut sets, newest);
+        }
+        self.drop_old_sets(&object, &sets, newest);
+        self.write_deployment_status(key, &object, &sets, Some(newest), found);
+    }
+
+    /// The steps of a rolling update, as far as surge and availability let it go now.
+    fn scale_sets(&mut self, deployment: &Object, sets: &mut [Held], newest: usize) {
+        let view = Deployment::of(deployment).expect("a Deployment is stored under its kind");
+        let replicas = view.replicas();
+        let olds: Vec<usize> = (0..sets.len()).filter(|i| *i != newest).collect();
+        let (surge, unavailable) = match view.strategy() {
+            Strategy::Recreate => {
+                for i in &olds {
+                    self.scale_set(deployment, &mut sets[*i], 0);
+                }
+                // Terminating pods of old revisions hold the new one back.
+                let uids: Vec<&str> = olds.iter().map(|i| sets[*i].object.metadata().uid.as_str()).collect();
+                let namespace = deployment.namespace().unwrap_or_default();
+                let is_old = |pod: &Object| pod.controller().is_some_and(|owner| uids.contains(&owner.uid.as_str()));
+                if self.objects.of_kind("Pod", Some(namespace)).any(is_old) {
+                    return;
+                }
+                (0, replicas)
+            }
+            Strategy::RollingUpdate { max_unavailable, max_surge } => bounds(replicas, max_surge, max_unavailable),
+        };
+        let total: u32 = sets.iter().map(|set| set.wanted).sum();
+        let new = sets[newest].wanted;
+        if new > replicas {
+            self.scale_set(deployment, &mut sets[newest], replicas);
+        } else if new < replicas {
+            let room = (replicas + surge).saturating_sub(total);
+            self.scale_set(deployment, &mut sets[newest], replicas.min(new + room));
+        }
+        let all: u32 = sets.iter().map(|set| set.wanted).sum();
+        let least = replicas.saturating_sub(unavailable);
+        let new_unavailable = sets[newest].wanted - sets[newest].available();
+        let mut removable = all.saturating_sub(least + new_unavailable);
+        // Pods that do not serve go first: they cost no availability.
+        for i in &olds {
+            let cut = removable.min(sets[*i].wanted - sets[*i].available());
+            removable -= cut;
+            let wanted = sets[*i].wanted - cut;
+            self.scale_set(deployment, &mut sets[*i], wanted);
+        }
+        let available: u32 = sets.iter().map(Held::available).sum();
+        let mut spare = available.saturating_sub(least).min(removable);
+        for i in &olds {
+            let cut = spare.min(sets[*i].wanted);
+            spare -= cut;
+            let wanted = sets[*i].wanted - cut;
+            self.scale_set(deployment, &mut sets[*i], wanted);
+        }
+    }
+
+    fn scale_set(&mut self, deployment: &Object, set: &mut Held, wanted: u32) {
+        if set.wanted == wanted {
+            return;
+        }
+        let (from, direction) = (set.wanted, if wanted > set.wanted { "up" } else { "down" });
+        let mut spec = set.object.field("spec").cloned().unwrap_or_default();
+        spec["replicas"] = wanted.into();
+        let mut metadata = set.object.metadata().clone();
+        metadata.generation += 1;
+        set.object = self.store(&set.key, &set.object.with_metadata(metadata).with_field("spec", spec));
+        set.wanted = wanted;
+        let message = format!("Scaled {direction} replica set {} from {from} to {wanted}", set.key.name);
+        self.record(deployment, "Normal", "ScalingReplicaSet", &message, "deployment-controller");
+    }
+
+    fn drop_old_sets(&mut self, deployment: &Object, sets: &[Held], newest: usize) {
+        let limit = deployment.at("/spec/revisionHistoryLimit").and_then(Value::as_u64).unwrap_or(10) as usize;
+        let mut idle: Vec<&Held> = (0..sets.len()).filter(|i| *i != newest).map(|i| &sets[i]).filter(|set| set.wanted == 0).collect();
+        idle.retain(|set| set.object.at("/status/replicas").and_then(Value::as_u64).unwrap_or(0) == 0);
+        idle.sort_by_key(|set| set.revision());
+        let surplus: Vec<Key> = idle.iter().take(idle.len().saturating_sub(limit)).map(|set| set.key.clone()).collect();
+        for key in surplus {
+            self.discard(&key);
+        }
+    }
+
+    fn write_deployment_status(&mut self, key: &Key, object: &Object, sets: &[Held], newest: Option<usize>, found: Option<&str>) {
+        let view = Deployment::of(object).expect("a Deployment is stored under its kind");
+        let sum = |field: &str| -> u64 { sets.iter().filter_map(|set| set.object.at(&format!("/status/{field}"))?.as_u64()).sum() };
+        let replicas = u64::from(view.replicas());
+        let (total, ready, available) = (sum("replicas"), sum("readyReplicas"), sum("availableReplicas"));
+        let updated = newest.and_then(|i| sets[i].object.at("/status/replicas")?.as_u64()).unwrap_or(0);
+        let (_, unavailable) = match view.strategy() {
+            Strategy::Recreate => (0, view.replicas()),
+            Strategy::RollingUpdate { max_unavailable, max_surge } => bounds(view.replicas(), max_surge, max_unavailable),
+        };
+
+        let is_available = available >= replicas.saturating_sub(u64::from(unavailable));
+        let availability = if is_available {
+            ("True", "MinimumReplicasAvailable", "Deployment has minimum availability.".to_string())
+        } else {
+            ("False", "MinimumReplicasUnavailable", "Deployment does not have minimum availability.".to_string())
+        };
+        let set_name = newest.map_or("", |i| &*sets[i].key.name);
+        let is_complete = updated == replicas && total == replicas && available == replicas;
+        let old_pods = |total: u64, updated: u64| total.saturating_sub(updated);
+        let before = |field: &str| object.at(&format!("/status/{field}")).and_then(Value::as_u64).unwrap_or(0);
+        let has_progressed = updated > before("updatedReplicas")
+            || old_pods(total, updated) < old_pods(before("replicas"), before("updatedReplicas"))
+            || ready > before("readyReplicas")
+            || available > before("availableReplicas");
+        let last = view.condition("Progressing");
+        let last_update = progressing_update(object);
+        let deadline = SignedDuration::from_secs(i64::from(view.progress_deadline_seconds()));
+        let (progress, is_fresh) = if let Some(reason) = found {
+            let verb = if reason == "FoundNewReplicaSet" { "Found" } else { "Created" };
+            (("True", reason, format!("{verb} new replica set {set_name:?}")), true)
+        } else if is_complete {
+            let is_new = last.is_none_or(|last| last.reason != "NewReplicaSetAvailable");
+            (("True", "NewReplicaSetAvailable", format!("ReplicaSet {set_name:?} has successfully progressed.")), is_new)
+        } else if has_progressed && last.is_none_or(|last| last.reason != "NewReplicaSetAvailable") {
+            (("True", "ReplicaSetUpdated", format!("ReplicaSet {set_name:?} is progressing.")), true)
+        } else if let Some(last) = last {
+            let is_late = last_update.is_some_and(|update| self.now >= update + deadline);
+            if is_late && last.reason != "NewReplicaSetAvailable" && !view.is_paused() {
+                (("False", "ProgressDeadlineExceeded", format!("ReplicaSet {set_name:?} has timed out progressing.")), last.holds == Some(true))
+            } else {
+                ((if last.holds == Some(false) { "False" } else { "True" }, last.reason, last.message.to_string()), false)
+            }
+        } else {
+            (("True", "ReplicaSetUpdated", format!("ReplicaSet {set_name:?} is progressing.")), true)
+        };
+        if !is_complete && progress.1 != "ProgressDeadlineExceeded" && progress.1 != "NewReplicaSetAvailable" {
+            let from = if is_fresh { Some(self.now) } else { last_update };
+            if let Some(from) = from {
+                self.wake_at(from + deadline + SignedDuration::from_millis(1), Wake::Deployment(key.clone()));
+            }
+        }
+
+        let mut status = json!({"observedGeneration": object.metadata().generation});
+        for (field, count) in [
+            ("replicas", total),
+            ("updatedReplicas", updated),
+            ("readyReplicas", ready),
+            ("availableReplicas", available),
+            ("unavailableReplicas", replicas.max(total).saturating_sub(available)),
+        ] {
+            if count > 0 {
+                status[field] = count.into();
+            }
+        }
+        status["conditions"] = json!([
+            self.deployment_condition(object, "Available", &availability, false),
+            self.deployment_condition(object, "Progressing", &progress, is_fresh),
+        ]);
+        if object.field("status") != Some(&status) {
+            self.store(key, &object.with_field("status", status));
+        }
+    }
+
+    fn deployment_condition(&self, object: &Object, kind: &str, (status, reason, message): &(&str, &str, String), is_fresh: bool) -> Value {
+        let old = object.at("/status/conditions").and_then(Value::as_array).into_iter().flatten();
+        let old = old.clone().find(|condition| condition["type"] == kind);
+        let now = Value::from(self.written_now());
+        let transition = old.filter(|old| old["status"] == *status).map_or(now.clone(), |old| old["lastTransitionTime"].clone());
+        let update = old.filter(|old| !is_fresh && old["status"] == *status && old["reason"] == *reason);
+        let update = update.map_or(now, |old| old["lastUpdateTime"].clone());
+        json!({"type": kind, "status": status, "reason": reason, "message": message, "lastTransitionTime": transition, "lastUpdateTime": update})
+    }
+}
+
+fn progressing_update(object: &Object) -> Option<Timestamp> {
+    let conditions = object.at("/status/conditions")?.as_array()?;
+    conditions.iter().find(|condition| condition["type"] == "Progressing")?["lastUpdateTime"].as_str()?.parse().ok()
+}
+
+/// Surge (rounded up) and unavailability (rounded down) of a rolling update; never both zero.
+fn bounds(replicas: u32, surge: Option<&Value>, unavailable: Option<&Value>) -> (u32, u32) {
+    let quarter = Value::from("25%");
+    let share = |value: &Value, up: bool| match value {
+        Value::Number(number) => number.as_u64().unwrap_or(0) as u32,
+        Value::String(text) => {
+            let percent: u32 = text.trim_end_matches('%').parse().unwrap_or(0);
+            let parts = replicas.saturating_mul(percent);
+            if up { parts.div_ceil(100) } else { parts / 100 }
+        }
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => 0,
+    };
+    let surge = share(surge.unwrap_or(&quarter), true);
+    let unavailable = share(unavailable.unwrap_or(&quarter), false);
+    if surge == 0 && unavailable == 0 { (0, 1) } else { (surge, unavailable.min(replicas)) }
+}
+
+fn with_revision(object: &Object, revision: u64) -> Object {
+    let mut metadata = object.metadata().clone();
+    metadata.annotations.insert(REVISION.into(), revision.to_string());
+    object.with_metadata(metadata)
+}
+
+fn new_replica_set(deployment: &Object, hash: &str, revision: u64) -> Object {
+    let mut template = deployment.at("/spec/template").cloned().unwrap_or_default();
+    template["metadata"]["labels"][TEMPLATE_HASH] = hash.into();
+    let mut selector = deployment.at("/spec/selector").cloned().unwrap_or_default();
+    selector["matchLabels"][TEMPLATE_HASH] = hash.into();
+    let mut annotations = deployment.metadata().annotations.clone();
+    annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
+    annotations.insert(REVISION.into(), revision.to_string());
+    annotations.insert("deployment.kubernetes.io/desired-replicas".into(), deployment.at("/spec/replicas").map_or("1".into(), Value::to_string));
+    let value = json!({
+        "apiVersion": "apps/v1",
+        "kind": "ReplicaSet",
+        "metadata": {
+            "name": format!("{}-{hash}", deployment.name()),
+            "namespace": deployment.namespace(),
+            "labels": template["metadata"]["labels"],
+            "annotations": annotations,
+            "ownerReferences": [owner(deployment)],
+        },
+        "spec": {"replicas": 0, "selector": selector, "template": template},
+    });
+    Object::from_value(value).expect("it is written as an object")
+}
+
+/// The reference by which `object` owns another as its controller.
+pub(super) fn owner(object: &Object) -> Value {
+    let kind = object.kind();
+    json!({"apiVersion": kind.api_version, "kind": kind.kind, "name": object.name(), "uid": object.metadata().uid,
+        "controller": true, "blockOwnerDeletion": true})
+}

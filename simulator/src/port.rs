@@ -1,0 +1,166 @@
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use async_trait::async_trait;
+use cluster::{
+    Cluster, Kind, ListQuery, LogQuery, MetricQuery, Metrics, Object, ObjectRef, Page, ReadFailure, Reply, Request, Sample, WatchEvent,
+};
+use cluster::Consistency;
+
+use crate::objects::{Key, served};
+use crate::world::World;
+
+/// The world behind the ports of a cluster: all that a planner or an executor ever meets of it.
+#[derive(Clone, Debug)]
+pub struct SimulatedCluster {
+    world: Arc<Mutex<World>>,
+    name: String,
+}
+
+/// How many objects one page holds where the query does not say.
+const PAGE: usize = 500;
+
+impl SimulatedCluster {
+    /// Puts `world` behind the ports, under the name that references to its objects carry.
+    pub fn new(world: Arc<Mutex<World>>, name: impl Into<String>) -> Self {
+        Self { world, name: name.into() }
+    }
+
+    fn world(&self) -> MutexGuard<'_, World> {
+        // A panic elsewhere leaves the world between two events at worst, and the test that panicked has failed.
+        self.world.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn readable(&self, world: &World, verb: &str, kind: &Kind, namespace: Option<&str>) -> Result<&'static str, ReadFailure> {
+        let refused = |code, message: String| ReadFailure::Refused { what: kind.kind.clone(), code, message };
+        let Some(name) = served(kind) else {
+            return Err(refused(404, "the server could not find the requested resource".into()));
+        };
+        if !world.may(verb, name, namespace) {
+            return Err(refused(403, format!("cannot {verb} {name}")));
+        }
+        Ok(name)
+    }
+}
+
+#[async_trait]
+impl Cluster for SimulatedCluster {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    async fn get(&self, object: &ObjectRef, _consistency: Consistency) -> Result<Option<Object>, ReadFailure> {
+        let world = self.world();
+        let namespace = object.namespace.as_deref();
+        let kind = self.readable(&world, "get", &object.object_kind(), namespace)?;
+        let found = world.objects.get(&Key::new(kind, namespace.unwrap_or_default(), &object.name));
+        let found = found.filter(|found| object.uid.as_ref().is_none_or(|uid| *uid == found.metadata().uid));
+        Ok(found.map(|found| world.secrets().hide(found)))
+    }
+
+    async fn list(&self, query: &ListQuery) -> Result<Page, ReadFailure> {
+        let world = self.world();
+        let kind = self.readable(&world, "list", &query.kind, query.namespace.as_deref())?;
+        let after = query.continue_token.as_deref().map(|token| {
+            let (namespace, name) = token.split_once('/').unwrap_or(("", token));
+            (namespace.to_string(), name.to_string())
+        });
+        let is_wanted = |object: &&Object| {
+            let place = (object.namespace().unwrap_or_default().to_string(), object.name().to_string());
+            after.as_ref().is_none_or(|after| place > *after)
+                && query.selector.as_ref().is_none_or(|selector| selector.matches(&object.metadata().labels))
+        };
+        let limit = query.limit.filter(|limit| *limit > 0).unwrap_or(PAGE);
+        let mut items: Vec<Object> =
+            world.objects.of_kind(kind, query.namespace.as_deref()).filter(is_wanted).take(limit + 1).map(|object| world.secrets().hide(object)).collect();
+        let has_more = items.len() > limit;
+        items.truncate(limit);
+        let last = items.last().filter(|_| has_more);
+        let continue_token = last.map(|last| format!("{}/{}", last.namespace().unwrap_or_default(), last.name()));
+        Ok(Page { items, resource_version: world.objects.version().to_string(), continue_token })
+    }
+
+    async fn changes(&self, kind: &Kind, namespace: Option<&str>, resource_version: &str) -> Result<Vec<WatchEvent>, ReadFailure> {
+        let world = self.world();
+        let name = self.readable(&world, "watch", kind, namespace)?;
+        let version: u64 = resource_version.parse().map_err(|_| ReadFailure::Refused {
+            what: kind.kind.clone(),
+            code: 400,
+            message: format!("{resource_version:?} is not a resource version"),
+        })?;
+        let events = world.objects.changes(name, namespace, version).ok_or(ReadFailure::Gone)?;
+        let hide = |object: Object| world.secrets().hide(&object);
+        let mut events: Vec<WatchEvent> = events
+            .into_iter()
+            .map(|event| match event {
+                WatchEvent::Added(object) => WatchEvent::Added(hide(object)),
+                WatchEvent::Modified(object) => WatchEvent::Modified(hide(object)),
+                WatchEvent::Deleted(object) => WatchEvent::Deleted(hide(object)),
+                WatchEvent::Bookmark(version) => WatchEvent::Bookmark(version),
+            })
+            .collect();
+        events.push(WatchEvent::Bookmark(world.objects.version().to_string()));
+        Ok(events)
+    }
+
+    async fn send(&self, request: &Request) -> Reply {
+        let mut world = self.world();
+        let reply = world.send(request);
+        match reply {
+            Reply::Accepted(object) => Reply::Accepted(world.secrets().hide(&object)),
+            Reply::Found(object) => Reply::Found(world.secrets().hide(&object)),
+            other => other,
+        }
+    }
+
+    async fn logs(&self, query: &LogQuery) -> Result<Vec<String>, ReadFailure> {
+        let world = self.world();
+        let namespace = query.pod.namespace.as_deref();
+        let kind = self.readable(&world, "get", &query.pod.object_kind(), namespace)?;
+        Ok(world.logs(&Key::new(kind, namespace.unwrap_or_default(), &query.pod.name), &query.container, query.previous, query.tail_lines))
+    }
+
+    async fn may(&self, verb: &str, kind: &Kind, namespace: Option<&str>) -> Result<bool, ReadFailure> {
+        let world = self.world();
+        Ok(served(kind).is_some_and(|name| world.may(verb, name, namespace)))
+    }
+}
+
+#[async_trait]
+impl Metrics for SimulatedCluster {
+    async fn query(&self, query: &MetricQuery) -> Result<Vec<Sample>, ReadFailure> {
+        let samples = self.world().samples(&query.metric, query.window_seconds);
+        let is_wanted = |sample: &Sample| query.labels.iter().all(|(name, value)| sample.labels.get(name) == Some(value));
+        Ok(samples.into_iter().filter(is_wanted).collect())
+    }
+}
+
+impl World {
+    /// The last lines of a container: what it wrote, and what it says of calls that fail now.
+    fn logs(&self, pod: &Key, container: &str, previous: bool, tail: usize) -> Vec<String> {
+        let Some(object) = self.objects.get(pod) else { return Vec::new() };
+        let runtime = self.pods.get(&object.metadata().uid);
+        let Some(container) = runtime.and_then(|runtime| runtime.containers.iter().find(|known| known.name == container)) else {
+            return Vec::new();
+        };
+        if previous {
+            return last(container.previous_logs.clone(), tail);
+        }
+        let mut lines = container.logs.clone();
+        if let Some(running) = container.running() {
+            for call in &running.behaviour.calls {
+                let route = (self.workload_of(object), pod.namespace.to_string(), call.service.clone());
+                if let Some(flow) = self.traffic.get(&route).filter(|flow| flow.failing > 0.0 && flow.per_minute > 0.0) {
+                    let line = format!("{} error: GET http://{}:{}/: {}", self.now, call.service, call.port, flow.why);
+                    lines.push(line);
+                }
+            }
+        }
+        last(lines, tail)
+    }
+}
+
+fn last(mut lines: Vec<String>, tail: usize) -> Vec<String> {
+    lines.drain(..lines.len().saturating_sub(tail));
+    lines
+}
+

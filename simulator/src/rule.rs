@@ -1,0 +1,244 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use cluster::Sample;
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use workflow::duration::Span;
+
+use crate::queue::Wake;
+use crate::world::{AlertMode, World};
+
+/// A rule that fires an alert for every series for which it holds long enough.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Rule {
+    /// Name of the alert.
+    pub alert: String,
+    /// The metric that is looked at.
+    pub metric: String,
+    /// Labels of which the series must have one of these values.
+    #[serde(default, rename = "where", skip_serializing_if = "BTreeMap::is_empty")]
+    pub with: BTreeMap<String, Vec<String>>,
+    /// Labels of which the series must have none of these values.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub unless: BTreeMap<String, Vec<String>>,
+    /// What the value must be.
+    pub is: Comparison,
+    /// The labels that the alert keeps; all where absent. Series that then agree are one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub by: Vec<String>,
+    /// How long it must hold.
+    #[serde(rename = "for")]
+    pub holds_for: Span,
+    /// It holds while it held at any time within this span.
+    #[serde(default)]
+    pub over: Span,
+    /// Labels that the alert has besides those of its series.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// Annotations; `{{ $labels.NAME }}` and `{{ $value }}` are filled in.
+    #[serde(default)]
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// What a value must be for a rule to hold.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Comparison {
+    /// Above this.
+    Above(f64),
+    /// Below this.
+    Below(f64),
+    /// Below the value of this metric for the same labels.
+    BelowMetric(String),
+}
+
+/// One alert that holds, or held until lately, in the form of Prometheus' `POST /api/v2/alerts`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FiringAlert {
+    /// Labels, `alertname` among them.
+    pub labels: BTreeMap<String, String>,
+    /// Annotations.
+    pub annotations: BTreeMap<String, String>,
+    /// When it began.
+    pub starts_at: Timestamp,
+    /// When it ended; while it fires, when it is to be taken as ended if nothing more is heard.
+    pub ends_at: Timestamp,
+    /// Where its rule is shown.
+    #[serde(rename = "generatorURL")]
+    pub generator_url: String,
+}
+
+/// A series for which a rule holds, or held within its span.
+#[derive(Clone, Debug, PartialEq)]
+struct Series {
+    since: Timestamp,
+    is_true: bool,
+    last_true: Timestamp,
+    fired: Option<Timestamp>,
+    annotations: BTreeMap<String, String>,
+}
+
+/// Alerts that hold, and those that ended lately.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Alerts {
+    series: BTreeMap<(usize, BTreeMap<String, String>), Series>,
+    /// Alerts that fire although nothing is wrong, and until when.
+    spurious: BTreeMap<BTreeMap<String, String>, (Timestamp, Timestamp, BTreeMap<String, String>)>,
+    ended: Vec<FiringAlert>,
+}
+
+/// For how long after its end an alert is still listed as ended, and for how long one holds that is not heard of again.
+const LISTED: SignedDuration = SignedDuration::from_mins(15);
+const HEARD: SignedDuration = SignedDuration::from_mins(4);
+
+const GENERATOR: &str = "http://prometheus.simulated/graph";
+
+impl World {
+    /// The alerts that fire now, and with their end those that ended in the last quarter of an hour: what Prometheus
+    /// posts to an Alertmanager again and again.
+    pub fn firing_alerts(&self) -> Vec<FiringAlert> {
+        let alert = |labels: &BTreeMap<String, String>, annotations: &BTreeMap<String, String>, starts_at| FiringAlert {
+            labels: labels.clone(),
+            annotations: annotations.clone(),
+            starts_at,
+            ends_at: self.now + HEARD,
+            generator_url: GENERATOR.into(),
+        };
+        let firing = self.alerts.series.iter().filter_map(|((_, labels), series)| Some(alert(labels, &series.annotations, series.fired?)));
+        let spurious = self.alerts.spurious.iter().map(|(labels, (since, _, annotations))| alert(labels, annotations, *since));
+        let ended = self.alerts.ended.iter().filter(|ended| ended.ends_at + LISTED > self.now).cloned();
+        firing.chain(spurious).chain(ended).collect()
+    }
+
+    /// Names of the alerts that fire now.
+    pub fn firing(&self) -> BTreeSet<&str> {
+        let firing = self.alerts.series.iter().filter(|(_, series)| series.fired.is_some()).map(|((_, labels), _)| labels);
+        firing.chain(self.alerts.spurious.keys()).filter_map(|labels| labels.get("alertname")).map(String::as_str).collect()
+    }
+
+    /// Lets an alert fire for which there is no reason.
+    pub(crate) fn fire_spuriously(&mut self, labels: BTreeMap<String, String>, annotations: BTreeMap<String, String>, until: Timestamp) {
+        if self.mode == AlertMode::Internal {
+            self.group_firing(&labels, &annotations, self.now);
+        }
+        self.alerts.spurious.insert(labels, (self.now, until, annotations));
+        self.wake_at(until, Wake::Rules);
+    }
+
+    /// Looks at every rule: what begins or ends to hold, what has held long enough.
+    pub(crate) fn evaluate_rules(&mut self) {
+        if self.mode == AlertMode::None {
+            return;
+        }
+        let (rules, now) = (self.rules.clone(), self.now);
+        for (i, rule) in rules.iter().enumerate() {
+            let holding = self.holding(rule);
+            let known: Vec<BTreeMap<String, String>> = self.alerts.series.range((i, BTreeMap::new())..(i + 1, BTreeMap::new())).map(|((_, labels), _)| labels.clone()).collect();
+            for labels in known.iter().filter(|labels| !holding.contains_key(*labels)) {
+                self.lapse(i, rule, labels);
+            }
+            for (labels, value) in holding {
+                let annotations = filled(&rule.annotations, &labels, value);
+                let fresh = Series { since: now, is_true: true, last_true: now, fired: None, annotations };
+                let series = self.alerts.series.entry((i, labels.clone())).or_insert(fresh);
+                (series.is_true, series.last_true) = (true, now);
+                self.ripen(i, rule, &labels);
+            }
+        }
+        let over: Vec<BTreeMap<String, String>> =
+            self.alerts.spurious.iter().filter(|(_, (_, until, _))| *until <= now).map(|(labels, _)| labels.clone()).collect();
+        for labels in over {
+            let (since, _, annotations) = self.alerts.spurious.remove(&labels).expect("it was found there");
+            self.end_alert(labels, annotations, since);
+        }
+    }
+
+    /// The series for which a rule holds at this moment, by the labels of their alert, with their greatest value.
+    fn holding(&self, rule: &Rule) -> BTreeMap<BTreeMap<String, String>, f64> {
+        let has = |sample: &Sample, name: &String, values: &Vec<String>| sample.labels.get(name).is_some_and(|value| values.contains(value));
+        let bounds: Vec<Sample> = match &rule.is {
+            Comparison::BelowMetric(metric) => self.samples(metric, 0),
+            Comparison::Above(_) | Comparison::Below(_) => Vec::new(),
+        };
+        let mut holding: BTreeMap<BTreeMap<String, String>, f64> = BTreeMap::new();
+        for sample in self.samples(&rule.metric, 0) {
+            if !rule.with.iter().all(|(name, values)| has(&sample, name, values)) || rule.unless.iter().any(|(name, values)| has(&sample, name, values)) {
+                continue;
+            }
+            let holds = match &rule.is {
+                Comparison::Above(bound) => sample.value > *bound,
+                Comparison::Below(bound) => sample.value < *bound,
+                Comparison::BelowMetric(_) => bounds.iter().any(|bound| bound.labels == sample.labels && sample.value < bound.value),
+            };
+            if holds {
+                let mut labels = sample.labels;
+                labels.retain(|name, _| rule.by.is_empty() || rule.by.contains(name));
+                labels.extend(rule.labels.clone());
+                labels.insert("alertname".into(), rule.alert.clone());
+                let value = holding.entry(labels).or_insert(sample.value);
+                *value = value.max(sample.value);
+            }
+        }
+        holding
+    }
+
+    /// A series for which a rule does not hold now: it ends, unless it held within the rule's span.
+    fn lapse(&mut self, i: usize, rule: &Rule, labels: &BTreeMap<String, String>) {
+        let (key, now) = ((i, labels.clone()), self.now);
+        let series = self.alerts.series.get_mut(&key).expect("it was found there");
+        if series.is_true {
+            (series.is_true, series.last_true) = (false, now);
+        }
+        let until = series.last_true + rule.over.signed();
+        if now < until {
+            self.wake_at(until, Wake::Rules);
+            self.ripen(i, rule, labels);
+            return;
+        }
+        let series = self.alerts.series.remove(&key).expect("it was found there");
+        if let Some(fired) = series.fired {
+            self.end_alert(key.1, series.annotations, fired);
+        }
+    }
+
+    /// Fires an alert whose rule has held long enough.
+    fn ripen(&mut self, i: usize, rule: &Rule, labels: &BTreeMap<String, String>) {
+        let now = self.now;
+        let series = self.alerts.series.get_mut(&(i, labels.clone())).expect("it was put there just now");
+        if series.fired.is_some() {
+            return;
+        }
+        let due = series.since + rule.holds_for.signed();
+        if now < due {
+            self.wake_at(due, Wake::Rules);
+            return;
+        }
+        series.fired = Some(now);
+        let annotations = series.annotations.clone();
+        if self.mode == AlertMode::Internal {
+            self.group_firing(labels, &annotations, now);
+        }
+    }
+
+    fn end_alert(&mut self, labels: BTreeMap<String, String>, annotations: BTreeMap<String, String>, starts_at: Timestamp) {
+        if self.mode == AlertMode::Internal {
+            self.group_resolved(&labels);
+        }
+        let now = self.now;
+        self.alerts.ended.retain(|ended| ended.ends_at + LISTED > now);
+        self.alerts.ended.push(FiringAlert { labels, annotations, starts_at, ends_at: now, generator_url: GENERATOR.into() });
+    }
+}
+
+fn filled(annotations: &BTreeMap<String, String>, labels: &BTreeMap<String, String>, value: f64) -> BTreeMap<String, String> {
+    let fill = |text: &String| {
+        let mut text = text.replace("{{ $value }}", &format!("{value}"));
+        for (name, value) in labels {
+            text = text.replace(&format!("{{{{ $labels.{name} }}}}"), value);
+        }
+        text
+    };
+    annotations.iter().map(|(name, text)| (name.clone(), fill(text))).collect()
+}

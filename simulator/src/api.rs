@@ -5,7 +5,7 @@ mod defaults;
 
 use std::sync::Arc;
 
-use cluster::{JsonOp, Mode, Object, Patch, PatchRefused, Reply, Request, Verb};
+use cluster::{JsonOp, Mode, Object, Patch, Reply, Request, Verb};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
@@ -22,6 +22,8 @@ enum Change {
     Update(Key, Object),
     /// A stored object goes at once.
     Remove(Key),
+    /// A stored object loses the last thing that held it, and goes.
+    Release(Key, Object),
     /// A stored object is marked; whoever is in charge removes it.
     Mark(Key, Object),
     /// Nothing would be different.
@@ -175,12 +177,8 @@ impl World {
     }
 
     fn admit_patch(&self, key: &Key, object: &Object, patch: &Patch, subresource: Option<&str>) -> Result<Change, Reply> {
-        let apply = |object: &Object| {
-            patch.apply(object).map_err(|error| match error {
-                PatchRefused::TestFailed { .. } => Reply::Conflict { message: error.to_string() },
-                PatchRefused::Invalid { .. } => refused(422, "Invalid", error.to_string()),
-            })
-        };
+        // A failed `test` of a JSON patch is 422 too, as a real API server has it.
+        let apply = |object: &Object| patch.apply(object).map_err(|error| refused(422, "Invalid", error.to_string()));
         let mut after = match subresource {
             None => {
                 let after = apply(object)?;
@@ -219,7 +217,7 @@ impl World {
             after = after.with_metadata(metadata);
         }
         if after.metadata().deletion_timestamp.is_some() && after.metadata().finalizers.is_empty() && !before.finalizers.is_empty() {
-            return Ok(Change::Remove(key.clone()));
+            return Ok(Change::Release(key.clone(), after));
         }
         Ok(Change::Update(key.clone(), after))
     }
@@ -246,7 +244,7 @@ impl World {
     fn pretend(&self, change: Change) -> Reply {
         match change {
             Change::Create(_, object) => Reply::Accepted(self.born(object, &mut self.chance.clone())),
-            Change::Update(_, object) | Change::Nothing(object) => Reply::Accepted(object),
+            Change::Update(_, object) | Change::Release(_, object) | Change::Nothing(object) => Reply::Accepted(object),
             Change::Remove(_) | Change::Mark(..) | Change::Going => Reply::Deleted,
         }
     }
@@ -269,6 +267,10 @@ impl World {
                 self.discard(&key);
                 self.wake(RULES, Wake::Rules);
                 Reply::Deleted
+            }
+            Change::Release(key, object) => {
+                self.discard(&key);
+                Reply::Accepted(object)
             }
             Change::Mark(key, object) => {
                 self.store(&key, &object);

@@ -116,7 +116,11 @@ impl Cluster for SimulatedCluster {
         let world = self.world();
         let namespace = query.pod.namespace.as_deref();
         let kind = self.readable(&world, "get", &query.pod.object_kind(), namespace)?;
-        Ok(world.logs(&Key::new(kind, namespace.unwrap_or_default(), &query.pod.name), &query.container, query.previous, query.tail_lines))
+        let key = Key::new(kind, namespace.unwrap_or_default(), &query.pod.name);
+        if world.objects.get(&key).is_none() {
+            return Err(ReadFailure::Refused { what: query.pod.to_string(), code: 404, message: format!("pods {:?} not found", query.pod.name) });
+        }
+        Ok(world.logs(&key, &query.container, query.previous, query.tail_lines))
     }
 
     async fn may(&self, verb: &str, kind: &Kind, namespace: Option<&str>) -> Result<bool, ReadFailure> {

@@ -9,6 +9,7 @@ fn invalid(object: &Object, field: &str, why: &str) -> Reply {
 /// Checks an object as it is to be stored.
 pub(super) fn check(object: &Object) -> Result<(), Reply> {
     check_name(object)?;
+    check_labels(object)?;
     match object.kind().kind.as_str() {
         "Deployment" | "ReplicaSet" => check_workload(object),
         "Pod" => check_containers(object),
@@ -32,6 +33,25 @@ fn check_name(object: &Object) -> Result<(), Reply> {
     if object.kind().is_cluster_scoped() == object.namespace().is_some() {
         let why = if object.kind().is_cluster_scoped() { "must not be set" } else { "is required" };
         return Err(invalid(object, "metadata.namespace", why));
+    }
+    Ok(())
+}
+
+fn check_labels(object: &Object) -> Result<(), Reply> {
+    let is_word = |text: &str, longest: usize| {
+        let edge = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+        let bytes = text.as_bytes();
+        let inner = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+        bytes.len() <= longest && edge(bytes.first()) && edge(bytes.last()) && bytes.iter().all(inner)
+    };
+    for (key, value) in &object.metadata().labels {
+        let is_key = match key.split_once('/') {
+            Some((prefix, name)) => is_word(prefix, 253) && is_word(name, 63),
+            None => is_word(key, 63),
+        };
+        if !is_key || !(value.is_empty() || is_word(value, 63)) {
+            return Err(invalid(object, "metadata.labels", &format!("{key:?}: {value:?} is no label: at most 63 letters, digits, '-', '_' or '.'")));
+        }
     }
     Ok(())
 }
@@ -111,13 +131,15 @@ fn check_service(object: &Object) -> Result<(), Reply> {
             return Err(invalid(object, &format!("spec.ports[{i}].port"), "must be between 1 and 65535"));
         }
         match port.get("targetPort").and_then(PortRef::of) {
-            Some(PortRef::Number(1..) | PortRef::Name(_)) => {}
-            Some(PortRef::Number(0)) | None => {
+            Some(PortRef::Number(1..)) => {}
+            Some(PortRef::Name(name)) if is_port_name(name) => {}
+            Some(PortRef::Number(0) | PortRef::Name(_)) | None => {
                 return Err(invalid(object, &format!("spec.ports[{i}].targetPort"), "must be between 1 and 65535, or a name"));
             }
         }
-        if ports.len() > 1 && port.get("name").and_then(Value::as_str).unwrap_or_default().is_empty() {
-            return Err(invalid(object, &format!("spec.ports[{i}].name"), "is required where there are several ports"));
+        let name = |port: &Value| port.get("name").and_then(Value::as_str).unwrap_or_default().to_string();
+        if ports.len() > 1 && (name(port).is_empty() || ports[..i].iter().any(|other| name(other) == name(port))) {
+            return Err(invalid(object, &format!("spec.ports[{i}].name"), "a name of its own is required where there are several ports"));
         }
     }
     let selector = object.at("/spec/selector");
@@ -125,6 +147,11 @@ fn check_service(object: &Object) -> Result<(), Reply> {
         return Err(invalid(object, "spec.selector", "must map texts to texts"));
     }
     Ok(())
+}
+
+fn is_port_name(name: &str) -> bool {
+    let is_made_well = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+    is_made_well && name.len() <= 15 && !name.starts_with('-') && !name.ends_with('-') && name.bytes().any(|byte| byte.is_ascii_lowercase())
 }
 
 fn check_data(object: &Object) -> Result<(), Reply> {
@@ -150,7 +177,9 @@ pub(super) fn check_update(before: &Object, after: &Object) -> Result<(), Reply>
         }
         "Deployment" if Deployment::of(after).is_none() => immutable("kind"),
         "Service" if !is_same("/spec/clusterIP") => immutable("spec.clusterIP"),
-        "ConfigMap" | "Secret" if before.field("immutable") == Some(&Value::Bool(true)) && !is_same("/data") => immutable("data"),
+        "ConfigMap" | "Secret" if before.field("immutable") == Some(&Value::Bool(true)) && !(is_same("/data") && is_same("/immutable")) => {
+            immutable("data")
+        }
         "Secret" if !is_same("/type") => immutable("type"),
         "Pod" if spec_without_images(before) != spec_without_images(after) => {
             Err(invalid(after, "spec", "pod updates may not change fields other than `spec.containers[*].image`"))

@@ -1,0 +1,87 @@
+//! The promises of the ports, kept by the simulated cluster.
+
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use cluster::contract::{Fixture, PROMISES, check_metrics};
+use cluster::{Cluster, MetricQuery};
+use jiff::{SignedDuration, Timestamp};
+use simulator::{SimulatedCluster, World, WorldFile};
+
+const WORLD: &str = r#"
+apiVersion: chiron.dev/v1alpha1
+kind: World
+metadata: {name: contract}
+spec:
+  objects:
+  - {apiVersion: v1, kind: Node, metadata: {name: node-1}}
+  - {apiVersion: v1, kind: Namespace, metadata: {name: shop}}
+  - apiVersion: apps/v1
+    kind: Deployment
+    metadata: {name: cart, namespace: shop}
+    spec:
+      replicas: 2
+      selector: {matchLabels: {app: cart}}
+      template:
+        metadata: {labels: {app: cart}}
+        spec: {containers: [{name: main, image: "cart:1"}]}
+  images:
+    "cart:1": {listens: [{port: 8080, paths: [/]}]}
+"#;
+
+struct Simulated {
+    world: Arc<Mutex<World>>,
+    cluster: Arc<SimulatedCluster>,
+}
+
+impl Simulated {
+    fn new() -> Self {
+        let start: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        let world = World::new(&WorldFile::parse(WORLD).unwrap(), 1, start).unwrap();
+        let world = Arc::new(Mutex::new(world));
+        let cluster = Arc::new(SimulatedCluster::new(world.clone(), "sim"));
+        Self { world, cluster }
+    }
+}
+
+#[async_trait]
+impl Fixture for Simulated {
+    fn cluster(&self) -> Arc<dyn Cluster> {
+        self.cluster.clone()
+    }
+
+    fn admin(&self) -> Arc<dyn Cluster> {
+        self.cluster.clone()
+    }
+
+    async fn settle(&mut self, seconds: u32) {
+        let mut world = self.world.lock().unwrap();
+        let until = world.now() + SignedDuration::from_secs(i64::from(seconds));
+        world.advance_fully(until);
+    }
+}
+
+#[tokio::test]
+async fn the_simulated_cluster_keeps_every_promise() {
+    let mut broken = Vec::new();
+    for (name, promise) in PROMISES {
+        let outcome = tokio::spawn(async move { promise(&mut Simulated::new()).await }).await;
+        if outcome.is_err() {
+            broken.push(*name);
+        }
+    }
+    assert_eq!(broken, [""; 0], "{} of {} promises are broken", broken.len(), PROMISES.len());
+}
+
+#[tokio::test]
+async fn the_promises_are_kept_one_after_another_in_one_world() {
+    cluster::contract::check_cluster(&mut Simulated::new()).await;
+}
+
+#[tokio::test]
+async fn the_simulated_metrics_keep_every_promise() {
+    let mut simulated = Simulated::new();
+    simulated.settle(60).await;
+    let known = MetricQuery { metric: "kube_pod_status_ready".into(), labels: [("namespace".into(), "shop".into())].into(), window_seconds: 0 };
+    check_metrics(&*simulated.cluster, &known).await;
+}

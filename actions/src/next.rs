@@ -5,6 +5,9 @@ use workflow::manifest::RetryOn;
 use workflow::run::ObjectQuery;
 use workflow::{ActionSpec, Args};
 
+use crate::catalogue::row;
+use crate::check_arguments;
+
 /// What an action wants next.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Next {
@@ -41,13 +44,28 @@ pub enum Next {
     },
 }
 
+impl Next {
+    /// A refusal that another attempt would only meet again.
+    pub(crate) fn refused(code: &str, why: impl Into<String>) -> Self {
+        Self::Refused { on: None, code: code.into(), why: why.into() }
+    }
+}
+
 /// What the action of `spec` wants next, told `args`, after these replies of the present attempt.
 ///
 /// `key` is the step's key: class B actions derive their marker from it, so that a repeat changes nothing. `replies`
-/// holds the answers to reads and sends of this attempt in order; an answer that stayed [`Reply::Unknown`] and was
-/// settled as *not applied* stays in the list as it came, one that was settled as applied stands there as what the
-/// read found. Every change reads its target first, and a conflict is met by reading again, at most three times.
+/// holds the answers to reads and sends of this attempt in order. An answer that was [`Reply::Unknown`] and was settled
+/// by [`crate::was_applied`] stands there as it came where it was not applied, and as what the read found where it was.
+/// Every change reads its target first; a conflict is met by reading again, at most three times.
 pub fn next(spec: &ActionSpec, args: &Args, key: &str, replies: &[Reply]) -> Next {
-    let _ = (args, key, replies);
-    Next::Refused { on: None, code: "unknown-action".into(), why: format!("no action is called `{}`", spec.name) }
+    let Some(row) = row(&spec.name) else {
+        return Next::refused("unknown-action", format!("no action is called `{}`", spec.name));
+    };
+    if let Some((path, message)) = check_arguments(spec, args).into_iter().next() {
+        return Next::refused(
+            "bad-arguments",
+            format!("`{}` cannot take its argument `{path}`: {message}", spec.name),
+        );
+    }
+    (row.next)(spec, args, key, replies)
 }

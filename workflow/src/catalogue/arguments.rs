@@ -44,16 +44,26 @@ fn check_value(schema: &Value, value: &Value, path: &str, faults: &mut Vec<(Stri
         return;
     }
     if let Some(expected) = schema.get("type").filter(|expected| !is_of_type(expected, value)) {
-        faults.push((path.into(), format!("expected {}, found {}", type_words(expected), found(value))));
+        faults.push((
+            path.into(),
+            format!("expected {}, found {}", type_words(expected), found(value)),
+        ));
         return;
     }
-    if let Some(allowed) = schema.get("enum").and_then(Value::as_array).filter(|allowed| !allowed.contains(value)) {
+    if let Some(allowed) =
+        schema.get("enum").and_then(Value::as_array).filter(|allowed| !allowed.contains(value))
+    {
         let words: Vec<String> = allowed.iter().map(Value::to_string).collect();
-        faults.push((path.into(), format!("expected one of {}, found {}", words.join(", "), found(value))));
+        faults.push((
+            path.into(),
+            format!("expected one of {}, found {}", words.join(", "), found(value)),
+        ));
     }
     match value {
         Value::String(text) => check_text(schema, text, path, faults),
-        Value::Number(number) => check_number(schema, number.as_f64().unwrap_or(f64::NAN), path, faults),
+        Value::Number(number) => {
+            check_number(schema, number.as_f64().unwrap_or(f64::NAN), path, faults)
+        }
         Value::Object(map) => check_object(schema, map, path, faults),
         Value::Array(list) => {
             if let Some(items) = schema.get("items") {
@@ -66,25 +76,48 @@ fn check_value(schema: &Value, value: &Value, path: &str, faults: &mut Vec<(Stri
     }
 }
 
-fn check_object(schema: &Value, map: &Map<String, Value>, path: &str, faults: &mut Vec<(String, String)>) {
-    let below = |name: &str| if path.is_empty() { name.to_string() } else { format!("{path}.{name}") };
-    for name in schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str) {
+fn check_object(
+    schema: &Value,
+    map: &Map<String, Value>,
+    path: &str,
+    faults: &mut Vec<(String, String)>,
+) {
+    let below =
+        |name: &str| if path.is_empty() { name.to_string() } else { format!("{path}.{name}") };
+    for name in schema
+        .get("required")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+    {
         if !map.contains_key(name) {
             faults.push((below(name), format!("`{name}` is missing")));
         }
     }
-    if let Some(least) = schema.get("minProperties").and_then(Value::as_u64).filter(|least| (map.len() as u64) < *least) {
-        faults.push((path.into(), format!("expected at least {least} members, found {}", map.len())));
+    if let Some(least) = schema
+        .get("minProperties")
+        .and_then(Value::as_u64)
+        .filter(|least| (map.len() as u64) < *least)
+    {
+        faults
+            .push((path.into(), format!("expected at least {least} members, found {}", map.len())));
     }
     let known = schema.get("properties").and_then(Value::as_object);
     for (name, value) in map {
         match (known.and_then(|known| known.get(name)), schema.get("additionalProperties")) {
             (Some(schema), _) => check_value(schema, value, &below(name), faults),
             (None, Some(Value::Bool(false))) => {
-                let names: Vec<&str> = known.into_iter().flat_map(|known| known.keys().map(String::as_str)).collect();
-                faults.push((below(name), format!("`{name}` is not known here; known are {}", names.join(", "))));
+                let names: Vec<&str> =
+                    known.into_iter().flat_map(|known| known.keys().map(String::as_str)).collect();
+                faults.push((
+                    below(name),
+                    format!("`{name}` is not known here; known are {}", names.join(", ")),
+                ));
             }
-            (None, Some(schema @ Value::Object(_))) => check_value(schema, value, &below(name), faults),
+            (None, Some(schema @ Value::Object(_))) => {
+                check_value(schema, value, &below(name), faults)
+            }
             (None, _) => {}
         }
     }
@@ -92,26 +125,35 @@ fn check_object(schema: &Value, map: &Map<String, Value>, path: &str, faults: &m
 
 fn check_text(schema: &Value, text: &str, path: &str, faults: &mut Vec<(String, String)>) {
     let length = text.chars().count() as u64;
-    if let Some(least) = schema.get("minLength").and_then(Value::as_u64).filter(|least| length < *least) {
+    if let Some(least) =
+        schema.get("minLength").and_then(Value::as_u64).filter(|least| length < *least)
+    {
         faults.push((path.into(), format!("expected at least {least} characters, found {length}")));
     }
-    if let Some(most) = schema.get("maxLength").and_then(Value::as_u64).filter(|most| length > *most) {
+    if let Some(most) =
+        schema.get("maxLength").and_then(Value::as_u64).filter(|most| length > *most)
+    {
         faults.push((path.into(), format!("expected at most {most} characters, found {length}")));
     }
     if let Some(pattern) = schema.get("pattern").and_then(Value::as_str) {
         match Regex::new(pattern) {
             Ok(regex) if regex.is_match(text) => {}
-            Ok(_) => faults.push((path.into(), format!("{} does not match `{pattern}`", found(&text.into())))),
-            Err(_) => faults.push((path.into(), format!("the catalogue's pattern `{pattern}` cannot be read"))),
+            Ok(_) => faults
+                .push((path.into(), format!("{} does not match `{pattern}`", found(&text.into())))),
+            Err(_) => faults
+                .push((path.into(), format!("the catalogue's pattern `{pattern}` cannot be read"))),
         }
     }
 }
 
 fn check_number(schema: &Value, number: f64, path: &str, faults: &mut Vec<(String, String)>) {
-    if let Some(least) = schema.get("minimum").and_then(Value::as_f64).filter(|least| number < *least) {
+    if let Some(least) =
+        schema.get("minimum").and_then(Value::as_f64).filter(|least| number < *least)
+    {
         faults.push((path.into(), format!("{number} is below the least value {least}")));
     }
-    if let Some(most) = schema.get("maximum").and_then(Value::as_f64).filter(|most| number > *most) {
+    if let Some(most) = schema.get("maximum").and_then(Value::as_f64).filter(|most| number > *most)
+    {
         faults.push((path.into(), format!("{number} is above the greatest value {most}")));
     }
 }
@@ -122,7 +164,11 @@ fn is_of_type(expected: &Value, value: &Value) -> bool {
         Value::String(name) => match name.as_str() {
             "null" => value.is_null(),
             "boolean" => value.is_boolean(),
-            "integer" => value.is_i64() || value.is_u64() || value.as_f64().is_some_and(|number| number.fract() == 0.0),
+            "integer" => {
+                value.is_i64()
+                    || value.is_u64()
+                    || value.as_f64().is_some_and(|number| number.fract() == 0.0)
+            }
             "number" => value.is_number(),
             "string" => value.is_string(),
             "array" => value.is_array(),
@@ -143,14 +189,20 @@ fn type_words(expected: &Value) -> String {
             "string" => "a text".into(),
             _ => format!("a {name}"),
         },
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => "nothing legal".into(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => {
+            "nothing legal".into()
+        }
     }
 }
 
 /// The value as JSON, cut short: it may be anything that somebody sent.
 fn found(value: &Value) -> String {
     let text = value.to_string();
-    if text.chars().count() <= 80 { text } else { format!("{}…", text.chars().take(79).collect::<String>()) }
+    if text.chars().count() <= 80 {
+        text
+    } else {
+        format!("{}…", text.chars().take(79).collect::<String>())
+    }
 }
 
 #[cfg(test)]
@@ -172,10 +224,19 @@ mod tests {
             (json!({"type": "integer"}), json!(3.0)),
             (json!({"type": ["string", "null"]}), json!(null)),
             (json!({"enum": ["a", 1]}), json!(1)),
-            (json!({"type": "string", "minLength": 1, "maxLength": 3, "pattern": "^[a-z]+$"}), json!("abc")),
+            (
+                json!({"type": "string", "minLength": 1, "maxLength": 3, "pattern": "^[a-z]+$"}),
+                json!("abc"),
+            ),
             (json!({"minimum": 0, "maximum": 10}), json!(10)),
-            (json!({"properties": {"a": {"type": "string"}}, "additionalProperties": false}), json!({"a": "x"})),
-            (json!({"additionalProperties": {"type": "string"}, "minProperties": 1}), json!({"any": "x"})),
+            (
+                json!({"properties": {"a": {"type": "string"}}, "additionalProperties": false}),
+                json!({"a": "x"}),
+            ),
+            (
+                json!({"additionalProperties": {"type": "string"}, "minProperties": 1}),
+                json!({"any": "x"}),
+            ),
             (json!({"items": {"type": "boolean"}}), json!([true, false])),
             (json!({"type": "integer", "minimum": 1}), json!("${{ params.replicas }}")),
         ];
@@ -198,7 +259,11 @@ mod tests {
                 json!({"c": 1}),
                 "c: `c` is not known here; known are a, b",
             ),
-            (json!({"properties": {"a": {"items": {"type": "null"}}}}), json!({"a": [null, 0]}), "a[1]: expected null, found 0"),
+            (
+                json!({"properties": {"a": {"items": {"type": "null"}}}}),
+                json!({"a": [null, 0]}),
+                "a[1]: expected null, found 0",
+            ),
         ];
         for (schema, value, message) in fails {
             assert_eq!(faults(schema.clone(), value.clone()), [message], "{schema} {value}");
@@ -207,7 +272,10 @@ mod tests {
 
     #[test]
     fn a_value_of_the_wrong_type_is_named_once_and_cut_short() {
-        let messages = faults(json!({"type": "integer", "minimum": 0, "pattern": "x"}), json!("y".repeat(10_000)));
+        let messages = faults(
+            json!({"type": "integer", "minimum": 0, "pattern": "x"}),
+            json!("y".repeat(10_000)),
+        );
         assert_eq!(messages.len(), 1);
         assert!(messages[0].len() < 200, "{}", messages[0]);
     }

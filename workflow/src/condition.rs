@@ -35,7 +35,7 @@ pub const MAX_READS: usize = 8;
 
 /// One thing that a condition reads.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", untagged)]
+#[serde(rename_all = "camelCase", untagged, deny_unknown_fields)]
 pub enum Read {
     /// A series, as the list of its samples' values.
     Metric {

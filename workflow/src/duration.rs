@@ -1,15 +1,15 @@
 //! Durations as Kubernetes writes them: `90s`, `5m`, `1h30m`, `250ms`.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 /// A span of time of whole milliseconds, written as Kubernetes writes it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-#[schemars(with = "String")]
 pub struct Span(Duration);
 
 /// A text that is not a duration.
@@ -85,6 +85,22 @@ impl Span {
             total = number.checked_mul(unit).and_then(|part| total.checked_add(part)).filter(|t| *t <= LONGEST_MS).ok_or_else(bad)?;
         }
         Ok(Self(Duration::from_millis(total)))
+    }
+}
+
+impl JsonSchema for Span {
+    fn schema_name() -> Cow<'static, str> {
+        "Span".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "pattern": "^(0|([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?)$",
+            "minLength": 1,
+            "maxLength": 40,
+            "description": "A duration as Kubernetes writes it: `90s`, `5m`, `1h30m`; at most 30 days."
+        })
     }
 }
 

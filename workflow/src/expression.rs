@@ -107,6 +107,15 @@ impl Expression {
         &self.compiled.variables
     }
 
+    /// The members of the free variable `variable` that are named outright (`v.member`, `v['member']`), each with the
+    /// line and column of the variable before it.
+    pub fn members(&self, variable: &str) -> impl Iterator<Item = (&str, (usize, usize))> {
+        let members = self.compiled.tree.members.iter();
+        members
+            .filter(move |((name, _), _)| name == variable)
+            .map(|((_, member), place)| (member.as_str(), *place))
+    }
+
     /// Refuses an expression that names a variable which is not among `allowed`.
     ///
     /// # Errors

@@ -227,7 +227,7 @@ pub enum RetryOn {
 
 /// How a step is undone.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", untagged)]
+#[serde(rename_all = "camelCase", untagged, deny_unknown_fields)]
 pub enum Compensation {
     /// `inverse`: what the catalogue declares. `none`: nothing; said on purpose.
     Declared(DeclaredCompensation),

@@ -36,6 +36,8 @@ pub(super) struct Tree {
     pub(super) root: IdedExpr,
     /// The free variables, each with the place where it first stands.
     pub(super) variables: BTreeMap<String, Place>,
+    /// The members of free variables that are named outright (`a.b`, `a['b']`), each with the place of its variable.
+    pub(super) members: BTreeMap<(String, String), Place>,
     pub(super) patterns: Patterns,
     pub(super) uses_patterns: bool,
     /// Nodes on the longest path from the root: what a walk of the tree needs of a stack.
@@ -71,14 +73,15 @@ fn parse(source: &str) -> Result<Tree, ExpressionError> {
         height: 0,
         scope: Vec::new(),
         variables: BTreeMap::new(),
+        members: BTreeMap::new(),
         patterns: Patterns::new(),
         uses_patterns: false,
     };
     walk.visit(&root, At { depth: 1, height: 1, comprehensions: 0 })?;
-    let Walk { variables, patterns, uses_patterns, height, .. } = walk;
+    let Walk { variables, members, patterns, uses_patterns, height, .. } = walk;
     rewrite(&mut root);
     // The rewriting wraps each range once.
-    Ok(Tree { root, variables, patterns, uses_patterns, height: height + COMPREHENSIONS })
+    Ok(Tree { root, variables, members, patterns, uses_patterns, height: height + COMPREHENSIONS })
 }
 
 /// The first complaint of the parser, in its place.
@@ -122,6 +125,7 @@ struct Walk<'a> {
     /// The variables that enclosing comprehensions bind.
     scope: Vec<String>,
     variables: BTreeMap<String, Place>,
+    members: BTreeMap<(String, String), Place>,
     patterns: Patterns,
     uses_patterns: bool,
 }
@@ -178,7 +182,11 @@ impl Walk<'_> {
             Expr::Select(select) => {
                 let is_type =
                     !select.test && path(node).is_some_and(|path| TYPES.contains(&path.as_str()));
-                if is_type { Ok(()) } else { self.visit(&select.operand, at.along()) }
+                if is_type {
+                    return Ok(());
+                }
+                self.member(&select.operand, &select.field);
+                self.visit(&select.operand, at.along())
             }
             Expr::List(list) => {
                 list.elements.iter().try_for_each(|element| self.visit(element, at.inside()))
@@ -200,6 +208,17 @@ impl Walk<'_> {
             let place = self.place(id);
             self.variables.insert(name.to_owned(), place);
         }
+    }
+
+    /// Notes `variable.field` where the variable is free.
+    fn member(&mut self, variable: &IdedExpr, field: &str) {
+        let Expr::Ident(name) = &variable.expr else { return };
+        if self.scope.iter().any(|bound| bound == name) {
+            return;
+        }
+        let key = (name.trim_start_matches('.').to_owned(), field.to_owned());
+        let place = self.place(variable.id);
+        self.members.entry(key).or_insert(place);
     }
 
     fn entry(&mut self, entry: &IdedEntryExpr, at: At) -> Result<(), ExpressionError> {
@@ -224,6 +243,12 @@ impl Walk<'_> {
             };
             self.function(name, style, call.args.len(), id)?;
             self.pattern(name, style, &call.args)?;
+        }
+        if let (operators::INDEX, [variable, field]) =
+            (call.func_name.as_str(), call.args.as_slice())
+            && let Some(field) = literal_text(field)
+        {
+            self.member(variable, field);
         }
         if let Some(target) = call.target.as_deref().filter(|_| qualified.is_none()) {
             self.visit(target, at.along())?;

@@ -28,7 +28,7 @@ pub struct FactPattern {
 
 /// What a fact's value must be.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
+#[serde(untagged, deny_unknown_fields)]
 pub enum ValuePattern {
     /// One of these.
     In {

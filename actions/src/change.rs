@@ -127,11 +127,16 @@ pub(crate) fn change(
             Reply::Accepted(_) | Reply::Found(_) => return done(&place, making),
             Reply::Conflict { .. } => {}
             Reply::Unknown { .. } => sent = Some((place, making)),
+            // An API server answers a failed `test` as it answers a bad patch. Which of the two it
+            // was shows in what stands there now.
+            Reply::Refused { code: 422, .. } => match rest.first() {
+                Some(Reply::Found(now)) if is_moved(object, now) => {}
+                Some(_) => return failed(answer, &place),
+                None => return Next::Read(queries),
+            },
             Reply::Absent => {
-                return Next::refused(
-                    "not-found",
-                    format!("{place} went away before the change reached it"),
-                );
+                let why = format!("{place} went away before the change reached it");
+                return Next::refused("not-found", why);
             }
             Reply::Refused { .. } | Reply::Throttled { .. } | Reply::Listed(_) | Reply::Deleted => {
                 return failed(answer, &place);
@@ -142,6 +147,19 @@ pub(crate) fn change(
         "{target} was changed by another writer each of the {CONFLICTS} times that it was read again"
     );
     Next::Refused { on: Some(RetryOn::Conflict), code: "conflict".into(), why }
+}
+
+/// Whether what a change was based on is no longer what stands there.
+fn is_moved(before: &Object, now: &Object) -> bool {
+    let (before, now) = (before.metadata(), now.metadata());
+    if before.uid != now.uid {
+        return true;
+    }
+    if before.generation > 0 {
+        before.generation != now.generation
+    } else {
+        before.resource_version != now.resource_version
+    }
 }
 
 /// The object that a read found, if it can be changed.

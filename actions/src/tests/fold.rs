@@ -1,0 +1,100 @@
+//! A few objects and the smallest API server that the actions can be tried on.
+
+use cluster::{
+    Agent, ListQuery, Mode, Object, ObjectRef, Patch, PatchRefused, Preconditions, Reply, Request,
+    Verb,
+};
+use serde_json::Value;
+use workflow::run::ObjectQuery;
+
+#[derive(Clone)]
+pub(super) struct World(Vec<Object>);
+
+impl World {
+    pub(super) fn new(objects: Vec<Value>) -> Self {
+        let numbered = objects.into_iter().map(|mut object| {
+            let uid = format!(
+                "uid-{}-{}",
+                object["kind"].as_str().unwrap(),
+                object["metadata"]["name"].as_str().unwrap()
+            );
+            object["metadata"]["uid"] = uid.into();
+            object["metadata"]["resourceVersion"] = "1".into();
+            // Services and ConfigMaps have no generation.
+            if object["apiVersion"] == "apps/v1" {
+                object["metadata"]["generation"] = 1.into();
+            }
+            Object::from_value(object).unwrap()
+        });
+        Self(numbered.collect())
+    }
+
+    pub(super) fn objects(&self) -> Vec<Object> {
+        self.0.clone()
+    }
+
+    fn place(&self, target: &ObjectRef) -> Option<usize> {
+        self.0.iter().position(|object| object.reference(&target.cluster).is_same(target))
+    }
+
+    pub(super) fn read(&self, query: &ObjectQuery) -> Reply {
+        match query {
+            ObjectQuery::One(target) => self
+                .place(target)
+                .map_or(Reply::Absent, |place| Reply::Found(self.0[place].clone())),
+            ObjectQuery::Many(ListQuery { kind, namespace, .. }) => {
+                let is_listed = |object: &&Object| {
+                    object.kind() == kind && object.namespace() == namespace.as_deref()
+                };
+                Reply::Listed(self.0.iter().filter(is_listed).cloned().collect())
+            }
+        }
+    }
+
+    pub(super) fn send(&mut self, request: &Request) -> Reply {
+        let Some(place) = self.place(&request.target) else { return Reply::Absent };
+        let object = self.0[place].clone();
+        let Verb::Patch { patch, .. } = &request.verb else { panic!("actions patch: {request:?}") };
+        let wanted = &request.preconditions;
+        let is_other = |wanted: &Option<String>, found: &String| {
+            wanted.as_ref().is_some_and(|wanted| wanted != found)
+        };
+        if is_other(&wanted.uid, &object.metadata().uid)
+            || is_other(&wanted.resource_version, &object.metadata().resource_version)
+        {
+            return Reply::Conflict { message: "the object has been modified".into() };
+        }
+        match patch.apply(&object) {
+            Ok(after) => {
+                self.0[place] = stored(&object, after);
+                Reply::Accepted(self.0[place].clone())
+            }
+            Err(PatchRefused::TestFailed { .. } | PatchRefused::Invalid { .. }) => Reply::Refused {
+                code: 422,
+                reason: "Invalid".into(),
+                message: "the patch does not fit".into(),
+            },
+        }
+    }
+
+    /// Somebody else merges `patch` into `object`.
+    pub(super) fn write(&mut self, object: &Object, patch: &Value) {
+        let place = self.place(&object.reference("")).unwrap();
+        let after = Patch::Strategic(patch.clone()).apply(&self.0[place]).unwrap();
+        self.0[place] = stored(&self.0[place], after);
+    }
+}
+
+fn stored(before: &Object, after: Object) -> Object {
+    let mut metadata = after.metadata().clone();
+    let version: u64 = metadata.resource_version.parse().unwrap();
+    metadata.resource_version = (version + 1).to_string();
+    if metadata.generation > 0 && before.field("spec") != after.field("spec") {
+        metadata.generation += 1;
+    }
+    after.with_metadata(metadata)
+}
+
+pub(super) fn request(target: ObjectRef, verb: Verb, preconditions: Preconditions) -> Request {
+    Request { target, verb, preconditions, mode: Mode::Apply, agent: Agent::default() }
+}

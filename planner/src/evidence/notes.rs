@@ -1,0 +1,112 @@
+use cluster::{Kind, LogQuery, Object, ObjectRef, Pod};
+use jiff::Timestamp;
+use serde_json::Value;
+use workflow::evidence::Note;
+
+use super::reader::Reader;
+use crate::ReadLimits;
+use crate::explain::plain;
+
+/// Events about what belongs to the target, and the last lines of containers that fail: warnings first, newest first.
+pub(super) async fn gather(
+    reader: &mut Reader<'_>,
+    target: &ObjectRef,
+    belongs: &dyn Fn(&ObjectRef) -> bool,
+    limits: &ReadLimits,
+) -> Vec<Note> {
+    let cluster = target.cluster.clone();
+    let mut events: Vec<(bool, Note)> = reader
+        .objects
+        .iter()
+        .filter(|object| object.kind().kind == "Event")
+        .filter_map(|event| event_note(event, &cluster, limits))
+        .filter(|(_, note)| belongs(&note.object))
+        .collect();
+    events.sort_by(|a, b| {
+        b.0.cmp(&a.0)
+            .then(b.1.at.cmp(&a.1.at))
+            .then_with(|| a.1.object.cmp(&b.1.object))
+            .then_with(|| a.1.reason.cmp(&b.1.reason))
+    });
+    events.truncate(limits.notes / 2);
+    let mut notes: Vec<Note> = events.into_iter().map(|(_, note)| note).collect();
+    for query in failing(&reader.objects, &cluster, belongs).into_iter().take(limits.logs) {
+        let query = LogQuery { tail_lines: limits.log_lines, ..query };
+        for line in reader.logs(&query).await.into_iter().rev() {
+            if notes.len() < limits.notes && !line.trim().is_empty() {
+                notes.push(Note {
+                    object: query.pod.clone(),
+                    at: None,
+                    reason: "log".into(),
+                    text: cut(&line, limits),
+                });
+            }
+        }
+    }
+    notes
+}
+
+/// Whether the event warns, and what it says.
+fn event_note(event: &Object, cluster: &str, limits: &ReadLimits) -> Option<(bool, Note)> {
+    let about = event.field("involvedObject").or_else(|| event.field("regarding"))?;
+    let text =
+        |value: &Value, field: &str| value.get(field).and_then(Value::as_str).map(str::to_string);
+    let kind = text(about, "kind")?;
+    let api_version =
+        text(about, "apiVersion").or_else(|| Kind::builtin(&kind).map(|kind| kind.api_version))?;
+    let object = ObjectRef {
+        cluster: cluster.into(),
+        api_version,
+        kind,
+        namespace: text(about, "namespace"),
+        name: text(about, "name")?,
+        uid: text(about, "uid").filter(|uid| !uid.is_empty()),
+    };
+    let own = |field: &str| event.field(field).and_then(Value::as_str).unwrap_or_default();
+    let at = [own("lastTimestamp"), own("eventTime"), own("firstTimestamp")]
+        .into_iter()
+        .find_map(|time| time.parse::<Timestamp>().ok());
+    let message = if own("message").is_empty() { own("note") } else { own("message") };
+    Some((
+        own("type") == "Warning",
+        Note { object, at, reason: cut(own("reason"), limits), text: cut(message, limits) },
+    ))
+}
+
+/// The containers that failed, in pods that belong to the target: their life before this one where they wait to start again.
+fn failing(
+    objects: &[Object],
+    cluster: &str,
+    belongs: &dyn Fn(&ObjectRef) -> bool,
+) -> Vec<LogQuery> {
+    let mut found = Vec::new();
+    for pod in
+        objects.iter().filter_map(Pod::of).filter(|pod| belongs(&pod.object().reference(cluster)))
+    {
+        for status in pod.statuses().filter(|status| !status.is_ready()) {
+            let previous = status.waiting_reason().is_some() || status.restarts() > 0;
+            if !previous
+                && !matches!(
+                    status.state(),
+                    Some(
+                        cluster::ContainerState::Running { .. }
+                            | cluster::ContainerState::Terminated { .. }
+                    )
+                )
+            {
+                continue;
+            }
+            found.push(LogQuery {
+                pod: pod.object().reference(cluster),
+                container: status.name().into(),
+                previous,
+                tail_lines: 0,
+            });
+        }
+    }
+    found
+}
+
+fn cut(text: &str, limits: &ReadLimits) -> String {
+    plain(text).chars().take(limits.note_chars).collect()
+}

@@ -153,6 +153,9 @@ impl World {
             let (since, _, annotations) = self.alerts.spurious.remove(&labels).expect("it was found there");
             self.end_alert(labels, annotations, since);
         }
+        if let Some(next) = self.alerts.spurious.values().map(|(_, until, _)| *until).min() {
+            self.wake_at(next, Wake::Rules);
+        }
     }
 
     /// The series for which a rule holds at this moment, by the labels of their alert, with their greatest value.

@@ -12,6 +12,7 @@ use crate::chance::Chance;
 use crate::file::{BadFile, WorkloadEntry, WorldFile};
 use crate::interference::Interference;
 use crate::kubelet::PodRuntime;
+use crate::names::{Names, Naming};
 use crate::objects::{Key, Objects};
 use crate::oracle::Watched;
 use crate::queue::{Queue, Wake};
@@ -93,15 +94,22 @@ pub struct World {
     pub(crate) forbidden: BTreeSet<(String, String, Option<String>)>,
     pub(crate) effects: BTreeMap<String, u32>,
     pub(crate) requests: Arc<Vec<Logged>>,
+    /// How the world's symbols were filled, and with what.
+    pub(crate) names: Arc<(Naming, Names)>,
     secrets: SecretKey,
 }
 
 impl World {
-    /// Makes the world of `file` at `start`; its controllers bring its pods up in the first minute.
+    /// Makes the world of `file` at `start`, every symbol filled by its own word; its controllers bring its pods up in
+    /// the first minute.
     ///
     /// # Errors
-    /// [`BadFile`] where an object of the file would be refused by the cluster.
+    /// [`BadFile`] where a symbol makes no sense or an object of the file would be refused by the cluster.
     pub fn new(file: &WorldFile, seed: u64, start: Timestamp) -> Result<Self, BadFile> {
+        Self::named(file, seed, start, Naming::Literal)
+    }
+
+    pub(crate) fn of_filled(file: &WorldFile, seed: u64, start: Timestamp) -> Result<Self, BadFile> {
         let id = format!("{}/{seed}", file.metadata.name);
         let images = file.spec.images.iter().map(|(image, behaviour)| (image.clone(), Arc::new(behaviour.clone())));
         let mut world = Self {
@@ -127,6 +135,7 @@ impl World {
             forbidden: BTreeSet::new(),
             effects: BTreeMap::new(),
             requests: Arc::default(),
+            names: Arc::new((Naming::Literal, Names::new())),
             secrets: SecretKey::from_bytes(workflow::seed::seed("secret-key", &id)),
         };
         for (i, object) in file.spec.objects.iter().enumerate() {

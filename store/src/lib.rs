@@ -12,6 +12,7 @@ mod query;
 mod record;
 mod salts;
 mod seal;
+mod sqlite;
 
 pub use memory::Memory;
 pub use port::{AppendRefused, Listing, Page, Store, StoreError};
@@ -21,3 +22,4 @@ pub use projection::{
 pub use query::Queries;
 pub use record::{Record, Unreadable};
 pub use salts::Salts;
+pub use sqlite::Sqlite;

@@ -1,0 +1,315 @@
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Mutex;
+
+use rusqlite::types::Value as Sql;
+use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
+use workflow::Digest;
+
+use super::schema::{COLUMNS, on, open_read_only};
+use crate::port::{Listing, Page, StoreError};
+use crate::projection::{Doc, Row, Table};
+use crate::record::Record;
+use crate::seal::{Head, claimed};
+
+/// Connections that wait for the next query, at most.
+const IDLE: usize = 4;
+
+/// Connections that only read.
+#[derive(Debug)]
+pub(super) struct Readers {
+    file: PathBuf,
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl Readers {
+    pub(super) fn new(file: PathBuf) -> Self {
+        Self { file, idle: Mutex::default() }
+    }
+
+    /// Runs `query` on a connection that nobody else uses meanwhile.
+    pub(super) fn with<T>(
+        &self,
+        query: impl FnOnce(&Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let waiting = self.idle.lock().expect("no code panics while it holds this lock").pop();
+        let connection = match waiting {
+            Some(connection) => connection,
+            None => open_read_only(&self.file)?,
+        };
+        let answer = query(&connection);
+        let mut idle = self.idle.lock().expect("no code panics while it holds this lock");
+        if idle.len() < IDLE {
+            idle.push(connection);
+        }
+        answer
+    }
+}
+
+const RECORD: &str = "SELECT seq, stream, version, tenant, kind, at, epoch, payload, salt, payload_digest, previous, digest FROM records";
+
+/// The columns of a record as they are stored.
+struct Stored {
+    seq: u64,
+    stream: String,
+    version: u64,
+    tenant: String,
+    kind: String,
+    at: String,
+    epoch: u64,
+    payload: Option<String>,
+    salt: Option<[u8; 16]>,
+    digests: [String; 3],
+}
+
+fn stored(row: &rusqlite::Row<'_>) -> rusqlite::Result<Stored> {
+    Ok(Stored {
+        seq: row.get::<_, i64>(0)? as u64,
+        stream: row.get(1)?,
+        version: row.get::<_, i64>(2)? as u64,
+        tenant: row.get(3)?,
+        kind: row.get(4)?,
+        at: row.get(5)?,
+        epoch: row.get::<_, i64>(6)? as u64,
+        payload: row.get(7)?,
+        salt: row.get(8)?,
+        digests: [row.get(9)?, row.get(10)?, row.get(11)?],
+    })
+}
+
+impl Stored {
+    fn record(self, connection: &Connection) -> Result<Record, StoreError> {
+        let Self {
+            seq,
+            stream,
+            version,
+            tenant,
+            kind,
+            at,
+            epoch,
+            payload,
+            salt,
+            digests: [payload_digest, previous, digest],
+        } = self;
+        let payload = match payload {
+            None => None,
+            Some(column) => {
+                let text = payload_text(connection, seq, column)?;
+                Some(serde_json::from_str(&text).map_err(|error| damaged(seq, "payload", &error))?)
+            }
+        };
+        Ok(Record {
+            seq,
+            stream,
+            version,
+            tenant,
+            kind,
+            at: parsed(seq, "at", &at)?,
+            epoch,
+            payload,
+            salt,
+            payload_digest: parsed(seq, "payload_digest", &payload_digest)?,
+            previous: parsed(seq, "previous", &previous)?,
+            digest: parsed(seq, "digest", &digest)?,
+        })
+    }
+}
+
+/// The canonical bytes of a payload: what stands in its column, or the blob that the column stands for.
+pub(crate) fn payload_text(
+    connection: &Connection,
+    seq: u64,
+    column: String,
+) -> Result<String, StoreError> {
+    let Some(digest) = claimed(&column) else { return Ok(column) };
+    let bytes = blob(connection, &digest)?
+        .ok_or_else(|| damaged(seq, "payload", &format!("its blob {digest} is missing")))?;
+    String::from_utf8(bytes).map_err(|error| damaged(seq, "payload", &error))
+}
+
+fn parsed<T: FromStr>(seq: u64, column: &str, text: &str) -> Result<T, StoreError>
+where
+    T::Err: Display,
+{
+    text.parse().map_err(|error| damaged(seq, column, &error))
+}
+
+fn damaged(seq: u64, column: &str, why: &dyn Display) -> StoreError {
+    StoreError::Damaged { place: format!("record {seq}, column {column}"), why: why.to_string() }
+}
+
+fn select(
+    connection: &Connection,
+    sql: &str,
+    values: impl rusqlite::Params,
+) -> Result<Vec<Record>, StoreError> {
+    let read = on("read the record");
+    let mut statement = match connection.prepare_cached(sql) {
+        Ok(statement) => statement,
+        Err(error) => return Err(read(error)),
+    };
+    let rows: rusqlite::Result<Vec<Stored>> =
+        statement.query_map(values, stored).and_then(Iterator::collect);
+    rows.map_err(read)?.into_iter().map(|stored| stored.record(connection)).collect()
+}
+
+pub(super) fn records(
+    connection: &Connection,
+    after: u64,
+    limit: usize,
+) -> Result<Vec<Record>, StoreError> {
+    let (after, limit) =
+        (i64::try_from(after).unwrap_or(i64::MAX), i64::try_from(limit).unwrap_or(i64::MAX));
+    select(
+        connection,
+        &format!("{RECORD} WHERE seq > ?1 ORDER BY seq LIMIT ?2"),
+        params![after, limit],
+    )
+}
+
+pub(super) fn stream(connection: &Connection, id: &str) -> Result<Vec<Record>, StoreError> {
+    select(connection, &format!("{RECORD} WHERE stream = ?1 ORDER BY version"), params![id])
+}
+
+pub(super) fn version(connection: &Connection, stream: &str) -> Result<u64, StoreError> {
+    let version = connection
+        .prepare_cached("SELECT coalesce(max(version), 0) FROM records WHERE stream = ?1")
+        .and_then(|mut statement| statement.query_row([stream], |row| row.get::<_, i64>(0)));
+    version.map(|version| version as u64).map_err(on("read the version of a stream"))
+}
+
+pub(super) fn head(connection: &Connection) -> Result<Head, StoreError> {
+    let last = connection
+        .prepare_cached("SELECT seq, epoch, digest FROM records ORDER BY seq DESC LIMIT 1")
+        .and_then(|mut statement| {
+            statement
+                .query_row([], |row| {
+                    Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, String>(2)?))
+                })
+                .optional()
+        })
+        .map_err(on("read the end of the record"))?;
+    let Some((seq, epoch, digest)) = last else { return Ok(Head::default()) };
+    Ok(Head {
+        seq: seq as u64,
+        digest: parsed(seq as u64, "digest", &digest)?,
+        epoch: epoch as u64,
+    })
+}
+
+pub(super) fn blob(
+    connection: &Connection,
+    digest: &Digest,
+) -> Result<Option<Vec<u8>>, StoreError> {
+    connection
+        .prepare_cached("SELECT bytes FROM blobs WHERE digest = ?1")
+        .and_then(|mut statement| {
+            statement.query_row([digest.to_string()], |row| row.get(0)).optional()
+        })
+        .map_err(on("read a blob"))
+}
+
+pub(super) fn snapshot(
+    connection: &Connection,
+    name: &str,
+) -> Result<Option<(u64, Vec<u8>)>, StoreError> {
+    connection
+        .prepare_cached("SELECT seq, bytes FROM snapshots WHERE name = ?1")
+        .and_then(|mut statement| {
+            statement
+                .query_row([name], |row| Ok((row.get::<_, i64>(0)? as u64, row.get(1)?)))
+                .optional()
+        })
+        .map_err(on("read a snapshot"))
+}
+
+/// The columns of a row of a projection as they are stored, in the order of [`COLUMNS`].
+pub(crate) type StoredRow = ([String; 7], i64, i64, String);
+
+pub(crate) fn stored_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<StoredRow> {
+    let words =
+        [row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?];
+    Ok((words, row.get(7)?, row.get(8)?, row.get(9)?))
+}
+
+fn typed(table: Table, stored: StoredRow) -> Result<Row, StoreError> {
+    let ([id, tenant, status, incident, plan, run, at], first_seq, last_seq, doc) = stored;
+    let damaged =
+        |why: String| StoreError::Damaged { place: format!("table {table}, key {id}"), why };
+    let at = at.parse().map_err(|error: jiff::Error| damaged(error.to_string()))?;
+    let doc = Doc::decode(table, &doc).map_err(|error| damaged(error.to_string()))?;
+    Ok(Row {
+        table,
+        tenant,
+        status,
+        incident,
+        plan,
+        run,
+        at,
+        first_seq: first_seq as u64,
+        last_seq: last_seq as u64,
+        doc,
+        id,
+    })
+}
+
+pub(super) fn row(
+    connection: &Connection,
+    table: Table,
+    id: &str,
+) -> Result<Option<Row>, StoreError> {
+    let stored = connection
+        .prepare_cached(&format!("SELECT {COLUMNS} FROM {table} WHERE id = ?1"))
+        .and_then(|mut statement| statement.query_row([id], stored_row).optional())
+        .map_err(on("read a row of a projection"))?;
+    stored.map(|stored| typed(table, stored)).transpose()
+}
+
+pub(super) fn rows(
+    connection: &Connection,
+    table: Table,
+    page: &Page,
+) -> Result<Listing<Row>, StoreError> {
+    let mut conditions = Vec::new();
+    let mut values = Vec::new();
+    for (column, wanted) in [
+        ("status", &page.status),
+        ("incident", &page.incident),
+        ("plan", &page.plan),
+        ("run", &page.run),
+    ] {
+        if let Some(wanted) = wanted {
+            values.push(Sql::Text(wanted.clone()));
+            conditions.push(format!("{column} = ?{}", values.len()));
+        }
+    }
+    if let Some((seq, id)) = page.position()? {
+        values.extend([Sql::Integer(i64::try_from(seq).unwrap_or(i64::MAX)), Sql::Text(id)]);
+        conditions.push(format!("(first_seq, id) < (?{}, ?{})", values.len() - 1, values.len()));
+    }
+    let filter = if conditions.is_empty() {
+        String::new()
+    } else {
+        format!("WHERE {}", conditions.join(" AND "))
+    };
+    let sql = format!(
+        "SELECT {COLUMNS} FROM {table} {filter} ORDER BY first_seq DESC, id DESC LIMIT {}",
+        page.limit() + 1
+    );
+    let found: rusqlite::Result<Vec<StoredRow>> =
+        connection.prepare_cached(&sql).and_then(|mut statement| {
+            statement.query_map(params_from_iter(values), stored_row).and_then(Iterator::collect)
+        });
+    let found = found.map_err(on("list rows of a projection"))?;
+    let rows: Result<Vec<Row>, StoreError> =
+        found.into_iter().map(|stored| typed(table, stored)).collect();
+    Ok(Listing::cut(rows?, page.limit()))
+}
+
+pub(super) fn back_up(connection: &Connection, file: &Path) -> Result<(), StoreError> {
+    connection
+        .execute("VACUUM INTO ?1", [file.to_string_lossy()])
+        .map(drop)
+        .map_err(on("write a backup"))
+}

@@ -1,0 +1,151 @@
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
+
+use super::directory::make_private;
+use crate::port::StoreError;
+use crate::projection::Table;
+
+/// The version of the tables below. A change of them is a new version with a migration.
+const VERSION: u64 = 1;
+
+/// Before this version, SQLite can corrupt a WAL database that two connections use.
+const OLDEST_LIBRARY: i32 = 3_051_003;
+
+/// What is not folded from anything.
+const RECORD: &str = "
+CREATE TABLE schema (version INTEGER NOT NULL) STRICT;
+CREATE TABLE records (
+    seq INTEGER PRIMARY KEY,
+    stream TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    tenant TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    at TEXT NOT NULL,
+    epoch INTEGER NOT NULL,
+    payload TEXT,
+    salt BLOB,
+    payload_digest TEXT NOT NULL,
+    previous TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    UNIQUE (stream, version)
+) STRICT;
+CREATE TABLE blobs (digest TEXT PRIMARY KEY, bytes BLOB NOT NULL) STRICT;
+CREATE TABLE snapshots (name TEXT PRIMARY KEY, seq INTEGER NOT NULL, digest TEXT NOT NULL, bytes BLOB NOT NULL) STRICT;
+";
+
+/// Columns of every projection, in the order in which statements name them.
+pub(crate) const COLUMNS: &str =
+    "id, tenant, status, incident, plan, run, at, first_seq, last_seq, doc";
+
+/// Checks that the SQLite that was linked keeps its files whole.
+pub(super) fn check_library() -> Result<(), StoreError> {
+    if rusqlite::version_number() >= OLDEST_LIBRARY {
+        Ok(())
+    } else {
+        Err(StoreError::OldSqlite { found: rusqlite::version().into() })
+    }
+}
+
+/// Opens the data file for writing, and makes its tables where there are none.
+pub(super) fn open(file: &Path) -> Result<Connection, StoreError> {
+    make_private(file)?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_CREATE
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection =
+        Connection::open_with_flags(file, flags).map_err(on("open the data file"))?;
+    let set = connection.execute_batch(
+        // The default of 1,000 pages would put the fsync of a checkpoint into every hundredth commit or so.
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 4000;
+         PRAGMA cache_size = -16000; PRAGMA busy_timeout = 5000;",
+    );
+    set.map_err(on("set up the data file"))?;
+    connection.set_prepared_statement_cache_capacity(128);
+    if version(&connection)?.is_none() {
+        let made = connection.transaction().and_then(|transaction| {
+            transaction.execute_batch(RECORD)?;
+            transaction.execute("INSERT INTO schema (version) VALUES (?1)", [VERSION as i64])?;
+            create_projections(&transaction)?;
+            transaction.commit()
+        });
+        made.map_err(on("make the tables"))?;
+    }
+    check_version(&connection, file)?;
+    Ok(connection)
+}
+
+/// Opens the data file for reading only.
+pub(crate) fn open_read_only(file: &Path) -> Result<Connection, StoreError> {
+    if !file.exists() {
+        return Err(StoreError::Absent { file: file.into() });
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(file, flags).map_err(on("open the data file"))?;
+    connection
+        .execute_batch("PRAGMA busy_timeout = 5000; PRAGMA cache_size = -4000;")
+        .map_err(on("set up the data file"))?;
+    connection.set_prepared_statement_cache_capacity(64);
+    if version(&connection)?.is_none() {
+        return Err(StoreError::Absent { file: file.into() });
+    }
+    check_version(&connection, file)?;
+    Ok(connection)
+}
+
+/// Makes the tables of all projections.
+pub(crate) fn create_projections(connection: &Connection) -> rusqlite::Result<()> {
+    for table in Table::ALL {
+        connection.execute_batch(&format!(
+            "CREATE TABLE {table} (
+                id TEXT PRIMARY KEY,
+                tenant TEXT NOT NULL,
+                status TEXT NOT NULL,
+                incident TEXT NOT NULL,
+                plan TEXT NOT NULL,
+                run TEXT NOT NULL,
+                at TEXT NOT NULL,
+                first_seq INTEGER NOT NULL,
+                last_seq INTEGER NOT NULL,
+                doc TEXT NOT NULL
+            ) STRICT;
+            CREATE INDEX {table}_by_seq ON {table} (first_seq, id);
+            CREATE INDEX {table}_by_incident ON {table} (incident, first_seq, id);"
+        ))?;
+    }
+    Ok(())
+}
+
+fn version(connection: &Connection) -> Result<Option<u64>, StoreError> {
+    let exists: bool = connection
+        .query_row(
+            "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'schema')",
+            [],
+            |row| row.get(0),
+        )
+        .map_err(on("read the data file"))?;
+    if !exists {
+        return Ok(None);
+    }
+    let version: Option<i64> = connection
+        .query_row("SELECT version FROM schema", [], |row| row.get(0))
+        .optional()
+        .map_err(on("read the schema version"))?;
+    Ok(version.map(|version| version as u64))
+}
+
+fn check_version(connection: &Connection, file: &Path) -> Result<(), StoreError> {
+    match version(connection)? {
+        Some(VERSION) => Ok(()),
+        Some(found) => Err(StoreError::Newer { file: file.into(), found, known: VERSION }),
+        None => Err(StoreError::Damaged {
+            place: "table schema".into(),
+            why: "it names no version".into(),
+        }),
+    }
+}
+
+/// An error of the database, with what was being done.
+pub(crate) fn on(doing: &'static str) -> impl FnOnce(rusqlite::Error) -> StoreError {
+    move |source| StoreError::Database { doing, source }
+}

@@ -14,7 +14,7 @@ use workflow::id::EvidenceId;
 use workflow::{Evidence, Fact, Facts, Incident, Ledger, Predicate, fact};
 
 use crate::relation::{Following, REACH, distances};
-use crate::reversal::field_of;
+use crate::reversal::{field_of, known_facts};
 use crate::{KnownGood, ReadLimits};
 use reader::Reader;
 
@@ -111,6 +111,8 @@ async fn around(
     let belongs = |object: &ObjectRef| own.contains_key(&Ledger::key(object));
     evidence.notes = notes::gather(reader, &target, &belongs, limits).await;
     evidence.target = Some(target);
+    let known = known_facts(evidence);
+    evidence.facts.extend(known);
     evidence.lines = lines::tell(evidence);
 }
 

@@ -2,7 +2,7 @@
 
 use cluster::{Change, Container, Difference, Object, ObjectRef, PortRef};
 use serde_json::{Map, Value, json};
-use workflow::{Evidence, Ledger, Predicate, fact};
+use workflow::{Evidence, Fact, Ledger, Predicate, fact};
 
 use crate::relation::{Following, distances, focus};
 use crate::step::{Deed, reader_of};
@@ -304,4 +304,45 @@ pub(crate) fn undos(evidence: &Evidence) -> Vec<(Deed, Vec<Difference>)> {
         }
     }
     found
+}
+
+/// What stood in the fields that changed when the workload was last healthy, as facts for templates.
+pub(crate) fn known_facts(evidence: &Evidence) -> Vec<Fact> {
+    let mut facts = Vec::new();
+    for reversed in grouped(evidence) {
+        let arguments = &reversed.deed.arguments;
+        let text = |name: &str| {
+            arguments.get(name).and_then(Value::as_str).unwrap_or_default().to_string()
+        };
+        let (predicate, key, value) = match reversed.field {
+            Field::Config => (Predicate::KnownValue, text("key"), arguments.get("value")),
+            Field::Image => (Predicate::KnownImage, text("container"), arguments.get("image")),
+            Field::Env => (
+                Predicate::KnownEnv,
+                format!("{}/{}", text("container"), text("name")),
+                arguments.get("value"),
+            ),
+            Field::Resources => {
+                let memory = arguments.get("limits").and_then(|limits| limits.get("memory"));
+                (Predicate::KnownMemory, text("container"), memory)
+            }
+            Field::Probe if text("which") == "readiness" => {
+                (Predicate::KnownProbe, text("container"), arguments.get("probe"))
+            }
+            Field::Replicas => (Predicate::KnownReplicas, String::new(), arguments.get("replicas")),
+            Field::Selector => (Predicate::KnownSelector, String::new(), arguments.get("selector")),
+            Field::Port => {
+                let port = arguments.get("port").cloned().unwrap_or_default();
+                let key = port.as_str().map_or_else(|| port.to_string(), str::to_string);
+                (Predicate::KnownPort, key, arguments.get("targetPort"))
+            }
+            Field::Probe | Field::Template => continue,
+        };
+        // What was not there then is no value to go back to.
+        if let Some(value) = value.filter(|value| !value.is_null()) {
+            let subject = reversed.differences[0].object.clone();
+            facts.push(Fact { subject, predicate, key, value: value.clone() });
+        }
+    }
+    facts
 }

@@ -4,10 +4,10 @@ use cluster::{Digest, canonical_json};
 use serde_json::Value;
 use workflow::fact::{Binding, Bindings, solve};
 use workflow::manifest::{Compensation, DeclaredCompensation, Parameter};
-use workflow::{Catalogue, Evidence, Source, Step, Template, Workflow, expression};
+use workflow::{Catalogue, Evidence, Facts, Ledger, Source, Step, Template, Workflow, expression};
 
 use crate::propose::Draft;
-use crate::relation::focus;
+use crate::relation::{Following, distances, focus};
 use crate::step::{argument_of, promises};
 
 /// How many candidates one template makes at most.
@@ -21,9 +21,19 @@ pub(crate) fn drafts(
     catalogue: &Catalogue,
 ) -> Vec<Draft> {
     let mut drafts: Vec<Draft> = Vec::new();
+    let Some(center) = &evidence.target else { return drafts };
+    // What belongs to others may be in the same trouble, and is not what the alert is about.
+    let near = distances(&evidence.objects, &evidence.facts, center, Following::Belonging);
+    let facts = Facts::new(
+        evidence
+            .facts
+            .iter()
+            .filter(|fact| near.contains_key(&Ledger::key(&fact.subject)))
+            .cloned(),
+    );
     for target in focus(evidence) {
         let bound = Bindings::from([("$target".to_string(), Binding::Object(target.clone()))]);
-        for way in solve(&template.spec.matches, &evidence.facts, &bound, WAYS) {
+        for way in solve(&template.spec.matches, &facts, &bound, WAYS) {
             let Some(workflow) = fill(template, &way, evidence, catalogue) else { continue };
             if drafts.len() < WAYS && !drafts.iter().any(|draft| draft.workflow == workflow) {
                 drafts.push(Draft {

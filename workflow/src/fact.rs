@@ -81,6 +81,22 @@ pub enum Predicate {
     KnownGood,
     /// Whether it has a node (bool).
     Scheduled,
+    /// The image that the container `key` had when its workload was last healthy, where it has another now (text).
+    KnownImage,
+    /// The value that the variable `container/NAME` had then, where it has another now (text).
+    KnownEnv,
+    /// How many replicas were asked for then, where it is another number now (number).
+    KnownReplicas,
+    /// The memory limit that the container `key` had then, where it has another now (text).
+    KnownMemory,
+    /// The whole readiness probe that the container `key` had then, where it has another now (map).
+    KnownProbe,
+    /// The value that the key `key` of a ConfigMap had then, where it has another or none now (text).
+    KnownValue,
+    /// The whole selector that a Service had then, where it has another now (map).
+    KnownSelector,
+    /// The `targetPort` that the Service port `key` had then, where it has another now (number or text).
+    KnownPort,
 }
 
 /// One thing known of one object.

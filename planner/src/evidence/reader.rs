@@ -125,21 +125,20 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Corrects what objects alone say of Services by what is measured: where traffic comes and every request fails
-    /// although pods are ready, requests do not arrive.
+    /// Says of Services of which objects alone say nothing whether requests arrive: not where all of them fail.
     pub(super) async fn unanswered(&mut self, facts: &mut Facts) {
-        if !self.may_call("the probes of Services") {
+        if !self.may_call("the errors of requests") {
             return;
         }
         let query = MetricQuery {
-            metric: "probe_success".into(),
+            metric: "http_request_error_ratio".into(),
             labels: Default::default(),
             window_seconds: 0,
         };
         let samples = match self.metrics.query(&query).await {
             Ok(samples) => samples,
             Err(failure) => {
-                return self.gaps.push(format!("the probes of Services were not read: {failure}"));
+                return self.gaps.push(format!("the errors of requests were not read: {failure}"));
             }
         };
         let mut measured = Vec::new();
@@ -157,7 +156,7 @@ impl<'a> Reader<'a> {
                     subject: reference,
                     predicate: Predicate::Reachable,
                     key: String::new(),
-                    value: (sample.value > 0.5).into(),
+                    value: (sample.value < 0.99).into(),
                 });
             }
         }

@@ -1,0 +1,6 @@
+//! The planner against the simulated cluster.
+
+mod families;
+mod hostile;
+mod names;
+mod shop;

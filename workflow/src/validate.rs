@@ -106,12 +106,22 @@ pub fn validate_manifest(bytes: &[u8], catalogue: &Catalogue, limits: &Limits) -
 
 /// The findings about a workflow that is a value already, and so has no places: the same that [`validate`] makes of its
 /// text.
-pub fn check_workflow(workflow: &Workflow, catalogue: &Catalogue, limits: &Limits) -> Vec<Diagnostic> {
+pub fn check_workflow(
+    workflow: &Workflow,
+    catalogue: &Catalogue,
+    limits: &Limits,
+) -> Vec<Diagnostic> {
     let limits = limits.clamped();
-    let head = [("apiVersion", &workflow.api_version, API_VERSION, Code::ApiVersion), ("kind", &workflow.kind, WORKFLOW, Code::Kind)];
-    let mut findings: Vec<Finding> =
-        head.into_iter().filter_map(|(key, found, expected, code)| head_finding(key, Some(found), expected, code)).collect();
-    let sizes: Vec<Value> = workflow.spec.steps.iter().map(|step| serde_json::json!({"needs": step.needs})).collect();
+    let head = [
+        ("apiVersion", &workflow.api_version, API_VERSION, Code::ApiVersion),
+        ("kind", &workflow.kind, WORKFLOW, Code::Kind),
+    ];
+    let mut findings: Vec<Finding> = head
+        .into_iter()
+        .filter_map(|(key, found, expected, code)| head_finding(key, Some(found), expected, code))
+        .collect();
+    let sizes: Vec<Value> =
+        workflow.spec.steps.iter().map(|step| serde_json::json!({"needs": step.needs})).collect();
     match step::check_size(&sizes, &Path::of(&["spec", "steps"]), &limits) {
         Some(finding) => findings.push(finding),
         None => findings.extend(workflow_findings(workflow, catalogue, &limits)),
@@ -127,33 +137,46 @@ fn read<'a>(bytes: &'a [u8], limits: &Limits) -> Read<'a> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let place = document::place_of_byte(bytes, error.valid_up_to());
         let message = "the document is not UTF-8 from here on";
-        vec![Finding::error(Code::NotUtf8, Path::default(), message, "save it as UTF-8").placed(place)]
+        vec![
+            Finding::error(Code::NotUtf8, Path::default(), message, "save it as UTF-8")
+                .placed(place),
+        ]
     })?;
     match document::read(text, &limits) {
         Ok(document) => {
             let value = document.value();
             Ok((document, value))
         }
-        Err(findings) => Err(findings.into_iter().map(|finding| {
-            let place = match finding.at {
-                At::Place(line, column) => (line, column),
-                At::Value | At::Key | At::Inside(..) => (1, 1),
-            };
-            finding.placed(place)
-        }).collect()),
+        Err(findings) => Err(findings
+            .into_iter()
+            .map(|finding| {
+                let place = match finding.at {
+                    At::Place(line, column) => (line, column),
+                    At::Value | At::Key | At::Inside(..) => (1, 1),
+                };
+                finding.placed(place)
+            })
+            .collect()),
     }
 }
 
 fn as_workflow(read: &Read<'_>, catalogue: &Catalogue, limits: &Limits) -> Parsed<Workflow> {
     let limits = limits.clamped();
-    typed(read, WORKFLOW, workflow_schema(), &limits, |workflow| workflow_findings(workflow, catalogue, &limits))
+    typed(read, WORKFLOW, workflow_schema(), &limits, |workflow| {
+        workflow_findings(workflow, catalogue, &limits)
+    })
 }
 
 fn as_template(read: &Read<'_>, catalogue: &Catalogue, limits: &Limits) -> Parsed<Template> {
     let limits = limits.clamped();
     typed(read, TEMPLATE, template_schema(), &limits, |template: &Template| {
         let Template { metadata, spec, .. } = template;
-        let body = Body { parameters: &spec.parameters, steps: &spec.steps, success: &spec.success, catalogue };
+        let body = Body {
+            parameters: &spec.parameters,
+            steps: &spec.steps,
+            success: &spec.success,
+            catalogue,
+        };
         let mut findings = metadata_findings(metadata);
         findings.extend(pattern::check(&spec.matches, &spec.parameters));
         findings.extend(step::check(&body, &limits));
@@ -178,7 +201,11 @@ fn typed<T: DeserializeOwned>(
         Err(diagnostics) => return Parsed { value: None, diagnostics: diagnostics.clone() },
     };
     let mut findings = head_findings(value, kind);
-    let steps = value.pointer("/spec/steps").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let steps = value
+        .pointer("/spec/steps")
+        .and_then(Value::as_array)
+        .map(Vec::as_slice)
+        .unwrap_or_default();
     if findings.is_empty() {
         findings.extend(step::check_size(steps, &Path::of(&["spec", "steps"]), limits));
     }
@@ -192,7 +219,12 @@ fn typed<T: DeserializeOwned>(
                 findings = judge(&typed);
                 result = Some(typed);
             }
-            Err(error) => findings.push(Finding::error(Code::Unreadable, Path::default(), error.to_string(), "")),
+            Err(error) => findings.push(Finding::error(
+                Code::Unreadable,
+                Path::default(),
+                error.to_string(),
+                "",
+            )),
         }
     }
     let mut diagnostics: Vec<Diagnostic> = findings
@@ -212,14 +244,26 @@ fn typed<T: DeserializeOwned>(
 fn head_findings(value: &Value, kind: &str) -> Vec<Finding> {
     if !value.is_object() {
         let message = format!("expected a manifest, found {}", shape::found(value));
-        return vec![Finding::error(Code::WrongType, Path::default(), message, "write a manifest: apiVersion, kind, metadata, spec")];
+        return vec![Finding::error(
+            Code::WrongType,
+            Path::default(),
+            message,
+            "write a manifest: apiVersion, kind, metadata, spec",
+        )];
     }
     [("apiVersion", API_VERSION, Code::ApiVersion), ("kind", kind, Code::Kind)]
         .into_iter()
         .filter_map(|(key, expected, code)| match value.get(key) {
             // What is missing or no text is said of the shape.
             Some(Value::String(found)) => head_finding(key, Some(found), expected, code),
-            Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) | None => None,
+            Some(
+                Value::Null
+                | Value::Bool(_)
+                | Value::Number(_)
+                | Value::Array(_)
+                | Value::Object(_),
+            )
+            | None => None,
         })
         .collect()
 }
@@ -237,9 +281,18 @@ fn head_finding(key: &str, found: Option<&String>, expected: &str, code: Code) -
 
 fn workflow_findings(workflow: &Workflow, catalogue: &Catalogue, limits: &Limits) -> Vec<Finding> {
     let Workflow { metadata, spec, .. } = workflow;
-    let body = Body { parameters: &spec.parameters, steps: &spec.steps, success: &spec.success, catalogue };
+    let body = Body {
+        parameters: &spec.parameters,
+        steps: &spec.steps,
+        success: &spec.success,
+        catalogue,
+    };
     let mut findings = metadata_findings(metadata);
-    findings.extend(parameter::check_bound(&spec.parameters, &spec.bound, &Path::of(&["spec", "bound"])));
+    findings.extend(parameter::check_bound(
+        &spec.parameters,
+        &spec.bound,
+        &Path::of(&["spec", "bound"]),
+    ));
     findings.extend(step::check(&body, limits));
     findings
 }
@@ -253,13 +306,24 @@ fn guardrail_findings(guardrails: &Guardrails) -> Vec<Finding> {
     let path = Path::of(&["spec"]);
     let mut findings = metadata_findings(metadata);
     if spec.min_replicas > spec.max_replicas {
-        let message = format!("minReplicas {} is above maxReplicas {}", spec.min_replicas, spec.max_replicas);
-        findings.push(Finding::error(Code::EmptySpan, path.key("minReplicas"), message, "swap them"));
+        let message =
+            format!("minReplicas {} is above maxReplicas {}", spec.min_replicas, spec.max_replicas);
+        findings.push(Finding::error(
+            Code::EmptySpan,
+            path.key("minReplicas"),
+            message,
+            "swap them",
+        ));
     }
     for (at, freeze) in spec.freezes.iter().enumerate() {
         if freeze.until <= freeze.from {
             let message = format!("the freeze `{}` ends before it begins", shown(&freeze.name, 64));
-            findings.push(Finding::error(Code::EmptySpan, path.key("freezes").index(at).key("until"), message, "swap `from` and `until`"));
+            findings.push(Finding::error(
+                Code::EmptySpan,
+                path.key("freezes").index(at).key("until"),
+                message,
+                "swap `from` and `until`",
+            ));
         }
     }
     let scope = Scope {

@@ -16,6 +16,9 @@ use crate::limits::Limits;
 /// Most bytes of one value.
 const SCALAR_BYTES: usize = 256 << 10;
 
+/// How many characters the scanner looks ahead for the end of a key.
+const LOOKAHEAD: usize = 1_024;
+
 /// A line and a column, from 1, in characters.
 type Place = (usize, usize);
 
@@ -59,14 +62,21 @@ enum Style {
 /// Every finding about the text; a tree only if there is none.
 pub(super) fn read<'a>(text: &'a str, limits: &Limits) -> Result<Document<'a>, Vec<Finding>> {
     if text.len() > limits.document_bytes {
-        let message = format!("the document has {} bytes, at most {} are read", text.len(), limits.document_bytes);
-        return Err(vec![finding(Code::TooLarge, (1, 1), message, "split it into several documents")]);
+        let message = format!("the document has more than {} bytes", limits.document_bytes);
+        return Err(vec![finding(
+            Code::TooLarge,
+            (1, 1),
+            message,
+            "split it into several documents",
+        )]);
     }
     let mut builder = Builder::new(limits);
     let fatal = builder.run(text).err();
     builder.findings.extend(fatal);
     match builder.root {
-        Some(root) if builder.findings.is_empty() => Ok(Document { text, nodes: builder.nodes, root }),
+        Some(root) if builder.findings.is_empty() => {
+            Ok(Document { text, nodes: builder.nodes, root })
+        }
         Some(_) | None => Err(builder.findings),
     }
 }
@@ -79,7 +89,12 @@ pub(super) fn place_of_byte(bytes: &[u8], offset: usize) -> Place {
     (line, 1 + String::from_utf8_lossy(&before[start..]).chars().count())
 }
 
-fn finding(code: Code, place: Place, message: impl Into<String>, hint: impl Into<String>) -> Finding {
+fn finding(
+    code: Code,
+    place: Place,
+    message: impl Into<String>,
+    hint: impl Into<String>,
+) -> Finding {
     Finding::error(code, Path::default(), message, hint).at(At::Place(place.0, place.1))
 }
 
@@ -145,9 +160,10 @@ impl<'l> Builder<'l> {
     fn run(&mut self, text: &str) -> Result<(), Finding> {
         let mut options = granit_parser::options! {
             disallow_directives: true,
-            // One more, so that it is ours to say where the limit was passed.
-            flow_nesting_limit: self.limits.depth + 1,
-            block_nesting_limit: self.limits.depth + 1,
+            // Wider than what the scanner looks ahead, so that it is ours to say where the limit was passed.
+            flow_nesting_limit: 2 * LOOKAHEAD,
+            block_nesting_limit: 2 * LOOKAHEAD,
+            simple_key_max_lookahead: LOOKAHEAD,
         };
         options.set_emit_comments(false);
         let mut parser = Parser::new_from_str_with_options(text, options);
@@ -160,9 +176,12 @@ impl<'l> Builder<'l> {
         }
         match self.root {
             Some(_) => Ok(()),
-            None if self.findings.is_empty() => {
-                Err(finding(Code::Empty, (1, 1), "the document is empty", "write a manifest: apiVersion, kind, metadata, spec"))
-            }
+            None if self.findings.is_empty() => Err(finding(
+                Code::Empty,
+                (1, 1),
+                "the document is empty",
+                "write a manifest: apiVersion, kind, metadata, spec",
+            )),
             None => Ok(()),
         }
     }
@@ -171,31 +190,58 @@ impl<'l> Builder<'l> {
         let at = place(*error.marker());
         match error.kind() {
             ErrorKind::RecursionLimitExceeded => self.too_deep(at),
-            ErrorKind::UnknownAnchor => finding(Code::BadAlias, at, "the alias names an anchor that is not there", "write the value out"),
-            _ => finding(Code::Syntax, at, shown(&error.info(), 256), "mend the YAML here; indent with spaces, and quote texts with `: ` or ` #`"),
+            ErrorKind::UnknownAnchor => finding(
+                Code::BadAlias,
+                at,
+                "the alias names an anchor that is not there",
+                "write the value out",
+            ),
+            _ => finding(
+                Code::Syntax,
+                at,
+                shown(&error.info(), 256),
+                "mend the YAML here; indent with spaces, and quote texts with `: ` or ` #`",
+            ),
         }
     }
 
     fn too_deep(&self, at: Place) -> Finding {
-        finding(Code::TooDeep, at, format!("nested deeper than {} levels", self.limits.depth), "flatten the document")
+        finding(
+            Code::TooDeep,
+            at,
+            format!("nested deeper than {} levels", self.limits.depth),
+            "flatten the document",
+        )
     }
 
     fn event(&mut self, event: Event<'_>, span: Span) -> Result<(), Finding> {
         let at = place(span.start);
         if let Some(tag) = event.tag() {
             let message = format!("the tag `{}` asks for a type", shown(&tag.original(), 64));
-            self.findings.push(finding(Code::Tag, span.tag_start().map_or(at, place), message, "leave the tag out: types are known by the field"));
+            self.findings.push(finding(
+                Code::Tag,
+                span.tag_start().map_or(at, place),
+                message,
+                "leave the tag out: types are known by the field",
+            ));
         }
         match event {
             Event::DocumentStart(..) => {
                 self.documents += 1;
                 if self.documents > 1 {
-                    return Err(finding(Code::ManyDocuments, at, "a second document begins", "put each manifest into a file of its own"));
+                    return Err(finding(
+                        Code::ManyDocuments,
+                        at,
+                        "a second document begins",
+                        "put each manifest into a file of its own",
+                    ));
                 }
                 Ok(())
             }
             Event::Scalar(text, style, anchor, _) => self.scalar(&text, style, anchor, span),
-            Event::SequenceStart(_, anchor, _) => self.open(Content::List(Vec::new()), None, anchor, at),
+            Event::SequenceStart(_, anchor, _) => {
+                self.open(Content::List(Vec::new()), None, anchor, at)
+            }
             Event::MappingStart(_, anchor, _) => {
                 self.open(Content::Object(Vec::new()), Some((BTreeMap::new(), None)), anchor, at)
             }
@@ -209,13 +255,20 @@ impl<'l> Builder<'l> {
     }
 
     fn weigh(&mut self, more: Weight, at: Place) -> Result<(), Finding> {
-        self.weight = Weight { nodes: self.weight.nodes + more.nodes, bytes: self.weight.bytes + more.bytes };
+        self.weight =
+            Weight { nodes: self.weight.nodes + more.nodes, bytes: self.weight.bytes + more.bytes };
         if self.weight.nodes > self.limits.yaml_nodes {
             let message = format!("more than {} nodes, aliases expanded", self.limits.yaml_nodes);
-            return Err(finding(Code::TooManyNodes, at, message, "split it into several documents"));
+            return Err(finding(
+                Code::TooManyNodes,
+                at,
+                message,
+                "split it into several documents",
+            ));
         }
         if self.weight.bytes > self.limits.document_bytes {
-            let message = format!("more than {} bytes, aliases expanded", self.limits.document_bytes);
+            let message =
+                format!("more than {} bytes, aliases expanded", self.limits.document_bytes);
             return Err(finding(Code::TooLarge, at, message, "split it into several documents"));
         }
         Ok(())
@@ -230,13 +283,20 @@ impl<'l> Builder<'l> {
         Ok(())
     }
 
-    fn scalar(&mut self, text: &str, style: ScalarStyle, anchor: usize, span: Span) -> Result<(), Finding> {
+    fn scalar(
+        &mut self,
+        text: &str,
+        style: ScalarStyle,
+        anchor: usize,
+        span: Span,
+    ) -> Result<(), Finding> {
         let at = place(span.start);
         let before = self.weight;
         self.anchored(anchor, at)?;
         self.weigh(Weight { nodes: 1, bytes: text.len() }, at)?;
         if text.len() > SCALAR_BYTES {
-            let message = format!("the value has {} bytes, at most {SCALAR_BYTES} are read", text.len());
+            let message =
+                format!("the value has {} bytes, at most {SCALAR_BYTES} are read", text.len());
             return Err(finding(Code::ScalarTooLong, at, message, "shorten it"));
         }
         if self.takes_key(text, style, at) {
@@ -244,7 +304,9 @@ impl<'l> Builder<'l> {
         }
         let (style, value) = match style {
             ScalarStyle::Plain => (Style::Plain, scalar::resolve(text)),
-            ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted => (Style::Quoted, Ok(text.into())),
+            ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted => {
+                (Style::Quoted, Ok(text.into()))
+            }
             ScalarStyle::Literal => (Style::Literal, Ok(text.into())),
             ScalarStyle::Folded => (Style::Folded, Ok(text.into())),
         };
@@ -261,16 +323,26 @@ impl<'l> Builder<'l> {
 
     /// Takes a scalar as the key of the object that is open, if it stands where a key stands.
     fn takes_key(&mut self, text: &str, style: ScalarStyle, at: Place) -> bool {
-        let Some((seen, next @ None)) = self.frames.last_mut().and_then(|frame| frame.keys.as_mut()) else { return false };
+        let Some((seen, next @ None)) =
+            self.frames.last_mut().and_then(|frame| frame.keys.as_mut())
+        else {
+            return false;
+        };
         *next = Some((text.to_owned(), at));
         if let Some(first) = seen.get(text) {
-            let message = format!("the key `{}` stands twice; first in line {}", shown(text, 64), first.0);
+            let message =
+                format!("the key `{}` stands twice; first in line {}", shown(text, 64), first.0);
             self.findings.push(finding(Code::DuplicateKey, at, message, "name each key once"));
         } else {
             seen.insert(text.to_owned(), at);
         }
         if text == "<<" && style == ScalarStyle::Plain {
-            self.findings.push(finding(Code::MergeKey, at, "merge keys are not read", "write the fields out"));
+            self.findings.push(finding(
+                Code::MergeKey,
+                at,
+                "merge keys are not read",
+                "write the fields out",
+            ));
         }
         true
     }
@@ -297,7 +369,12 @@ impl<'l> Builder<'l> {
     /// Refuses what is no scalar where a key must stand.
     fn refuse_key(&self, at: Place) -> Result<(), Finding> {
         match self.frames.last().and_then(|frame| frame.keys.as_ref()) {
-            Some((_, None)) => Err(finding(Code::KeyNotText, at, "a key must be a text", "write the key out; quote a text that begins with `[`, `{` or `*`")),
+            Some((_, None)) => Err(finding(
+                Code::KeyNotText,
+                at,
+                "a key must be a text",
+                "write the key out; quote a text that begins with `[`, `{` or `*`",
+            )),
             Some((_, Some(_))) | None => Ok(()),
         }
     }
@@ -316,7 +393,12 @@ impl<'l> Builder<'l> {
         }
         self.refuse_key(at)?;
         let Some(target) = self.anchors.get(&id) else {
-            return Err(finding(Code::BadAlias, at, "the alias stands inside what it names", "write the value out"));
+            return Err(finding(
+                Code::BadAlias,
+                at,
+                "the alias stands inside what it names",
+                "write the value out",
+            ));
         };
         let (target, weight, height) = (target.node, target.weight, target.height);
         self.weigh(weight, at)?;
@@ -335,7 +417,10 @@ impl<'l> Builder<'l> {
 
     fn name(&mut self, anchor: usize, node: usize, before: Weight, height: usize) {
         if anchor != 0 {
-            let weight = Weight { nodes: self.weight.nodes - before.nodes, bytes: self.weight.bytes - before.bytes };
+            let weight = Weight {
+                nodes: self.weight.nodes - before.nodes,
+                bytes: self.weight.bytes - before.bytes,
+            };
             self.anchors.insert(anchor, Anchored { node, weight, height });
         }
     }
@@ -349,7 +434,9 @@ impl<'l> Builder<'l> {
         let key = frame.keys.as_mut().and_then(|(_, next)| next.take());
         match (&mut self.nodes[frame.node].content, key) {
             (Content::List(items), _) => items.push(child),
-            (Content::Object(members), Some((key, place))) => members.push(Member { key, place, value: child }),
+            (Content::Object(members), Some((key, place))) => {
+                members.push(Member { key, place, value: child })
+            }
             (Content::Object(_) | Content::Scalar { .. } | Content::Alias(_), _) => {}
         }
     }
@@ -366,9 +453,12 @@ impl Document<'_> {
         match &self.nodes[node].content {
             Content::Scalar { value, .. } => value.clone(),
             Content::List(items) => items.iter().map(|item| self.value_of(*item)).collect(),
-            Content::Object(members) => {
-                Value::Object(members.iter().map(|member| (member.key.clone(), self.value_of(member.value))).collect::<Map<_, _>>())
-            }
+            Content::Object(members) => Value::Object(
+                members
+                    .iter()
+                    .map(|member| (member.key.clone(), self.value_of(member.value)))
+                    .collect::<Map<_, _>>(),
+            ),
             Content::Alias(target) => self.value_of(*target),
         }
     }
@@ -391,10 +481,13 @@ impl Document<'_> {
     fn child(&self, node: usize, segment: &Segment) -> Option<(usize, Place)> {
         match (&self.nodes[node].content, segment) {
             (Content::Alias(target), _) => self.child(*target, segment),
-            (Content::List(items), Segment::Index(index)) => items.get(*index).map(|item| (*item, self.nodes[*item].place)),
-            (Content::Object(members), Segment::Key(key)) => {
-                members.iter().find(|member| member.key == *key).map(|member| (member.value, member.place))
+            (Content::List(items), Segment::Index(index)) => {
+                items.get(*index).map(|item| (*item, self.nodes[*item].place))
             }
+            (Content::Object(members), Segment::Key(key)) => members
+                .iter()
+                .find(|member| member.key == *key)
+                .map(|member| (member.value, member.place)),
             (Content::List(_) | Content::Object(_) | Content::Scalar { .. }, _) => None,
         }
     }
@@ -404,14 +497,26 @@ impl Document<'_> {
         let Node { place, content } = &self.nodes[node];
         match content {
             Content::Alias(target) => self.inside(*target, line, column),
-            Content::Scalar { style: Style::Plain, is_one_line: true, .. } if line == 1 => (place.0, place.1 + column - 1),
-            Content::Scalar { style: Style::Quoted, is_one_line: true, .. } if line == 1 => (place.0, place.1 + column),
-            Content::Scalar { style: style @ (Style::Literal | Style::Folded), .. } if line > 0 => {
-                let lines = || self.text.lines().skip(place.0);
-                let indent = lines().find(|line| !line.trim().is_empty()).map_or(0, |line| line.len() - line.trim_start_matches(' ').len());
+            Content::Scalar { style: Style::Plain, is_one_line: true, .. } if line == 1 => {
+                (place.0, place.1 + column - 1)
+            }
+            Content::Scalar { style: Style::Quoted, is_one_line: true, .. } if line == 1 => {
+                (place.0, place.1 + column)
+            }
+            Content::Scalar { style: style @ (Style::Literal | Style::Folded), value, .. }
+                if line > 0 =>
+            {
+                // The parser says where the first line of the content is that is not blank.
+                let blank = value
+                    .as_str()
+                    .map_or(0, |text| text.len() - text.trim_start_matches('\n').len());
+                let content =
+                    self.text.lines().skip(place.0 - 1).find(|line| !line.trim().is_empty());
+                let indent =
+                    content.map_or(0, |line| line.len() - line.trim_start_matches(' ').len());
                 match style {
-                    Style::Literal => (place.0 + line, indent + column),
-                    Style::Folded | Style::Plain | Style::Quoted => (place.0 + 1, indent + 1),
+                    Style::Literal => ((place.0 + line - 1).saturating_sub(blank), indent + column),
+                    Style::Folded | Style::Plain | Style::Quoted => (place.0, indent + 1),
                 }
             }
             Content::Scalar { .. } | Content::List(_) | Content::Object(_) => *place,

@@ -64,7 +64,10 @@ impl fmt::Display for Path {
         for (position, segment) in self.0.iter().enumerate() {
             match segment {
                 Segment::Index(index) => write!(f, "[{index}]")?,
-                Segment::Key(key) if key.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-$".contains(&b)) && key.len() <= 64 => {
+                Segment::Key(key)
+                    if key.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-$".contains(&b))
+                        && key.len() <= 64 =>
+                {
                     write!(f, "{}{key}", if position == 0 { "" } else { "." })?;
                 }
                 Segment::Key(key) => write!(f, "[{:?}]", shown(key, 64))?,
@@ -100,12 +103,29 @@ pub(super) struct Finding {
 
 impl Finding {
     /// Something for which the document is refused.
-    pub(super) fn error(code: Code, path: Path, message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { code, severity: Severity::Error, path, at: At::Value, message: message.into(), hint: hint.into() }
+    pub(super) fn error(
+        code: Code,
+        path: Path,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Self {
+        Self {
+            code,
+            severity: Severity::Error,
+            path,
+            at: At::Value,
+            message: message.into(),
+            hint: hint.into(),
+        }
     }
 
     /// Something worth a look.
-    pub(super) fn warning(code: Code, path: Path, message: impl Into<String>, hint: impl Into<String>) -> Self {
+    pub(super) fn warning(
+        code: Code,
+        path: Path,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Self {
         Self { severity: Severity::Warning, ..Self::error(code, path, message, hint) }
     }
 
@@ -131,7 +151,8 @@ impl Finding {
 /// `text` on one line and cut to `bytes` bytes: it may be anything that somebody wrote.
 pub(super) fn shown(text: &str, bytes: usize) -> String {
     let end = text.floor_char_boundary(bytes);
-    let mut line: String = text[..end].chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    let mut line: String =
+        text[..end].chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
     if end < text.len() {
         line.push('…');
     }
@@ -143,7 +164,9 @@ pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> S
     let known: Vec<&str> = known.collect();
     let near = known.iter().map(|word| (crate::catalogue::edit_distance(word, name), *word)).min();
     match near {
-        Some((distance, word)) if distance <= 3 && distance < word.chars().count() => format!("did you mean `{word}`?"),
+        Some((distance, word)) if distance <= 3 && distance < word.chars().count() => {
+            format!("did you mean `{word}`?")
+        }
         Some(_) if known.len() <= 16 => format!("known here: {}", known.join(", ")),
         Some(_) | None => String::new(),
     }

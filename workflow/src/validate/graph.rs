@@ -8,14 +8,32 @@ use crate::limits::Limits;
 use crate::manifest::Step;
 
 /// The findings about the graph, and, where it is one, the steps that have ended before each step begins, by position.
-pub(super) fn check(steps: &[Step], path: &Path, limits: &Limits) -> (Vec<Finding>, Option<Vec<BTreeSet<usize>>>) {
+pub(super) fn check(
+    steps: &[Step],
+    path: &Path,
+    limits: &Limits,
+) -> (Vec<Finding>, Option<Vec<BTreeSet<usize>>>) {
     let mut findings = Vec::new();
     if steps.is_empty() {
-        findings.push(Finding::error(Code::NoSteps, path.clone(), "the workflow has no steps", "add at least one step"));
+        findings.push(Finding::error(
+            Code::NoSteps,
+            path.clone(),
+            "the workflow has no steps",
+            "add at least one step",
+        ));
     }
     if steps.len() > limits.steps {
-        let message = format!("{} steps; more than {} are hard to follow and slow to undo", steps.len(), limits.steps);
-        findings.push(Finding::warning(Code::ManySteps, path.index(limits.steps), message, "split the workflow"));
+        let message = format!(
+            "{} steps; more than {} are hard to follow and slow to undo",
+            steps.len(),
+            limits.steps
+        );
+        findings.push(Finding::warning(
+            Code::ManySteps,
+            path.index(limits.steps),
+            message,
+            "split the workflow",
+        ));
     }
     let mut positions: BTreeMap<&str, usize> = BTreeMap::new();
     for (position, step) in steps.iter().enumerate() {
@@ -28,12 +46,27 @@ pub(super) fn check(steps: &[Step], path: &Path, limits: &Limits) -> (Vec<Findin
             let path = path.index(position).key("needs").index(at);
             match positions.get(need.as_str()) {
                 None => {
-                    let message = format!("step `{}` needs `{}`, which is not there", shown(&step.id, 64), shown(need, 64));
-                    findings.push(Finding::error(Code::UnknownNeed, path, message, nearest(need, positions.keys().copied())));
+                    let message = format!(
+                        "step `{}` needs `{}`, which is not there",
+                        shown(&step.id, 64),
+                        shown(need, 64)
+                    );
+                    findings.push(Finding::error(
+                        Code::UnknownNeed,
+                        path,
+                        message,
+                        nearest(need, positions.keys().copied()),
+                    ));
                 }
                 Some(target) if edges.iter().any(|(known, _)| known == target) => {
-                    let message = format!("step `{}` needs `{}` twice", shown(&step.id, 64), shown(need, 64));
-                    findings.push(Finding::warning(Code::RepeatedNeed, path, message, "name it once"));
+                    let message =
+                        format!("step `{}` needs `{}` twice", shown(&step.id, 64), shown(need, 64));
+                    findings.push(Finding::warning(
+                        Code::RepeatedNeed,
+                        path,
+                        message,
+                        "name it once",
+                    ));
                 }
                 Some(target) => edges.push((*target, at)),
             }
@@ -86,9 +119,15 @@ fn named(cycle: &[usize], needs: &[Vec<(usize, usize)>], steps: &[Step], path: &
     let first = cycle[0];
     let second = cycle.get(1).copied().unwrap_or(first);
     let at = needs[first].iter().find(|(target, _)| *target == second).map_or(0, |(_, at)| *at);
-    let names: Vec<String> = cycle.iter().chain([&first]).map(|step| shown(&steps[*step].id, 64)).collect();
+    let names: Vec<String> =
+        cycle.iter().chain([&first]).map(|step| shown(&steps[*step].id, 64)).collect();
     let message = format!("steps need one another in a circle: {}", names.join(" -> "));
-    Finding::error(Code::Cycle, path.index(first).key("needs").index(at), message, "take one of these needs away")
+    Finding::error(
+        Code::Cycle,
+        path.index(first).key("needs").index(at),
+        message,
+        "take one of these needs away",
+    )
 }
 
 /// For each step, all that it needs, and what those need.
@@ -101,7 +140,10 @@ fn ancestors(needs: &[Vec<(usize, usize)>]) -> Vec<BTreeSet<usize>> {
                 way.pop();
                 continue;
             }
-            let open = needs[step].iter().map(|(target, _)| *target).find(|target| sets[*target].is_none());
+            let open = needs[step]
+                .iter()
+                .map(|(target, _)| *target)
+                .find(|target| sets[*target].is_none());
             if let Some(open) = open {
                 way.push(open);
                 continue;

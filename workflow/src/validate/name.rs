@@ -15,9 +15,16 @@ pub(super) fn check(name: &str, path: &Path) -> Option<Finding> {
     let bad = |what: &str| {
         let hint = match looks_like(name) {
             Some(plain) => format!("did you mean `{plain}`, in ASCII letters?"),
-            None => format!("use lower-case letters, digits and dashes, at most {LONGEST}, a letter or digit at both ends"),
+            None => format!(
+                "use lower-case letters, digits and dashes, at most {LONGEST}, a letter or digit at both ends"
+            ),
         };
-        Some(Finding::error(Code::BadName, path.clone(), format!("the name `{}` {what}", shown(name, 64)), hint))
+        Some(Finding::error(
+            Code::BadName,
+            path.clone(),
+            format!("the name `{}` {what}", shown(name, 64)),
+            hint,
+        ))
     };
     if name.is_empty() {
         return bad("is empty");
@@ -25,8 +32,13 @@ pub(super) fn check(name: &str, path: &Path) -> Option<Finding> {
     if name.contains(['/', '\\']) || name.contains("..") {
         return bad("is a path");
     }
-    if let Some(c) = name.chars().find(|c| !(c.is_ascii_lowercase() || c.is_ascii_digit() || *c == '-')) {
-        return bad(&format!("holds {}", c.escape_unicode().to_string().replace("\\u{", "U+").replace('}', "").to_uppercase()));
+    if let Some(c) =
+        name.chars().find(|c| !(c.is_ascii_lowercase() || c.is_ascii_digit() || *c == '-'))
+    {
+        return bad(&format!(
+            "holds {}",
+            c.escape_unicode().to_string().replace("\\u{", "U+").replace('}', "").to_uppercase()
+        ));
     }
     if name.len() > LONGEST {
         return bad(&format!("has {} characters", name.len()));
@@ -34,7 +46,10 @@ pub(super) fn check(name: &str, path: &Path) -> Option<Finding> {
     if name.starts_with('-') || name.ends_with('-') {
         return bad("begins or ends with a dash");
     }
-    let is_port = |prefix: &str| name.strip_prefix(prefix).is_some_and(|rest| rest.len() == 1 && rest.as_bytes()[0].is_ascii_digit());
+    let is_port = |prefix: &str| {
+        name.strip_prefix(prefix)
+            .is_some_and(|rest| rest.len() == 1 && rest.as_bytes()[0].is_ascii_digit())
+    };
     if DEVICES.contains(&name) || is_port("com") || is_port("lpt") {
         return bad("is a device on some systems");
     }
@@ -50,18 +65,32 @@ pub(super) fn check_identifier(name: &str, path: &Path) -> Option<Finding> {
         return None;
     }
     let hint = format!("use letters, digits and `_`, at most {LONGEST}, a letter first");
-    Some(Finding::error(Code::BadName, path.clone(), format!("the name `{}` cannot be used in expressions", shown(name, 64)), hint))
+    Some(Finding::error(
+        Code::BadName,
+        path.clone(),
+        format!("the name `{}` cannot be used in expressions", shown(name, 64)),
+        hint,
+    ))
 }
 
 /// The findings about names that are taken twice, and about those that look like one another.
-pub(super) fn check_unique<'a>(what: &str, names: impl Iterator<Item = (&'a str, Path)>) -> Vec<Finding> {
+pub(super) fn check_unique<'a>(
+    what: &str,
+    names: impl Iterator<Item = (&'a str, Path)>,
+) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut seen: BTreeMap<&str, Path> = BTreeMap::new();
     let mut skeletons: BTreeMap<String, &str> = BTreeMap::new();
     for (name, path) in names {
         if let Some(first) = seen.get(name) {
-            let message = format!("the {what} `{}` is taken twice; first at {first}", shown(name, 64));
-            findings.push(Finding::error(Code::DuplicateName, path, message, "give each a name of its own"));
+            let message =
+                format!("the {what} `{}` is taken twice; first at {first}", shown(name, 64));
+            findings.push(Finding::error(
+                Code::DuplicateName,
+                path,
+                message,
+                "give each a name of its own",
+            ));
             continue;
         }
         seen.insert(name, path.clone());
@@ -69,7 +98,12 @@ pub(super) fn check_unique<'a>(what: &str, names: impl Iterator<Item = (&'a str,
             match skeletons.get(&skeleton(name)) {
                 Some(other) => {
                     let message = format!("the {what} `{name}` looks like `{other}`");
-                    findings.push(Finding::warning(Code::Confusable, path, message, "choose names that nobody can mix up"));
+                    findings.push(Finding::warning(
+                        Code::Confusable,
+                        path,
+                        message,
+                        "choose names that nobody can mix up",
+                    ));
                 }
                 None => {
                     skeletons.insert(skeleton(name), name);

@@ -14,14 +14,22 @@ use crate::manifest::{Parameter, ParameterType};
 
 /// The findings about the declared parameters.
 pub(super) fn check(parameters: &[Parameter], path: &Path) -> Vec<Finding> {
-    let names = parameters.iter().enumerate().map(|(at, parameter)| (parameter.name.as_str(), path.index(at).key("name")));
+    let names = parameters
+        .iter()
+        .enumerate()
+        .map(|(at, parameter)| (parameter.name.as_str(), path.index(at).key("name")));
     let mut findings = name::check_unique("parameter", names);
     for (at, parameter) in parameters.iter().enumerate() {
         let path = path.index(at);
         findings.extend(name::check_identifier(&parameter.name, &path.key("name")));
         findings.extend(check_range(parameter, &path));
         for (position, value) in parameter.r#enum.iter().enumerate() {
-            findings.extend(check_value(parameter, value, &path.key("enum").index(position), "the allowed value"));
+            findings.extend(check_value(
+                parameter,
+                value,
+                &path.key("enum").index(position),
+                "the allowed value",
+            ));
         }
         if let Some(default) = &parameter.default {
             findings.extend(check_value(parameter, default, &path.key("default"), "the default"));
@@ -31,13 +39,25 @@ pub(super) fn check(parameters: &[Parameter], path: &Path) -> Vec<Finding> {
 }
 
 /// The findings about values that parameters were given.
-pub(super) fn check_bound(parameters: &[Parameter], bound: &BTreeMap<String, Value>, path: &Path) -> Vec<Finding> {
+pub(super) fn check_bound(
+    parameters: &[Parameter],
+    bound: &BTreeMap<String, Value>,
+    path: &Path,
+) -> Vec<Finding> {
     let known = || parameters.iter().map(|parameter| parameter.name.as_str());
-    let check_one = |(name, value): (&String, &Value)| match parameters.iter().find(|parameter| parameter.name == *name) {
+    let check_one = |(name, value): (&String, &Value)| match parameters
+        .iter()
+        .find(|parameter| parameter.name == *name)
+    {
         Some(parameter) => check_value(parameter, value, &path.key(name), "the value"),
         None => {
             let message = format!("there is no parameter `{}`", shown(name, 64));
-            Some(Finding::error(Code::UnknownBound, path.key(name), message, nearest(name, known())))
+            Some(Finding::error(
+                Code::UnknownBound,
+                path.key(name),
+                message,
+                nearest(name, known()),
+            ))
         }
     };
     bound.iter().filter_map(check_one).collect()
@@ -45,11 +65,21 @@ pub(super) fn check_bound(parameters: &[Parameter], bound: &BTreeMap<String, Val
 
 fn check_range(parameter: &Parameter, path: &Path) -> Option<Finding> {
     let is_number = matches!(parameter.r#type, ParameterType::Integer | ParameterType::Number);
-    let bad = |key: &str, message: String, hint: &str| Some(Finding::error(Code::BadRange, path.key(key), message, hint));
+    let bad = |key: &str, message: String, hint: &str| {
+        Some(Finding::error(Code::BadRange, path.key(key), message, hint))
+    };
     match (parameter.min, parameter.max) {
-        (Some(_), _) if !is_number => bad("min", "only numbers have a least value".into(), "take `min` away, or use `enum`"),
-        (_, Some(_)) if !is_number => bad("max", "only numbers have a greatest value".into(), "take `max` away, or use `enum`"),
-        (Some(min), Some(max)) if min > max => bad("min", format!("the least value {min} is above the greatest {max}"), "swap them"),
+        (Some(_), _) if !is_number => {
+            bad("min", "only numbers have a least value".into(), "take `min` away, or use `enum`")
+        }
+        (_, Some(_)) if !is_number => bad(
+            "max",
+            "only numbers have a greatest value".into(),
+            "take `max` away, or use `enum`",
+        ),
+        (Some(min), Some(max)) if min > max => {
+            bad("min", format!("the least value {min} is above the greatest {max}"), "swap them")
+        }
         (Some(_) | None, Some(_) | None) => None,
     }
 }
@@ -83,8 +113,12 @@ fn fits(r#type: ParameterType, value: &Value) -> bool {
         ParameterType::Number => value.is_number(),
         ParameterType::Boolean => value.is_boolean(),
         ParameterType::Duration => value.as_str().is_some_and(|text| Span::parse(text).is_ok()),
-        ParameterType::Quantity => value.as_str().is_some_and(|text| Quantity::parse(text).is_ok()) || value.is_number(),
-        ParameterType::ObjectRef => ["kind", "name"].iter().all(|key| value.get(key).is_some_and(Value::is_string)),
+        ParameterType::Quantity => {
+            value.as_str().is_some_and(|text| Quantity::parse(text).is_ok()) || value.is_number()
+        }
+        ParameterType::ObjectRef => {
+            ["kind", "name"].iter().all(|key| value.get(key).is_some_and(Value::is_string))
+        }
     }
 }
 

@@ -18,30 +18,53 @@ pub(super) fn check(patterns: &[FactPattern], parameters: &[Parameter]) -> Vec<F
     let path = spec.key("match");
     let mut findings = Vec::new();
     if patterns.is_empty() {
-        findings.push(Finding::error(Code::NoPattern, path.clone(), "the template has no fact patterns", "say which facts call for it"));
+        findings.push(Finding::error(
+            Code::NoPattern,
+            path.clone(),
+            "the template has no fact patterns",
+            "say which facts call for it",
+        ));
     }
     for (at, pattern) in patterns.iter().enumerate() {
         let path = path.index(at);
         if !is_hole(&pattern.subject) {
-            let message = format!("the subject `{}` is no hole: a template names no object", shown(&pattern.subject, 64));
-            findings.push(Finding::error(Code::NotAHole, path.key("subject"), message, "write `$target`, or another word that begins with `$`"));
+            let message = format!(
+                "the subject `{}` is no hole: a template names no object",
+                shown(&pattern.subject, 64)
+            );
+            findings.push(Finding::error(
+                Code::NotAHole,
+                path.key("subject"),
+                message,
+                "write `$target`, or another word that begins with `$`",
+            ));
         }
         if let Some(ValuePattern::Is(Value::Object(members))) = &pattern.value {
             let keys: Vec<&str> = members.keys().map(String::as_str).collect();
             let message = format!("`{{{}}}` is no pattern", shown(&keys.join(", "), 64));
             let hint = match keys.as_slice() {
                 [key] => nearest(key, ["in", "not", "below", "above"].into_iter()),
-                _ => "write one of {in: […]}, {not: …}, {below: …}, {above: …}, a value, or a hole".into(),
+                _ => "write one of {in: […]}, {not: …}, {below: …}, {above: …}, a value, or a hole"
+                    .into(),
             };
             findings.push(Finding::error(Code::BadPattern, path.key("value"), message, hint));
         }
     }
-    let holes: BTreeSet<&str> = std::iter::once(TARGET).chain(patterns.iter().flat_map(holes)).collect();
+    let holes: BTreeSet<&str> =
+        std::iter::once(TARGET).chain(patterns.iter().flat_map(holes)).collect();
     for (at, parameter) in parameters.iter().enumerate() {
         if parameter.default.is_none() && !holes.iter().any(|hole| hole[1..] == parameter.name) {
             let message = format!("nothing fills the parameter `{}`", shown(&parameter.name, 64));
-            let hint = format!("use the hole `${}` in `match`, or give it a default", shown(&parameter.name, 64));
-            findings.push(Finding::error(Code::Unfilled, spec.key("parameters").index(at), message, hint));
+            let hint = format!(
+                "use the hole `${}` in `match`, or give it a default",
+                shown(&parameter.name, 64)
+            );
+            findings.push(Finding::error(
+                Code::Unfilled,
+                spec.key("parameters").index(at),
+                message,
+                hint,
+            ));
         }
     }
     findings
@@ -54,7 +77,11 @@ fn is_hole(word: &str) -> bool {
 fn holes(pattern: &FactPattern) -> impl Iterator<Item = &str> {
     let value = match &pattern.value {
         Some(ValuePattern::Is(value) | ValuePattern::Not { not: value }) => value.as_str(),
-        Some(ValuePattern::In { .. } | ValuePattern::Below { .. } | ValuePattern::Above { .. }) | None => None,
+        Some(ValuePattern::In { .. } | ValuePattern::Below { .. } | ValuePattern::Above { .. })
+        | None => None,
     };
-    [Some(pattern.subject.as_str()), pattern.key.as_deref(), value].into_iter().flatten().filter(|word| is_hole(word))
+    [Some(pattern.subject.as_str()), pattern.key.as_deref(), value]
+        .into_iter()
+        .flatten()
+        .filter(|word| is_hole(word))
 }

@@ -30,28 +30,54 @@ pub(super) fn resolve(text: &str) -> Result<Value, Refused> {
     }
     let lower = text.to_ascii_lowercase();
     match lower.as_str() {
-        "yes" | "on" => return Err(ambiguous(text, "is true to some YAML readers and text to others", "true")),
-        "no" | "off" => return Err(ambiguous(text, "is false to some YAML readers and text to others", "false")),
+        "yes" | "on" => {
+            return Err(ambiguous(text, "is true to some YAML readers and text to others", "true"));
+        }
+        "no" | "off" => {
+            return Err(ambiguous(
+                text,
+                "is false to some YAML readers and text to others",
+                "false",
+            ));
+        }
         ".inf" | "+.inf" | "-.inf" | ".nan" => {
             let message = format!("`{text}` is no finite number");
-            return Err((Code::Ambiguous, message, format!("write a number, or \"{text}\" if text is meant")));
+            return Err((
+                Code::Ambiguous,
+                message,
+                format!("write a number, or \"{text}\" if text is meant"),
+            ));
         }
         _ => {}
     }
     let digits = lower.trim_start_matches(['+', '-']);
-    if lower.len() - digits.len() > 1 || !digits.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
+    if lower.len() - digits.len() > 1
+        || !digits.starts_with(|c: char| c.is_ascii_digit() || c == '.')
+    {
         return Ok(text.into());
     }
-    let all = |digits: &str, allowed: fn(u8) -> bool| !digits.is_empty() && digits.bytes().all(allowed);
+    let all =
+        |digits: &str, allowed: fn(u8) -> bool| !digits.is_empty() && digits.bytes().all(allowed);
     let is_other_base = [("0o", 8), ("0x", 16), ("0b", 2)].into_iter().any(|(prefix, base)| {
-        digits.strip_prefix(prefix).is_some_and(|rest| !rest.is_empty() && rest.chars().all(|c| c.is_digit(base) || c == '_'))
+        digits.strip_prefix(prefix).is_some_and(|rest| {
+            !rest.is_empty() && rest.chars().all(|c| c.is_digit(base) || c == '_')
+        })
     });
-    let is_octal = digits.len() > 1 && digits.starts_with('0') && all(digits, |b| b.is_ascii_digit() || b == b'_');
-    let has_underscores =
-        digits.contains('_') && !digits.ends_with('_') && all(digits, |b| b.is_ascii_digit() || b"_.".contains(&b));
+    let is_octal = digits.len() > 1
+        && digits.starts_with('0')
+        && all(digits, |b| b.is_ascii_digit() || b == b'_');
+    let has_underscores = digits.contains('_')
+        && !digits.ends_with('_')
+        && all(digits, |b| b.is_ascii_digit() || b"_.".contains(&b));
     if is_other_base || is_octal || has_underscores {
         let hint = format!("write the number in decimal digits, or \"{text}\" if text is meant");
-        return Err((Code::Ambiguous, format!("`{text}` is a number to some YAML readers and text, or another number, to others"), hint));
+        return Err((
+            Code::Ambiguous,
+            format!(
+                "`{text}` is a number to some YAML readers and text, or another number, to others"
+            ),
+            hint,
+        ));
     }
     if all(digits, |b| b.is_ascii_digit()) {
         return whole(&lower, digits);
@@ -60,7 +86,11 @@ pub(super) fn resolve(text: &str) -> Result<Value, Refused> {
 }
 
 fn ambiguous(text: &str, what: &str, plain: &str) -> Refused {
-    (Code::Ambiguous, format!("`{text}` {what}"), format!("write {plain}, or \"{text}\" if text is meant"))
+    (
+        Code::Ambiguous,
+        format!("`{text}` {what}"),
+        format!("write {plain}, or \"{text}\" if text is meant"),
+    )
 }
 
 fn whole(text: &str, digits: &str) -> Result<Value, Refused> {
@@ -73,18 +103,22 @@ fn whole(text: &str, digits: &str) -> Result<Value, Refused> {
 
 /// The finding about a whole number beyond ±(2^53 − 1).
 pub(super) fn too_large(text: &str) -> Refused {
-    let message = format!("`{}` is beyond ±(2^53 − 1), and loses digits", super::finding::shown(text, 40));
+    let message =
+        format!("`{}` is beyond ±(2^53 − 1), and loses digits", super::finding::shown(text, 40));
     (Code::NumberTooLarge, message, "write it as a text, in quotes".into())
 }
 
 /// Whether `number` is a whole number that a double does not hold exactly.
 pub(super) fn is_too_large(number: &Number) -> bool {
-    number.as_u64().is_some_and(|n| n > MAX_SAFE) || number.as_i64().is_some_and(|n| n.unsigned_abs() > MAX_SAFE)
+    number.as_u64().is_some_and(|n| n > MAX_SAFE)
+        || number.as_i64().is_some_and(|n| n.unsigned_abs() > MAX_SAFE)
 }
 
 /// `1.5`, `.5`, `1.`, `1e3`, `1.5e-3`.
 fn is_decimal(digits: &str) -> bool {
-    let (mantissa, exponent) = digits.split_once('e').map_or((digits, None), |(mantissa, exponent)| (mantissa, Some(exponent)));
+    let (mantissa, exponent) = digits
+        .split_once('e')
+        .map_or((digits, None), |(mantissa, exponent)| (mantissa, Some(exponent)));
     let (before, after) = mantissa.split_once('.').unwrap_or((mantissa, ""));
     let is_number = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
     let is_exponent = exponent.is_none_or(|e| {
@@ -139,7 +173,10 @@ mod tests {
         for (text, value) in reads {
             assert_eq!(resolve(text), Ok(value), "{text}");
         }
-        for text in ["no", "On", "YES", "off", "1_000", "0o7", "0x1F", "0b11", "012", ".inf", "-.INF", ".nan", "1e999"] {
+        for text in [
+            "no", "On", "YES", "off", "1_000", "0o7", "0x1F", "0b11", "012", ".inf", "-.INF",
+            ".nan", "1e999",
+        ] {
             assert_eq!(resolve(text).unwrap_err().0, Code::Ambiguous, "{text}");
         }
         assert_eq!(resolve("9007199254740993").unwrap_err().0, Code::NumberTooLarge);

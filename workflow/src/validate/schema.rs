@@ -28,9 +28,13 @@ pub fn guardrails_schema() -> &'static Value {
 }
 
 fn generated<T: JsonSchema>(name: &str) -> Value {
-    let mut schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>().to_value();
+    let mut schema =
+        SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>().to_value();
     if let Some(schema) = schema.as_object_mut() {
-        schema.insert("$id".into(), format!("https://chiron.dev/schemas/v1alpha1/{name}.json").into());
+        schema.insert(
+            "$id".into(),
+            format!("https://chiron.dev/schemas/v1alpha1/{name}.json").into(),
+        );
     }
     schema
 }

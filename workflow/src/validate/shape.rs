@@ -51,7 +51,9 @@ impl<'s> Walk<'s> {
                 },
             };
         }
-        if let Some(branches) = schema.get("oneOf").or_else(|| schema.get("anyOf")).and_then(Value::as_array) {
+        if let Some(branches) =
+            schema.get("oneOf").or_else(|| schema.get("anyOf")).and_then(Value::as_array)
+        {
             return self.branches(branches, value, path);
         }
         if let Some(allowed) = schema.get("enum").and_then(Value::as_array) {
@@ -63,8 +65,12 @@ impl<'s> Walk<'s> {
         if let Some(expected) = schema.get("type").filter(|expected| !has_type(expected, value)) {
             let message = format!("expected {}, found {}", words(expected), found(value));
             let hint = match value {
-                Value::Bool(_) | Value::Number(_) if allows(expected, "string") => format!("quote it if text is meant: \"{value}\""),
-                Value::String(text) if !text.contains('"') && is_literal(expected, text) => "leave the quotes out".into(),
+                Value::Bool(_) | Value::Number(_) if allows(expected, "string") => {
+                    format!("quote it if text is meant: \"{value}\"")
+                }
+                Value::String(text) if !text.contains('"') && is_literal(expected, text) => {
+                    "leave the quotes out".into()
+                }
                 _ => String::new(),
             };
             self.findings.push(Finding::error(Code::WrongType, path.clone(), message, hint));
@@ -86,19 +92,34 @@ impl<'s> Walk<'s> {
 
     fn object(&mut self, schema: &'s Value, members: &Map<String, Value>, path: &Path) {
         let known = schema.get("properties").and_then(Value::as_object);
-        for name in schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str) {
+        for name in schema
+            .get("required")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+        {
             if !members.contains_key(name) {
                 let message = format!("the field `{name}` is missing");
-                self.findings.push(Finding::error(Code::MissingField, path.key(name), message, format!("add `{name}:`")));
+                self.findings.push(Finding::error(
+                    Code::MissingField,
+                    path.key(name),
+                    message,
+                    format!("add `{name}:`"),
+                ));
             }
         }
         for (name, value) in members {
             match (known.and_then(|known| known.get(name)), schema.get("additionalProperties")) {
                 (Some(schema), _) => self.value(schema, value, &path.key(name)),
                 (None, Some(Value::Bool(false))) => {
-                    let hint = nearest(name, known.into_iter().flat_map(Map::keys).map(String::as_str));
+                    let hint =
+                        nearest(name, known.into_iter().flat_map(Map::keys).map(String::as_str));
                     let message = format!("the field `{}` is not known here", shown(name, 64));
-                    self.findings.push(Finding::error(Code::UnknownField, path.key(name), message, hint).at(At::Key));
+                    self.findings.push(
+                        Finding::error(Code::UnknownField, path.key(name), message, hint)
+                            .at(At::Key),
+                    );
                 }
                 (None, Some(schema)) => self.value(schema, value, &path.key(name)),
                 (None, None) => {}
@@ -108,11 +129,14 @@ impl<'s> Walk<'s> {
 
     /// The one branch that fits, or what the branch that comes nearest says.
     fn branches(&mut self, branches: &'s [Value], value: &Value, path: &Path) {
-        let constants: Option<Vec<&Value>> = branches.iter().map(constants).collect::<Option<Vec<_>>>().map(|lists| lists.concat());
+        let constants: Option<Vec<&Value>> =
+            branches.iter().map(constants).collect::<Option<Vec<_>>>().map(|lists| lists.concat());
         if let Some(constants) = constants {
             return self.one_of(&constants, value, path);
         }
-        if value.is_null() && branches.iter().any(|branch| branch.get("type") == Some(&"null".into())) {
+        if value.is_null()
+            && branches.iter().any(|branch| branch.get("type") == Some(&"null".into()))
+        {
             return;
         }
         let (expressions, bytes) = (self.expressions, self.bytes);
@@ -137,8 +161,14 @@ impl<'s> Walk<'s> {
         }
         let names: Vec<&str> = allowed.iter().filter_map(|value| value.as_str()).collect();
         let (message, hint) = match value.as_str() {
-            Some(text) => (format!("`{}` is not one of those allowed here", shown(text, 64)), nearest(text, names.iter().copied())),
-            None => (format!("expected one of {}, found {}", names.join(", "), found(value)), String::new()),
+            Some(text) => (
+                format!("`{}` is not one of those allowed here", shown(text, 64)),
+                nearest(text, names.iter().copied()),
+            ),
+            None => (
+                format!("expected one of {}, found {}", names.join(", "), found(value)),
+                String::new(),
+            ),
         };
         let hint = if hint.is_empty() { format!("allowed: {}", names.join(", ")) } else { hint };
         self.findings.push(Finding::error(Code::NotOneOf, path.clone(), message, hint));
@@ -146,13 +176,17 @@ impl<'s> Walk<'s> {
 
     fn number(&mut self, schema: &Value, number: f64, path: &Path) {
         let least = schema.get("minimum").and_then(Value::as_f64);
-        let most = schema.get("maximum").and_then(Value::as_f64).or(match schema.get("format").and_then(Value::as_str) {
-            Some("uint32") => Some(f64::from(u32::MAX)),
-            Some(_) | None => None,
-        });
+        let most = schema.get("maximum").and_then(Value::as_f64).or(
+            match schema.get("format").and_then(Value::as_str) {
+                Some("uint32") => Some(f64::from(u32::MAX)),
+                Some(_) | None => None,
+            },
+        );
         if least.is_some_and(|least| number < least) || most.is_some_and(|most| number > most) {
-            let bound = |bound: Option<f64>, word: &str| bound.map(|bound| format!("{word} {bound}"));
-            let bounds: Vec<String> = [bound(least, "at least"), bound(most, "at most")].into_iter().flatten().collect();
+            let bound =
+                |bound: Option<f64>, word: &str| bound.map(|bound| format!("{word} {bound}"));
+            let bounds: Vec<String> =
+                [bound(least, "at least"), bound(most, "at most")].into_iter().flatten().collect();
             let message = format!("{number} is out of range: {}", bounds.join(" and "));
             self.findings.push(Finding::error(Code::OutOfRange, path.clone(), message, ""));
         }
@@ -171,7 +205,11 @@ impl<'s> Walk<'s> {
     fn expression(&mut self, value: &Value, path: &Path) {
         let Some(source) = value.as_str() else {
             let hint = format!("quote it: \"{value}\"");
-            let hint = if value.is_object() || value.is_array() { "write CEL in quotes".into() } else { hint };
+            let hint = if value.is_object() || value.is_array() {
+                "write CEL in quotes".into()
+            } else {
+                hint
+            };
             let message = format!("expected an expression, found {}", found(value));
             self.findings.push(Finding::error(Code::WrongType, path.clone(), message, hint));
             return;
@@ -182,8 +220,15 @@ impl<'s> Walk<'s> {
             // Said once: whatever follows is not parsed.
             if self.expressions < usize::MAX / 2 {
                 self.expressions = usize::MAX / 2;
-                let message = format!("more than {EXPRESSIONS} expressions, or more than {EXPRESSION_BYTES} bytes of them");
-                self.findings.push(Finding::error(Code::TooManyExpressions, path.clone(), message, "split the workflow"));
+                let message = format!(
+                    "more than {EXPRESSIONS} expressions, or more than {EXPRESSION_BYTES} bytes of them"
+                );
+                self.findings.push(Finding::error(
+                    Code::TooManyExpressions,
+                    path.clone(),
+                    message,
+                    "split the workflow",
+                ));
             }
             return;
         }
@@ -208,7 +253,8 @@ fn allows(expected: &Value, name: &str) -> bool {
 
 /// Whether `text` without its quotes would be of the type.
 fn is_literal(expected: &Value, text: &str) -> bool {
-    super::scalar::resolve(text).is_ok_and(|value| !value.is_string() && !value.is_null() && has_type(expected, &value))
+    super::scalar::resolve(text)
+        .is_ok_and(|value| !value.is_string() && !value.is_null() && has_type(expected, &value))
 }
 
 fn has_type(expected: &Value, value: &Value) -> bool {
@@ -242,10 +288,16 @@ fn words(expected: &Value) -> String {
     };
     match expected {
         Value::String(name) => word(name).into(),
-        Value::Array(names) => {
-            names.iter().filter_map(Value::as_str).filter(|name| *name != "null").map(word).collect::<Vec<_>>().join(" or ")
+        Value::Array(names) => names
+            .iter()
+            .filter_map(Value::as_str)
+            .filter(|name| *name != "null")
+            .map(word)
+            .collect::<Vec<_>>()
+            .join(" or "),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => {
+            "something else".into()
         }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => "something else".into(),
     }
 }
 

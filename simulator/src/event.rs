@@ -7,6 +7,7 @@ use crate::world::World;
 
 /// How long Events are kept.
 const KEPT: SignedDuration = SignedDuration::from_hours(1);
+const SWEEP: SignedDuration = SignedDuration::from_mins(1);
 
 impl World {
     /// Writes an Event about `object`, or counts it if it was written before.
@@ -45,12 +46,16 @@ impl World {
         let _ = self.make(Object::from_value(value).expect("it is written as an object"));
     }
 
+    /// At most once a minute, and only when a new one is written: nobody waits for an Event to go.
     fn forget_old_events(&mut self) {
+        if self.now < self.events_swept + SWEEP {
+            return;
+        }
+        self.events_swept = self.now;
         let horizon = crate::world::written(self.now - KEPT);
         let is_old = |event: &&Object| event.field("lastTimestamp").and_then(Value::as_str).is_some_and(|last| last < horizon.as_str());
         let old: Vec<Key> = self.objects.of_kind("Event", None).filter(is_old).filter_map(Key::of).collect();
         for key in old {
-            // Straight from the store: nobody waits for an Event to go.
             self.objects.remove(&key);
         }
     }

@@ -1,6 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use cluster::Sample;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use workflow::duration::Span;
@@ -160,30 +159,37 @@ impl World {
 
     /// The series for which a rule holds at this moment, by the labels of their alert, with their greatest value.
     fn holding(&self, rule: &Rule) -> BTreeMap<BTreeMap<String, String>, f64> {
-        let has = |sample: &Sample, name: &String, values: &Vec<String>| sample.labels.get(name).is_some_and(|value| values.contains(value));
-        let bounds: Vec<Sample> = match &rule.is {
-            Comparison::BelowMetric(metric) => self.samples(metric, 0),
-            Comparison::Above(_) | Comparison::Below(_) => Vec::new(),
+        let owned = |labels: &[(&str, &str)]| -> BTreeMap<String, String> {
+            labels.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
         };
+        let mut bounds: BTreeMap<BTreeMap<String, String>, f64> = BTreeMap::new();
+        if let Comparison::BelowMetric(metric) = &rule.is {
+            self.measure(metric, 0, &mut |labels, value| {
+                bounds.insert(owned(labels), value);
+            });
+        }
         let mut holding: BTreeMap<BTreeMap<String, String>, f64> = BTreeMap::new();
-        for sample in self.samples(&rule.metric, 0) {
-            if !rule.with.iter().all(|(name, values)| has(&sample, name, values)) || rule.unless.iter().any(|(name, values)| has(&sample, name, values)) {
-                continue;
+        self.measure(&rule.metric, 0, &mut |labels, value| {
+            let has = |(name, values): (&String, &Vec<String>)| {
+                labels.iter().any(|(own, value)| own == name && values.iter().any(|wanted| wanted == value))
+            };
+            if !rule.with.iter().all(has) || rule.unless.iter().any(has) {
+                return;
             }
             let holds = match &rule.is {
-                Comparison::Above(bound) => sample.value > *bound,
-                Comparison::Below(bound) => sample.value < *bound,
-                Comparison::BelowMetric(_) => bounds.iter().any(|bound| bound.labels == sample.labels && sample.value < bound.value),
+                Comparison::Above(bound) => value > *bound,
+                Comparison::Below(bound) => value < *bound,
+                Comparison::BelowMetric(_) => bounds.get(&owned(labels)).is_some_and(|bound| value < *bound),
             };
             if holds {
-                let mut labels = sample.labels;
+                let mut labels = owned(labels);
                 labels.retain(|name, _| rule.by.is_empty() || rule.by.contains(name));
                 labels.extend(rule.labels.clone());
                 labels.insert("alertname".into(), rule.alert.clone());
-                let value = holding.entry(labels).or_insert(sample.value);
-                *value = value.max(sample.value);
+                let greatest = holding.entry(labels).or_insert(value);
+                *greatest = greatest.max(value);
             }
-        }
+        });
         holding
     }
 

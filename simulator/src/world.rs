@@ -25,9 +25,9 @@ pub(crate) const CONTROLLER: SignedDuration = SignedDuration::from_millis(12);
 pub(crate) const ENDPOINTS: SignedDuration = SignedDuration::from_millis(25);
 pub(crate) const SCHEDULER: SignedDuration = SignedDuration::from_millis(8);
 pub(crate) const KUBELET: SignedDuration = SignedDuration::from_millis(40);
-/// Requests and rules see a change a moment later, after all that happened at once.
-pub(crate) const TRAFFIC: SignedDuration = SignedDuration::from_millis(1);
-pub(crate) const RULES: SignedDuration = SignedDuration::from_millis(2);
+/// Requests and rules see a change a moment later, together with all that happened until then.
+pub(crate) const TRAFFIC: SignedDuration = SignedDuration::from_millis(100);
+pub(crate) const RULES: SignedDuration = SignedDuration::from_secs(1);
 
 /// What becomes of the alerts that the world's rules fire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +80,7 @@ pub struct World {
     pub(crate) images: Arc<BTreeMap<String, Arc<Behaviour>>>,
     pub(crate) pulled: BTreeSet<(String, String)>,
     pub(crate) addresses: u32,
+    pub(crate) events_swept: Timestamp,
     pub(crate) visitors: Arc<Vec<Visitors>>,
     pub(crate) traffic: Traffic,
     pub(crate) rules: Arc<Vec<Rule>>,
@@ -121,6 +122,7 @@ impl World {
             images: Arc::new(images.collect()),
             pulled: BTreeSet::new(),
             addresses: 0,
+            events_swept: start,
             visitors: Arc::new(file.spec.traffic.clone()),
             traffic: Traffic::default(),
             rules: Arc::new(file.spec.rules.clone()),

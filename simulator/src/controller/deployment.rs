@@ -8,6 +8,7 @@ use crate::queue::Wake;
 use crate::world::World;
 
 const REVISION: &str = "deployment.kubernetes.io/revision";
+const REVISION_HISTORY: &str = "deployment.kubernetes.io/revision-history";
 const TEMPLATE_HASH: &str = "pod-template-hash";
 
 /// A ReplicaSet of the Deployment in hand, and how many pods it is asked for after this look.
@@ -54,7 +55,7 @@ impl World {
         let newest = match newest {
             Some(newest) => {
                 if sets[newest].revision() < last_revision {
-                    sets[newest].object = with_revision(&sets[newest].object, last_revision + 1);
+                    sets[newest].object = renumbered(&sets[newest].object, last_revision + 1);
                     self.store(&sets[newest].key.clone(), &sets[newest].object.clone());
                     found = Some("FoundNewReplicaSet");
                 }
@@ -266,6 +267,19 @@ fn bounds(replicas: u32, surge: Option<&Value>, unavailable: Option<&Value>) -> 
     let surge = share(surge.unwrap_or(&quarter), true);
     let unavailable = share(unavailable.unwrap_or(&quarter), false);
     if surge == 0 && unavailable == 0 { (0, 1) } else { (surge, unavailable.min(replicas)) }
+}
+
+/// A ReplicaSet that came back under a new number; the one that it had stays in its history, as Kubernetes keeps it.
+fn renumbered(set: &Object, revision: u64) -> Object {
+    let mut metadata = set.metadata().clone();
+    if let Some(old) = metadata.annotations.get(REVISION).cloned() {
+        let history = metadata.annotations.entry(REVISION_HISTORY.into()).or_default();
+        if !history.is_empty() {
+            history.push(',');
+        }
+        history.push_str(&old);
+    }
+    with_revision(&set.with_metadata(metadata), revision)
 }
 
 fn with_revision(object: &Object, revision: u64) -> Object {

@@ -1,0 +1,282 @@
+//! The case of one incident: how far along the line it is. A pure fold of the record, so that a restart goes on where
+//! the last process stopped.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cluster::{Digest, Health, ObjectRef};
+use jiff::Timestamp;
+use workflow::experiment::ExperimentEvent;
+use workflow::id::{CandidateId, ExperimentId, IncidentId, PlanId, RunId};
+use workflow::incident::IncidentEvent;
+use workflow::outcome::Stage as OutcomeStage;
+use workflow::plan::Candidate;
+use workflow::{Decision, Entry, Event, Facts, Feedback, Outcome, PastExecution, Plan, Source};
+
+use crate::Settings;
+
+/// How far along the line an incident is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Stage {
+    /// A decision is wanted, from this time on.
+    Wanted(Timestamp),
+    /// A plan waits for a person.
+    AwaitingApproval,
+    /// A plan may run.
+    Ready,
+    /// It runs.
+    Running,
+    /// It ended, or nothing was to be run: the outcome is awaited, at the latest at this time.
+    Holding(Timestamp),
+    /// The outcome is to be judged at once, for a new decision waits on it.
+    Judging,
+    /// It is resolved; until this time it may come back.
+    Watching(Timestamp),
+    /// Nothing follows by itself: a person has the word.
+    WithPerson,
+    /// Nothing follows.
+    Settled,
+}
+
+/// One incident's case.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Case {
+    /// The incident.
+    pub incident: IncidentId,
+    /// How far it is.
+    pub stage: Stage,
+    /// Decisions made.
+    pub attempt: u32,
+    /// Runs begun.
+    pub runs: u32,
+    /// What was tried: a candidate that would do the same is not tried again.
+    pub tried: BTreeSet<Digest>,
+    /// The candidates of the last proposal, by id.
+    pub candidates: BTreeMap<CandidateId, Candidate>,
+    /// The last decision.
+    pub decision: Option<Decision>,
+    /// The last plan.
+    pub plan: Option<Plan>,
+    /// Its run.
+    pub run: Option<RunId>,
+    /// The object that the evidence found the alert to be about.
+    pub target: Option<ObjectRef>,
+    /// What the evidence knew.
+    pub facts: Facts,
+    /// Words by which a past execution is found, as the evidence gave them.
+    pub signature: Vec<String>,
+    /// Name of the alert.
+    pub alert: String,
+    /// Health as the evidence saw it before the decision.
+    pub health_before: Vec<(ObjectRef, Health)>,
+    /// The last outcome.
+    pub outcome: Option<Outcome>,
+    /// The experiment and variant that it is exposed to.
+    pub exposure: Option<(ExperimentId, String)>,
+}
+
+/// All cases.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Cases {
+    /// By incident.
+    pub cases: BTreeMap<IncidentId, Case>,
+    plans: BTreeMap<PlanId, IncidentId>,
+    runs: BTreeMap<RunId, IncidentId>,
+}
+
+impl Cases {
+    /// The case that a plan belongs to.
+    pub fn of_plan(&self, plan: &PlanId) -> Option<&Case> {
+        self.cases.get(self.plans.get(plan)?)
+    }
+
+    /// A person's correction as an execution to learn from: what should have been done, where the plan was for.
+    pub fn demonstration(&self, feedback: &Feedback) -> Option<PastExecution> {
+        let case = self.of_plan(&feedback.plan)?;
+        let plan = case.plan.as_ref().filter(|plan| plan.id == feedback.plan)?;
+        let workflow = feedback.correction.clone()?;
+        Some(PastExecution {
+            id: feedback.id.to_string(),
+            verdict: workflow::outcome::Verdict::Resolved,
+            reward: None,
+            steps: Vec::new(),
+            seconds_to_resolve: None,
+            at: feedback.at,
+            origin: format!("feedback:{}", feedback.by),
+            ..case.execution(plan, workflow)?
+        })
+    }
+
+    /// Folds one entry.
+    pub fn apply(&mut self, at: Timestamp, entry: &Entry, settings: &Settings) {
+        match entry {
+            Entry::Incident(event) => self.apply_incident(event, settings),
+            Entry::EvidenceGathered(evidence) => self.change(&evidence.incident, |case| {
+                case.target.clone_from(&evidence.target);
+                case.facts.clone_from(&evidence.facts);
+                case.signature = planner::signature(evidence);
+                case.health_before.clone_from(&evidence.health);
+            }),
+            Entry::Proposed { incident, candidates } => self.change(incident, |case| {
+                case.candidates = candidates.iter().map(|candidate| (candidate.id.clone(), candidate.clone())).collect();
+            }),
+            Entry::Decided(decision) => self.change(&decision.incident, |case| {
+                case.attempt = decision.attempt;
+                if let Some(candidate) = case.candidates.get(&decision.chosen) {
+                    case.tried.insert(candidate.deed());
+                }
+                case.decision = Some(decision.clone());
+            }),
+            Entry::PlanFrozen(plan) => {
+                self.plans.insert(plan.id.clone(), plan.incident.clone());
+                self.change(&plan.incident, |case| {
+                    case.stage = if plan.source == Source::Escalate {
+                        Stage::WithPerson
+                    } else if plan.workflow.spec.steps.is_empty() {
+                        Stage::Holding(at + settings.hold.signed())
+                    } else if plan.needs_approval.is_some() {
+                        Stage::AwaitingApproval
+                    } else {
+                        Stage::Ready
+                    };
+                    case.run = None;
+                    case.plan = Some(plan.clone());
+                });
+            }
+            Entry::PlanReviewed(review) => self.change_plan(&review.plan, |case| {
+                if case.stage == Stage::AwaitingApproval {
+                    case.stage = if review.is_approved { Stage::Ready } else { Stage::WithPerson };
+                }
+            }),
+            Entry::PlanWithdrawn { plan, .. } => self.change_plan(plan, |case| case.stage = Stage::Settled),
+            Entry::Run { run, event } => self.apply_run(at, run, event, settings),
+            Entry::Observed(outcome) => self.change(&outcome.incident, |case| {
+                case.stage = match outcome.stage {
+                    OutcomeStage::Hold if outcome.resolved => Stage::Watching(at + settings.recurrence.signed()),
+                    OutcomeStage::Hold => Stage::Wanted(at),
+                    OutcomeStage::Recurrence => Stage::Settled,
+                };
+                case.outcome = Some(outcome.clone());
+            }),
+            Entry::Experiment(ExperimentEvent::Exposed { id, incident, variant, .. }) => {
+                self.change(incident, |case| case.exposure = Some((id.clone(), variant.clone())));
+            }
+            Entry::Experiment(
+                ExperimentEvent::Created { .. } | ExperimentEvent::Started { .. } | ExperimentEvent::Stopped { .. },
+            )
+            | Entry::EpochClaimed { .. }
+            | Entry::GuardrailsLoaded(_)
+            | Entry::ClockJumped { .. }
+            | Entry::Fleet(_)
+            | Entry::FeedbackGiven(_)
+            | Entry::ObjectHealthy { .. }
+            | Entry::Executed(_)
+            | Entry::HistoryImported { .. } => {}
+        }
+    }
+
+    fn apply_incident(&mut self, event: &IncidentEvent, settings: &Settings) {
+        match event {
+            IncidentEvent::Opened { incident } => {
+                let case = Case {
+                    incident: incident.id.clone(),
+                    stage: Stage::Wanted(incident.opened_at + settings.gather_after.signed()),
+                    attempt: 0,
+                    runs: 0,
+                    tried: BTreeSet::new(),
+                    candidates: BTreeMap::new(),
+                    decision: None,
+                    plan: None,
+                    run: None,
+                    target: None,
+                    facts: Facts::default(),
+                    signature: Vec::new(),
+                    alert: incident.first.name.clone(),
+                    health_before: Vec::new(),
+                    outcome: None,
+                    exposure: None,
+                };
+                self.cases.insert(incident.id.clone(), case);
+            }
+            // What was begun for it goes on under its own incident; nothing new is.
+            IncidentEvent::Merged { incident, .. } | IncidentEvent::Closed { incident, .. } => self.change(incident, |case| {
+                if matches!(case.stage, Stage::Wanted(_)) {
+                    case.stage = Stage::Settled;
+                }
+            }),
+            IncidentEvent::AlertFired { .. }
+            | IncidentEvent::AlertRepeated { .. }
+            | IncidentEvent::AlertResolved { .. }
+            | IncidentEvent::ResolvedUnseen { .. }
+            | IncidentEvent::OwnerFound { .. } => {}
+        }
+    }
+
+    fn apply_run(&mut self, at: Timestamp, run: &RunId, event: &Event, settings: &Settings) {
+        if let Event::Started { plan, .. } = event {
+            self.runs.insert(run.clone(), plan.incident.clone());
+            self.change(&plan.incident, |case| {
+                case.stage = Stage::Running;
+                case.run = Some(run.clone());
+                case.runs += 1;
+            });
+        }
+        if let Event::Ended { wants_next_plan, .. } = event
+            && let Some(incident) = self.runs.get(run).cloned()
+        {
+            self.change(&incident, |case| {
+                case.stage = if *wants_next_plan { Stage::Judging } else { Stage::Holding(at + settings.hold.signed()) };
+            });
+        }
+    }
+
+    fn change(&mut self, incident: &IncidentId, change: impl FnOnce(&mut Case)) {
+        if let Some(case) = self.cases.get_mut(incident) {
+            change(case);
+        }
+    }
+
+    fn change_plan(&mut self, plan: &PlanId, change: impl FnOnce(&mut Case)) {
+        let Some(incident) = self.plans.get(plan) else { return };
+        // Only the last plan of a case moves it.
+        if let Some(case) = self.cases.get_mut(incident).filter(|case| case.plan.as_ref().is_some_and(|last| last.id == *plan)) {
+            change(case);
+        }
+    }
+}
+
+impl Case {
+    /// The case's last outcome as a past execution.
+    pub fn finished(&self, outcome: &Outcome) -> Option<PastExecution> {
+        let plan = self.plan.as_ref().filter(|plan| plan.id == outcome.plan)?;
+        let id = outcome.run.as_ref().map_or_else(|| outcome.id.to_string(), ToString::to_string);
+        Some(PastExecution {
+            id,
+            verdict: outcome.verdict,
+            reward: outcome.reward,
+            steps: outcome.steps.clone(),
+            seconds_to_resolve: outcome.seconds_to_resolve,
+            at: outcome.at,
+            origin: "live".into(),
+            ..self.execution(plan, plan.workflow.clone())?
+        })
+    }
+
+    /// What stands around an execution of `workflow`; what came of it is the caller's to say.
+    fn execution(&self, plan: &Plan, workflow: workflow::Workflow) -> Option<PastExecution> {
+        Some(PastExecution {
+            id: String::new(),
+            alert: self.alert.clone(),
+            target: self.target.clone()?,
+            facts: self.facts.clone(),
+            signature: self.signature.clone(),
+            workflow,
+            features: plan.features.clone(),
+            verdict: workflow::outcome::Verdict::Unknown,
+            reward: None,
+            steps: Vec::new(),
+            seconds_to_resolve: None,
+            at: plan.created_at,
+            origin: String::new(),
+        })
+    }
+}

@@ -1,0 +1,95 @@
+//! Watches workloads for the time in which they are healthy and unchanged, after which what stands around them is
+//! known to be good.
+
+use std::collections::BTreeMap;
+
+use cluster::{Cluster, Digest, HealthLevel, Kind, ListQuery, Object, ObjectRef, ReadFailure, canonical_json, health};
+use jiff::Timestamp;
+use workflow::Entry;
+
+use crate::Settings;
+
+/// How long each workload has been healthy as it is.
+#[derive(Default)]
+pub(crate) struct Healthy {
+    seen: BTreeMap<ObjectRef, Standing>,
+    next: Option<Timestamp>,
+}
+
+struct Standing {
+    since: Timestamp,
+    surroundings: Digest,
+    is_recorded: bool,
+}
+
+impl Healthy {
+    /// When workloads are to be looked at next.
+    pub(crate) fn next(&self) -> Option<Timestamp> {
+        self.next
+    }
+
+    /// Looks at every workload once; gives the entries for those that have been healthy long enough.
+    pub(crate) async fn look(&mut self, cluster: &dyn Cluster, now: Timestamp, settings: &Settings) -> Vec<Entry> {
+        self.next = Some(now + settings.healthy_every.signed());
+        match self.entries(cluster, now, settings).await {
+            Ok(entries) => entries,
+            Err(failure) => {
+                // Not seen is not healthy: the time begins anew once it can be read again.
+                tracing::warn!(%failure, "workloads could not be looked at");
+                self.seen.clear();
+                Vec::new()
+            }
+        }
+    }
+
+    async fn entries(&mut self, cluster: &dyn Cluster, now: Timestamp, settings: &Settings) -> Result<Vec<Entry>, ReadFailure> {
+        let kind = |name: &str| Kind::builtin(name).expect("a built-in kind");
+        let workloads = all(cluster, kind("Deployment")).await?;
+        let pods = all(cluster, kind("Pod")).await?;
+        let mut entries = Vec::new();
+        let mut kept = BTreeMap::new();
+        for workload in &workloads {
+            let reference = workload.reference(cluster.name());
+            let own: Vec<Object> = pods.iter().filter(|pod| belongs(pod, workload)).cloned().collect();
+            if health(workload, &own, now).level != HealthLevel::Healthy {
+                continue;
+            }
+            let related = planner::surroundings(cluster, &reference).await?;
+            let surroundings = Digest::of(canonical_json(&related).unwrap_or_default().as_bytes());
+            let standing = match self.seen.remove(&reference) {
+                Some(standing) if standing.surroundings == surroundings => standing,
+                Some(_) | None => Standing { since: now, surroundings, is_recorded: false },
+            };
+            let is_due = !standing.is_recorded && now >= standing.since + settings.healthy_for.signed();
+            if is_due {
+                entries.push(Entry::ObjectHealthy { object: reference.clone(), related });
+            }
+            kept.insert(reference, Standing { is_recorded: standing.is_recorded || is_due, ..standing });
+        }
+        self.seen = kept;
+        Ok(entries)
+    }
+}
+
+/// Whether a pod is one of the workload's, by the workload's own selector.
+fn belongs(pod: &Object, workload: &Object) -> bool {
+    pod.namespace() == workload.namespace()
+        && workload
+            .at("/spec/selector/matchLabels")
+            .and_then(|labels| labels.as_object())
+            .is_some_and(|labels| labels.iter().all(|(name, value)| pod.metadata().labels.get(name).map(String::as_str) == value.as_str()))
+}
+
+/// All objects of a kind, page by page.
+pub(crate) async fn all(cluster: &dyn Cluster, kind: Kind) -> Result<Vec<Object>, ReadFailure> {
+    let mut query = ListQuery::latest(kind, None);
+    let mut objects = Vec::new();
+    loop {
+        let page = cluster.list(&query).await?;
+        objects.extend(page.items);
+        match page.continue_token {
+            Some(token) => query.continue_token = Some(token),
+            None => return Ok(objects),
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! From a finished run, or a decision to do nothing, to its outcome.
+
+use cluster::{Health, ObjectRef};
+use jiff::Timestamp;
+use workflow::id::{IncidentId, OutcomeId};
+use workflow::outcome::{self, Outcome, Stage as OutcomeStage, StepOutcome, Verdict};
+use workflow::run::{RunView, StepStatus};
+use workflow::Entry;
+
+use crate::case::{Case, Stage};
+use crate::engine::{Engine, Failure};
+
+impl Engine {
+    /// When the outcome of a case can be judged: at its deadline, or once the alert has been quiet for a while.
+    pub(crate) fn due(&self, case: &Case) -> Option<Timestamp> {
+        match &case.stage {
+            Stage::Holding(deadline) => {
+                let quiet = self.folds.incidents.incidents.get(&case.incident).and_then(|incident| incident.quiet_since);
+                Some(quiet.map_or(*deadline, |since| (since + self.settings.quiet.signed()).min(*deadline)))
+            }
+            Stage::Watching(deadline) => Some(*deadline),
+            Stage::Wanted(at) => Some(*at),
+            Stage::Judging | Stage::Ready => Some(Timestamp::MIN),
+            Stage::AwaitingApproval | Stage::Running | Stage::WithPerson | Stage::Settled => None,
+        }
+    }
+
+    /// Judges and records the outcome of a case.
+    pub(crate) async fn observe(&mut self, id: &IncidentId, stage: OutcomeStage) -> Result<(), Failure> {
+        let now = self.time.now();
+        let Some(case) = self.folds.cases.cases.get(id).cloned() else { return Ok(()) };
+        let (Some(plan), Some(decision)) = (&case.plan, &case.decision) else { return Ok(()) };
+        let incident = self.folds.incidents.incidents.get(id);
+        let is_firing = incident.is_some_and(|incident| !incident.firing.is_empty());
+        let run = case.run.as_ref().and_then(|run| self.fleet.view(run));
+        let objects: Vec<ObjectRef> = case.health_before.iter().map(|(object, _)| object.clone()).collect();
+        let mut after: Vec<(ObjectRef, Health)> = Vec::new();
+        for object in &objects {
+            match executor::measure(&*self.cluster, object, now).await {
+                Ok(health) => after.push((object.clone(), health)),
+                Err(failure) => tracing::warn!(%object, %failure, "health could not be read"),
+            }
+        }
+        let has_recurred = stage == OutcomeStage::Recurrence && is_firing;
+        let (verdict, because) = outcome::judge(run, is_firing, has_recurred, case.target.as_ref(), &case.health_before, &after);
+        let is_resolved = verdict == Verdict::Resolved;
+        let seconds = match (&case.outcome, stage) {
+            // What was resolved at the hold was resolved then.
+            (Some(held), OutcomeStage::Recurrence) => held.seconds_to_resolve.filter(|_| is_resolved),
+            (Some(_) | None, OutcomeStage::Hold | OutcomeStage::Recurrence) => {
+                let ended = incident.and_then(|incident| incident.quiet_since).unwrap_or(now);
+                is_resolved.then(|| ended.duration_since(decision.at).as_secs_f64().max(0.0))
+            }
+        };
+        let outcome = Outcome {
+            id: OutcomeId::derive(now, decision.id.as_str(), stage as u64),
+            decision: decision.id.clone(),
+            incident: id.clone(),
+            plan: plan.id.clone(),
+            run: case.run.clone(),
+            stage,
+            verdict,
+            resolved: is_resolved,
+            reward: reward(verdict, seconds),
+            seconds_to_resolve: seconds,
+            steps: run.map(step_outcomes).unwrap_or_default(),
+            health_before: case.health_before.clone(),
+            health_after: after,
+            because,
+            at: now,
+        };
+        tracing::info!(incident = %id, plan = %plan.id, verdict = ?verdict, "outcome");
+        let mut entries = vec![Entry::Observed(outcome.clone())];
+        // One execution an outcome: what is watched for a while is told once, at the end of that while.
+        let is_final = stage == OutcomeStage::Recurrence || !is_resolved;
+        if is_final && plan.source.acts() {
+            entries.extend(case.finished(&outcome).map(Entry::Executed));
+        }
+        self.record(now, entries).await
+    }
+}
+
+/// 1 for what resolved at once, falling to 0.8 over half an hour; 0 for what did not resolve; nothing for what is unknown.
+fn reward(verdict: Verdict, seconds: Option<f64>) -> Option<f64> {
+    match verdict {
+        Verdict::Resolved => Some(1.0 - 0.2 * (seconds.unwrap_or(1_800.0) / 1_800.0).min(1.0)),
+        Verdict::NotResolved | Verdict::Recurred | Verdict::Worse => Some(0.0),
+        Verdict::Unknown => None,
+    }
+}
+
+fn step_outcomes(run: &RunView) -> Vec<StepOutcome> {
+    let outcome = |step: &workflow::run::StepView| StepOutcome {
+        step: step.step.clone(),
+        action: step.action.clone(),
+        succeeded: match step.status {
+            StepStatus::Succeeded | StepStatus::Compensating | StepStatus::Compensated | StepStatus::CompensationFailed => Some(true),
+            StepStatus::Failed => Some(false),
+            StepStatus::Pending
+            | StepStatus::AwaitingApproval
+            | StepStatus::Running
+            | StepStatus::Verifying
+            | StepStatus::Waiting
+            | StepStatus::Skipped
+            | StepStatus::NeedsHuman => None,
+        },
+        seconds: match (step.started_at, step.ended_at) {
+            (Some(started), Some(ended)) => ended.duration_since(started).as_secs_f64().max(0.0),
+            (Some(_), None) | (None, Some(_) | None) => 0.0,
+        },
+    };
+    run.steps.iter().map(outcome).collect()
+}

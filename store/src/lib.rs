@@ -13,6 +13,7 @@ mod record;
 mod salts;
 mod seal;
 mod sqlite;
+mod verify;
 
 pub use memory::Memory;
 pub use port::{AppendRefused, Listing, Page, Store, StoreError};
@@ -23,3 +24,4 @@ pub use query::Queries;
 pub use record::{Record, Unreadable};
 pub use salts::Salts;
 pub use sqlite::Sqlite;
+pub use verify::{Flaw, Fold, Report, verify};

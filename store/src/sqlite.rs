@@ -32,9 +32,9 @@ use crate::seal::prepare;
 
 pub(crate) use directory::DATA_FILE;
 use reader::Readers;
-pub(crate) use reader::{payload_text, stored_row};
+pub(crate) use reader::{StoredRow, payload_text, stored_row};
 pub(crate) use rows::{Overlay, RowsOn};
-pub(crate) use schema::{create_projections, open_read_only};
+pub(crate) use schema::{COLUMNS, create_projections, on, open_read_only};
 use writer::{Request, Writer};
 
 /// How often a reader beside another process's writer looks for new records.

@@ -6,9 +6,6 @@
 mod desk;
 mod guard;
 
-#[cfg(test)]
-mod tests;
-
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use cluster::ObjectRef;
@@ -139,7 +136,7 @@ impl Fleet {
         Ok(out)
     }
 
-    /// What drivers should be doing at `now`. Each effect is handed out once; a read whose answer stays out for a minute
+    /// What drivers should be doing at `now`. Each effect is handed out once; a read whose answer stays out for 20 s
     /// is handed out again, a change never.
     pub fn pending(&mut self, rules: &Rules, now: Timestamp) -> Pending {
         self.desk.pending(&self.fold.runs, rules, now)

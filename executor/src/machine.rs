@@ -14,9 +14,6 @@ mod state;
 mod undo;
 mod want;
 
-#[cfg(test)]
-mod tests;
-
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};

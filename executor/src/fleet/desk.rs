@@ -9,7 +9,7 @@ use workflow::run::{Effect, Pending, RunInput};
 use crate::machine::{Rules, Run};
 
 /// After so long a question without an answer is put again.
-const AGAIN: SignedDuration = SignedDuration::from_secs(60);
+const AGAIN: SignedDuration = SignedDuration::from_secs(20);
 
 /// Each run's effects that are out, and its next deadline.
 #[derive(Debug, Default)]

@@ -105,8 +105,9 @@ impl Run {
             Event::EffectAnswered { key, reply, applied, at, .. } => {
                 self.effect_answered(key, reply, *applied, *at)
             }
-            Event::ActionDone { step, .. } => self.at_step(step, |run, place| {
+            Event::ActionDone { step, prior, .. } => self.at_step(step, |run, place| {
                 run.steps[place].is_done = true;
+                run.steps[place].has_prior = !prior.is_null();
                 run.steps[place].clock = run.latest;
                 let conditions = run.spec(place).postconditions.clone();
                 if conditions.is_empty() {

@@ -155,6 +155,8 @@ pub(super) struct StepState {
     pub(super) is_unknown: bool,
     /// Whether the action ended, so that the state before it is known.
     pub(super) is_done: bool,
+    /// Whether it told a state before it that differs from the one after.
+    pub(super) has_prior: bool,
     pub(super) is_approved: bool,
     /// Whether an object's health fell after it.
     pub(super) is_regressed: bool,
@@ -177,6 +179,7 @@ impl StepState {
             undo_applied: 0,
             is_unknown: false,
             is_done: false,
+            has_prior: false,
             is_approved: false,
             is_regressed: false,
             conflicts: 0,
@@ -233,6 +236,6 @@ impl StepState {
 
     /// Whether something of it may have to be undone.
     pub(super) fn is_applied(&self) -> bool {
-        self.applied > 0 || self.is_unknown
+        self.applied > 0 || self.is_unknown || self.has_prior
     }
 }

@@ -47,27 +47,25 @@ impl Run {
             }
             _ => return None,
         };
-        let Ok(Next::Send { target, verb, preconditions }) = self.next(place, deed, rules) else {
+        let Ok(Next::Send { mut target, verb, preconditions }) = self.next(place, deed, rules) else {
             return None;
         };
         let (spec, args) = self.args(place, deed, rules).ok()?;
         let objects: Vec<Object> = replies.iter().flat_map(objects).cloned().collect();
+        let mut footprint = actions::footprint(spec, &args, &objects);
+        // An argument need not name the cluster: it is that of the plan's targets.
+        if let Some(cluster) = self.plan.targets.first().map(|target| &target.cluster) {
+            for object in footprint.targets.iter_mut().chain([&mut target]).filter(|object| object.cluster.is_empty()) {
+                object.cluster.clone_from(cluster);
+            }
+        }
         let uid = target.uid.clone().or_else(|| preconditions.uid.clone()).unwrap_or_default();
         // Ordinals count what was applied, so that a key is applied once at most, whatever is tried again.
         let key =
             cluster::digest_of_parts(&[&self.step_key(place, deed), &applied.to_string(), &uid])
                 .to_string();
         let attempt = attempts(&self.view, &key) + 1;
-        Some(Want {
-            step: place,
-            deed,
-            target,
-            footprint: actions::footprint(spec, &args, &objects),
-            verb,
-            preconditions,
-            key,
-            attempt,
-        })
+        Some(Want { step: place, deed, target, footprint, verb, preconditions, key, attempt })
     }
 
     /// The intent to send it: durable before it is sent.

@@ -86,7 +86,7 @@ pub enum BadExperiment {
 ///
 /// # Errors
 /// [`BadExperiment`] with the first thing that is wrong.
-pub fn validate(experiment: &Experiment) -> Result<(), BadExperiment> {
+pub fn check(experiment: &Experiment) -> Result<(), BadExperiment> {
     let is_name = |name: &str| !name.trim().is_empty() && name.chars().count() <= 100;
     if !is_name(&experiment.name) {
         return Err(BadExperiment::Name);

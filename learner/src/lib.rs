@@ -22,6 +22,9 @@ mod igw;
 
 mod fold;
 
+#[cfg(test)]
+mod testing;
+
 pub mod experiment;
 pub mod sequence;
 pub mod shares;

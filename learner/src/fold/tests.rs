@@ -1,1 +1,215 @@
+use workflow::feedback::Opinion;
+use workflow::history::PastExecution;
+use workflow::outcome::{Stage, Verdict};
+use workflow::{Digest, Entry, Facts, ObjectRef, Workflow};
 
+use super::*;
+use crate::testing::{decision, features, feedback, model, now, outcome};
+use crate::{Config, estimate};
+
+fn execution(n: u64, verdict: Verdict) -> PastExecution {
+    let observed = outcome(n, Stage::Hold, verdict);
+    PastExecution {
+        id: format!("run-{n}"),
+        alert: "KubePodNotReady".into(),
+        target: serde_json::from_value::<ObjectRef>(serde_json::json!({
+            "cluster": "c", "apiVersion": "apps/v1", "kind": "Deployment", "namespace": "shop", "name": "api"
+        }))
+        .unwrap(),
+        facts: Facts::default(),
+        signature: vec![],
+        workflow: Workflow {
+            api_version: workflow::manifest::API_VERSION.into(),
+            kind: "RemediationWorkflow".into(),
+            metadata: workflow::manifest::ManifestMetadata::default(),
+            spec: workflow::manifest::WorkflowSpec::default(),
+        },
+        features: features("template/good", &[1.0, 0.5, 0.1 * (n % 7) as f64]),
+        verdict,
+        reward: observed.reward,
+        steps: observed.steps,
+        seconds_to_resolve: None,
+        at: now(),
+        origin: "import:starter.jsonl".into(),
+    }
+}
+
+/// Thirty incidents with their outcomes, recurrences and opinions, after twenty executions of imported history.
+fn record() -> Vec<Entry> {
+    let mut entries: Vec<Entry> = (0..20)
+        .map(|n| {
+            let verdict = if n % 4 == 3 { Verdict::NotResolved } else { Verdict::Resolved };
+            Entry::HistoryImported {
+                from: "starter.jsonl".into(),
+                execution: execution(n, verdict),
+            }
+        })
+        .collect();
+    let fresh = model(3);
+    for n in 0..30u64 {
+        let arm = ["template/good", "template/bad", "do-nothing"][(n % 3) as usize];
+        let values = [
+            workflow::seed::unit("a", &n.to_string()),
+            0.25,
+            workflow::seed::unit("b", &n.to_string()),
+        ];
+        entries.push(Entry::Decided(decision(n, &features(arm, &values), &fresh)));
+        let verdict =
+            [Verdict::Resolved, Verdict::NotResolved, Verdict::Unknown, Verdict::Resolved]
+                [(n % 4) as usize];
+        entries.push(Entry::Observed(outcome(n, Stage::Hold, verdict)));
+        if n % 5 == 0 {
+            entries.push(Entry::Observed(outcome(n, Stage::Recurrence, Verdict::Recurred)));
+        }
+    }
+    entries
+}
+
+fn fold(entries: &[Entry]) -> Learner {
+    let mut learner = Learner::new(model(3));
+    for entry in entries {
+        learner.apply(entry).unwrap();
+    }
+    learner
+}
+
+#[test]
+fn replay_from_written_payloads_gives_the_live_state_bit_for_bit() {
+    let entries = record();
+    let live = fold(&entries);
+    let written: Vec<(String, String)> = entries
+        .iter()
+        .map(|entry| {
+            let (kind, payload) = entry.to_parts();
+            (kind, canonical_json(&payload).unwrap())
+        })
+        .collect();
+    let mut replayed = Learner::new(model(3));
+    for (i, (kind, payload)) in written.iter().enumerate() {
+        let entry = Entry::from_parts(kind, serde_json::from_str(payload).unwrap()).unwrap();
+        replayed.apply(&entry).unwrap();
+        // And a process that ended here and came back from its snapshot goes on the same way.
+        if i % 9 == 0 {
+            replayed = Learner::restore(&replayed.snapshot()).unwrap();
+        }
+    }
+    assert_eq!(live.snapshot(), replayed.snapshot());
+    let asked = features("template/good", &[0.5, 0.25, 0.75]);
+    assert_eq!(estimate(live.model(), &asked), estimate(replayed.model(), &asked));
+}
+
+#[test]
+fn a_fixed_record_gives_the_same_bytes_for_ever() {
+    let learner = fold(&record());
+    // Golden: another value means that snapshots and decisions on record no longer replay.
+    assert_eq!(Digest::of(&learner.snapshot()).short(16), "6b15bd06896d97a6");
+    assert_eq!(learner.model().digest().short(16), "75a1a39fbf4aa028");
+}
+
+#[test]
+fn an_execution_that_ended_here_is_learned_once_from_its_outcome() {
+    let fresh = model(3);
+    let features = features("template/good", &[1.0, 0.0, 0.0]);
+    let mut learner = Learner::new(fresh.clone());
+    learner.apply(&Entry::Decided(decision(1, &features, &fresh))).unwrap();
+    assert_eq!(
+        learner.apply(&Entry::Observed(outcome(1, Stage::Hold, Verdict::Resolved))),
+        Ok(Learned::Added)
+    );
+    assert_eq!(
+        learner.apply(&Entry::Executed(execution(1, Verdict::Resolved))),
+        Ok(Learned::Nothing)
+    );
+    assert_eq!(learner.model().outcomes(), 1);
+}
+
+#[test]
+fn m5_history_that_is_brought_in_twice_is_learned_once() {
+    let mut learner = Learner::new(model(3));
+    let entry = Entry::HistoryImported {
+        from: "a.jsonl".into(),
+        execution: execution(1, Verdict::Resolved),
+    };
+    assert_eq!(learner.apply(&entry), Ok(Learned::Added));
+    assert_eq!(learner.apply(&entry), Ok(Learned::Repeated));
+    assert_eq!(learner.model().outcomes(), 1);
+}
+
+#[test]
+fn a_decision_that_was_not_acted_on_teaches_nothing() {
+    let fresh = model(3);
+    let mut shadow = decision(1, &features("template/good", &[1.0, 0.0, 0.0]), &fresh);
+    shadow.mode = DecisionMode::Shadow;
+    let mut learner = Learner::new(fresh);
+    learner.apply(&Entry::Decided(shadow)).unwrap();
+    assert!(matches!(
+        learner.apply(&Entry::Observed(outcome(1, Stage::Hold, Verdict::Resolved))),
+        Err(Unteachable::Forgotten { .. })
+    ));
+    assert_eq!(learner.refused(), 1);
+}
+
+#[test]
+fn feedback_finds_its_decision_through_the_plan() {
+    let fresh = model(3);
+    let candidate = features("template/good", &[1.0, 0.0, 0.0]);
+    let decided = decision(1, &candidate, &fresh);
+    let before = estimate(&fresh, &candidate).plan.estimate;
+    let mut learner = Learner::new(fresh);
+    let opinion = Entry::FeedbackGiven(feedback(1, "ana", Some(Opinion::Wrong)));
+    assert!(matches!(learner.apply(&opinion), Err(Unteachable::Forgotten { .. })));
+    learner.plans.insert(feedback(1, "ana", None).plan, decided.id.clone());
+    learner.apply(&Entry::Decided(decided)).unwrap();
+    assert_eq!(learner.apply(&opinion), Ok(Learned::Added));
+    assert!(estimate(learner.model(), &candidate).plan.estimate < before);
+}
+
+#[test]
+fn m2_snapshots_that_are_no_sound_learner_are_refused() {
+    let learner = fold(&record());
+    let good = String::from_utf8(learner.snapshot()).unwrap();
+    assert!(Learner::restore(good.as_bytes()).is_ok());
+    let value: serde_json::Value = serde_json::from_str(&good).unwrap();
+    let changed = |pointer: &str, to: serde_json::Value| {
+        let mut value = value.clone();
+        *value.pointer_mut(pointer).unwrap_or_else(|| panic!("{pointer} is in the snapshot")) = to;
+        Learner::restore(value.to_string().as_bytes())
+    };
+    let cases = [
+        ("/model/format", serde_json::json!("chiron-model/9")),
+        ("/model/ridge/weights", serde_json::json!([1.0])),
+        ("/model/ridge/dimension", serde_json::json!(1)),
+        ("/model/ridge/factor/0", serde_json::json!(0.0)),
+        ("/model/ridge/moment/0", serde_json::json!(null)),
+        ("/model/schema/names", serde_json::json!(["f1", "f0", "f2"])),
+        ("/model/config/penalty", serde_json::json!(-1.0)),
+        ("/model/arms/template~1good/x", serde_json::json!([])),
+        ("/model/actions/set-image/pace/scatter", serde_json::json!(-1.0)),
+    ];
+    for (pointer, to) in cases {
+        assert!(changed(pointer, to).is_err(), "{pointer}");
+    }
+    for bytes in [&b""[..], b"null", b"{}", &good.as_bytes()[..good.len() / 2], &[0xff, 0xfe]] {
+        assert!(Learner::restore(bytes).is_err());
+    }
+    assert!(matches!(
+        Model::restore(&vec![b' '; 64 * 1024 * 1024 + 1]),
+        Err(BadModel::TooLarge { .. })
+    ));
+}
+
+#[test]
+fn a_configuration_out_of_range_is_refused_by_name() {
+    let schema = crate::testing::schema(2);
+    let bad = [
+        Config { penalty: 0.0, ..Config::default() },
+        Config { arm_discount: 1.5, ..Config::default() },
+        Config { alpha: f64::NAN, ..Config::default() },
+        Config { arms: [("escalate".into(), 1.0)].into(), ..Config::default() },
+    ];
+    let fields: Vec<String> = bad
+        .into_iter()
+        .map(|config| Model::new(schema.clone(), config).unwrap_err().field)
+        .collect();
+    assert_eq!(fields, ["penalty", "armDiscount", "alpha", "arms.escalate"]);
+}

@@ -109,8 +109,17 @@ struct Frame {
     /// What had been read when it began.
     before: Weight,
     height: usize,
-    /// Keys so far with their places, and the key whose value comes next; `None` for a list.
-    keys: Option<(BTreeMap<String, Place>, Option<(String, Place)>)>,
+    /// The keys of an object; `None` for a list.
+    keys: Option<Keys>,
+}
+
+/// The keys of an object that is not complete.
+#[derive(Default)]
+struct Keys {
+    /// All so far, with their places.
+    seen: BTreeMap<String, Place>,
+    /// The one whose value comes next.
+    next: Option<(String, Place)>,
 }
 
 /// How much has been read, aliases expanded.
@@ -243,7 +252,7 @@ impl<'l> Builder<'l> {
                 self.open(Content::List(Vec::new()), None, anchor, at)
             }
             Event::MappingStart(_, anchor, _) => {
-                self.open(Content::Object(Vec::new()), Some((BTreeMap::new(), None)), anchor, at)
+                self.open(Content::Object(Vec::new()), Some(Keys::default()), anchor, at)
             }
             Event::SequenceEnd | Event::MappingEnd => {
                 self.close();
@@ -323,7 +332,7 @@ impl<'l> Builder<'l> {
 
     /// Takes a scalar as the key of the object that is open, if it stands where a key stands.
     fn takes_key(&mut self, text: &str, style: ScalarStyle, at: Place) -> bool {
-        let Some((seen, next @ None)) =
+        let Some(Keys { seen, next: next @ None }) =
             self.frames.last_mut().and_then(|frame| frame.keys.as_mut())
         else {
             return false;
@@ -350,7 +359,7 @@ impl<'l> Builder<'l> {
     fn open(
         &mut self,
         content: Content,
-        keys: Option<(BTreeMap<String, Place>, Option<(String, Place)>)>,
+        keys: Option<Keys>,
         anchor: usize,
         at: Place,
     ) -> Result<(), Finding> {
@@ -369,13 +378,13 @@ impl<'l> Builder<'l> {
     /// Refuses what is no scalar where a key must stand.
     fn refuse_key(&self, at: Place) -> Result<(), Finding> {
         match self.frames.last().and_then(|frame| frame.keys.as_ref()) {
-            Some((_, None)) => Err(finding(
+            Some(Keys { next: None, .. }) => Err(finding(
                 Code::KeyNotText,
                 at,
                 "a key must be a text",
                 "write the key out; quote a text that begins with `[`, `{` or `*`",
             )),
-            Some((_, Some(_))) | None => Ok(()),
+            Some(Keys { next: Some(_), .. }) | None => Ok(()),
         }
     }
 
@@ -431,7 +440,7 @@ impl<'l> Builder<'l> {
             return;
         };
         frame.height = frame.height.max(height);
-        let key = frame.keys.as_mut().and_then(|(_, next)| next.take());
+        let key = frame.keys.as_mut().and_then(|keys| keys.next.take());
         match (&mut self.nodes[frame.node].content, key) {
             (Content::List(items), _) => items.push(child),
             (Content::Object(members), Some((key, place))) => {

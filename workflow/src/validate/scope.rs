@@ -41,7 +41,7 @@ impl<'a> Scope<'a> {
 
     /// The findings about an expression.
     pub(super) fn check(&self, expression: &Expression, path: &Path) -> Vec<Finding> {
-        self.check_at(expression, path, |line, column| At::Inside(line, column))
+        self.check_at(expression, path, At::Inside)
     }
 
     /// The findings about the holes of every text in a value.

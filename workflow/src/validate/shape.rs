@@ -45,10 +45,11 @@ impl<'s> Walk<'s> {
             return match name {
                 "Span" => self.span(value, path),
                 "Expression" => self.expression(value, path),
-                _ => match self.root.get("$defs").and_then(|defs| defs.get(name)) {
-                    Some(schema) => self.value(schema, value, path),
-                    None => {}
-                },
+                _ => {
+                    if let Some(schema) = self.root.get("$defs").and_then(|defs| defs.get(name)) {
+                        self.value(schema, value, path);
+                    }
+                }
             };
         }
         if let Some(branches) =

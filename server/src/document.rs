@@ -1,0 +1,59 @@
+//! Whole resources, as `GET` of one of them gives it: the word itself, with what became of it beside.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+use store::{AlertRow, ExperimentRow, IncidentRow, PlanRow};
+use workflow::RunView;
+
+use crate::item::{alert_status, incident_status};
+
+/// `base` with the members of `more`, which win.
+fn with(base: &impl Serialize, more: Value) -> Value {
+    let mut value = serde_json::to_value(base).expect("a row is plain data");
+    if let (Value::Object(base), Value::Object(more)) = (&mut value, more) {
+        base.extend(more);
+    }
+    value
+}
+
+pub(crate) fn alert(row: &AlertRow) -> Value {
+    let more = json!({
+        "status": alert_status(row),
+        "incident": row.incident,
+        "episode": row.episode,
+        "deliveries": row.deliveries,
+        "resolvedAt": row.resolved_at,
+    });
+    with(&row.alert, more)
+}
+
+pub(crate) fn incident(row: &IncidentRow) -> Value {
+    let more = json!({
+        "status": incident_status(&row.incident),
+        "deliveries": row.deliveries,
+        "plan": row.plan,
+        "run": row.run,
+        "outcome": row.outcome,
+    });
+    with(&row.incident, more)
+}
+
+pub(crate) fn plan(row: &PlanRow) -> Value {
+    let more = json!({
+        "status": row.status,
+        "review": row.review,
+        "withdrawn": row.withdrawn,
+        "run": row.run,
+        "ended": row.ended,
+    });
+    with(&row.plan, more)
+}
+
+pub(crate) fn run(view: &RunView) -> Value {
+    with(view, json!({"id": view.run}))
+}
+
+pub(crate) fn experiment(row: &ExperimentRow) -> Value {
+    let more = json!({"exposures": row.exposures, "stoppedBecause": row.stopped_because});
+    with(&row.experiment, more)
+}

@@ -1,0 +1,5 @@
+mod access;
+mod house;
+mod ingestion;
+mod live;
+mod resources;

@@ -279,7 +279,11 @@ impl RunView {
             Event::ActionDone { step, output, prior } => self.change(step, |view| {
                 view.status = StepStatus::Verifying;
                 view.output = output.clone();
-                view.prior = prior.clone();
+                // A later attempt that finds its change already made has no prior state of its own:
+                // what stood there before the first one still has to be put back.
+                if !prior.is_null() {
+                    view.prior = prior.clone();
+                }
             }),
             Event::HealthMeasured { health, .. } => self.health_now.clone_from(health),
             Event::Regressed { step, object, before, now } => {

@@ -1,4 +1,5 @@
 //! The actions against the simulated cluster: each is taken, taken again, and turned back.
+#![allow(clippy::unwrap_used, reason = "a test that meets the unexpected has failed")]
 
 use std::sync::{Arc, Mutex};
 

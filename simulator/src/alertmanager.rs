@@ -69,12 +69,17 @@ impl Groups {
     }
 
     fn labels_of_group(&self, labels: &Labels) -> Labels {
-        labels.iter().filter(|(name, _)| self.grouping.group_by.contains(name)).map(|(name, value)| (name.clone(), value.clone())).collect()
+        labels
+            .iter()
+            .filter(|(name, _)| self.grouping.group_by.contains(name))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect()
     }
 
     /// The group of an alert that changed, and when it is to be delivered.
     fn touch(&mut self, labels: &Labels, now: Timestamp) -> (&mut Group, Timestamp) {
-        let (wait, interval) = (self.grouping.group_wait.signed(), self.grouping.group_interval.signed());
+        let (wait, interval) =
+            (self.grouping.group_wait.signed(), self.grouping.group_interval.signed());
         let key = self.labels_of_group(labels);
         let group = self.groups.entry(key).or_default();
         let at = group.delivered.map_or(now + wait, |delivered| (delivered + interval).max(now));
@@ -85,9 +90,17 @@ impl Groups {
 }
 
 impl World {
-    pub(crate) fn group_firing(&mut self, labels: &Labels, annotations: &Labels, starts_at: Timestamp) {
+    pub(crate) fn group_firing(
+        &mut self,
+        labels: &Labels,
+        annotations: &Labels,
+        starts_at: Timestamp,
+    ) {
         let (group, at) = self.groups.touch(labels, self.now);
-        group.members.insert(labels.clone(), Member { annotations: annotations.clone(), starts_at, ends_at: None });
+        group.members.insert(
+            labels.clone(),
+            Member { annotations: annotations.clone(), starts_at, ends_at: None },
+        );
         self.wake_at(at, Wake::Groups);
     }
 
@@ -108,17 +121,25 @@ impl World {
             if group.flush.is_none_or(|flush| flush > now) {
                 continue;
             }
-            let said: BTreeMap<Labels, bool> = group.members.iter().map(|(labels, member)| (labels.clone(), member.ends_at.is_none())).collect();
+            let said: BTreeMap<Labels, bool> = group
+                .members
+                .iter()
+                .map(|(labels, member)| (labels.clone(), member.ends_at.is_none()))
+                .collect();
             // An alert that came and went between two deliveries is not spoken of.
-            let has_news = said.iter().any(|(labels, fires)| group.said.get(labels).copied().unwrap_or(false) != *fires);
-            let is_repeat = group.delivered.is_some_and(|at| now >= at + repeat) && said.values().any(|fires| *fires);
+            let has_news = said
+                .iter()
+                .any(|(labels, fires)| group.said.get(labels).copied().unwrap_or(false) != *fires);
+            let is_repeat = group.delivered.is_some_and(|at| now >= at + repeat)
+                && said.values().any(|fires| *fires);
             if has_news || is_repeat {
                 self.outbox.push(Emission::Alerts(webhook(labels, group, &receiver)));
                 group.delivered = Some(now);
             }
             group.members.retain(|_, member| member.ends_at.is_none());
             group.said = group.members.keys().map(|labels| (labels.clone(), true)).collect();
-            group.flush = group.delivered.filter(|_| !group.members.is_empty()).map(|at| at + repeat);
+            group.flush =
+                group.delivered.filter(|_| !group.members.is_empty()).map(|at| at + repeat);
         }
         self.groups.groups.retain(|_, group| !group.members.is_empty());
         if let Some(next) = self.groups.groups.values().filter_map(|group| group.flush).min() {

@@ -44,7 +44,9 @@ impl World {
     }
 
     pub(crate) fn may(&self, verb: &str, kind: &str, namespace: Option<&str>) -> bool {
-        let is_forbidden = |namespace: Option<&str>| self.forbidden.contains(&(verb.into(), kind.into(), namespace.map(Into::into)));
+        let is_forbidden = |namespace: Option<&str>| {
+            self.forbidden.contains(&(verb.into(), kind.into(), namespace.map(Into::into)))
+        };
         !is_forbidden(None) && (namespace.is_none() || !is_forbidden(namespace))
     }
 
@@ -54,21 +56,36 @@ impl World {
             Mode::Apply => self.interference.pop_front().unwrap_or(Interference::Pass),
             Mode::DryRun => Interference::Pass,
         };
-        let lost = |when: &str| Reply::Unknown { message: format!("the connection was reset {when}") };
+        let lost =
+            |when: &str| Reply::Unknown { message: format!("the connection was reset {when}") };
         match interference {
             Interference::UnknownBeforeApply => return lost("before the request arrived"),
-            Interference::Conflict => return Reply::Conflict { message: "the object has been modified".into() },
-            Interference::Throttled { retry_after_seconds } => return Reply::Throttled { retry_after_seconds },
-            Interference::Forbidden => return refused(403, "Forbidden", format!("forbidden: {}", request.target)),
+            Interference::Conflict => {
+                return Reply::Conflict { message: "the object has been modified".into() };
+            }
+            Interference::Throttled { retry_after_seconds } => {
+                return Reply::Throttled { retry_after_seconds };
+            }
+            Interference::Forbidden => {
+                return refused(403, "Forbidden", format!("forbidden: {}", request.target));
+            }
             Interference::Pass | Interference::UnknownAfterApply => {}
         }
         let reply = self.answer(request);
         if request.mode == Mode::Apply {
-            let logged = Logged { at: self.now, request: Arc::new(request.clone()), reply: Arc::new(reply.clone()) };
+            let logged = Logged {
+                at: self.now,
+                request: Arc::new(request.clone()),
+                reply: Arc::new(reply.clone()),
+            };
             Arc::make_mut(&mut self.requests).push(logged);
             self.look_for_forbidden();
         }
-        if interference == Interference::UnknownAfterApply { lost("before the answer arrived") } else { reply }
+        if interference == Interference::UnknownAfterApply {
+            lost("before the answer arrived")
+        } else {
+            reply
+        }
     }
 
     fn answer(&mut self, request: &Request) -> Reply {
@@ -122,7 +139,11 @@ impl World {
     fn decide(&self, request: &Request) -> Result<Change, Reply> {
         let target = &request.target;
         let Some(kind) = served(&target.object_kind()) else {
-            return Err(refused(404, "NotFound", "the server could not find the requested resource".into()));
+            return Err(refused(
+                404,
+                "NotFound",
+                "the server could not find the requested resource".into(),
+            ));
         };
         let key = Key::new(kind, target.namespace.as_deref().unwrap_or_default(), &target.name);
         if let Verb::Create(object) = &request.verb {
@@ -132,17 +153,33 @@ impl World {
         let metadata = object.metadata();
         let wanted = &request.preconditions;
         if wanted.uid.as_ref().is_some_and(|uid| *uid != metadata.uid) {
-            return Err(conflict(target, "the UID in the precondition does not match the UID in record"));
+            return Err(conflict(
+                target,
+                "the UID in the precondition does not match the UID in record",
+            ));
         }
-        if wanted.resource_version.as_ref().is_some_and(|version| *version != metadata.resource_version) {
-            return Err(conflict(target, "the object has been modified; please apply your changes to the latest version"));
+        if wanted
+            .resource_version
+            .as_ref()
+            .is_some_and(|version| *version != metadata.resource_version)
+        {
+            return Err(conflict(
+                target,
+                "the object has been modified; please apply your changes to the latest version",
+            ));
         }
         match &request.verb {
             Verb::Create(_) => unreachable!("creation was decided above"),
-            Verb::Patch { patch, subresource } => self.admit_patch(&key, object, patch, subresource.as_deref()),
+            Verb::Patch { patch, subresource } => {
+                self.admit_patch(&key, object, patch, subresource.as_deref())
+            }
             Verb::Delete { grace_seconds } => Ok(self.admit_delete(&key, object, *grace_seconds)),
-            Verb::Evict if kind != "Pod" => Err(refused(404, "NotFound", format!("{kind} has no subresource eviction"))),
-            Verb::Evict if self.is_disruption_refused(object) => Err(Reply::Throttled { retry_after_seconds: 10 }),
+            Verb::Evict if kind != "Pod" => {
+                Err(refused(404, "NotFound", format!("{kind} has no subresource eviction")))
+            }
+            Verb::Evict if self.is_disruption_refused(object) => {
+                Err(Reply::Throttled { retry_after_seconds: 10 })
+            }
             Verb::Evict => Ok(self.admit_delete(&key, object, None)),
         }
     }
@@ -157,28 +194,54 @@ impl World {
             object = object.with_metadata(metadata);
         }
         let Some(own) = Key::of(&object) else {
-            return Err(refused(404, "NotFound", "the server could not find the requested resource".into()));
+            return Err(refused(
+                404,
+                "NotFound",
+                "the server could not find the requested resource".into(),
+            ));
         };
-        if key.is_some_and(|key| key.kind != own.kind || key.namespace != own.namespace || (!key.name.is_empty() && key.name != own.name)) {
-            return Err(refused(400, "BadRequest", "the object in the body is not the one that the request names".into()));
+        if key.is_some_and(|key| {
+            key.kind != own.kind
+                || key.namespace != own.namespace
+                || (!key.name.is_empty() && key.name != own.name)
+        }) {
+            return Err(refused(
+                400,
+                "BadRequest",
+                "the object in the body is not the one that the request names".into(),
+            ));
         }
         admission::check(&object)?;
         if !object.kind().is_cluster_scoped() {
             let namespace = self.objects.get(&Key::new("Namespace", "", &own.namespace));
             let Some(namespace) = namespace else { return Err(Reply::Absent) };
             if namespace.metadata().deletion_timestamp.is_some() {
-                return Err(refused(403, "Forbidden", format!("namespace {} is being terminated", own.namespace)));
+                return Err(refused(
+                    403,
+                    "Forbidden",
+                    format!("namespace {} is being terminated", own.namespace),
+                ));
             }
         }
         if self.objects.get(&own).is_some() {
-            return Err(Reply::Conflict { message: format!("{} {:?} already exists", own.kind, &*own.name) });
+            return Err(Reply::Conflict {
+                message: format!("{} {:?} already exists", own.kind, &*own.name),
+            });
         }
         Ok(Change::Create(own, object))
     }
 
-    fn admit_patch(&self, key: &Key, object: &Object, patch: &Patch, subresource: Option<&str>) -> Result<Change, Reply> {
+    fn admit_patch(
+        &self,
+        key: &Key,
+        object: &Object,
+        patch: &Patch,
+        subresource: Option<&str>,
+    ) -> Result<Change, Reply> {
         // A failed `test` of a JSON patch is 422 too, as a real API server has it.
-        let apply = |object: &Object| patch.apply(object).map_err(|error| refused(422, "Invalid", error.to_string()));
+        let apply = |object: &Object| {
+            patch.apply(object).map_err(|error| refused(422, "Invalid", error.to_string()))
+        };
         let mut after = match subresource {
             None => {
                 let after = apply(object)?;
@@ -186,15 +249,29 @@ impl World {
             }
             Some("status") => with_status_of(object.clone(), &apply(object)?),
             Some("scale") => rescaled(object, &apply(&scale_of(key, object)?)?)?,
-            Some(other) => return Err(refused(404, "NotFound", format!("{} has no subresource {other}", key.kind))),
+            Some(other) => {
+                return Err(refused(
+                    404,
+                    "NotFound",
+                    format!("{} has no subresource {other}", key.kind),
+                ));
+            }
         };
         let before = object.metadata();
         let mut metadata = after.metadata().clone();
-        if metadata.resource_version != before.resource_version && !metadata.resource_version.is_empty() {
-            return Err(Reply::Conflict { message: format!("{} {}: the object has been modified", key.kind, key.name) });
+        if metadata.resource_version != before.resource_version
+            && !metadata.resource_version.is_empty()
+        {
+            return Err(Reply::Conflict {
+                message: format!("{} {}: the object has been modified", key.kind, key.name),
+            });
         }
         if metadata.name != before.name || metadata.namespace != before.namespace {
-            return Err(refused(422, "Invalid", "metadata.name and metadata.namespace are immutable".into()));
+            return Err(refused(
+                422,
+                "Invalid",
+                "metadata.name and metadata.namespace are immutable".into(),
+            ));
         }
         if metadata.uid != before.uid {
             return Err(Reply::Conflict { message: "metadata.uid is immutable".into() });
@@ -216,14 +293,18 @@ impl World {
             metadata.generation += 1;
             after = after.with_metadata(metadata);
         }
-        if after.metadata().deletion_timestamp.is_some() && after.metadata().finalizers.is_empty() && !before.finalizers.is_empty() {
+        if after.metadata().deletion_timestamp.is_some()
+            && after.metadata().finalizers.is_empty()
+            && !before.finalizers.is_empty()
+        {
             return Ok(Change::Release(key.clone(), after));
         }
         Ok(Change::Update(key.clone(), after))
     }
 
     fn admit_delete(&self, key: &Key, object: &Object, grace_seconds: Option<u32>) -> Change {
-        let own = object.at("/spec/terminationGracePeriodSeconds").and_then(Value::as_u64).unwrap_or(30);
+        let own =
+            object.at("/spec/terminationGracePeriodSeconds").and_then(Value::as_u64).unwrap_or(30);
         let grace = grace_seconds.map_or(own, u64::from);
         let is_graceful = key.kind == "Pod" && grace > 0 && object.at("/spec/nodeName").is_some();
         if !is_graceful && key.kind != "Namespace" && object.metadata().finalizers.is_empty() {
@@ -237,14 +318,22 @@ impl World {
         metadata.deletion_timestamp = Some(self.now + SignedDuration::from_secs(seconds as i64));
         metadata.rest.insert("deletionGracePeriodSeconds".into(), seconds.into());
         let marked = object.with_metadata(metadata);
-        let marked = if key.kind == "Namespace" { marked.with_field("status", json!({"phase": "Terminating"})) } else { marked };
+        let marked = if key.kind == "Namespace" {
+            marked.with_field("status", json!({"phase": "Terminating"}))
+        } else {
+            marked
+        };
         Change::Mark(key.clone(), marked)
     }
 
     fn pretend(&self, change: Change) -> Reply {
         match change {
-            Change::Create(_, object) => Reply::Accepted(self.born(object, &mut self.chance.clone())),
-            Change::Update(_, object) | Change::Release(_, object) | Change::Nothing(object) => Reply::Accepted(object),
+            Change::Create(_, object) => {
+                Reply::Accepted(self.born(object, &mut self.chance.clone()))
+            }
+            Change::Update(_, object) | Change::Release(_, object) | Change::Nothing(object) => {
+                Reply::Accepted(object)
+            }
             Change::Remove(_) | Change::Mark(..) | Change::Going => Reply::Deleted,
         }
     }
@@ -290,12 +379,15 @@ impl World {
         metadata.generation = i64::from(defaults::has_generation(&object.kind().kind));
         let object = object.with_metadata(metadata);
         match object.kind().kind.as_str() {
-            "Pod" => object.with_field("status", json!({"phase": "Pending", "qosClass": "Burstable"})),
+            "Pod" => {
+                object.with_field("status", json!({"phase": "Pending", "qosClass": "Burstable"}))
+            }
             "Namespace" => object.with_field("status", json!({"phase": "Active"})),
             "Deployment" | "ReplicaSet" => object.with_field("status", json!({})),
             "Service" if object.at("/spec/clusterIP").is_none() => {
                 let mut spec = object.field("spec").cloned().unwrap_or_default();
-                spec["clusterIP"] = format!("10.96.{}.{}", chance.below(254) + 1, chance.below(254) + 1).into();
+                spec["clusterIP"] =
+                    format!("10.96.{}.{}", chance.below(254) + 1, chance.below(254) + 1).into();
                 object.with_field("spec", spec)
             }
             _ => object,
@@ -306,15 +398,32 @@ impl World {
     fn is_disruption_refused(&self, pod: &Object) -> bool {
         let namespace = pod.namespace().unwrap_or_default();
         self.objects.of_kind("PodDisruptionBudget", Some(namespace)).any(|budget| {
-            let selector = budget.at("/spec/selector").and_then(|value| serde_json::from_value::<cluster::Selector>(value.clone()).ok());
-            let Some(selector) = selector.filter(|selector| selector.matches(&pod.metadata().labels)) else { return false };
-            let matching = self.objects.of_kind("Pod", Some(namespace)).filter(|pod| selector.matches(&pod.metadata().labels));
+            let selector = budget
+                .at("/spec/selector")
+                .and_then(|value| serde_json::from_value::<cluster::Selector>(value.clone()).ok());
+            let Some(selector) =
+                selector.filter(|selector| selector.matches(&pod.metadata().labels))
+            else {
+                return false;
+            };
+            let matching = self
+                .objects
+                .of_kind("Pod", Some(namespace))
+                .filter(|pod| selector.matches(&pod.metadata().labels));
             let (all, ready) = matching.fold((0, 0), |(all, ready), pod| {
-                (all + 1, ready + u64::from(cluster::Pod::of(pod).is_some_and(|pod| pod.is_ready() && !pod.is_terminating())))
+                (
+                    all + 1,
+                    ready
+                        + u64::from(
+                            cluster::Pod::of(pod)
+                                .is_some_and(|pod| pod.is_ready() && !pod.is_terminating()),
+                        ),
+                )
             });
             let least = budget.at("/spec/minAvailable").and_then(Value::as_u64);
             let most = budget.at("/spec/maxUnavailable").and_then(Value::as_u64);
-            let needed = least.or_else(|| most.map(|most| u64::saturating_sub(all, most))).unwrap_or(0);
+            let needed =
+                least.or_else(|| most.map(|most| u64::saturating_sub(all, most))).unwrap_or(0);
             ready <= needed
         })
     }
@@ -347,7 +456,11 @@ fn scale_of(key: &Key, object: &Object) -> Result<Object, Reply> {
     let scale = Object::new(
         cluster::Kind::new("autoscaling/v1", "Scale"),
         object.metadata().clone(),
-        [("spec".to_string(), json!({"replicas": replicas})), ("status".to_string(), json!({"replicas": status}))].into(),
+        [
+            ("spec".to_string(), json!({"replicas": replicas})),
+            ("status".to_string(), json!({"replicas": status})),
+        ]
+        .into(),
     );
     Ok(scale)
 }

@@ -48,11 +48,17 @@ impl Behaviour {
 
     /// Whether it answers an HTTP GET of `path` on `port` with a good status.
     pub(crate) fn serves(&self, port: u16, path: &str) -> bool {
-        self.listens.iter().any(|listener| listener.port == port && listener.paths.iter().any(|served| served == path))
+        self.listens.iter().any(|listener| {
+            listener.port == port && listener.paths.iter().any(|served| served == path)
+        })
     }
 
     /// What it says before it exits because of `env`, if it cannot run with it.
-    pub(crate) fn objection(&self, env: &BTreeMap<String, String>, is_service: impl Fn(&str) -> bool) -> Option<String> {
+    pub(crate) fn objection(
+        &self,
+        env: &BTreeMap<String, String>,
+        is_service: impl Fn(&str) -> bool,
+    ) -> Option<String> {
         self.config.iter().find_map(|setting| setting.objection(env, &is_service))
     }
 }
@@ -101,9 +107,15 @@ pub enum Shape {
 }
 
 impl Setting {
-    fn objection(&self, env: &BTreeMap<String, String>, is_service: &impl Fn(&str) -> bool) -> Option<String> {
+    fn objection(
+        &self,
+        env: &BTreeMap<String, String>,
+        is_service: &impl Fn(&str) -> bool,
+    ) -> Option<String> {
         let name = &self.env;
-        let Some(value) = env.get(name) else { return Some(format!("fatal: required setting {name} is not set")) };
+        let Some(value) = env.get(name) else {
+            return Some(format!("fatal: required setting {name} is not set"));
+        };
         let complaint = match &self.must_be {
             Shape::Text {} => value.is_empty().then(|| "must not be empty".to_string()),
             Shape::Integer { min, max } => match value.parse::<i64>() {
@@ -111,14 +123,20 @@ impl Setting {
                 Ok(_) => Some(format!("must be between {min} and {max}")),
                 Err(_) => Some("is not an integer".into()),
             },
-            Shape::OneOf(words) => (!words.contains(value)).then(|| format!("must be one of {}", words.join(", "))),
+            Shape::OneOf(words) => {
+                (!words.contains(value)).then(|| format!("must be one of {}", words.join(", ")))
+            }
             Shape::Url { schemes } => url_complaint(value, schemes, is_service),
         };
         complaint.map(|complaint| format!("fatal: invalid setting {name}={value:?}: {complaint}"))
     }
 }
 
-fn url_complaint(value: &str, schemes: &[String], is_service: &impl Fn(&str) -> bool) -> Option<String> {
+fn url_complaint(
+    value: &str,
+    schemes: &[String],
+    is_service: &impl Fn(&str) -> bool,
+) -> Option<String> {
     let Some((scheme, rest)) = value.split_once("://") else { return Some("is not a URL".into()) };
     if !schemes.iter().any(|known| known == scheme) {
         return Some(format!("has the scheme {scheme}, expected {}", schemes.join(" or ")));
@@ -152,16 +170,36 @@ mod tests {
             (setting(Shape::Text {}), None, Some("fatal: required setting X is not set")),
             (setting(Shape::Text {}), Some("a"), None),
             (setting(Shape::Integer { min: 1, max: 9 }), Some("9"), None),
-            (setting(Shape::Integer { min: 1, max: 9 }), Some("10"), Some("fatal: invalid setting X=\"10\": must be between 1 and 9")),
-            (setting(Shape::Integer { min: 1, max: 9 }), Some("many"), Some("fatal: invalid setting X=\"many\": is not an integer")),
-            (setting(Shape::OneOf(vec!["info".into()])), Some("loud"), Some("fatal: invalid setting X=\"loud\": must be one of info")),
+            (
+                setting(Shape::Integer { min: 1, max: 9 }),
+                Some("10"),
+                Some("fatal: invalid setting X=\"10\": must be between 1 and 9"),
+            ),
+            (
+                setting(Shape::Integer { min: 1, max: 9 }),
+                Some("many"),
+                Some("fatal: invalid setting X=\"many\": is not an integer"),
+            ),
+            (
+                setting(Shape::OneOf(vec!["info".into()])),
+                Some("loud"),
+                Some("fatal: invalid setting X=\"loud\": must be one of info"),
+            ),
             (url(), Some("redis://cache:6379/0"), None),
-            (url(), Some("redis://cash:6379"), Some("fatal: invalid setting X=\"redis://cash:6379\": lookup cash: no such host")),
+            (
+                url(),
+                Some("redis://cash:6379"),
+                Some("fatal: invalid setting X=\"redis://cash:6379\": lookup cash: no such host"),
+            ),
             (url(), Some("cache"), Some("fatal: invalid setting X=\"cache\": is not a URL")),
         ];
         for (setting, value, expected) in cases {
             let env = value.map(|value| ("X".to_string(), value.to_string())).into_iter().collect();
-            assert_eq!(setting.objection(&env, &|service: &str| service == "cache").as_deref(), expected, "{setting:?} {value:?}");
+            assert_eq!(
+                setting.objection(&env, &|service: &str| service == "cache").as_deref(),
+                expected,
+                "{setting:?} {value:?}"
+            );
         }
     }
 }

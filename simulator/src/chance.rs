@@ -53,5 +53,8 @@ impl Chance {
 /// The hash of a pod template in the form that ReplicaSet names end in: the same template, the same ten letters.
 pub(crate) fn template_hash(template: &serde_json::Value) -> String {
     let digest = cluster::Digest::of(crate::world::canonical(template).as_bytes());
-    digest.bytes()[..10].iter().map(|byte| char::from(LETTERS[usize::from(*byte) % LETTERS.len()])).collect()
+    digest.bytes()[..10]
+        .iter()
+        .map(|byte| char::from(LETTERS[usize::from(*byte) % LETTERS.len()]))
+        .collect()
 }

@@ -11,19 +11,41 @@ const SWEEP: SignedDuration = SignedDuration::from_mins(1);
 
 impl World {
     /// Writes an Event about `object`, or counts it if it was written before.
-    pub(crate) fn record(&mut self, object: &Object, kind: &str, reason: &str, message: &str, component: &str) {
+    pub(crate) fn record(
+        &mut self,
+        object: &Object,
+        kind: &str,
+        reason: &str,
+        message: &str,
+        component: &str,
+    ) {
         self.record_times(object, kind, reason, message, component, 1);
     }
 
     /// As [`World::record`], for what happened `times` since it was last written.
-    pub(crate) fn record_times(&mut self, object: &Object, kind: &str, reason: &str, message: &str, component: &str, times: u64) {
+    pub(crate) fn record_times(
+        &mut self,
+        object: &Object,
+        kind: &str,
+        reason: &str,
+        message: &str,
+        component: &str,
+        times: u64,
+    ) {
         let (metadata, now) = (object.metadata(), self.written_now());
-        let hash = Digest::of_all(&[metadata.uid.as_bytes(), reason.as_bytes(), b" ", message.as_bytes()]).short(16);
+        let hash =
+            Digest::of_all(&[metadata.uid.as_bytes(), reason.as_bytes(), b" ", message.as_bytes()])
+                .short(16);
         let namespace = object.namespace().unwrap_or("default");
         let key = Key::new("Event", namespace, &format!("{}.{hash}", object.name()));
         if let Some(event) = self.objects.get(&key).cloned() {
             let count = event.field("count").and_then(Value::as_u64).unwrap_or(1);
-            self.store(&key, &event.with_field("count", (count + times).into()).with_field("lastTimestamp", now.into()));
+            self.store(
+                &key,
+                &event
+                    .with_field("count", (count + times).into())
+                    .with_field("lastTimestamp", now.into()),
+            );
             return;
         }
         self.forget_old_events();
@@ -53,8 +75,14 @@ impl World {
         }
         self.events_swept = self.now;
         let horizon = crate::world::written(self.now - KEPT);
-        let is_old = |event: &&Object| event.field("lastTimestamp").and_then(Value::as_str).is_some_and(|last| last < horizon.as_str());
-        let old: Vec<Key> = self.objects.of_kind("Event", None).filter(is_old).filter_map(Key::of).collect();
+        let is_old = |event: &&Object| {
+            event
+                .field("lastTimestamp")
+                .and_then(Value::as_str)
+                .is_some_and(|last| last < horizon.as_str())
+        };
+        let old: Vec<Key> =
+            self.objects.of_kind("Event", None).filter(is_old).filter_map(Key::of).collect();
         for key in old {
             self.objects.remove(&key);
         }

@@ -69,7 +69,9 @@ pub enum BadFile {
         message: String,
     },
     /// It is of another kind or version.
-    #[error("expected apiVersion {expected_version} and kind {expected}, found {found_version} {found}")]
+    #[error(
+        "expected apiVersion {expected_version} and kind {expected}, found {found_version} {found}"
+    )]
     Kind {
         /// The version that is read.
         expected_version: &'static str,
@@ -105,7 +107,8 @@ impl WorldFile {
 }
 
 pub(crate) fn read<T: DeserializeOwned>(what: &'static str, text: &str) -> Result<T, BadFile> {
-    serde_saphyr::from_str(text).map_err(|error| BadFile::Unreadable { what, message: error.to_string() })
+    serde_saphyr::from_str(text)
+        .map_err(|error| BadFile::Unreadable { what, message: error.to_string() })
 }
 
 pub(crate) fn check_kind(version: &str, kind: &str, expected: &'static str) -> Result<(), BadFile> {

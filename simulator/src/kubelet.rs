@@ -51,7 +51,10 @@ impl World {
             return;
         }
         let uid = pod.metadata().uid.clone();
-        let mut runtime = self.pods.remove(&uid).map_or_else(|| self.new_runtime(&pod), |runtime| (*runtime).clone());
+        let mut runtime = self
+            .pods
+            .remove(&uid)
+            .map_or_else(|| self.new_runtime(&pod), |runtime| (*runtime).clone());
         if pod.metadata().deletion_timestamp.is_some() {
             self.stop_pod(key, &pod, runtime);
             return;
@@ -77,7 +80,10 @@ impl World {
         self.addresses += 1;
         let ip = format!("10.244.{}.{}", self.addresses / 250, self.addresses % 250 + 2);
         let view = Pod::of(pod).expect("a Pod is stored under its kind");
-        let containers = view.containers().map(|container| ContainerRuntime::new(container.name(), container.image())).collect();
+        let containers = view
+            .containers()
+            .map(|container| ContainerRuntime::new(container.name(), container.image()))
+            .collect();
         PodRuntime { ip, started: self.now, stopped: None, containers }
     }
 

@@ -24,7 +24,8 @@ impl World {
     pub(crate) fn samples(&self, metric: &str, window_seconds: u32) -> Vec<Sample> {
         let mut samples = Vec::new();
         self.measure(metric, window_seconds, &mut |labels, value| {
-            let labels = labels.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+            let labels =
+                labels.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
             samples.push(Sample { labels, at: self.now, value });
         });
         samples.sort_by(|a, b| a.labels.cmp(&b.labels));
@@ -48,7 +49,11 @@ impl World {
     fn measure_deployments(&self, metric: &str, take: &mut Take<'_>) {
         for object in self.objects.of_kind("Deployment", None) {
             let Some(deployment) = Deployment::of(object) else { continue };
-            let base = [("namespace", object.namespace().unwrap_or_default()), ("deployment", object.name()), STATE];
+            let base = [
+                ("namespace", object.namespace().unwrap_or_default()),
+                ("deployment", object.name()),
+                STATE,
+            ];
             let value = match metric {
                 "kube_deployment_spec_replicas" => f64::from(deployment.replicas()),
                 "kube_deployment_status_replicas" => f64::from(deployment.current()),
@@ -56,12 +61,22 @@ impl World {
                 "kube_deployment_status_replicas_ready" => f64::from(deployment.ready()),
                 "kube_deployment_status_replicas_updated" => f64::from(deployment.updated()),
                 "kube_deployment_metadata_generation" => object.metadata().generation as f64,
-                "kube_deployment_status_observed_generation" => deployment.observed_generation() as f64,
+                "kube_deployment_status_observed_generation" => {
+                    deployment.observed_generation() as f64
+                }
                 "kube_deployment_status_condition" => {
                     for condition in Condition::all_of(object) {
-                        let now = condition.holds.map_or("unknown", |holds| if holds { "true" } else { "false" });
+                        let now = condition
+                            .holds
+                            .map_or("unknown", |holds| if holds { "true" } else { "false" });
                         for status in ["true", "false", "unknown"] {
-                            let labels = [base[0], base[1], STATE, ("condition", condition.kind), ("status", status)];
+                            let labels = [
+                                base[0],
+                                base[1],
+                                STATE,
+                                ("condition", condition.kind),
+                                ("status", status),
+                            ];
                             take(&labels, number(status == now));
                         }
                     }
@@ -76,16 +91,24 @@ impl World {
     fn measure_containers(&self, metric: &str, take: &mut Take<'_>) {
         for (pod, container) in self.containers() {
             let object = pod.object();
-            let base =
-                [("namespace", object.namespace().unwrap_or_default()), ("pod", object.name()), STATE, ("container", container.name.as_str())];
+            let base = [
+                ("namespace", object.namespace().unwrap_or_default()),
+                ("pod", object.name()),
+                STATE,
+                ("container", container.name.as_str()),
+            ];
             let status = || pod.statuses().find(|status| status.name() == container.name);
             let (reason, value) = match metric {
                 "kube_pod_container_status_restarts_total" => (None, f64::from(container.restarts)),
-                "kube_pod_container_status_ready" => (None, number(status().is_some_and(|status| status.is_ready()))),
-                "kube_pod_container_status_waiting_reason" => match status().and_then(|status| status.waiting_reason()) {
-                    Some(reason) => (Some(reason), 1.0),
-                    None => continue,
-                },
+                "kube_pod_container_status_ready" => {
+                    (None, number(status().is_some_and(|status| status.is_ready())))
+                }
+                "kube_pod_container_status_waiting_reason" => {
+                    match status().and_then(|status| status.waiting_reason()) {
+                        Some(reason) => (Some(reason), 1.0),
+                        None => continue,
+                    }
+                }
                 "kube_pod_container_status_last_terminated_reason" => match &container.last {
                     Some(ended) => (Some(ended.reason), 1.0),
                     None => continue,
@@ -93,14 +116,26 @@ impl World {
                 "kube_pod_container_resource_limits" => {
                     let spec = pod.containers().find(|spec| spec.name() == container.name);
                     if let Some(limit) = spec.and_then(|spec| spec.limit("memory")) {
-                        take(&[base[0], base[1], STATE, base[3], ("resource", "memory"), ("unit", "byte")], limit.value());
+                        take(
+                            &[
+                                base[0],
+                                base[1],
+                                STATE,
+                                base[3],
+                                ("resource", "memory"),
+                                ("unit", "byte"),
+                            ],
+                            limit.value(),
+                        );
                     }
                     continue;
                 }
                 _ => return,
             };
             match reason {
-                Some(reason) => take(&[base[0], base[1], STATE, base[3], ("reason", reason)], value),
+                Some(reason) => {
+                    take(&[base[0], base[1], STATE, base[3], ("reason", reason)], value)
+                }
                 None => take(&base, value),
             }
         }
@@ -110,18 +145,28 @@ impl World {
     fn containers(&self) -> impl Iterator<Item = (Pod<'_>, &ContainerRuntime)> {
         self.objects.of_kind("Pod", None).filter_map(Pod::of).flat_map(|pod| {
             let runtime = self.pods.get(&pod.object().metadata().uid);
-            runtime.into_iter().flat_map(|runtime| &runtime.containers).map(move |container| (pod, container))
+            runtime
+                .into_iter()
+                .flat_map(|runtime| &runtime.containers)
+                .map(move |container| (pod, container))
         })
     }
 
     fn measure_pods(&self, metric: &str, take: &mut Take<'_>) {
         for object in self.objects.of_kind("Pod", None) {
             let Some(pod) = Pod::of(object) else { continue };
-            let base = [("namespace", object.namespace().unwrap_or_default()), ("pod", object.name()), STATE];
+            let base = [
+                ("namespace", object.namespace().unwrap_or_default()),
+                ("pod", object.name()),
+                STATE,
+            ];
             match metric {
                 "kube_pod_status_ready" => {
                     take(&[base[0], base[1], STATE, ("condition", "true")], number(pod.is_ready()));
-                    take(&[base[0], base[1], STATE, ("condition", "false")], number(!pod.is_ready()));
+                    take(
+                        &[base[0], base[1], STATE, ("condition", "false")],
+                        number(!pod.is_ready()),
+                    );
                 }
                 "kube_pod_status_phase" => {
                     let now = format!("{:?}", pod.phase());
@@ -137,8 +182,14 @@ impl World {
     fn measure_memory(&self, take: &mut Take<'_>) {
         for (pod, container) in self.containers() {
             let Some(running) = container.running() else { continue };
-            let (namespace, name) = (pod.object().namespace().unwrap_or_default(), pod.object().name());
-            let labels = [("namespace", namespace), ("pod", name), ("container", container.name.as_str()), ("job", "kubelet")];
+            let (namespace, name) =
+                (pod.object().namespace().unwrap_or_default(), pod.object().name());
+            let labels = [
+                ("namespace", namespace),
+                ("pod", name),
+                ("container", container.name.as_str()),
+                ("job", "kubelet"),
+            ];
             take(&labels, running.memory(self.now).floor());
         }
     }
@@ -146,9 +197,16 @@ impl World {
     fn measure_endpoints(&self, take: &mut Take<'_>) {
         for service in self.objects.of_kind("Service", None) {
             let namespace = service.namespace().unwrap_or_default();
-            let slices = self.objects.of_kind("EndpointSlice", Some(namespace)).filter_map(EndpointSlice::of);
-            let own = slices.filter(|slice| slice.service() == Some(service.name()) && Service::of(service).is_some());
-            let ready: usize = own.map(|slice| slice.endpoints().filter(cluster::Endpoint::is_ready).count()).sum();
+            let slices = self
+                .objects
+                .of_kind("EndpointSlice", Some(namespace))
+                .filter_map(EndpointSlice::of);
+            let own = slices.filter(|slice| {
+                slice.service() == Some(service.name()) && Service::of(service).is_some()
+            });
+            let ready: usize = own
+                .map(|slice| slice.endpoints().filter(cluster::Endpoint::is_ready).count())
+                .sum();
             take(&[("namespace", namespace), ("service", service.name()), STATE], ready as f64);
         }
     }
@@ -157,7 +215,15 @@ impl World {
         for ((client, namespace, service), flow) in &self.traffic {
             let (total, errors) = flow.sums(self.now);
             for (code, count) in [("200", total - errors), ("503", errors)] {
-                take(&[("namespace", namespace), ("service", service), ("client", client), ("code", code)], count.floor());
+                take(
+                    &[
+                        ("namespace", namespace),
+                        ("service", service),
+                        ("client", client),
+                        ("code", code),
+                    ],
+                    count.floor(),
+                );
             }
         }
     }
@@ -174,12 +240,16 @@ impl World {
                 let (requests, errors) = flow.between(self.now - window, self.now);
                 (requests / f64::from(window_seconds), errors / f64::from(window_seconds))
             };
-            let sum = sums.entry((namespace, service, if is_by_client { client } else { "" })).or_default();
+            let sum = sums
+                .entry((namespace, service, if is_by_client { client } else { "" }))
+                .or_default();
             (sum.0, sum.1) = (sum.0 + requests, sum.1 + errors);
         }
         for ((namespace, service, client), (requests, errors)) in sums {
             let value = match metric {
-                "http_request_error_ratio" | "http_client_error_ratio" if requests > 0.0 => errors / requests,
+                "http_request_error_ratio" | "http_client_error_ratio" if requests > 0.0 => {
+                    errors / requests
+                }
                 "http_requests_per_second" => requests,
                 "http_requests_received_per_second" => requests - errors,
                 _ => continue,

@@ -26,15 +26,19 @@ pub enum Naming {
 /// Symbols and what fills them.
 pub(crate) type Names = BTreeMap<String, Value>;
 
-const STARTS: [&str; 20] =
-    ["b", "br", "c", "d", "dr", "f", "g", "h", "j", "k", "l", "m", "n", "p", "qu", "r", "s", "t", "v", "z"];
+const STARTS: [&str; 20] = [
+    "b", "br", "c", "d", "dr", "f", "g", "h", "j", "k", "l", "m", "n", "p", "qu", "r", "s", "t",
+    "v", "z",
+];
 const VOWELS: [&str; 6] = ["a", "e", "i", "o", "u", "ei"];
 const ENDS: [&str; 8] = ["", "", "l", "m", "n", "r", "s", "x"];
 
 /// A word that can be spoken and means nothing.
 pub(crate) fn word(chance: &mut Chance) -> String {
     let syllables = 2 + chance.below(2);
-    (0..syllables).map(|_| format!("{}{}{}", chance.pick(&STARTS), chance.pick(&VOWELS), chance.pick(&ENDS))).collect()
+    (0..syllables)
+        .map(|_| format!("{}{}{}", chance.pick(&STARTS), chance.pick(&VOWELS), chance.pick(&ENDS)))
+        .collect()
 }
 
 fn letters(chance: &mut Chance) -> String {
@@ -51,7 +55,11 @@ impl Naming {
         };
         let text = match class {
             "e" => word().to_uppercase().replace('-', "_"),
-            "k" => format!("{}.{}", word(), if self == Self::Literal { "conf".to_string() } else { word() }),
+            "k" => format!(
+                "{}.{}",
+                word(),
+                if self == Self::Literal { "conf".to_string() } else { word() }
+            ),
             "p" => format!("/{}", word()),
             "i" if self == Self::Literal => format!("registry.example/shop/{}", word()),
             "i" => format!("{}.example/{}/{}", word(), word(), word()),
@@ -70,7 +78,10 @@ impl Naming {
         let mut taken: BTreeSet<String> = known.values().map(Value::to_string).collect();
         for symbol in symbols.into_iter().filter(|symbol| !known.contains_key(symbol)) {
             let Some((class, word)) = symbol.split_once('.') else { continue };
-            if !matches!(class, "ns" | "w" | "c" | "m" | "x" | "k" | "e" | "p" | "n" | "l" | "i" | "v" | "port") {
+            if !matches!(
+                class,
+                "ns" | "w" | "c" | "m" | "x" | "k" | "e" | "p" | "n" | "l" | "i" | "v" | "port"
+            ) {
                 continue;
             }
             let mut chance = Chance::new("name", &format!("{seed}/{self:?}/{symbol}"));
@@ -88,7 +99,11 @@ impl Naming {
     }
 
     /// The world with its symbols filled, and with what.
-    pub(crate) fn name_world(self, file: &WorldFile, seed: u64) -> Result<(WorldFile, Names), BadFile> {
+    pub(crate) fn name_world(
+        self,
+        file: &WorldFile,
+        seed: u64,
+    ) -> Result<(WorldFile, Names), BadFile> {
         let value = plain(file);
         let names = self.draw(&value, seed, &Names::new());
         let mut value = filled("world", &value, &names)?;
@@ -193,7 +208,11 @@ fn fill(value: &Value, names: &Names, unknown: &mut Option<String>) -> Value {
                 (key, value)
             });
             let entries: Vec<(String, &Value)> = entries.collect();
-            entries.into_iter().map(|(key, value)| (key, fill(value, names, unknown))).collect::<Map<_, _>>().into()
+            entries
+                .into_iter()
+                .map(|(key, value)| (key, fill(value, names, unknown)))
+                .collect::<Map<_, _>>()
+                .into()
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
     }
@@ -227,7 +246,8 @@ mod tests {
 
     #[test]
     fn symbols_are_filled_alike_wherever_they_stand() {
-        let value = json!({"$(w.cart)": "http://$(w.cart):80", "port": "$(port.x)", "list": ["$(c.cart)"]});
+        let value =
+            json!({"$(w.cart)": "http://$(w.cart):80", "port": "$(port.x)", "list": ["$(c.cart)"]});
         let names = Naming::Literal.draw(&value, 1, &Names::new());
         let filled = filled("test", &value, &names).unwrap();
         assert_eq!(filled["cart"], "http://cart:80");

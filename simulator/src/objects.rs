@@ -39,14 +39,19 @@ impl Key {
 
     /// The key of `object`, if its kind is served.
     pub(crate) fn of(object: &Object) -> Option<Self> {
-        Some(Self::new(served(object.kind())?, object.namespace().unwrap_or_default(), object.name()))
+        Some(Self::new(
+            served(object.kind())?,
+            object.namespace().unwrap_or_default(),
+            object.name(),
+        ))
     }
 }
 
 /// The name of `kind`, if the simulated cluster serves it in this version.
 pub(crate) fn served(kind: &Kind) -> Option<&'static str> {
     let name = KINDS.into_iter().find(|name| *name == kind.kind)?;
-    (Kind::builtin(name).is_some_and(|builtin| builtin.api_version == kind.api_version)).then_some(name)
+    (Kind::builtin(name).is_some_and(|builtin| builtin.api_version == kind.api_version))
+        .then_some(name)
 }
 
 /// What happened to an object.
@@ -83,14 +88,20 @@ impl Objects {
     }
 
     /// Objects of a kind in order of namespace and name; of all namespaces where none is named.
-    pub(crate) fn of_kind<'a>(&'a self, kind: &str, namespace: Option<&str>) -> impl Iterator<Item = &'a Object> + use<'a> {
+    pub(crate) fn of_kind<'a>(
+        &'a self,
+        kind: &str,
+        namespace: Option<&str>,
+    ) -> impl Iterator<Item = &'a Object> + use<'a> {
         let namespace: Option<Arc<str>> = namespace.map(Into::into);
         let start = (namespace.clone().unwrap_or_else(|| "".into()), Arc::<str>::from(""));
         self.shelves
             .get(kind)
             .into_iter()
             .flat_map(move |shelf| shelf.range(start.clone()..))
-            .take_while(move |((at, _), _)| namespace.as_ref().is_none_or(|namespace| at == namespace))
+            .take_while(move |((at, _), _)| {
+                namespace.as_ref().is_none_or(|namespace| at == namespace)
+            })
             .map(|(_, object)| object)
     }
 
@@ -143,13 +154,19 @@ impl Objects {
     }
 
     /// Changes of a kind after `version`; none if that version is compacted.
-    pub(crate) fn changes(&self, kind: &str, namespace: Option<&str>, version: u64) -> Option<Vec<WatchEvent>> {
+    pub(crate) fn changes(
+        &self,
+        kind: &str,
+        namespace: Option<&str>,
+        version: u64,
+    ) -> Option<Vec<WatchEvent>> {
         if version < self.compacted {
             return None;
         }
         let start = self.changes.partition_point(|change| change.version <= version);
         let matching = self.changes.range(start..).filter(|change| {
-            change.kind == kind && namespace.is_none_or(|namespace| change.object.namespace() == Some(namespace))
+            change.kind == kind
+                && namespace.is_none_or(|namespace| change.object.namespace() == Some(namespace))
         });
         let events = matching.map(|change| match change.happened {
             Happened::Added => WatchEvent::Added(change.object.clone()),

@@ -49,7 +49,11 @@ pub struct Verdict {
 }
 
 impl Oracle {
-    pub(crate) fn new(scenario: &ScenarioFile, target: &WorkloadEntry, fault_at: Timestamp) -> Self {
+    pub(crate) fn new(
+        scenario: &ScenarioFile,
+        target: &WorkloadEntry,
+        fault_at: Timestamp,
+    ) -> Self {
         let spec = &scenario.spec;
         Self {
             spec: spec.oracle.clone(),
@@ -117,7 +121,11 @@ impl Oracle {
             return Some(why);
         }
         if self.spec.recreate {
-            world.lose_pods(self.target.namespace.as_deref().unwrap_or_default(), &self.target.name, Some(1));
+            world.lose_pods(
+                self.target.namespace.as_deref().unwrap_or_default(),
+                &self.target.name,
+                Some(1),
+            );
             let deadline = world.now() + RECREATION;
             let begin = world.now() + LOOK;
             world.advance_fully(begin);
@@ -139,7 +147,12 @@ impl Oracle {
             let own = flowing.iter().find(|sample| sample.labels.get("service") == Some(service));
             match own {
                 None => return Some(format!("no requests reach the service {service}")),
-                Some(own) if own.value > 0.01 => return Some(format!("requests to the service {service} fail: {:.2}", own.value)),
+                Some(own) if own.value > 0.01 => {
+                    return Some(format!(
+                        "requests to the service {service} fail: {:.2}",
+                        own.value
+                    ));
+                }
                 Some(_) => {}
             }
         }
@@ -164,7 +177,9 @@ impl Oracle {
         self.spec.all.iter().find_map(|condition| match world.judge(condition) {
             Judged::True => None,
             Judged::False => Some(format!("`{}` is false", named(condition))),
-            Judged::Unknown { reason } => Some(format!("`{}` is unknown: {reason}", named(condition))),
+            Judged::Unknown { reason } => {
+                Some(format!("`{}` is unknown: {reason}", named(condition)))
+            }
         })
     }
 }
@@ -185,37 +200,57 @@ impl World {
         if self.watched.patterns.is_empty() || self.watched.held.is_some() {
             return;
         }
-        let objects: Vec<Object> = self.objects.all().filter(|object| !matches!(object.kind().kind.as_str(), "Event" | "Node")).cloned().collect();
+        let objects: Vec<Object> = self
+            .objects
+            .all()
+            .filter(|object| !matches!(object.kind().kind.as_str(), "Event" | "Node"))
+            .cloned()
+            .collect();
         let facts = observe("", &objects);
         let holds = |(pattern, target, from): &&(FactPattern, ObjectRef, Timestamp)| {
             let bindings = [("$target".to_string(), Binding::Object(target.clone()))].into();
-            self.now >= *from && !solve(std::slice::from_ref(pattern), &facts, &bindings, 1).is_empty()
+            self.now >= *from
+                && !solve(std::slice::from_ref(pattern), &facts, &bindings, 1).is_empty()
         };
-        self.watched.held = self.watched.patterns.iter().find(holds).map(|(pattern, _, _)| format!("{pattern:?}"));
+        self.watched.held =
+            self.watched.patterns.iter().find(holds).map(|(pattern, _, _)| format!("{pattern:?}"));
     }
 
     /// Judges a condition on the world as it is now.
     pub(crate) fn judge(&self, condition: &Condition) -> Judged {
-        let bindings: Bindings = condition.read.iter().map(|(name, read)| (name.clone(), self.value_of(read))).collect();
+        let bindings: Bindings =
+            condition.read.iter().map(|(name, read)| (name.clone(), self.value_of(read))).collect();
         condition.check.judge(&bindings)
     }
 
     fn value_of(&self, read: &Read) -> Value {
         match read {
             Read::Metric { metric, labels, window } => {
-                let samples = self.samples(metric, window.map_or(0, |window| window.duration().as_secs() as u32));
-                let is_wanted = |sample: &&cluster::Sample| labels.iter().all(|(name, value)| sample.labels.get(name) == Some(value));
+                let samples = self
+                    .samples(metric, window.map_or(0, |window| window.duration().as_secs() as u32));
+                let is_wanted = |sample: &&cluster::Sample| {
+                    labels.iter().all(|(name, value)| sample.labels.get(name) == Some(value))
+                };
                 samples.iter().filter(is_wanted).map(|sample| Value::from(sample.value)).collect()
             }
             Read::Object { kind, namespace, name, .. } => {
                 let kind = Kind::builtin(kind).and_then(|kind| served(&kind));
-                let object = kind.and_then(|kind| self.objects.get(&Key::new(kind, namespace.as_deref().unwrap_or_default(), name)));
+                let object = kind.and_then(|kind| {
+                    self.objects.get(&Key::new(
+                        kind,
+                        namespace.as_deref().unwrap_or_default(),
+                        name,
+                    ))
+                });
                 object.map_or(Value::Null, Object::to_value)
             }
             Read::Objects { kind, namespace, selector, .. } => {
                 let Ok(selector) = selector.parse::<Selector>() else { return Value::Null };
                 let objects = self.objects.of_kind(kind, Some(namespace));
-                objects.filter(|object| selector.matches(&object.metadata().labels)).map(Object::to_value).collect()
+                objects
+                    .filter(|object| selector.matches(&object.metadata().labels))
+                    .map(Object::to_value)
+                    .collect()
             }
         }
     }
@@ -232,10 +267,18 @@ impl World {
                     }
                     _ => {
                         let slices = self.objects.of_kind("EndpointSlice", object.namespace());
-                        slices.filter(|slice| slice.controller().is_some_and(|owner| owner.uid == object.metadata().uid)).cloned().collect()
+                        slices
+                            .filter(|slice| {
+                                slice
+                                    .controller()
+                                    .is_some_and(|owner| owner.uid == object.metadata().uid)
+                            })
+                            .cloned()
+                            .collect()
                     }
                 };
-                healths.insert(object.reference("").without_uid(), health(object, &around, self.now));
+                healths
+                    .insert(object.reference("").without_uid(), health(object, &around, self.now));
             }
         }
         healths

@@ -1,16 +1,15 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use async_trait::async_trait;
-use cluster::{
-    Cluster, Kind, ListQuery, LogQuery, MetricQuery, Metrics, Object, ObjectRef, Page, ReadFailure, Reply, Request, Sample, WatchEvent,
-};
-use cluster::Consistency;
-
 use crate::objects::{Key, served};
 use crate::world::World;
+use async_trait::async_trait;
+use cluster::{
+    Cluster, Consistency, Kind, ListQuery, LogQuery, MetricQuery, Metrics, Object, ObjectRef, Page,
+    ReadFailure, Reply, Request, Sample, WatchEvent,
+};
 
 /// The world behind the ports of a cluster: all that a planner or an executor ever meets of it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct SimulatedCluster {
     world: Arc<Mutex<World>>,
     name: String,
@@ -30,8 +29,15 @@ impl SimulatedCluster {
         self.world.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    fn readable(&self, world: &World, verb: &str, kind: &Kind, namespace: Option<&str>) -> Result<&'static str, ReadFailure> {
-        let refused = |code, message: String| ReadFailure::Refused { what: kind.kind.clone(), code, message };
+    fn readable(
+        &self,
+        world: &World,
+        verb: &str,
+        kind: &Kind,
+        namespace: Option<&str>,
+    ) -> Result<&'static str, ReadFailure> {
+        let refused =
+            |code, message: String| ReadFailure::Refused { what: kind.kind.clone(), code, message };
         let Some(name) = served(kind) else {
             return Err(refused(404, "the server could not find the requested resource".into()));
         };
@@ -42,18 +48,30 @@ impl SimulatedCluster {
     }
 }
 
+/// Says nothing of the world, least of all of what is planned for it.
+impl std::fmt::Debug for SimulatedCluster {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SimulatedCluster({})", self.name)
+    }
+}
+
 #[async_trait]
 impl Cluster for SimulatedCluster {
     fn name(&self) -> &str {
         &self.name
     }
 
-    async fn get(&self, object: &ObjectRef, _consistency: Consistency) -> Result<Option<Object>, ReadFailure> {
+    async fn get(
+        &self,
+        object: &ObjectRef,
+        _consistency: Consistency,
+    ) -> Result<Option<Object>, ReadFailure> {
         let world = self.world();
         let namespace = object.namespace.as_deref();
         let kind = self.readable(&world, "get", &object.object_kind(), namespace)?;
         let found = world.objects.get(&Key::new(kind, namespace.unwrap_or_default(), &object.name));
-        let found = found.filter(|found| object.uid.as_ref().is_none_or(|uid| *uid == found.metadata().uid));
+        let found = found
+            .filter(|found| object.uid.as_ref().is_none_or(|uid| *uid == found.metadata().uid));
         Ok(found.map(|found| world.secrets().hide(found)))
     }
 
@@ -65,21 +83,36 @@ impl Cluster for SimulatedCluster {
             (namespace.to_string(), name.to_string())
         });
         let is_wanted = |object: &&Object| {
-            let place = (object.namespace().unwrap_or_default().to_string(), object.name().to_string());
+            let place =
+                (object.namespace().unwrap_or_default().to_string(), object.name().to_string());
             after.as_ref().is_none_or(|after| place > *after)
-                && query.selector.as_ref().is_none_or(|selector| selector.matches(&object.metadata().labels))
+                && query
+                    .selector
+                    .as_ref()
+                    .is_none_or(|selector| selector.matches(&object.metadata().labels))
         };
         let limit = query.limit.filter(|limit| *limit > 0).unwrap_or(PAGE);
-        let mut items: Vec<Object> =
-            world.objects.of_kind(kind, query.namespace.as_deref()).filter(is_wanted).take(limit + 1).map(|object| world.secrets().hide(object)).collect();
+        let mut items: Vec<Object> = world
+            .objects
+            .of_kind(kind, query.namespace.as_deref())
+            .filter(is_wanted)
+            .take(limit + 1)
+            .map(|object| world.secrets().hide(object))
+            .collect();
         let has_more = items.len() > limit;
         items.truncate(limit);
         let last = items.last().filter(|_| has_more);
-        let continue_token = last.map(|last| format!("{}/{}", last.namespace().unwrap_or_default(), last.name()));
+        let continue_token =
+            last.map(|last| format!("{}/{}", last.namespace().unwrap_or_default(), last.name()));
         Ok(Page { items, resource_version: world.objects.version().to_string(), continue_token })
     }
 
-    async fn changes(&self, kind: &Kind, namespace: Option<&str>, resource_version: &str) -> Result<Vec<WatchEvent>, ReadFailure> {
+    async fn changes(
+        &self,
+        kind: &Kind,
+        namespace: Option<&str>,
+        resource_version: &str,
+    ) -> Result<Vec<WatchEvent>, ReadFailure> {
         let world = self.world();
         let name = self.readable(&world, "watch", kind, namespace)?;
         let version: u64 = resource_version.parse().map_err(|_| ReadFailure::Refused {
@@ -118,12 +151,21 @@ impl Cluster for SimulatedCluster {
         let kind = self.readable(&world, "get", &query.pod.object_kind(), namespace)?;
         let key = Key::new(kind, namespace.unwrap_or_default(), &query.pod.name);
         if world.objects.get(&key).is_none() {
-            return Err(ReadFailure::Refused { what: query.pod.to_string(), code: 404, message: format!("pods {:?} not found", query.pod.name) });
+            return Err(ReadFailure::Refused {
+                what: query.pod.to_string(),
+                code: 404,
+                message: format!("pods {:?} not found", query.pod.name),
+            });
         }
         Ok(world.logs(&key, &query.container, query.previous, query.tail_lines))
     }
 
-    async fn may(&self, verb: &str, kind: &Kind, namespace: Option<&str>) -> Result<bool, ReadFailure> {
+    async fn may(
+        &self,
+        verb: &str,
+        kind: &Kind,
+        namespace: Option<&str>,
+    ) -> Result<bool, ReadFailure> {
         let world = self.world();
         Ok(served(kind).is_some_and(|name| world.may(verb, name, namespace)))
     }
@@ -133,7 +175,9 @@ impl Cluster for SimulatedCluster {
 impl Metrics for SimulatedCluster {
     async fn query(&self, query: &MetricQuery) -> Result<Vec<Sample>, ReadFailure> {
         let samples = self.world().samples(&query.metric, query.window_seconds);
-        let is_wanted = |sample: &Sample| query.labels.iter().all(|(name, value)| sample.labels.get(name) == Some(value));
+        let is_wanted = |sample: &Sample| {
+            query.labels.iter().all(|(name, value)| sample.labels.get(name) == Some(value))
+        };
         Ok(samples.into_iter().filter(is_wanted).collect())
     }
 }
@@ -143,7 +187,9 @@ impl World {
     fn logs(&self, pod: &Key, container: &str, previous: bool, tail: usize) -> Vec<String> {
         let Some(object) = self.objects.get(pod) else { return Vec::new() };
         let runtime = self.pods.get(&object.metadata().uid);
-        let Some(container) = runtime.and_then(|runtime| runtime.containers.iter().find(|known| known.name == container)) else {
+        let Some(container) = runtime
+            .and_then(|runtime| runtime.containers.iter().find(|known| known.name == container))
+        else {
             return Vec::new();
         };
         if previous {
@@ -152,9 +198,17 @@ impl World {
         let mut lines = container.logs.clone();
         if let Some(running) = container.running() {
             for call in &running.behaviour.calls {
-                let route = (self.workload_of(object), pod.namespace.to_string(), call.service.clone());
-                if let Some(flow) = self.traffic.get(&route).filter(|flow| flow.failing > 0.0 && flow.per_minute > 0.0) {
-                    let line = format!("{} error: GET http://{}:{}/: {}", self.now, call.service, call.port, flow.why);
+                let route =
+                    (self.workload_of(object), pod.namespace.to_string(), call.service.clone());
+                if let Some(flow) = self
+                    .traffic
+                    .get(&route)
+                    .filter(|flow| flow.failing > 0.0 && flow.per_minute > 0.0)
+                {
+                    let line = format!(
+                        "{} error: GET http://{}:{}/: {}",
+                        self.now, call.service, call.port, flow.why
+                    );
                     lines.push(line);
                 }
             }
@@ -167,4 +221,3 @@ fn last(mut lines: Vec<String>, tail: usize) -> Vec<String> {
     lines.drain(..lines.len().saturating_sub(tail));
     lines
 }
-

@@ -79,12 +79,20 @@ struct Series {
     annotations: BTreeMap<String, String>,
 }
 
+/// An alert that fires although nothing is wrong.
+#[derive(Clone, Debug, PartialEq)]
+struct Spurious {
+    since: Timestamp,
+    until: Timestamp,
+    annotations: BTreeMap<String, String>,
+}
+
 /// Alerts that hold, and those that ended lately.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Alerts {
     series: BTreeMap<(usize, BTreeMap<String, String>), Series>,
-    /// Alerts that fire although nothing is wrong, and until when.
-    spurious: BTreeMap<BTreeMap<String, String>, (Timestamp, Timestamp, BTreeMap<String, String>)>,
+    /// Alerts that fire although nothing is wrong.
+    spurious: BTreeMap<BTreeMap<String, String>, Spurious>,
     ended: Vec<FiringAlert>,
 }
 
@@ -98,31 +106,55 @@ impl World {
     /// The alerts that fire now, and with their end those that ended in the last quarter of an hour: what Prometheus
     /// posts to an Alertmanager again and again.
     pub fn firing_alerts(&self) -> Vec<FiringAlert> {
-        let alert = |labels: &BTreeMap<String, String>, annotations: &BTreeMap<String, String>, starts_at| FiringAlert {
+        let alert = |labels: &BTreeMap<String, String>,
+                     annotations: &BTreeMap<String, String>,
+                     starts_at| FiringAlert {
             labels: labels.clone(),
             annotations: annotations.clone(),
             starts_at,
             ends_at: self.now + HEARD,
             generator_url: GENERATOR.into(),
         };
-        let firing = self.alerts.series.iter().filter_map(|((_, labels), series)| Some(alert(labels, &series.annotations, series.fired?)));
-        let spurious = self.alerts.spurious.iter().map(|(labels, (since, _, annotations))| alert(labels, annotations, *since));
-        let ended = self.alerts.ended.iter().filter(|ended| ended.ends_at + LISTED > self.now).cloned();
+        let firing = self.alerts.series.iter().filter_map(|((_, labels), series)| {
+            Some(alert(labels, &series.annotations, series.fired?))
+        });
+        let spurious = self
+            .alerts
+            .spurious
+            .iter()
+            .map(|(labels, spurious)| alert(labels, &spurious.annotations, spurious.since));
+        let ended =
+            self.alerts.ended.iter().filter(|ended| ended.ends_at + LISTED > self.now).cloned();
         firing.chain(spurious).chain(ended).collect()
     }
 
     /// Names of the alerts that fire now.
     pub fn firing(&self) -> BTreeSet<&str> {
-        let firing = self.alerts.series.iter().filter(|(_, series)| series.fired.is_some()).map(|((_, labels), _)| labels);
-        firing.chain(self.alerts.spurious.keys()).filter_map(|labels| labels.get("alertname")).map(String::as_str).collect()
+        let firing = self
+            .alerts
+            .series
+            .iter()
+            .filter(|(_, series)| series.fired.is_some())
+            .map(|((_, labels), _)| labels);
+        firing
+            .chain(self.alerts.spurious.keys())
+            .filter_map(|labels| labels.get("alertname"))
+            .map(String::as_str)
+            .collect()
     }
 
     /// Lets an alert fire for which there is no reason.
-    pub(crate) fn fire_spuriously(&mut self, labels: BTreeMap<String, String>, annotations: BTreeMap<String, String>, until: Timestamp) {
+    pub(crate) fn fire_spuriously(
+        &mut self,
+        labels: BTreeMap<String, String>,
+        annotations: BTreeMap<String, String>,
+        until: Timestamp,
+    ) {
         if self.mode == AlertMode::Internal {
             self.group_firing(&labels, &annotations, self.now);
         }
-        self.alerts.spurious.insert(labels, (self.now, until, annotations));
+        let spurious = Spurious { since: self.now, until, annotations };
+        self.alerts.spurious.insert(labels, spurious);
         self.wake_at(until, Wake::Rules);
     }
 
@@ -134,25 +166,37 @@ impl World {
         let (rules, now) = (self.rules.clone(), self.now);
         for (i, rule) in rules.iter().enumerate() {
             let holding = self.holding(rule);
-            let known: Vec<BTreeMap<String, String>> = self.alerts.series.range((i, BTreeMap::new())..(i + 1, BTreeMap::new())).map(|((_, labels), _)| labels.clone()).collect();
+            let known: Vec<BTreeMap<String, String>> = self
+                .alerts
+                .series
+                .range((i, BTreeMap::new())..(i + 1, BTreeMap::new()))
+                .map(|((_, labels), _)| labels.clone())
+                .collect();
             for labels in known.iter().filter(|labels| !holding.contains_key(*labels)) {
                 self.lapse(i, rule, labels);
             }
             for (labels, value) in holding {
                 let annotations = filled(&rule.annotations, &labels, value);
-                let fresh = Series { since: now, is_true: true, last_true: now, fired: None, annotations };
+                let fresh =
+                    Series { since: now, is_true: true, last_true: now, fired: None, annotations };
                 let series = self.alerts.series.entry((i, labels.clone())).or_insert(fresh);
                 (series.is_true, series.last_true) = (true, now);
                 self.ripen(i, rule, &labels);
             }
         }
-        let over: Vec<BTreeMap<String, String>> =
-            self.alerts.spurious.iter().filter(|(_, (_, until, _))| *until <= now).map(|(labels, _)| labels.clone()).collect();
+        let over: Vec<BTreeMap<String, String>> = self
+            .alerts
+            .spurious
+            .iter()
+            .filter(|(_, spurious)| spurious.until <= now)
+            .map(|(labels, _)| labels.clone())
+            .collect();
         for labels in over {
-            let (since, _, annotations) = self.alerts.spurious.remove(&labels).expect("it was found there");
+            let Spurious { since, annotations, .. } =
+                self.alerts.spurious.remove(&labels).expect("it was found there");
             self.end_alert(labels, annotations, since);
         }
-        if let Some(next) = self.alerts.spurious.values().map(|(_, until, _)| *until).min() {
+        if let Some(next) = self.alerts.spurious.values().map(|spurious| spurious.until).min() {
             self.wake_at(next, Wake::Rules);
         }
     }
@@ -171,7 +215,9 @@ impl World {
         let mut holding: BTreeMap<BTreeMap<String, String>, f64> = BTreeMap::new();
         self.measure(&rule.metric, 0, &mut |labels, value| {
             let has = |(name, values): (&String, &Vec<String>)| {
-                labels.iter().any(|(own, value)| own == name && values.iter().any(|wanted| wanted == value))
+                labels
+                    .iter()
+                    .any(|(own, value)| own == name && values.iter().any(|wanted| wanted == value))
             };
             if !rule.with.iter().all(has) || rule.unless.iter().any(has) {
                 return;
@@ -179,7 +225,9 @@ impl World {
             let holds = match &rule.is {
                 Comparison::Above(bound) => value > *bound,
                 Comparison::Below(bound) => value < *bound,
-                Comparison::BelowMetric(_) => bounds.get(&owned(labels)).is_some_and(|bound| value < *bound),
+                Comparison::BelowMetric(_) => {
+                    bounds.get(&owned(labels)).is_some_and(|bound| value < *bound)
+                }
             };
             if holds {
                 let mut labels = owned(labels);
@@ -215,7 +263,8 @@ impl World {
     /// Fires an alert whose rule has held long enough.
     fn ripen(&mut self, i: usize, rule: &Rule, labels: &BTreeMap<String, String>) {
         let now = self.now;
-        let series = self.alerts.series.get_mut(&(i, labels.clone())).expect("it was put there just now");
+        let series =
+            self.alerts.series.get_mut(&(i, labels.clone())).expect("it was put there just now");
         if series.fired.is_some() {
             return;
         }
@@ -231,17 +280,32 @@ impl World {
         }
     }
 
-    fn end_alert(&mut self, labels: BTreeMap<String, String>, annotations: BTreeMap<String, String>, starts_at: Timestamp) {
+    fn end_alert(
+        &mut self,
+        labels: BTreeMap<String, String>,
+        annotations: BTreeMap<String, String>,
+        starts_at: Timestamp,
+    ) {
         if self.mode == AlertMode::Internal {
             self.group_resolved(&labels);
         }
         let now = self.now;
         self.alerts.ended.retain(|ended| ended.ends_at + LISTED > now);
-        self.alerts.ended.push(FiringAlert { labels, annotations, starts_at, ends_at: now, generator_url: GENERATOR.into() });
+        self.alerts.ended.push(FiringAlert {
+            labels,
+            annotations,
+            starts_at,
+            ends_at: now,
+            generator_url: GENERATOR.into(),
+        });
     }
 }
 
-fn filled(annotations: &BTreeMap<String, String>, labels: &BTreeMap<String, String>, value: f64) -> BTreeMap<String, String> {
+fn filled(
+    annotations: &BTreeMap<String, String>,
+    labels: &BTreeMap<String, String>,
+    value: f64,
+) -> BTreeMap<String, String> {
     let fill = |text: &String| {
         let mut text = text.replace("{{ $value }}", &format!("{value}"));
         for (name, value) in labels {

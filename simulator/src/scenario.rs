@@ -228,12 +228,18 @@ impl ScenarioFile {
         check_kind(&file.api_version, &file.kind, "Scenario")?;
         let spec = &file.spec;
         if spec.lead_in.from < Span::from_secs(600) || spec.lead_in.to < spec.lead_in.from {
-            return Err(file.nonsense("spec.leadIn", "it must be at least ten minutes, and `to` not below `from`"));
+            return Err(file.nonsense(
+                "spec.leadIn",
+                "it must be at least ten minutes, and `to` not below `from`",
+            ));
         }
         for (list, faults) in [("faults", &spec.faults), ("noise", &spec.noise)] {
             for (i, fault) in faults.iter().enumerate() {
                 if fault.patch.is_some() == fault.process.is_some() {
-                    return Err(file.nonsense(&format!("spec.{list}[{i}]"), "give one of `patch` and `process`"));
+                    return Err(file.nonsense(
+                        &format!("spec.{list}[{i}]"),
+                        "give one of `patch` and `process`",
+                    ));
                 }
             }
         }
@@ -241,7 +247,11 @@ impl ScenarioFile {
     }
 
     fn nonsense(&self, place: &str, reason: &str) -> BadFile {
-        BadFile::Nonsense { what: format!("scenario {}", self.metadata.name), place: place.into(), reason: reason.into() }
+        BadFile::Nonsense {
+            what: format!("scenario {}", self.metadata.name),
+            place: place.into(),
+            reason: reason.into(),
+        }
     }
 
     /// The scenario for one target of `workloads`, its symbols filled.
@@ -253,15 +263,20 @@ impl ScenarioFile {
         seed: u64,
     ) -> Result<(Self, &'a WorkloadEntry), BadFile> {
         let mut chance = Chance::new("scenario", &format!("{}/{seed}", self.metadata.name));
-        let mut fitting: Vec<&'a WorkloadEntry> =
-            workloads.iter().filter(|entry| self.spec.target.needs.iter().all(|part| entry.0.contains_key(part))).collect();
+        let mut fitting: Vec<&'a WorkloadEntry> = workloads
+            .iter()
+            .filter(|entry| self.spec.target.needs.iter().all(|part| entry.0.contains_key(part)))
+            .collect();
         if fitting.is_empty() {
-            return Err(self.nonsense("spec.target.needs", "no workload of the world has all of these parts"));
+            return Err(self
+                .nonsense("spec.target.needs", "no workload of the world has all of these parts"));
         }
         let target = fitting.remove(chance.below(fitting.len() as u64) as usize);
         let mut names = names.clone();
         let mut tell = |role: &str, entry: &WorkloadEntry| {
-            names.extend(entry.0.iter().map(|(part, value)| (format!("{role}.{part}"), value.clone())));
+            names.extend(
+                entry.0.iter().map(|(part, value)| (format!("{role}.{part}"), value.clone())),
+            );
         };
         tell("target", target);
         if !fitting.is_empty() {
@@ -271,7 +286,10 @@ impl ScenarioFile {
         let value = plain(self);
         let drawn = naming.draw(&value, seed, &names);
         names.extend(drawn);
-        let bound = typed("scenario", filled(&format!("scenario {}", self.metadata.name), &value, &names)?)?;
+        let bound = typed(
+            "scenario",
+            filled(&format!("scenario {}", self.metadata.name), &value, &names)?,
+        )?;
         Ok((bound, target))
     }
 }
@@ -280,7 +298,12 @@ impl ScenarioFile {
 ///
 /// # Errors
 /// [`BadFile`] where scenario and world do not fit each other.
-pub fn prepare(scenario: &ScenarioFile, world: &WorldFile, seed: u64, start: Timestamp) -> Result<Prepared, BadFile> {
+pub fn prepare(
+    scenario: &ScenarioFile,
+    world: &WorldFile,
+    seed: u64,
+    start: Timestamp,
+) -> Result<Prepared, BadFile> {
     prepare_named(scenario, world, seed, start, Naming::Drawn)
 }
 
@@ -296,7 +319,10 @@ pub fn prepare_named(
     naming: Naming,
 ) -> Result<Prepared, BadFile> {
     if scenario.spec.world != world.metadata.name {
-        let reason = format!("it plays in the world {}, not in {}", scenario.spec.world, world.metadata.name);
+        let reason = format!(
+            "it plays in the world {}, not in {}",
+            scenario.spec.world, world.metadata.name
+        );
         return Err(scenario.nonsense("spec.world", &reason));
     }
     let mut made = World::named(world, seed, start, naming)?;
@@ -313,7 +339,12 @@ impl World {
     ///
     /// # Errors
     /// [`BadFile`] where a symbol or an object of the file makes no sense.
-    pub fn named(file: &WorldFile, seed: u64, start: Timestamp, naming: Naming) -> Result<Self, BadFile> {
+    pub fn named(
+        file: &WorldFile,
+        seed: u64,
+        start: Timestamp,
+        naming: Naming,
+    ) -> Result<Self, BadFile> {
         let (file, names) = naming.name_world(file, seed)?;
         let mut world = Self::of_filled(&file, seed, start)?;
         world.names = std::sync::Arc::new((naming, names));
@@ -328,14 +359,20 @@ impl World {
         self.strike_at(scenario, seed, self.now())
     }
 
-    fn strike_at(&mut self, scenario: &ScenarioFile, seed: u64, fault_at: Timestamp) -> Result<Oracle, BadFile> {
+    fn strike_at(
+        &mut self,
+        scenario: &ScenarioFile,
+        seed: u64,
+        fault_at: Timestamp,
+    ) -> Result<Oracle, BadFile> {
         let names = self.names.clone();
         let workloads = self.workloads.clone();
         let (bound, target) = scenario.bind(&workloads, &names.1, names.0, seed)?;
         let start = self.now();
         for (faults, from) in [(&bound.spec.faults, fault_at), (&bound.spec.noise, start)] {
             for (i, fault) in faults.iter().enumerate() {
-                let deed = deed(fault).map_err(|reason| scenario.nonsense(&format!("spec.faults[{i}]"), &reason))?;
+                let deed = deed(fault)
+                    .map_err(|reason| scenario.nonsense(&format!("spec.faults[{i}]"), &reason))?;
                 self.plan_deed(from + fault.at.signed(), deed);
             }
         }
@@ -352,12 +389,17 @@ fn deed(fault: &Fault) -> Result<Deed, String> {
         let kind = kind.ok_or_else(|| format!("the world has no kind {}", place.kind))?;
         let key = Key::new(kind, place.namespace.as_deref().unwrap_or_default(), &place.name);
         let value = serde_json::json!({"type": patch.r#type, "patch": patch.patch});
-        let patch: Patch = serde_json::from_value(value).map_err(|error| format!("it is no patch: {error}"))?;
+        let patch: Patch =
+            serde_json::from_value(value).map_err(|error| format!("it is no patch: {error}"))?;
         return Ok(Deed::Patch(key, patch));
     }
     match fault.process.clone() {
-        Some(Process::DeletePods { namespace, workload, count }) => Ok(Deed::DeletePods { namespace, workload, count }),
-        Some(Process::Alert { labels, annotations, lasts }) => Ok(Deed::Alert { labels, annotations, lasts }),
+        Some(Process::DeletePods { namespace, workload, count }) => {
+            Ok(Deed::DeletePods { namespace, workload, count })
+        }
+        Some(Process::Alert { labels, annotations, lasts }) => {
+            Ok(Deed::Alert { labels, annotations, lasts })
+        }
         None => Err("give one of `patch` and `process`".into()),
     }
 }
@@ -370,6 +412,11 @@ impl WorkloadEntry {
 
     /// The Deployment, as references within the world name it.
     pub(crate) fn deployment(&self) -> ObjectRef {
-        ObjectRef::builtin("", "Deployment", self.text("namespace"), self.text("name").unwrap_or_default())
+        ObjectRef::builtin(
+            "",
+            "Deployment",
+            self.text("namespace"),
+            self.text("name").unwrap_or_default(),
+        )
     }
 }

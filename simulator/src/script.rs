@@ -44,8 +44,12 @@ impl World {
             match entry.remove() {
                 // What a person changed meanwhile may leave nothing to patch; then the scenario goes on without it.
                 Deed::Patch(key, patch) => drop(self.patch_as_admin(&key, &patch)),
-                Deed::DeletePods { namespace, workload, count } => self.lose_pods(&namespace, &workload, count),
-                Deed::Alert { labels, annotations, lasts } => self.fire_spuriously(labels, annotations, self.now + lasts.signed()),
+                Deed::DeletePods { namespace, workload, count } => {
+                    self.lose_pods(&namespace, &workload, count)
+                }
+                Deed::Alert { labels, annotations, lasts } => {
+                    self.fire_spuriously(labels, annotations, self.now + lasts.signed())
+                }
             }
         }
     }
@@ -53,7 +57,9 @@ impl World {
     /// Pods of a Deployment are lost, as when a node goes: the first so many by name, or all. For tests and demonstrations.
     pub fn lose_pods(&mut self, namespace: &str, workload: &str, count: Option<usize>) {
         let pods = self.objects.of_kind("Pod", Some(namespace));
-        let own = pods.filter(|pod| self.workload_of(pod) == workload && pod.metadata().deletion_timestamp.is_none());
+        let own = pods.filter(|pod| {
+            self.workload_of(pod) == workload && pod.metadata().deletion_timestamp.is_none()
+        });
         let keys: Vec<Key> = own.filter_map(Key::of).take(count.unwrap_or(usize::MAX)).collect();
         for key in keys {
             self.delete(&key);

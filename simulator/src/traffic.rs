@@ -60,7 +60,8 @@ impl Flow {
     pub(crate) fn between(&self, from: Timestamp, now: Timestamp) -> (f64, f64) {
         let current = (self.since, self.per_minute, self.failing);
         let (mut requests, mut errors, mut end) = (0.0, 0.0, now);
-        for (since, per_minute, failing) in std::iter::once(&current).chain(self.past.iter().rev()) {
+        for (since, per_minute, failing) in std::iter::once(&current).chain(self.past.iter().rev())
+        {
             let begin = (*since).max(from);
             if begin < end {
                 let part = per_minute * end.duration_since(begin).as_secs_f64() / 60.0;
@@ -91,12 +92,16 @@ impl World {
     pub(crate) fn reroute(&mut self) {
         let mut wanted: BTreeMap<Route, (u16, f64)> = BTreeMap::new();
         for visitors in self.visitors.iter() {
-            let route = (visitors.client.clone(), visitors.namespace.clone(), visitors.service.clone());
+            let route =
+                (visitors.client.clone(), visitors.namespace.clone(), visitors.service.clone());
             wanted.insert(route, (visitors.port, visitors.requests_per_minute));
         }
         for pod in self.objects.of_kind("Pod", None) {
-            let is_ready = cluster::Pod::of(pod).is_some_and(|pod| pod.is_ready() && !pod.is_terminating());
-            let Some(runtime) = self.pods.get(&pod.metadata().uid).filter(|_| is_ready) else { continue };
+            let is_ready =
+                cluster::Pod::of(pod).is_some_and(|pod| pod.is_ready() && !pod.is_terminating());
+            let Some(runtime) = self.pods.get(&pod.metadata().uid).filter(|_| is_ready) else {
+                continue;
+            };
             let (client, namespace) = (self.workload_of(pod), pod.namespace().unwrap_or_default());
             for call in runtime.serving(self.now).flat_map(|behaviour| &behaviour.calls) {
                 let route = (client.clone(), namespace.to_string(), call.service.clone());
@@ -131,32 +136,46 @@ impl World {
 
     /// Which share of the requests to a Service's port fails now, and why.
     pub(crate) fn failing(&self, namespace: &str, service: &str, port: u16) -> (f64, &'static str) {
-        let Some(object) = self.objects.get(&Key::new("Service", namespace, service)) else { return (1.0, "no such host") };
-        let Some(wanted) = Service::of(object).and_then(|service| service.ports().find(|known| known.port == port)) else {
+        let Some(object) = self.objects.get(&Key::new("Service", namespace, service)) else {
+            return (1.0, "no such host");
+        };
+        let Some(wanted) = Service::of(object)
+            .and_then(|service| service.ports().find(|known| known.port == port))
+        else {
             return (1.0, "connect: connection timed out");
         };
         let (mut ready, mut well) = (0_u32, 0_u32);
-        let slices = self.objects.of_kind("EndpointSlice", Some(namespace)).filter_map(EndpointSlice::of);
+        let slices =
+            self.objects.of_kind("EndpointSlice", Some(namespace)).filter_map(EndpointSlice::of);
         for slice in slices.filter(|slice| slice.service() == Some(service)) {
-            let target = slice.ports().find(|(name, _)| *name == wanted.name).map(|(_, number)| number);
+            let target =
+                slice.ports().find(|(name, _)| *name == wanted.name).map(|(_, number)| number);
             for endpoint in slice.endpoints().filter(cluster::Endpoint::is_ready) {
                 ready += 1;
-                let pod = endpoint.pod().and_then(|name| self.objects.get(&Key::new("Pod", namespace, name)));
+                let pod = endpoint
+                    .pod()
+                    .and_then(|name| self.objects.get(&Key::new("Pod", namespace, name)));
                 let runtime = pod.and_then(|pod| self.pods.get(&pod.metadata().uid));
-                well += u32::from(target.is_some_and(|port| runtime.is_some_and(|runtime| runtime.listens_on(port, self.now))));
+                well += u32::from(target.is_some_and(|port| {
+                    runtime.is_some_and(|runtime| runtime.listens_on(port, self.now))
+                }));
             }
         }
         match (ready, well) {
             (0, _) => (1.0, "connect: no endpoints available for service"),
             (ready, well) if ready == well => (0.0, ""),
-            (ready, well) => (f64::from(ready - well) / f64::from(ready), "connect: connection refused"),
+            (ready, well) => {
+                (f64::from(ready - well) / f64::from(ready), "connect: connection refused")
+            }
         }
     }
 
     /// Name of the Deployment behind a pod, or of the pod if none is.
     pub(crate) fn workload_of(&self, pod: &Object) -> String {
         let namespace = pod.namespace().unwrap_or_default();
-        let set = pod.controller().and_then(|owner| self.objects.get(&Key::new("ReplicaSet", namespace, &owner.name)));
+        let set = pod
+            .controller()
+            .and_then(|owner| self.objects.get(&Key::new("ReplicaSet", namespace, &owner.name)));
         set.and_then(Object::controller).map_or(pod.name(), |owner| owner.name.as_str()).to_string()
     }
 }

@@ -110,9 +110,17 @@ impl World {
         Self::named(file, seed, start, Naming::Literal)
     }
 
-    pub(crate) fn of_filled(file: &WorldFile, seed: u64, start: Timestamp) -> Result<Self, BadFile> {
+    pub(crate) fn of_filled(
+        file: &WorldFile,
+        seed: u64,
+        start: Timestamp,
+    ) -> Result<Self, BadFile> {
         let id = format!("{}/{seed}", file.metadata.name);
-        let images = file.spec.images.iter().map(|(image, behaviour)| (image.clone(), Arc::new(behaviour.clone())));
+        let images = file
+            .spec
+            .images
+            .iter()
+            .map(|(image, behaviour)| (image.clone(), Arc::new(behaviour.clone())));
         let mut world = Self {
             now: start,
             chance: Chance::new("world", &id),
@@ -201,8 +209,13 @@ impl World {
 
     /// Everything that the world is, in one digest.
     pub fn digest(&self) -> Digest {
-        let mut parts = vec![self.now.to_string(), self.chance.position(), self.objects.version().to_string()];
-        parts.extend(self.objects.all().map(|object| Digest::of(canonical(&object.to_value()).as_bytes()).hex()));
+        let mut parts =
+            vec![self.now.to_string(), self.chance.position(), self.objects.version().to_string()];
+        parts.extend(
+            self.objects
+                .all()
+                .map(|object| Digest::of(canonical(&object.to_value()).as_bytes()).hex()),
+        );
         parts.extend(self.queue.all().map(|(at, wake)| format!("{at} {wake:?}")));
         parts.extend(self.pods.iter().map(|(uid, pod)| format!("{uid} {pod:?}")));
         parts.push(format!("{:?}", self.traffic));
@@ -308,7 +321,9 @@ impl World {
                 self.wake_owner(object);
             }
             "Pod" => {
-                let is_marked = |object: Option<&Object>| object.is_some_and(|object| object.metadata().deletion_timestamp.is_some());
+                let is_marked = |object: Option<&Object>| {
+                    object.is_some_and(|object| object.metadata().deletion_timestamp.is_some())
+                };
                 if after.is_none() {
                     self.pods.remove(&object.metadata().uid);
                 } else if object.at("/spec/nodeName").is_none() {
@@ -325,7 +340,9 @@ impl World {
                 self.wake(TRAFFIC, Wake::Traffic);
             }
             "EndpointSlice" => self.wake(TRAFFIC, Wake::Traffic),
-            "Namespace" if object.metadata().deletion_timestamp.is_some() => self.wake(CONTROLLER, Wake::Namespace(key.clone())),
+            "Namespace" if object.metadata().deletion_timestamp.is_some() => {
+                self.wake(CONTROLLER, Wake::Namespace(key.clone()))
+            }
             _ => {}
         }
     }
@@ -334,8 +351,10 @@ impl World {
         let Some(owner) = object.controller() else { return };
         let namespace = object.namespace().unwrap_or_default();
         match owner.kind.as_str() {
-            "ReplicaSet" => self.wake(CONTROLLER, Wake::ReplicaSet(Key::new("ReplicaSet", namespace, &owner.name))),
-            "Deployment" => self.wake(CONTROLLER, Wake::Deployment(Key::new("Deployment", namespace, &owner.name))),
+            "ReplicaSet" => self
+                .wake(CONTROLLER, Wake::ReplicaSet(Key::new("ReplicaSet", namespace, &owner.name))),
+            "Deployment" => self
+                .wake(CONTROLLER, Wake::Deployment(Key::new("Deployment", namespace, &owner.name))),
             _ => {}
         }
     }
@@ -343,7 +362,8 @@ impl World {
     fn wake_services(&mut self, pod: &Key, object: &Object) {
         let labels = &object.metadata().labels;
         let selecting = self.objects.of_kind("Service", Some(&pod.namespace));
-        let selecting = selecting.filter(|service| Service::of(service).is_some_and(|service| service.selects(labels)));
+        let selecting = selecting
+            .filter(|service| Service::of(service).is_some_and(|service| service.selects(labels)));
         let names: Vec<String> = selecting.map(|service| service.name().to_string()).collect();
         for name in names {
             self.wake(ENDPOINTS, Wake::Endpoints(Key::new("Service", &pod.namespace, &name)));

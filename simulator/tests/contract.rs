@@ -1,4 +1,5 @@
 //! The promises of the ports, kept by the simulated cluster.
+#![allow(clippy::unwrap_used, reason = "a test that meets the unexpected has failed")]
 
 use std::sync::{Arc, Mutex};
 
@@ -82,6 +83,10 @@ async fn the_promises_are_kept_one_after_another_in_one_world() {
 async fn the_simulated_metrics_keep_every_promise() {
     let mut simulated = Simulated::new();
     simulated.settle(60).await;
-    let known = MetricQuery { metric: "kube_pod_status_ready".into(), labels: [("namespace".into(), "shop".into())].into(), window_seconds: 0 };
+    let known = MetricQuery {
+        metric: "kube_pod_status_ready".into(),
+        labels: [("namespace".into(), "shop".into())].into(),
+        window_seconds: 0,
+    };
     check_metrics(&*simulated.cluster, &known).await;
 }

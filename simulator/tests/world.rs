@@ -1,15 +1,21 @@
 //! The simulated cluster as a whole: determinism, replay, counting, controllers and kubelet.
+#![allow(clippy::unwrap_used, reason = "a test that meets the unexpected has failed")]
 
 use std::collections::BTreeMap;
 
-use cluster::{Agent, JsonOp, Kind, Mode, Object, ObjectRef, Patch, Pod, Preconditions, Reply, Request, Verb};
+use cluster::{
+    Agent, JsonOp, Kind, Mode, Object, ObjectRef, Patch, Pod, Preconditions, Reply, Request, Verb,
+};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use simulator::scenario::prepare;
 use simulator::{AlertMode, Emission, Interference, ScenarioFile, World, WorldFile};
 
 fn text(path: &str) -> String {
-    std::fs::read_to_string(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../datasets").join(path)).unwrap()
+    std::fs::read_to_string(
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../datasets").join(path),
+    )
+    .unwrap()
 }
 
 fn start() -> Timestamp {
@@ -58,24 +64,38 @@ fn accepted(world: &mut World, request: &Request) {
 }
 
 fn get(world: &World, kind: &str, name: &str) -> Object {
-    world.objects().find(|object| object.kind().kind == kind && object.name() == name).unwrap_or_else(|| panic!("no {kind} {name}")).clone()
+    world
+        .objects()
+        .find(|object| object.kind().kind == kind && object.name() == name)
+        .unwrap_or_else(|| panic!("no {kind} {name}"))
+        .clone()
 }
 
 fn pods_of(world: &World, workload: &str) -> Vec<Object> {
-    let is_own = |object: &&Object| object.kind().kind == "Pod" && object.name().starts_with(&format!("{workload}-"));
+    let is_own = |object: &&Object| {
+        object.kind().kind == "Pod" && object.name().starts_with(&format!("{workload}-"))
+    };
     world.objects().filter(is_own).cloned().collect()
 }
 
 fn events(world: &World, reason: &str) -> Vec<Object> {
-    let is_wanted = |object: &&Object| object.kind().kind == "Event" && object.field("reason") == Some(&reason.into());
+    let is_wanted = |object: &&Object| {
+        object.kind().kind == "Event" && object.field("reason") == Some(&reason.into())
+    };
     world.objects().filter(is_wanted).cloned().collect()
 }
 
 /// Reason of waiting, reason of the last end, restarts: of the first container.
 fn state(pod: &Object) -> (String, String, u64) {
     let status = pod.at("/status/containerStatuses/0").cloned().unwrap_or_default();
-    let reason = |pointer: &str| status.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_string();
-    (reason("/state/waiting/reason"), reason("/lastState/terminated/reason"), status["restartCount"].as_u64().unwrap_or(0))
+    let reason = |pointer: &str| {
+        status.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_string()
+    };
+    (
+        reason("/state/waiting/reason"),
+        reason("/lastState/terminated/reason"),
+        status["restartCount"].as_u64().unwrap_or(0),
+    )
 }
 
 #[test]
@@ -84,7 +104,12 @@ fn everything_comes_up_and_then_nothing_happens_any_more() {
     for object in world.objects().filter(|object| object.kind().kind == "Deployment") {
         let replicas = object.at("/spec/replicas");
         for field in ["replicas", "readyReplicas", "availableReplicas", "updatedReplicas"] {
-            assert_eq!(object.at(&format!("/status/{field}")), replicas, "{} {field}", object.name());
+            assert_eq!(
+                object.at(&format!("/status/{field}")),
+                replicas,
+                "{} {field}",
+                object.name()
+            );
         }
         assert_eq!(object.metadata().annotations["deployment.kubernetes.io/revision"], "1");
     }
@@ -100,7 +125,8 @@ fn everything_comes_up_and_then_nothing_happens_any_more() {
 fn the_same_seed_gives_the_same_day_with_faults_and_another_seed_another() {
     let day = |seed| {
         let file = WorldFile::parse(&text("worlds/shop.yaml")).unwrap();
-        let scenario = ScenarioFile::parse(&text("scenarios/starter/memory-limit-too-low.yaml")).unwrap();
+        let scenario =
+            ScenarioFile::parse(&text("scenarios/starter/memory-limit-too-low.yaml")).unwrap();
         let mut world = prepare(&scenario, &file, seed, start()).unwrap().world;
         let emitted = world.advance_fully(start() + SignedDuration::from_hours(24));
         (world.digest(), format!("{emitted:?}"))
@@ -132,13 +158,22 @@ fn stored_requests_rebuild_the_same_world() {
     let first = container("cart", json!({"image": "registry.example/shop/cart:no.such.tag"}));
     accepted(&mut world, &first);
     // A second request at the same moment, and one that is refused.
-    accepted(&mut world, &merge(name("Deployment", "email"), json!({"spec": {"replicas": 3}}), "k1"));
-    assert!(!matches!(world.send(&merge(name("Deployment", "nobody"), json!({}), "k2")), Reply::Accepted(_)));
+    accepted(
+        &mut world,
+        &merge(name("Deployment", "email"), json!({"spec": {"replicas": 3}}), "k1"),
+    );
+    assert!(!matches!(
+        world.send(&merge(name("Deployment", "nobody"), json!({}), "k2")),
+        Reply::Accepted(_)
+    ));
     let until = world.now() + SignedDuration::from_millis(400_123);
     while world.now() < until {
         world.advance(until);
     }
-    accepted(&mut world, &request(name("Service", "search"), Verb::Delete { grace_seconds: None }, "k3").deleted());
+    accepted(
+        &mut world,
+        &request(name("Service", "search"), Verb::Delete { grace_seconds: None }, "k3").deleted(),
+    );
     pass(&mut world, 600);
 
     let mut again = shop(3);
@@ -164,7 +199,9 @@ impl Deleted for Request {
 #[test]
 fn an_effect_is_counted_when_the_store_changed_whether_or_not_the_answer_arrived() {
     let mut world = settled();
-    let scale = |replicas: u32, key: &str| merge(name("Deployment", "email"), json!({"spec": {"replicas": replicas}}), key);
+    let scale = |replicas: u32, key: &str| {
+        merge(name("Deployment", "email"), json!({"spec": {"replicas": replicas}}), key)
+    };
     accepted(&mut world, &scale(2, "a"));
     accepted(&mut world, &scale(2, "a"));
     world.inject([Interference::UnknownAfterApply, Interference::UnknownBeforeApply]);
@@ -173,7 +210,10 @@ fn an_effect_is_counted_when_the_store_changed_whether_or_not_the_answer_arrived
     let mut dry = scale(5, "d");
     dry.mode = Mode::DryRun;
     accepted(&mut world, &dry);
-    assert!(!matches!(world.send(&merge(name("Deployment", "email"), json!({"spec": {"replicas": -1}}), "e")), Reply::Accepted(_)));
+    assert!(!matches!(
+        world.send(&merge(name("Deployment", "email"), json!({"spec": {"replicas": -1}}), "e")),
+        Reply::Accepted(_)
+    ));
     let expected: BTreeMap<String, u32> = [("a".to_string(), 1), ("b".to_string(), 1)].into();
     assert_eq!(*world.effects(), expected);
     assert_eq!(get(&world, "Deployment", "email").at("/spec/replicas"), Some(&json!(3)));
@@ -183,7 +223,12 @@ fn an_effect_is_counted_when_the_store_changed_whether_or_not_the_answer_arrived
 fn interference_befalls_one_request_each() {
     let mut world = settled();
     let scale = merge(name("Deployment", "email"), json!({"spec": {"replicas": 2}}), "a");
-    world.inject([Interference::Conflict, Interference::Throttled { retry_after_seconds: 3 }, Interference::Forbidden, Interference::Pass]);
+    world.inject([
+        Interference::Conflict,
+        Interference::Throttled { retry_after_seconds: 3 },
+        Interference::Forbidden,
+        Interference::Pass,
+    ]);
     assert!(matches!(world.send(&scale), Reply::Conflict { .. }));
     assert_eq!(world.send(&scale), Reply::Throttled { retry_after_seconds: 3 });
     assert!(matches!(world.send(&scale), Reply::Refused { code: 403, .. }));
@@ -195,15 +240,27 @@ fn interference_befalls_one_request_each() {
 #[test]
 fn a_rollout_keeps_serving_and_its_revisions_can_be_gone_back_to() {
     let mut world = settled();
-    let image = |world: &World| get(world, "Deployment", "catalog").at("/spec/template/spec/containers/0/image").cloned().unwrap();
+    let image = |world: &World| {
+        get(world, "Deployment", "catalog")
+            .at("/spec/template/spec/containers/0/image")
+            .cloned()
+            .unwrap()
+    };
     let old = image(&world);
-    let new = get(&world, "Deployment", "ad").at("/spec/template/spec/containers/0/image").cloned().unwrap();
+    let new = get(&world, "Deployment", "ad")
+        .at("/spec/template/spec/containers/0/image")
+        .cloned()
+        .unwrap();
     // Another program altogether, but one that can be pulled: it wants settings that are not there, and crashes.
     accepted(&mut world, &container("catalog", json!({"image": new})));
     pass(&mut world, 60);
     let deployment = get(&world, "Deployment", "catalog");
     assert_eq!(deployment.metadata().annotations["deployment.kubernetes.io/revision"], "2");
-    assert_eq!(deployment.at("/status/availableReplicas"), Some(&json!(3)), "the old pods stay until new ones are ready");
+    assert_eq!(
+        deployment.at("/status/availableReplicas"),
+        Some(&json!(3)),
+        "the old pods stay until new ones are ready"
+    );
     assert_eq!(deployment.at("/status/updatedReplicas"), Some(&json!(1)));
     pass(&mut world, 120);
     let deployment = get(&world, "Deployment", "catalog");
@@ -212,11 +269,17 @@ fn a_rollout_keeps_serving_and_its_revisions_can_be_gone_back_to() {
     accepted(&mut world, &container("catalog", json!({"image": old})));
     pass(&mut world, 60);
     let deployment = get(&world, "Deployment", "catalog");
-    assert_eq!(deployment.metadata().annotations["deployment.kubernetes.io/revision"], "3", "the same template is the same ReplicaSet, newer");
+    assert_eq!(
+        deployment.metadata().annotations["deployment.kubernetes.io/revision"],
+        "3",
+        "the same template is the same ReplicaSet, newer"
+    );
     assert_eq!(deployment.at("/status/updatedReplicas"), Some(&json!(3)));
     let progressing = cluster::Condition::of(&deployment, "Progressing").unwrap();
     assert_eq!((progressing.holds, progressing.reason), (Some(true), "NewReplicaSetAvailable"));
-    let sets = world.objects().filter(|object| object.kind().kind == "ReplicaSet" && object.name().starts_with("catalog-"));
+    let sets = world.objects().filter(|object| {
+        object.kind().kind == "ReplicaSet" && object.name().starts_with("catalog-")
+    });
     assert_eq!(sets.count(), 2);
 }
 
@@ -229,10 +292,16 @@ fn a_healthy_rollout_never_falls_below_what_it_may() {
         pass(&mut world, 0);
         let next = world.now() + SignedDuration::from_millis(100);
         world.advance_fully(next);
-        let ready = pods_of(&world, "frontend").iter().filter(|pod| Pod::of(pod).unwrap().is_ready()).count();
+        let ready = pods_of(&world, "frontend")
+            .iter()
+            .filter(|pod| Pod::of(pod).unwrap().is_ready())
+            .count();
         assert!(ready >= 3, "maxUnavailable of 25 % of 3 is 0, but {ready} are ready");
     }
-    assert_eq!(get(&world, "Deployment", "frontend").at("/status/updatedReplicas"), Some(&json!(3)));
+    assert_eq!(
+        get(&world, "Deployment", "frontend").at("/status/updatedReplicas"),
+        Some(&json!(3))
+    );
     assert_eq!(pods_of(&world, "frontend").len(), 3);
 }
 
@@ -245,7 +314,13 @@ fn an_image_that_is_not_there_backs_off() {
     let waiting = pods.iter().find(|pod| !Pod::of(pod).unwrap().is_ready()).unwrap();
     assert_eq!(state(waiting).0, "ImagePullBackOff");
     assert_eq!(events(&world, "Failed").len(), 2);
-    let count = |world: &World| events(world, "Failed").iter().map(|event| event.field("count").unwrap().as_u64().unwrap()).max().unwrap();
+    let count = |world: &World| {
+        events(world, "Failed")
+            .iter()
+            .map(|event| event.field("count").unwrap().as_u64().unwrap())
+            .max()
+            .unwrap()
+    };
     let after_a_minute = count(&world);
     pass(&mut world, 3600);
     // 10 + 20 + 40 + 80 + 160 s, then every 300 s.
@@ -255,21 +330,46 @@ fn an_image_that_is_not_there_backs_off() {
 #[test]
 fn too_little_memory_kills_and_crash_loops() {
     let mut world = settled();
-    accepted(&mut world, &container("cart", json!({"resources": {"requests": {"memory": "10Mi"}, "limits": {"memory": "16Mi"}}})));
+    accepted(
+        &mut world,
+        &container(
+            "cart",
+            json!({"resources": {"requests": {"memory": "10Mi"}, "limits": {"memory": "16Mi"}}}),
+        ),
+    );
     pass(&mut world, 120);
     let pods = pods_of(&world, "cart");
     let states: Vec<_> = pods.iter().map(state).collect();
-    assert!(states.iter().any(|(waiting, ended, restarts)| waiting == "CrashLoopBackOff" && ended == "OOMKilled" && *restarts >= 2), "{states:?}");
+    assert!(
+        states.iter().any(|(waiting, ended, restarts)| waiting == "CrashLoopBackOff"
+            && ended == "OOMKilled"
+            && *restarts >= 2),
+        "{states:?}"
+    );
 }
 
 #[test]
 fn a_key_is_missed_only_when_a_container_starts_and_found_again_without_a_restart() {
     let mut world = settled();
-    let key = get(&world, "ConfigMap", "cart").field("data").unwrap().as_object().unwrap().keys().next().unwrap().clone();
+    let key = get(&world, "ConfigMap", "cart")
+        .field("data")
+        .unwrap()
+        .as_object()
+        .unwrap()
+        .keys()
+        .next()
+        .unwrap()
+        .clone();
     let value = get(&world, "ConfigMap", "cart").at(&format!("/data/{key}")).cloned().unwrap();
-    accepted(&mut world, &merge(name("ConfigMap", "cart"), json!({"data": {(key.clone()): null}}), ""));
+    accepted(
+        &mut world,
+        &merge(name("ConfigMap", "cart"), json!({"data": {(key.clone()): null}}), ""),
+    );
     pass(&mut world, 300);
-    assert!(pods_of(&world, "cart").iter().all(|pod| Pod::of(pod).unwrap().is_ready()), "running containers keep their environment");
+    assert!(
+        pods_of(&world, "cart").iter().all(|pod| Pod::of(pod).unwrap().is_ready()),
+        "running containers keep their environment"
+    );
     world.lose_pods("shop", "cart", Some(1));
     pass(&mut world, 60);
     let pods = pods_of(&world, "cart");
@@ -282,20 +382,30 @@ fn a_key_is_missed_only_when_a_container_starts_and_found_again_without_a_restar
 #[test]
 fn a_bad_setting_crashes_and_says_why() {
     let mut world = settled();
-    let env = get(&world, "Deployment", "cart").at("/spec/template/spec/containers/0/env/0/name").cloned().unwrap();
+    let env = get(&world, "Deployment", "cart")
+        .at("/spec/template/spec/containers/0/env/0/name")
+        .cloned()
+        .unwrap();
     accepted(&mut world, &container("cart", json!({"env": [{"name": env, "value": "soon"}]})));
     pass(&mut world, 90);
     let pods = pods_of(&world, "cart");
     let crashed = pods.iter().find(|pod| state(pod).0 == "CrashLoopBackOff").unwrap();
     assert_eq!(state(crashed).1, "Error");
-    let message = crashed.at("/status/containerStatuses/0/lastState/terminated/message").unwrap().as_str().unwrap();
+    let message = crashed
+        .at("/status/containerStatuses/0/lastState/terminated/message")
+        .unwrap()
+        .as_str()
+        .unwrap();
     assert!(message.contains("is not an integer"), "{message}");
 }
 
 #[test]
 fn a_wrong_probe_is_written_down_ever_more_seldom() {
     let mut world = settled();
-    accepted(&mut world, &container("cart", json!({"readinessProbe": {"httpGet": {"path": "/nowhere"}}})));
+    accepted(
+        &mut world,
+        &container("cart", json!({"readinessProbe": {"httpGet": {"path": "/nowhere"}}})),
+    );
     pass(&mut world, 1800);
     let unhealthy = events(&world, "Unhealthy");
     assert_eq!(unhealthy.len(), 1);
@@ -307,11 +417,21 @@ fn a_wrong_probe_is_written_down_ever_more_seldom() {
 #[test]
 fn a_deployment_takes_everything_that_it_owns_with_it() {
     let mut world = settled();
-    assert_eq!(world.send(&request(name("Deployment", "cart"), Verb::Delete { grace_seconds: None }, "")), Reply::Deleted);
+    assert_eq!(
+        world.send(&request(name("Deployment", "cart"), Verb::Delete { grace_seconds: None }, "")),
+        Reply::Deleted
+    );
     pass(&mut world, 60);
     assert_eq!(pods_of(&world, "cart").len(), 0);
-    assert!(!world.objects().any(|object| object.kind().kind == "ReplicaSet" && object.name().starts_with("cart-")));
-    let slice = world.objects().find(|object| object.kind().kind == "EndpointSlice" && object.name().starts_with("cart-")).unwrap();
+    assert!(
+        !world
+            .objects()
+            .any(|object| object.kind().kind == "ReplicaSet" && object.name().starts_with("cart-"))
+    );
+    let slice = world
+        .objects()
+        .find(|object| object.kind().kind == "EndpointSlice" && object.name().starts_with("cart-"))
+        .unwrap();
     assert_eq!(slice.field("endpoints"), Some(&json!([])));
 }
 
@@ -332,25 +452,43 @@ fn a_pod_goes_gracefully_and_is_replaced() {
 #[test]
 fn a_disruption_budget_holds_an_eviction_back() {
     let mut world = settled();
-    let label = get(&world, "Deployment", "email").at("/spec/selector/matchLabels").cloned().unwrap();
+    let label =
+        get(&world, "Deployment", "email").at("/spec/selector/matchLabels").cloned().unwrap();
     let budget = json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "email", "namespace": "shop"},
         "spec": {"minAvailable": 1, "selector": {"matchLabels": label}}});
     let budget = Object::from_value(budget).unwrap();
     accepted(&mut world, &request(name("PodDisruptionBudget", "email"), Verb::Create(budget), ""));
     let pod = pods_of(&world, "email").remove(0);
-    assert!(matches!(world.send(&request(name("Pod", pod.name()), Verb::Evict, "")), Reply::Throttled { .. }));
+    assert!(matches!(
+        world.send(&request(name("Pod", pod.name()), Verb::Evict, "")),
+        Reply::Throttled { .. }
+    ));
 }
 
 #[test]
 fn a_wrong_selector_leaves_no_endpoints_and_is_measured_by_clients() {
     let mut world = settled();
-    let patch = Patch::Json(vec![JsonOp::Add { path: "/spec/selector/tier".into(), value: "gold".into() }]);
-    accepted(&mut world, &request(name("Service", "catalog"), Verb::Patch { patch, subresource: None }, ""));
+    let patch =
+        Patch::Json(vec![JsonOp::Add { path: "/spec/selector/tier".into(), value: "gold".into() }]);
+    accepted(
+        &mut world,
+        &request(name("Service", "catalog"), Verb::Patch { patch, subresource: None }, ""),
+    );
     pass(&mut world, 90);
     assert!(world.firing().contains("HighRequestErrorRate"), "{:?}", world.firing());
     let labels = |alert: &simulator::FiringAlert| alert.labels.clone();
-    let alert = world.firing_alerts().iter().map(labels).find(|labels| labels["alertname"] == "HighRequestErrorRate").unwrap();
-    let expected = [("alertname", "HighRequestErrorRate"), ("namespace", "shop"), ("service", "catalog"), ("severity", "critical")];
+    let alert = world
+        .firing_alerts()
+        .iter()
+        .map(labels)
+        .find(|labels| labels["alertname"] == "HighRequestErrorRate")
+        .unwrap();
+    let expected = [
+        ("alertname", "HighRequestErrorRate"),
+        ("namespace", "shop"),
+        ("service", "catalog"),
+        ("severity", "critical"),
+    ];
     assert_eq!(alert, expected.map(|(name, value)| (name.to_string(), value.to_string())).into());
 }
 
@@ -358,32 +496,48 @@ fn a_wrong_selector_leaves_no_endpoints_and_is_measured_by_clients() {
 fn alerts_are_listed_and_not_delivered_for_an_alertmanager_outside() {
     let mut world = settled();
     world.set_alert_mode(AlertMode::External);
-    accepted(&mut world, &merge(name("Deployment", "catalog"), json!({"spec": {"replicas": 0}}), ""));
+    accepted(
+        &mut world,
+        &merge(name("Deployment", "catalog"), json!({"spec": {"replicas": 0}}), ""),
+    );
     let until = world.now() + SignedDuration::from_mins(5);
     assert_eq!(world.advance_fully(until), Vec::<Emission>::new());
     let alerts = world.firing_alerts();
-    assert!(alerts.iter().any(|alert| alert.labels["alertname"] == "HighRequestErrorRate" && alert.ends_at > world.now()));
+    assert!(
+        alerts.iter().any(|alert| alert.labels["alertname"] == "HighRequestErrorRate"
+            && alert.ends_at > world.now())
+    );
     let wire = serde_json::to_value(&alerts[0]).unwrap();
     for field in ["labels", "annotations", "startsAt", "endsAt", "generatorURL"] {
         assert!(wire.get(field).is_some(), "{wire}");
     }
-    accepted(&mut world, &merge(name("Deployment", "catalog"), json!({"spec": {"replicas": 3}}), ""));
+    accepted(
+        &mut world,
+        &merge(name("Deployment", "catalog"), json!({"spec": {"replicas": 3}}), ""),
+    );
     pass(&mut world, 300);
     assert!(world.firing().is_empty());
-    assert!(world.firing_alerts().iter().all(|alert| alert.ends_at <= world.now()), "what ended is listed with its end");
+    assert!(
+        world.firing_alerts().iter().all(|alert| alert.ends_at <= world.now()),
+        "what ended is listed with its end"
+    );
     assert!(!world.firing_alerts().is_empty());
 }
 
 #[test]
 fn a_delivery_is_one_that_the_parser_of_alertmanager_reads() {
     let mut world = settled();
-    accepted(&mut world, &merge(name("Deployment", "catalog"), json!({"spec": {"replicas": 0}}), ""));
+    accepted(
+        &mut world,
+        &merge(name("Deployment", "catalog"), json!({"spec": {"replicas": 0}}), ""),
+    );
     let until = world.now() + SignedDuration::from_mins(5);
     let advance = world.advance(until);
     assert!(advance.now < until, "an advance ends with the first thing emitted");
     let Emission::Alerts(webhook) = &advance.emitted[0];
     let body = serde_json::to_vec(webhook).unwrap();
-    let delivery = workflow::alertmanager::parse(&body, &workflow::Limits::default(), world.now()).unwrap();
+    let delivery =
+        workflow::alertmanager::parse(&body, &workflow::Limits::default(), world.now()).unwrap();
     assert_eq!(delivery.alerts.len(), webhook.alerts.len());
     assert_eq!(delivery.defects, []);
     assert!(delivery.alerts.iter().all(|alert| alert.defects.is_empty()));
@@ -394,9 +548,15 @@ fn a_delivery_is_one_that_the_parser_of_alertmanager_reads() {
 fn past_changes_are_told_until_they_are_compacted() {
     let mut world = settled();
     world.compact();
-    let cluster = simulator::SimulatedCluster::new(std::sync::Arc::new(std::sync::Mutex::new(world)), "sim");
+    let cluster =
+        simulator::SimulatedCluster::new(std::sync::Arc::new(std::sync::Mutex::new(world)), "sim");
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let changes = runtime.block_on(cluster::Cluster::changes(&cluster, &Kind::new("v1", "Pod"), Some("shop"), "1"));
+    let changes = runtime.block_on(cluster::Cluster::changes(
+        &cluster,
+        &Kind::new("v1", "Pod"),
+        Some("shop"),
+        "1",
+    ));
     assert_eq!(changes, Err(cluster::ReadFailure::Gone));
 }
 
@@ -405,7 +565,10 @@ fn a_copy_is_a_world_of_its_own() {
     let mut world = settled();
     let copy = world.clone();
     let digest = copy.digest();
-    accepted(&mut world, &merge(name("Deployment", "catalog"), json!({"spec": {"replicas": 0}}), ""));
+    accepted(
+        &mut world,
+        &merge(name("Deployment", "catalog"), json!({"spec": {"replicas": 0}}), ""),
+    );
     pass(&mut world, 60);
     assert_eq!(copy.digest(), digest);
     assert_ne!(world.digest(), digest);
@@ -417,7 +580,12 @@ fn a_world_file_says_where_it_is_wrong() {
     let error = WorldFile::parse(&unknown).unwrap_err().to_string();
     assert!(error.contains("trafic") && error.contains("line"), "{error}");
     let kind = text("worlds/shop.yaml").replace("kind: World", "kind: Word");
-    assert!(WorldFile::parse(&kind).unwrap_err().to_string().contains("expected apiVersion chiron.dev/v1alpha1 and kind World"));
+    assert!(
+        WorldFile::parse(&kind)
+            .unwrap_err()
+            .to_string()
+            .contains("expected apiVersion chiron.dev/v1alpha1 and kind World")
+    );
     let mut file = WorldFile::parse(&text("worlds/shop.yaml")).unwrap();
     file.spec.objects.remove(6);
     let error = World::new(&file, 1, start()).unwrap_err().to_string();

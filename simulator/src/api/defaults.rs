@@ -5,7 +5,16 @@ use crate::base64;
 
 /// Kinds whose status is changed through its subresource alone.
 pub(super) fn has_status(kind: &str) -> bool {
-    matches!(kind, "Deployment" | "ReplicaSet" | "Pod" | "Namespace" | "Node" | "Service" | "PodDisruptionBudget")
+    matches!(
+        kind,
+        "Deployment"
+            | "ReplicaSet"
+            | "Pod"
+            | "Namespace"
+            | "Node"
+            | "Service"
+            | "PodDisruptionBudget"
+    )
 }
 
 /// Kinds whose changes of spec are counted.
@@ -20,7 +29,11 @@ pub(super) fn fill(object: Object) -> Object {
             default(spec, "replicas", json!(1));
             default(spec, "revisionHistoryLimit", json!(10));
             default(spec, "progressDeadlineSeconds", json!(600));
-            default(spec, "strategy", json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": "25%"}}));
+            default(
+                spec,
+                "strategy",
+                json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": "25%"}}),
+            );
         }),
         "ReplicaSet" => with_spec(object, |spec| default(spec, "replicas", json!(1))),
         "Pod" => with_spec(object, |spec| {
@@ -61,7 +74,10 @@ fn encoded(object: Object) -> Object {
     let Some(Value::Object(texts)) = object.field("stringData") else { return object };
     let mut data = object.field("data").and_then(Value::as_object).cloned().unwrap_or_default();
     for (key, value) in texts {
-        data.insert(key.clone(), base64::encode(value.as_str().unwrap_or_default().as_bytes()).into());
+        data.insert(
+            key.clone(),
+            base64::encode(value.as_str().unwrap_or_default().as_bytes()).into(),
+        );
     }
     object.without_field("stringData").with_field("data", Value::Object(data))
 }

@@ -20,7 +20,8 @@ struct Held {
 
 impl Held {
     fn available(&self) -> u32 {
-        let available = self.object.at("/status/availableReplicas").and_then(Value::as_u64).unwrap_or(0);
+        let available =
+            self.object.at("/status/availableReplicas").and_then(Value::as_u64).unwrap_or(0);
         u32::try_from(available).unwrap_or(u32::MAX).min(self.wanted)
     }
 
@@ -38,7 +39,10 @@ impl World {
         }
         let view = Deployment::of(&object).expect("a Deployment is stored under its kind");
         let uid = &object.metadata().uid;
-        let sets = self.objects.of_kind("ReplicaSet", Some(&key.namespace)).filter(|set| set.controller().is_some_and(|owner| owner.uid == *uid));
+        let sets = self
+            .objects
+            .of_kind("ReplicaSet", Some(&key.namespace))
+            .filter(|set| set.controller().is_some_and(|owner| owner.uid == *uid));
         let mut sets: Vec<Held> = sets
             .map(|set| Held {
                 key: Key::new("ReplicaSet", &key.namespace, set.name()),
@@ -49,7 +53,9 @@ impl World {
         sets.sort_by_key(|set| (set.object.metadata().creation_timestamp, set.revision()));
 
         let hash = template_hash(object.at("/spec/template").unwrap_or(&Value::Null));
-        let newest = sets.iter().position(|set| set.object.metadata().labels.get(TEMPLATE_HASH) == Some(&hash));
+        let newest = sets
+            .iter()
+            .position(|set| set.object.metadata().labels.get(TEMPLATE_HASH) == Some(&hash));
         let last_revision = sets.iter().map(Held::revision).max().unwrap_or(0);
         let mut found = None;
         let newest = match newest {
@@ -67,19 +73,29 @@ impl World {
             }
             None => {
                 let set = new_replica_set(&object, &hash, last_revision + 1);
-                let stored = self.make(set).expect("the ReplicaSet of an admitted Deployment is admitted");
-                sets.push(Held { key: Key::new("ReplicaSet", &key.namespace, stored.name()), object: stored, wanted: 0 });
+                let stored =
+                    self.make(set).expect("the ReplicaSet of an admitted Deployment is admitted");
+                sets.push(Held {
+                    key: Key::new("ReplicaSet", &key.namespace, stored.name()),
+                    object: stored,
+                    wanted: 0,
+                });
                 found = Some("NewReplicaSetCreated");
                 sets.len() - 1
             }
         };
         let revision = sets[newest].revision();
-        let object = if object.metadata().annotations.get(REVISION).and_then(|text| text.parse().ok()) != Some(revision) {
-            self.store(key, &with_revision(&object, revision))
-        } else {
-            object.clone()
-        };
-        if !view.is_paused() || sets.iter().enumerate().all(|(i, set)| i == newest || set.wanted == 0) {
+        let object =
+            if object.metadata().annotations.get(REVISION).and_then(|text| text.parse().ok())
+                != Some(revision)
+            {
+                self.store(key, &with_revision(&object, revision))
+            } else {
+                object.clone()
+            };
+        if !view.is_paused()
+            || sets.iter().enumerate().all(|(i, set)| i == newest || set.wanted == 0)
+        {
             self.scale_sets(&object, &mut sets, newest);
         }
         self.drop_old_sets(&object, &sets, newest);
@@ -97,15 +113,20 @@ impl World {
                     self.scale_set(deployment, &mut sets[*i], 0);
                 }
                 // Terminating pods of old revisions hold the new one back.
-                let uids: Vec<&str> = olds.iter().map(|i| sets[*i].object.metadata().uid.as_str()).collect();
+                let uids: Vec<&str> =
+                    olds.iter().map(|i| sets[*i].object.metadata().uid.as_str()).collect();
                 let namespace = deployment.namespace().unwrap_or_default();
-                let is_old = |pod: &Object| pod.controller().is_some_and(|owner| uids.contains(&owner.uid.as_str()));
+                let is_old = |pod: &Object| {
+                    pod.controller().is_some_and(|owner| uids.contains(&owner.uid.as_str()))
+                };
                 if self.objects.of_kind("Pod", Some(namespace)).any(is_old) {
                     return;
                 }
                 (0, replicas)
             }
-            Strategy::RollingUpdate { max_unavailable, max_surge } => bounds(replicas, max_surge, max_unavailable),
+            Strategy::RollingUpdate { max_unavailable, max_surge } => {
+                bounds(replicas, max_surge, max_unavailable)
+            }
         };
         let total: u32 = sets.iter().map(|set| set.wanted).sum();
         let new = sets[newest].wanted;
@@ -145,44 +166,74 @@ impl World {
         spec["replicas"] = wanted.into();
         let mut metadata = set.object.metadata().clone();
         metadata.generation += 1;
-        set.object = self.store(&set.key, &set.object.with_metadata(metadata).with_field("spec", spec));
+        set.object =
+            self.store(&set.key, &set.object.with_metadata(metadata).with_field("spec", spec));
         set.wanted = wanted;
-        let message = format!("Scaled {direction} replica set {} from {from} to {wanted}", set.key.name);
+        let message =
+            format!("Scaled {direction} replica set {} from {from} to {wanted}", set.key.name);
         self.record(deployment, "Normal", "ScalingReplicaSet", &message, "deployment-controller");
     }
 
     fn drop_old_sets(&mut self, deployment: &Object, sets: &[Held], newest: usize) {
-        let limit = deployment.at("/spec/revisionHistoryLimit").and_then(Value::as_u64).unwrap_or(10) as usize;
-        let mut idle: Vec<&Held> = (0..sets.len()).filter(|i| *i != newest).map(|i| &sets[i]).filter(|set| set.wanted == 0).collect();
-        idle.retain(|set| set.object.at("/status/replicas").and_then(Value::as_u64).unwrap_or(0) == 0);
+        let limit =
+            deployment.at("/spec/revisionHistoryLimit").and_then(Value::as_u64).unwrap_or(10)
+                as usize;
+        let mut idle: Vec<&Held> = (0..sets.len())
+            .filter(|i| *i != newest)
+            .map(|i| &sets[i])
+            .filter(|set| set.wanted == 0)
+            .collect();
+        idle.retain(|set| {
+            set.object.at("/status/replicas").and_then(Value::as_u64).unwrap_or(0) == 0
+        });
         idle.sort_by_key(|set| set.revision());
-        let surplus: Vec<Key> = idle.iter().take(idle.len().saturating_sub(limit)).map(|set| set.key.clone()).collect();
+        let surplus: Vec<Key> =
+            idle.iter().take(idle.len().saturating_sub(limit)).map(|set| set.key.clone()).collect();
         for key in surplus {
             self.discard(&key);
         }
     }
 
-    fn write_deployment_status(&mut self, key: &Key, object: &Object, sets: &[Held], newest: Option<usize>, found: Option<&str>) {
+    fn write_deployment_status(
+        &mut self,
+        key: &Key,
+        object: &Object,
+        sets: &[Held],
+        newest: Option<usize>,
+        found: Option<&str>,
+    ) {
         let view = Deployment::of(object).expect("a Deployment is stored under its kind");
-        let sum = |field: &str| -> u64 { sets.iter().filter_map(|set| set.object.at(&format!("/status/{field}"))?.as_u64()).sum() };
+        let sum = |field: &str| -> u64 {
+            sets.iter().filter_map(|set| set.object.at(&format!("/status/{field}"))?.as_u64()).sum()
+        };
         let replicas = u64::from(view.replicas());
-        let (total, ready, available) = (sum("replicas"), sum("readyReplicas"), sum("availableReplicas"));
-        let updated = newest.and_then(|i| sets[i].object.at("/status/replicas")?.as_u64()).unwrap_or(0);
+        let (total, ready, available) =
+            (sum("replicas"), sum("readyReplicas"), sum("availableReplicas"));
+        let updated =
+            newest.and_then(|i| sets[i].object.at("/status/replicas")?.as_u64()).unwrap_or(0);
         let (_, unavailable) = match view.strategy() {
             Strategy::Recreate => (0, view.replicas()),
-            Strategy::RollingUpdate { max_unavailable, max_surge } => bounds(view.replicas(), max_surge, max_unavailable),
+            Strategy::RollingUpdate { max_unavailable, max_surge } => {
+                bounds(view.replicas(), max_surge, max_unavailable)
+            }
         };
 
         let is_available = available >= replicas.saturating_sub(u64::from(unavailable));
         let availability = if is_available {
             ("True", "MinimumReplicasAvailable", "Deployment has minimum availability.".to_string())
         } else {
-            ("False", "MinimumReplicasUnavailable", "Deployment does not have minimum availability.".to_string())
+            (
+                "False",
+                "MinimumReplicasUnavailable",
+                "Deployment does not have minimum availability.".to_string(),
+            )
         };
         let set_name = newest.map_or("", |i| &*sets[i].key.name);
         let is_complete = updated == replicas && total == replicas && available == replicas;
         let old_pods = |total: u64, updated: u64| total.saturating_sub(updated);
-        let before = |field: &str| object.at(&format!("/status/{field}")).and_then(Value::as_u64).unwrap_or(0);
+        let before = |field: &str| {
+            object.at(&format!("/status/{field}")).and_then(Value::as_u64).unwrap_or(0)
+        };
         let has_progressed = updated > before("updatedReplicas")
             || old_pods(total, updated) < old_pods(before("replicas"), before("updatedReplicas"))
             || ready > before("readyReplicas")
@@ -195,23 +246,57 @@ impl World {
             (("True", reason, format!("{verb} new replica set {set_name:?}")), true)
         } else if is_complete {
             let is_new = last.is_none_or(|last| last.reason != "NewReplicaSetAvailable");
-            (("True", "NewReplicaSetAvailable", format!("ReplicaSet {set_name:?} has successfully progressed.")), is_new)
-        } else if has_progressed && last.is_none_or(|last| last.reason != "NewReplicaSetAvailable") {
-            (("True", "ReplicaSetUpdated", format!("ReplicaSet {set_name:?} is progressing.")), true)
+            (
+                (
+                    "True",
+                    "NewReplicaSetAvailable",
+                    format!("ReplicaSet {set_name:?} has successfully progressed."),
+                ),
+                is_new,
+            )
+        } else if has_progressed && last.is_none_or(|last| last.reason != "NewReplicaSetAvailable")
+        {
+            (
+                ("True", "ReplicaSetUpdated", format!("ReplicaSet {set_name:?} is progressing.")),
+                true,
+            )
         } else if let Some(last) = last {
             let is_late = last_update.is_some_and(|update| self.now >= update + deadline);
             if is_late && last.reason != "NewReplicaSetAvailable" && !view.is_paused() {
-                (("False", "ProgressDeadlineExceeded", format!("ReplicaSet {set_name:?} has timed out progressing.")), last.holds == Some(true))
+                (
+                    (
+                        "False",
+                        "ProgressDeadlineExceeded",
+                        format!("ReplicaSet {set_name:?} has timed out progressing."),
+                    ),
+                    last.holds == Some(true),
+                )
             } else {
-                ((if last.holds == Some(false) { "False" } else { "True" }, last.reason, last.message.to_string()), false)
+                (
+                    (
+                        if last.holds == Some(false) { "False" } else { "True" },
+                        last.reason,
+                        last.message.to_string(),
+                    ),
+                    false,
+                )
             }
         } else {
-            (("True", "ReplicaSetUpdated", format!("ReplicaSet {set_name:?} is progressing.")), true)
+            (
+                ("True", "ReplicaSetUpdated", format!("ReplicaSet {set_name:?} is progressing.")),
+                true,
+            )
         };
-        if !is_complete && progress.1 != "ProgressDeadlineExceeded" && progress.1 != "NewReplicaSetAvailable" {
+        if !is_complete
+            && progress.1 != "ProgressDeadlineExceeded"
+            && progress.1 != "NewReplicaSetAvailable"
+        {
             let from = if is_fresh { Some(self.now) } else { last_update };
             if let Some(from) = from {
-                self.wake_at(from + deadline + SignedDuration::from_millis(1), Wake::Deployment(key.clone()));
+                self.wake_at(
+                    from + deadline + SignedDuration::from_millis(1),
+                    Wake::Deployment(key.clone()),
+                );
             }
         }
 
@@ -236,12 +321,21 @@ impl World {
         }
     }
 
-    fn deployment_condition(&self, object: &Object, kind: &str, (status, reason, message): &(&str, &str, String), is_fresh: bool) -> Value {
+    fn deployment_condition(
+        &self,
+        object: &Object,
+        kind: &str,
+        (status, reason, message): &(&str, &str, String),
+        is_fresh: bool,
+    ) -> Value {
         let old = object.at("/status/conditions").and_then(Value::as_array).into_iter().flatten();
         let old = old.clone().find(|condition| condition["type"] == kind);
         let now = Value::from(self.written_now());
-        let transition = old.filter(|old| old["status"] == *status).map_or(now.clone(), |old| old["lastTransitionTime"].clone());
-        let update = old.filter(|old| !is_fresh && old["status"] == *status && old["reason"] == *reason);
+        let transition = old
+            .filter(|old| old["status"] == *status)
+            .map_or(now.clone(), |old| old["lastTransitionTime"].clone());
+        let update =
+            old.filter(|old| !is_fresh && old["status"] == *status && old["reason"] == *reason);
         let update = update.map_or(now, |old| old["lastUpdateTime"].clone());
         json!({"type": kind, "status": status, "reason": reason, "message": message, "lastTransitionTime": transition, "lastUpdateTime": update})
     }
@@ -249,7 +343,10 @@ impl World {
 
 fn progressing_update(object: &Object) -> Option<Timestamp> {
     let conditions = object.at("/status/conditions")?.as_array()?;
-    conditions.iter().find(|condition| condition["type"] == "Progressing")?["lastUpdateTime"].as_str()?.parse().ok()
+    conditions.iter().find(|condition| condition["type"] == "Progressing")?["lastUpdateTime"]
+        .as_str()?
+        .parse()
+        .ok()
 }
 
 /// Surge (rounded up) and unavailability (rounded down) of a rolling update; never both zero.
@@ -296,7 +393,10 @@ fn new_replica_set(deployment: &Object, hash: &str, revision: u64) -> Object {
     let mut annotations = deployment.metadata().annotations.clone();
     annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
     annotations.insert(REVISION.into(), revision.to_string());
-    annotations.insert("deployment.kubernetes.io/desired-replicas".into(), deployment.at("/spec/replicas").map_or("1".into(), Value::to_string));
+    annotations.insert(
+        "deployment.kubernetes.io/desired-replicas".into(),
+        deployment.at("/spec/replicas").map_or("1".into(), Value::to_string),
+    );
     let value = json!({
         "apiVersion": "apps/v1",
         "kind": "ReplicaSet",

@@ -16,7 +16,10 @@ impl World {
         let pods: Vec<Object> = self
             .objects
             .of_kind("Pod", Some(&key.namespace))
-            .filter(|pod| service.selects(&pod.metadata().labels) && Pod::of(pod).is_some_and(|pod| pod.ip().is_some()))
+            .filter(|pod| {
+                service.selects(&pod.metadata().labels)
+                    && Pod::of(pod).is_some_and(|pod| pod.ip().is_some())
+            })
             .cloned()
             .collect();
         let ports: Vec<Value> = service
@@ -26,7 +29,8 @@ impl World {
                     PortRef::Number(number) => Some(number),
                     PortRef::Name(_) => pods.iter().find_map(|pod| {
                         let pod = Pod::of(pod)?;
-                        pod.containers().find_map(|container| port.target_port.number_in(&container))
+                        pod.containers()
+                            .find_map(|container| port.target_port.number_in(&container))
                     }),
                 };
                 Some(json!({"name": port.name, "port": number?, "protocol": port.protocol}))
@@ -47,12 +51,18 @@ impl World {
             .collect();
 
         let hash = crate::chance::template_hash(&object.metadata().uid.clone().into());
-        let slice_key = Key::new("EndpointSlice", &key.namespace, &format!("{}-{}", key.name, &hash[..5]));
+        let slice_key =
+            Key::new("EndpointSlice", &key.namespace, &format!("{}-{}", key.name, &hash[..5]));
         let (ports, endpoints) = (Value::Array(ports), Value::Array(endpoints));
         match self.objects.get(&slice_key).cloned() {
-            Some(slice) if slice.field("ports") == Some(&ports) && slice.field("endpoints") == Some(&endpoints) => {}
+            Some(slice)
+                if slice.field("ports") == Some(&ports)
+                    && slice.field("endpoints") == Some(&endpoints) => {}
             Some(slice) => {
-                self.store(&slice_key, &slice.with_field("ports", ports).with_field("endpoints", endpoints));
+                self.store(
+                    &slice_key,
+                    &slice.with_field("ports", ports).with_field("endpoints", endpoints),
+                );
             }
             None => {
                 let value = json!({

@@ -19,17 +19,30 @@ impl World {
                 && pod.metadata().deletion_timestamp.is_none()
                 && selector.matches(&pod.metadata().labels)
         };
-        let mut pods: Vec<Object> = self.objects.of_kind("Pod", Some(&key.namespace)).filter(is_own).cloned().collect();
+        let mut pods: Vec<Object> =
+            self.objects.of_kind("Pod", Some(&key.namespace)).filter(is_own).cloned().collect();
         let wanted = view.replicas() as usize;
         for _ in pods.len()..wanted {
             let name = format!("{}-{}", key.name, self.chance.suffix(5));
             match self.make(new_pod(&object, &name)) {
                 Ok(pod) => {
-                    self.record(&object, "Normal", "SuccessfulCreate", &format!("Created pod: {name}"), "replicaset-controller");
+                    self.record(
+                        &object,
+                        "Normal",
+                        "SuccessfulCreate",
+                        &format!("Created pod: {name}"),
+                        "replicaset-controller",
+                    );
                     pods.push(pod);
                 }
                 Err(_) => {
-                    self.record(&object, "Warning", "FailedCreate", "Error creating: pod was refused", "replicaset-controller");
+                    self.record(
+                        &object,
+                        "Warning",
+                        "FailedCreate",
+                        "Error creating: pod was refused",
+                        "replicaset-controller",
+                    );
                     break;
                 }
             }
@@ -40,11 +53,22 @@ impl World {
                 let view = Pod::of(pod);
                 let is_placed = view.is_some_and(|pod| pod.node().is_some());
                 let is_ready = view.is_some_and(|pod| pod.is_ready());
-                (is_placed, is_ready, std::cmp::Reverse(pod.metadata().creation_timestamp), pod.name().to_string())
+                (
+                    is_placed,
+                    is_ready,
+                    std::cmp::Reverse(pod.metadata().creation_timestamp),
+                    pod.name().to_string(),
+                )
             });
             let surplus = pods.len() - wanted;
             for pod in pods.drain(..surplus).collect::<Vec<_>>() {
-                self.record(&object, "Normal", "SuccessfulDelete", &format!("Deleted pod: {}", pod.name()), "replicaset-controller");
+                self.record(
+                    &object,
+                    "Normal",
+                    "SuccessfulDelete",
+                    &format!("Deleted pod: {}", pod.name()),
+                    "replicaset-controller",
+                );
                 self.delete(&Key::new("Pod", &key.namespace, pod.name()));
             }
         }
@@ -64,8 +88,13 @@ impl World {
                 self.wake_at(since + settled, Wake::ReplicaSet(key.clone()));
             }
         }
-        let mut status = json!({"replicas": pods.len(), "observedGeneration": object.metadata().generation});
-        for (field, count) in [("fullyLabeledReplicas", pods.len() as u64), ("readyReplicas", ready), ("availableReplicas", available)] {
+        let mut status =
+            json!({"replicas": pods.len(), "observedGeneration": object.metadata().generation});
+        for (field, count) in [
+            ("fullyLabeledReplicas", pods.len() as u64),
+            ("readyReplicas", ready),
+            ("availableReplicas", available),
+        ] {
             if count > 0 {
                 status[field] = count.into();
             }
@@ -88,6 +117,7 @@ fn new_pod(set: &Object, name: &str) -> Object {
     if let Some(annotations) = template.pointer("/metadata/annotations") {
         metadata["annotations"] = annotations.clone();
     }
-    let value = json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]});
+    let value =
+        json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]});
     Object::from_value(value).expect("it is written as an object")
 }

@@ -16,13 +16,21 @@ impl World {
             return;
         }
         let mut load: BTreeMap<String, usize> = BTreeMap::new();
-        for node in self.objects.of_kind("Pod", None).filter_map(|pod| pod.at("/spec/nodeName")?.as_str()) {
+        for node in
+            self.objects.of_kind("Pod", None).filter_map(|pod| pod.at("/spec/nodeName")?.as_str())
+        {
             *load.entry(node.into()).or_default() += 1;
         }
         let nodes: Vec<&Object> = self.objects.of_kind("Node", None).collect();
-        let fitting = nodes.iter().filter(|node| fits(node, &pod)).min_by_key(|node| (load.get(node.name()).copied().unwrap_or(0), node.name()));
+        let fitting = nodes
+            .iter()
+            .filter(|node| fits(node, &pod))
+            .min_by_key(|node| (load.get(node.name()).copied().unwrap_or(0), node.name()));
         let Some(node) = fitting.map(|node| node.name().to_string()) else {
-            let message = format!("0/{} nodes are available: node(s) didn't match Pod's node affinity/selector or were unschedulable.", nodes.len());
+            let message = format!(
+                "0/{} nodes are available: node(s) didn't match Pod's node affinity/selector or were unschedulable.",
+                nodes.len()
+            );
             self.record(&pod, "Warning", "FailedScheduling", &message, "default-scheduler");
             let mut status = pod.field("status").cloned().unwrap_or_default();
             status["conditions"] = json!([{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message,
@@ -43,5 +51,8 @@ fn fits(node: &Object, pod: &Object) -> bool {
     let is_open = node.at("/spec/unschedulable").and_then(Value::as_bool) != Some(true);
     let selector = pod.at("/spec/nodeSelector").and_then(Value::as_object).into_iter().flatten();
     let mut selector = selector.clone();
-    is_open && selector.all(|(key, value)| node.metadata().labels.get(key).map(String::as_str) == value.as_str())
+    is_open
+        && selector.all(|(key, value)| {
+            node.metadata().labels.get(key).map(String::as_str) == value.as_str()
+        })
 }

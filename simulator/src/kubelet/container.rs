@@ -79,7 +79,11 @@ impl ContainerRuntime {
     pub(crate) fn running(&self) -> Option<&Running> {
         match &self.life {
             Life::Running(running) => Some(running),
-            Life::New | Life::Pulling { .. } | Life::PullFailed { .. } | Life::ConfigError { .. } | Life::BackOff { .. } => None,
+            Life::New
+            | Life::Pulling { .. }
+            | Life::PullFailed { .. }
+            | Life::ConfigError { .. }
+            | Life::BackOff { .. } => None,
         }
     }
 }
@@ -90,10 +94,16 @@ fn back_off(failures: u32) -> SignedDuration {
 
 impl World {
     /// Takes a container through all that is due by now; gives when the next thing is.
-    pub(super) fn step_container(&mut self, pod: &Object, ip: &str, container: &mut ContainerRuntime) -> Option<Timestamp> {
+    pub(super) fn step_container(
+        &mut self,
+        pod: &Object,
+        ip: &str,
+        container: &mut ContainerRuntime,
+    ) -> Option<Timestamp> {
         let wanted = Container::named(pod, &container.name)?;
         if wanted.image() != container.image {
-            let message = format!("Container {} definition changed, will be restarted", container.name);
+            let message =
+                format!("Container {} definition changed, will be restarted", container.name);
             self.record(pod, "Normal", "Killing", &message, "kubelet");
             container.image = wanted.image().into();
             container.restarts += u32::from(container.has_started);
@@ -110,14 +120,29 @@ impl World {
                 }
                 Life::Pulling { failures, .. } => self.fail_pull(pod, container, failures + 1),
                 Life::PullFailed { failures, retry, .. } if now >= retry => {
-                    self.record(pod, "Normal", "Pulling", &format!("Pulling image {:?}", container.image), "kubelet");
-                    container.life = Life::Pulling { failures, done: now + SignedDuration::from_millis(900) };
+                    self.record(
+                        pod,
+                        "Normal",
+                        "Pulling",
+                        &format!("Pulling image {:?}", container.image),
+                        "kubelet",
+                    );
+                    container.life =
+                        Life::Pulling { failures, done: now + SignedDuration::from_millis(900) };
                 }
                 Life::PullFailed { failures, shown, is_shown: false, retry } if now >= shown => {
-                    self.record(pod, "Normal", "BackOff", &format!("Back-off pulling image {:?}", container.image), "kubelet");
+                    self.record(
+                        pod,
+                        "Normal",
+                        "BackOff",
+                        &format!("Back-off pulling image {:?}", container.image),
+                        "kubelet",
+                    );
                     container.life = Life::PullFailed { failures, shown, is_shown: true, retry };
                 }
-                Life::PullFailed { shown, is_shown, retry, .. } => return Some(if is_shown { retry } else { shown }),
+                Life::PullFailed { shown, is_shown, retry, .. } => {
+                    return Some(if is_shown { retry } else { shown });
+                }
                 Life::ConfigError { retry, .. } if now < retry => return Some(retry),
                 Life::ConfigError { .. } => self.start_container(pod, ip, container),
                 Life::BackOff { until, .. } if now < until => return Some(until),
@@ -127,7 +152,9 @@ impl World {
                     self.start_container(pod, ip, container);
                 }
                 Life::Running(running) => match &running.end {
-                    Some((at, exit)) if now >= *at => self.end_container(pod, container, &running, exit),
+                    Some((at, exit)) if now >= *at => {
+                        self.end_container(pod, container, &running, exit)
+                    }
                     _ => return self.tend(pod, container, running),
                 },
             }
@@ -139,10 +166,17 @@ impl World {
         let millis = if self.pulled.contains(&(node.to_string(), container.image.clone())) {
             20
         } else {
-            self.record(pod, "Normal", "Pulling", &format!("Pulling image {:?}", container.image), "kubelet");
+            self.record(
+                pod,
+                "Normal",
+                "Pulling",
+                &format!("Pulling image {:?}", container.image),
+                "kubelet",
+            );
             1200 + self.chance.below(2600) as i64
         };
-        container.life = Life::Pulling { failures: 0, done: self.now + SignedDuration::from_millis(millis) };
+        container.life =
+            Life::Pulling { failures: 0, done: self.now + SignedDuration::from_millis(millis) };
     }
 
     fn end_pull(&mut self, pod: &Object, container: &ContainerRuntime) {
@@ -163,12 +197,18 @@ impl World {
         self.record(pod, "Warning", "Failed", &message, "kubelet");
         self.record(pod, "Warning", "Failed", "Error: ErrImagePull", "kubelet");
         let shown = self.now + SignedDuration::from_secs(2);
-        container.life = Life::PullFailed { failures, shown, is_shown: false, retry: self.now + back_off(failures) };
+        container.life = Life::PullFailed {
+            failures,
+            shown,
+            is_shown: false,
+            retry: self.now + back_off(failures),
+        };
     }
 
     fn start_container(&mut self, pod: &Object, ip: &str, container: &mut ContainerRuntime) {
         let now = self.now;
-        let wanted = Container::named(pod, &container.name).expect("a container that is stepped is in its pod");
+        let wanted = Container::named(pod, &container.name)
+            .expect("a container that is stepped is in its pod");
         let env = match self.environment(pod, &wanted) {
             Ok(env) => env,
             Err(message) => {
@@ -177,19 +217,41 @@ impl World {
                 return;
             }
         };
-        let behaviour = self.images.get(&container.image).cloned().expect("an image that is not there was not pulled");
+        let behaviour = self
+            .images
+            .get(&container.image)
+            .cloned()
+            .expect("an image that is not there was not pulled");
         let startup = behaviour.startup.as_secs_f64() * (0.85 + 0.3 * self.chance.unit());
         let listening = now + SignedDuration::from_millis((startup * 1000.0) as i64);
-        self.record(pod, "Normal", "Created", &format!("Created container: {}", container.name), "kubelet");
-        self.record(pod, "Normal", "Started", &format!("Started container {}", container.name), "kubelet");
+        self.record(
+            pod,
+            "Normal",
+            "Created",
+            &format!("Created container: {}", container.name),
+            "kubelet",
+        );
+        self.record(
+            pod,
+            "Normal",
+            "Started",
+            &format!("Started container {}", container.name),
+            "kubelet",
+        );
         let mut running = Running::planned(Arc::clone(&behaviour), now, listening);
         let mut ends: Vec<(Timestamp, Exit)> = Vec::new();
         let namespace = pod.namespace().unwrap_or_default();
-        let is_service = |name: &str| self.objects.get(&Key::new("Service", namespace, name)).is_some();
+        let is_service =
+            |name: &str| self.objects.get(&Key::new("Service", namespace, name)).is_some();
         if let Some(objection) = behaviour.objection(&env, is_service) {
-            ends.push((now + SignedDuration::from_millis((startup * 400.0) as i64 + 300), Exit::Crash(objection)));
+            ends.push((
+                now + SignedDuration::from_millis((startup * 400.0) as i64 + 300),
+                Exit::Crash(objection),
+            ));
         }
-        if let Some(at) = wanted.limit("memory").and_then(|limit| running.out_of_memory_at(limit.value())) {
+        if let Some(at) =
+            wanted.limit("memory").and_then(|limit| running.out_of_memory_at(limit.value()))
+        {
             ends.push((at, Exit::OutOfMemory));
         }
         if let Some(probe) = wanted.readiness_probe() {
@@ -199,14 +261,19 @@ impl World {
                 Some(why) => {
                     running.ready_at = None;
                     let period = SignedDuration::from_secs(i64::from(probe.period_seconds.max(1)));
-                    running.unhealthy = Some(Unhealthy::new(format!("Readiness probe failed: {why}"), first, period));
+                    running.unhealthy = Some(Unhealthy::new(
+                        format!("Readiness probe failed: {why}"),
+                        first,
+                        period,
+                    ));
                 }
             }
         }
         if let Some(probe) = wanted.liveness_probe()
             && let Some(why) = failure(&probe, &wanted, &behaviour, ip)
         {
-            let patience = probe.initial_delay_seconds + probe.period_seconds.max(1) * probe.failure_threshold.max(1);
+            let patience = probe.initial_delay_seconds
+                + probe.period_seconds.max(1) * probe.failure_threshold.max(1);
             let at = now + SignedDuration::from_secs(i64::from(patience));
             ends.push((at, Exit::Liveness(format!("Liveness probe failed: {why}"))));
         }
@@ -216,7 +283,12 @@ impl World {
     }
 
     /// What is due in a running container: its greeting, its readiness, Events about a failing probe.
-    fn tend(&mut self, pod: &Object, container: &mut ContainerRuntime, mut running: Running) -> Option<Timestamp> {
+    fn tend(
+        &mut self,
+        pod: &Object,
+        container: &mut ContainerRuntime,
+        mut running: Running,
+    ) -> Option<Timestamp> {
         let now = self.now;
         let mut due: Vec<Timestamp> = running.end.iter().map(|(at, _)| *at).collect();
         if !running.has_greeted {
@@ -237,7 +309,14 @@ impl World {
         }
         if let Some(unhealthy) = &mut running.unhealthy {
             if let Some(times) = unhealthy.is_due(now) {
-                self.record_times(pod, "Warning", "Unhealthy", &unhealthy.message, "kubelet", times);
+                self.record_times(
+                    pod,
+                    "Warning",
+                    "Unhealthy",
+                    &unhealthy.message,
+                    "kubelet",
+                    times,
+                );
             }
             due.push(unhealthy.next);
         }
@@ -245,7 +324,13 @@ impl World {
         due.into_iter().min()
     }
 
-    fn end_container(&mut self, pod: &Object, container: &mut ContainerRuntime, running: &Running, exit: &Exit) {
+    fn end_container(
+        &mut self,
+        pod: &Object,
+        container: &mut ContainerRuntime,
+        running: &Running,
+        exit: &Exit,
+    ) {
         let now = self.now;
         let (reason, exit_code, message) = match exit {
             Exit::Crash(line) => {
@@ -255,17 +340,25 @@ impl World {
             Exit::OutOfMemory => ("OOMKilled", 137, String::new()),
             Exit::Liveness(message) => {
                 self.record(pod, "Warning", "Unhealthy", message, "kubelet");
-                let killing = format!("Container {} failed liveness probe, will be restarted", container.name);
+                let killing = format!(
+                    "Container {} failed liveness probe, will be restarted",
+                    container.name
+                );
                 self.record(pod, "Normal", "Killing", &killing, "kubelet");
                 ("Error", 137, String::new())
             }
         };
         let was_long = now.duration_since(running.started) >= SignedDuration::from_mins(10);
         container.crashes = if was_long { 1 } else { container.crashes + 1 };
-        container.last = Some(Ended { reason, exit_code, message, started: running.started, finished: now });
+        container.last =
+            Some(Ended { reason, exit_code, message, started: running.started, finished: now });
         let pause = back_off(container.crashes);
         container.life = Life::BackOff { until: now + pause, pause };
-        let message = format!("Back-off restarting failed container {} in pod {}", container.name, pod.name());
+        let message = format!(
+            "Back-off restarting failed container {} in pod {}",
+            container.name,
+            pod.name()
+        );
         self.record(pod, "Warning", "BackOff", &message, "kubelet");
     }
 }

@@ -9,13 +9,20 @@ use crate::world::World;
 
 impl World {
     /// The environment of a container as it is at its start, or what the kubelet says is missing.
-    pub(super) fn environment(&self, pod: &Object, container: &Container<'_>) -> Result<BTreeMap<String, String>, String> {
+    pub(super) fn environment(
+        &self,
+        pod: &Object,
+        container: &Container<'_>,
+    ) -> Result<BTreeMap<String, String>, String> {
         let namespace = pod.namespace().unwrap_or_default();
         let mut env = BTreeMap::new();
         let maps = container.env_from_config_maps().map(|name| ("ConfigMap", name));
         let secrets = container.env_from_secrets().map(|name| ("Secret", name));
         for (kind, name) in maps.chain(secrets) {
-            let object = self.objects.get(&Key::new(kind, namespace, name)).ok_or_else(|| absent(kind, name))?;
+            let object = self
+                .objects
+                .get(&Key::new(kind, namespace, name))
+                .ok_or_else(|| absent(kind, name))?;
             for (key, _) in object.field("data").and_then(Value::as_object).into_iter().flatten() {
                 env.extend(value_of(object, key).map(|value| (key.clone(), value)));
             }
@@ -30,7 +37,9 @@ impl World {
                     env.insert(variable.name.into(), pod.name().into());
                     continue;
                 }
-                EnvSource::ConfigMap { name, key, is_optional } => ("ConfigMap", name, key, is_optional),
+                EnvSource::ConfigMap { name, key, is_optional } => {
+                    ("ConfigMap", name, key, is_optional)
+                }
                 EnvSource::Secret { name, key, is_optional } => ("Secret", name, key, is_optional),
             };
             let object = self.objects.get(&Key::new(kind, namespace, name));
@@ -39,7 +48,9 @@ impl World {
                     env.insert(variable.name.into(), value);
                 }
                 None if is_optional => {}
-                None if object.is_some() => return Err(format!("couldn't find key {key} in {kind} {namespace}/{name}")),
+                None if object.is_some() => {
+                    return Err(format!("couldn't find key {key} in {kind} {namespace}/{name}"));
+                }
                 None => return Err(absent(kind, name)),
             }
         }

@@ -31,9 +31,22 @@ pub(super) enum Exit {
 }
 
 impl Running {
-    pub(super) fn planned(behaviour: Arc<Behaviour>, started: Timestamp, listening: Timestamp) -> Self {
+    pub(super) fn planned(
+        behaviour: Arc<Behaviour>,
+        started: Timestamp,
+        listening: Timestamp,
+    ) -> Self {
         let ready_at = Some(started);
-        Self { behaviour, started, listening, ready_at, is_ready: false, end: None, has_greeted: false, unhealthy: None }
+        Self {
+            behaviour,
+            started,
+            listening,
+            ready_at,
+            is_ready: false,
+            end: None,
+            has_greeted: false,
+            unhealthy: None,
+        }
     }
 
     /// The working set at `now`, in bytes.
@@ -43,7 +56,10 @@ impl Running {
             let share = now.duration_since(self.started).as_secs_f64() / self.startup_seconds();
             return full * (FIRST_MEMORY + (1.0 - FIRST_MEMORY) * share);
         }
-        full + self.behaviour.growth_mib_per_hour * MIB * now.duration_since(self.listening).as_secs_f64() / 3600.0
+        full + self.behaviour.growth_mib_per_hour
+            * MIB
+            * now.duration_since(self.listening).as_secs_f64()
+            / 3600.0
     }
 
     fn startup_seconds(&self) -> f64 {
@@ -59,7 +75,9 @@ impl Running {
             return Some(self.started + SignedDuration::from_millis(millis));
         }
         let growth = self.behaviour.growth_mib_per_hour * MIB;
-        (growth > 0.0).then(|| self.listening + SignedDuration::from_secs(((limit - full) / growth * 3600.0) as i64))
+        (growth > 0.0).then(|| {
+            self.listening + SignedDuration::from_secs(((limit - full) / growth * 3600.0) as i64)
+        })
     }
 }
 

@@ -14,16 +14,27 @@ pub(super) fn first_pass(probe: &Probe<'_>, started: Timestamp, listening: Times
 }
 
 /// Why a probe fails for as long as the container runs; none if it passes once the program listens.
-pub(super) fn failure(probe: &Probe<'_>, container: &Container<'_>, behaviour: &Behaviour, ip: &str) -> Option<String> {
+pub(super) fn failure(
+    probe: &Probe<'_>,
+    container: &Container<'_>,
+    behaviour: &Behaviour,
+    ip: &str,
+) -> Option<String> {
     let refused = |port: u16| format!("dial tcp {ip}:{port}: connect: connection refused");
     let port = probe.port().and_then(|port| port.number_in(container));
     match (probe.check, port) {
         (ProbeCheck::Exec | ProbeCheck::Other, _) => None,
-        (ProbeCheck::HttpGet { .. } | ProbeCheck::TcpSocket { .. }, None) => Some("couldn't find the port by its name".into()),
+        (ProbeCheck::HttpGet { .. } | ProbeCheck::TcpSocket { .. }, None) => {
+            Some("couldn't find the port by its name".into())
+        }
         (ProbeCheck::HttpGet { path, .. }, Some(port)) if behaviour.listens_on(port) => {
             (!behaviour.serves(port, path)).then(|| "HTTP probe failed with statuscode: 404".into())
         }
-        (ProbeCheck::HttpGet { path, .. }, Some(port)) => Some(format!("Get \"http://{ip}:{port}{path}\": {}", refused(port))),
-        (ProbeCheck::TcpSocket { .. }, Some(port)) => (!behaviour.listens_on(port)).then(|| refused(port)),
+        (ProbeCheck::HttpGet { path, .. }, Some(port)) => {
+            Some(format!("Get \"http://{ip}:{port}{path}\": {}", refused(port)))
+        }
+        (ProbeCheck::TcpSocket { .. }, Some(port)) => {
+            (!behaviour.listens_on(port)).then(|| refused(port))
+        }
     }
 }

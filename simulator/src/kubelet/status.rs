@@ -9,7 +9,12 @@ use crate::world::written as time;
 /// The status of a pod as its node reports it.
 pub(super) fn status(pod: &Object, runtime: &PodRuntime, now: Timestamp) -> Value {
     let has_started = runtime.containers.iter().all(|container| container.has_started);
-    let unready: Vec<&str> = runtime.containers.iter().filter(|one| !is_ready(one)).map(|one| one.name.as_str()).collect();
+    let unready: Vec<&str> = runtime
+        .containers
+        .iter()
+        .filter(|one| !is_ready(one))
+        .map(|one| one.name.as_str())
+        .collect();
     json!({
         "phase": if has_started { "Running" } else { "Pending" },
         "conditions": [
@@ -38,7 +43,8 @@ fn condition(pod: &Object, kind: &str, unready: &[&str], now: Timestamp) -> Valu
     let mut condition = json!({"type": kind, "status": status, "lastTransitionTime": since});
     if !unready.is_empty() {
         condition["reason"] = "ContainersNotReady".into();
-        condition["message"] = format!("containers with unready status: [{}]", unready.join(" ")).into();
+        condition["message"] =
+            format!("containers with unready status: [{}]", unready.join(" ")).into();
     }
     condition
 }
@@ -46,13 +52,22 @@ fn condition(pod: &Object, kind: &str, unready: &[&str], now: Timestamp) -> Valu
 fn container_status(pod: &Object, container: &ContainerRuntime) -> Value {
     let image = &container.image;
     let state = match &container.life {
-        Life::New | Life::Pulling { failures: 0, .. } => waiting("ContainerCreating", String::new()),
-        Life::PullFailed { is_shown: false, .. } => {
-            waiting("ErrImagePull", format!("rpc error: code = NotFound desc = failed to resolve reference {image:?}: {image}: not found"))
+        Life::New | Life::Pulling { failures: 0, .. } => {
+            waiting("ContainerCreating", String::new())
         }
-        Life::PullFailed { .. } | Life::Pulling { .. } => waiting("ImagePullBackOff", format!("Back-off pulling image {image:?}")),
+        Life::PullFailed { is_shown: false, .. } => waiting(
+            "ErrImagePull",
+            format!(
+                "rpc error: code = NotFound desc = failed to resolve reference {image:?}: {image}: not found"
+            ),
+        ),
+        Life::PullFailed { .. } | Life::Pulling { .. } => {
+            waiting("ImagePullBackOff", format!("Back-off pulling image {image:?}"))
+        }
         Life::ConfigError { message, .. } => waiting("CreateContainerConfigError", message.clone()),
-        Life::BackOff { pause, .. } => waiting("CrashLoopBackOff", back_off_message(pod, container, *pause)),
+        Life::BackOff { pause, .. } => {
+            waiting("CrashLoopBackOff", back_off_message(pod, container, *pause))
+        }
         Life::Running(running) => json!({"running": {"startedAt": time(running.started)}}),
     };
     json!({
@@ -76,13 +91,17 @@ fn waiting(reason: &str, message: String) -> Value {
 }
 
 fn back_off_message(pod: &Object, container: &ContainerRuntime, pause: SignedDuration) -> String {
-    let (name, namespace, uid) = (pod.name(), pod.namespace().unwrap_or_default(), &pod.metadata().uid);
-    format!("back-off {}s restarting failed container={} pod={name}_{namespace}({uid})", pause.as_secs(), container.name)
+    let (name, namespace, uid) =
+        (pod.name(), pod.namespace().unwrap_or_default(), &pod.metadata().uid);
+    format!(
+        "back-off {}s restarting failed container={} pod={name}_{namespace}({uid})",
+        pause.as_secs(),
+        container.name
+    )
 }
 
 fn ended(ended: &Ended) -> Value {
-    let mut terminated =
-        json!({"reason": ended.reason, "exitCode": ended.exit_code, "startedAt": time(ended.started), "finishedAt": time(ended.finished)});
+    let mut terminated = json!({"reason": ended.reason, "exitCode": ended.exit_code, "startedAt": time(ended.started), "finishedAt": time(ended.finished)});
     if !ended.message.is_empty() {
         terminated["message"] = ended.message.clone().into();
     }

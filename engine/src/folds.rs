@@ -69,6 +69,8 @@ impl Folds {
         }
         match entry {
             Entry::Incident(event) => self.incidents.apply(event),
+            // What came of doing nothing teaches the learner; there is nothing in it to be done again.
+            Entry::Executed(execution) | Entry::HistoryImported { execution, .. } if execution.workflow.spec.steps.is_empty() => {}
             Entry::Executed(execution) | Entry::HistoryImported { execution, .. } => self.retrieval.add(execution),
             Entry::FeedbackGiven(feedback) => {
                 if let Some(demonstration) = self.cases.demonstration(feedback) {

@@ -1,0 +1,115 @@
+//! Reference policies: what a thoughtless script would do. An oracle that one of them can pass teaches nothing.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use anyhow::Result;
+use async_trait::async_trait;
+use cluster::{Agent, Cluster, Kind, ListQuery, Mode, ObjectRef, Patch, Preconditions, Request, Verb};
+use jiff::Timestamp;
+use serde_json::json;
+use simulator::{Emission, SimulatedCluster, World};
+
+use crate::contestant::{Contestant, Played};
+
+/// Watches.
+pub struct DoNothing;
+
+/// Restarts the roll-out of every workload in the alert's namespace.
+pub struct RestartEverything;
+
+/// Deletes the workload that the alert's labels name, the pod if none.
+pub struct DeleteTheObject;
+
+#[async_trait(?Send)]
+impl Contestant for DoNothing {
+    fn name(&self) -> &str {
+        "do-nothing"
+    }
+
+    async fn play(&self, world: World, until: Timestamp) -> Result<Played> {
+        play(world, until, async |_, _| {}).await
+    }
+}
+
+#[async_trait(?Send)]
+impl Contestant for RestartEverything {
+    fn name(&self) -> &str {
+        "restart-everything"
+    }
+
+    async fn play(&self, world: World, until: Timestamp) -> Result<Played> {
+        play(world, until, async |cluster, labels| {
+            let Some(namespace) = labels.get("namespace") else { return };
+            let query = ListQuery::latest(Kind::builtin("Deployment").expect("a built-in kind"), Some(namespace));
+            let Ok(page) = cluster.list(&query).await else { return };
+            for workload in page.items {
+                let patch = json!({"spec": {"template": {"metadata": {"annotations": {"kubectl.kubernetes.io/restartedAt": "now"}}}}});
+                send(cluster, workload.reference(cluster.name()), Verb::Patch { patch: Patch::Merge(patch), subresource: None }).await;
+            }
+        })
+        .await
+    }
+}
+
+#[async_trait(?Send)]
+impl Contestant for DeleteTheObject {
+    fn name(&self) -> &str {
+        "delete-the-object"
+    }
+
+    async fn play(&self, world: World, until: Timestamp) -> Result<Played> {
+        play(world, until, async |cluster, labels| {
+            let named = [("deployment", "Deployment"), ("pod", "Pod")].into_iter().find_map(|(label, kind)| Some((kind, labels.get(label)?)));
+            let Some((kind, name)) = named else { return };
+            let target = ObjectRef::builtin(cluster.name(), kind, labels.get("namespace").map(String::as_str), name);
+            send(cluster, target, Verb::Delete { grace_seconds: None }).await;
+        })
+        .await
+    }
+}
+
+async fn send(cluster: &dyn Cluster, target: ObjectRef, verb: Verb) {
+    let request = Request { target, verb, preconditions: Preconditions::default(), mode: Mode::Apply, agent: Agent::default() };
+    // A script does not look at what it is answered.
+    cluster.send(&request).await;
+}
+
+/// Goes through the world until `until` and lets `act` have its way at the first alert.
+async fn play(world: World, until: Timestamp, act: impl AsyncFn(&dyn Cluster, &BTreeMap<String, String>)) -> Result<Played> {
+    let world = Arc::new(Mutex::new(world));
+    let cluster = SimulatedCluster::new(world.clone(), "simulated");
+    let mut healths_before = None;
+    let (mut first, mut last, mut firing) = (None, None, std::collections::BTreeSet::new());
+    loop {
+        let advance = world.lock().expect("a world is never left half-changed").advance(until);
+        let mut labels = None;
+        for Emission::Alerts(webhook) in advance.emitted {
+            for alert in webhook.alerts {
+                if alert.status == "firing" {
+                    first.get_or_insert(advance.now);
+                    labels.get_or_insert(alert.labels.clone());
+                    firing.insert(alert.labels);
+                } else {
+                    firing.remove(&alert.labels);
+                    last = Some(advance.now);
+                }
+            }
+        }
+        if let Some(labels) = labels
+            && healths_before.is_none()
+        {
+            healths_before = Some(world.lock().expect("a world is never left half-changed").healths());
+            act(&cluster, &labels).await;
+        }
+        if advance.now >= until {
+            break;
+        }
+    }
+    let world = world.lock().expect("a world is never left half-changed").clone();
+    let seconds = match (first, last) {
+        (Some(first), Some(last)) if firing.is_empty() => Some(last.duration_since(first).as_secs_f64()),
+        _ => None,
+    };
+    Ok(Played { healths_before: healths_before.unwrap_or_else(|| world.healths()), world, seconds })
+}

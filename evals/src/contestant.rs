@@ -1,0 +1,30 @@
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use async_trait::async_trait;
+use cluster::{Health, ObjectRef};
+use jiff::Timestamp;
+use simulator::World;
+
+/// Someone who is given a world in which something will break.
+#[async_trait(?Send)]
+pub trait Contestant: Send + Sync {
+    /// Its name in reports.
+    fn name(&self) -> &str;
+
+    /// Plays in `world` until `until`.
+    ///
+    /// # Errors
+    /// Where it could not play at all; the evaluation ends.
+    async fn play(&self, world: World, until: Timestamp) -> Result<Played>;
+}
+
+/// What became of a world.
+pub struct Played {
+    /// The world at the end.
+    pub world: World,
+    /// Health of every Deployment and Service before the contestant first acted, or at the end if it never did.
+    pub healths_before: BTreeMap<ObjectRef, Health>,
+    /// Seconds from the first alert until the last one ended; absent if one still fires, or none fired.
+    pub seconds: Option<f64>,
+}

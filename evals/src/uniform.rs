@@ -1,0 +1,20 @@
+use learner::Policy;
+use workflow::id::CandidateId;
+use workflow::{Digest, Estimates};
+
+/// Every allowed candidate with the same probability: how history is made, so that it favours nobody.
+pub(crate) struct Uniform;
+
+impl Policy for Uniform {
+    fn name(&self) -> &str {
+        "uniform"
+    }
+
+    fn digest(&self) -> Digest {
+        Digest::of(b"uniform")
+    }
+
+    fn probabilities(&self, allowed: &[(&CandidateId, &Estimates)]) -> Vec<f64> {
+        vec![1.0 / allowed.len() as f64; allowed.len()]
+    }
+}

@@ -1,0 +1,156 @@
+//! The story of one incident, read off the record: what the command line shows and prints.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+use store::{Record, Unreadable};
+use workflow::id::IncidentId;
+use workflow::incident::IncidentEvent;
+use workflow::{Alert, Candidate, Decision, Entry, Evidence, Outcome, Plan, RunView};
+
+/// One incident from its first alert to its last outcome.
+#[derive(Default)]
+pub(crate) struct Story {
+    /// The alert that began it.
+    pub(crate) alert: Option<Alert>,
+    /// The incident.
+    pub(crate) incident: Option<IncidentId>,
+    /// Decisions and what came of each, in order.
+    pub(crate) attempts: Vec<Attempt>,
+    evidence: Option<Evidence>,
+    candidates: Vec<Candidate>,
+}
+
+/// One decision and what came of it.
+#[derive(Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Attempt {
+    /// What was seen.
+    #[serde(skip)]
+    pub(crate) evidence: Option<Evidence>,
+    /// What was proposed.
+    #[serde(skip)]
+    pub(crate) candidates: Vec<Candidate>,
+    /// The decision.
+    pub(crate) decision: Decision,
+    /// The plan.
+    pub(crate) plan: Option<Plan>,
+    /// Its run.
+    pub(crate) run: Option<RunView>,
+    /// What was observed, at the hold and at the end of the recurrence window.
+    pub(crate) outcomes: Vec<Outcome>,
+}
+
+impl Story {
+    /// The story of the first incident in these records.
+    pub(crate) fn of(records: &[Record]) -> Result<Self, Unreadable> {
+        let mut story = Self::default();
+        for record in records {
+            story.tell(&record.entry()?);
+        }
+        Ok(story)
+    }
+
+    fn is_ours(&self, incident: &IncidentId) -> bool {
+        self.incident.as_ref() == Some(incident)
+    }
+
+    fn tell(&mut self, entry: &Entry) {
+        match entry {
+            Entry::Incident(IncidentEvent::Opened { incident }) if self.incident.is_none() => {
+                self.incident = Some(incident.id.clone());
+                self.alert = Some(incident.first.clone());
+            }
+            Entry::EvidenceGathered(evidence) if self.is_ours(&evidence.incident) => self.evidence = Some(evidence.clone()),
+            Entry::Proposed { incident, candidates } if self.is_ours(incident) => self.candidates.clone_from(candidates),
+            Entry::Decided(decision) if self.is_ours(&decision.incident) => self.attempts.push(Attempt {
+                evidence: self.evidence.clone(),
+                candidates: std::mem::take(&mut self.candidates),
+                decision: decision.clone(),
+                plan: None,
+                run: None,
+                outcomes: Vec::new(),
+            }),
+            Entry::PlanFrozen(plan) if self.is_ours(&plan.incident) => {
+                if let Some(attempt) = self.attempts.last_mut() {
+                    attempt.plan = Some(plan.clone());
+                }
+            }
+            Entry::Run { run, event } => {
+                if let Some(attempt) = self.attempts.last_mut() {
+                    match &mut attempt.run {
+                        Some(view) if view.run == *run => view.apply(event),
+                        Some(_) => {}
+                        None => attempt.run = RunView::begin(run, event).filter(|view| attempt.plan.as_ref().is_some_and(|plan| plan.id == view.plan)),
+                    }
+                }
+            }
+            Entry::Observed(outcome) if self.is_ours(&outcome.incident) => {
+                if let Some(attempt) = self.attempts.last_mut() {
+                    attempt.outcomes.push(outcome.clone());
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The object that `demo --once --json` prints, `timing` and the learner's counts left to the caller.
+    pub(crate) fn to_json(&self) -> Value {
+        let last = self.attempts.last();
+        let earlier = self.attempts.len().saturating_sub(1);
+        json!({
+            "alert": self.alert,
+            "incident": {"id": self.incident, "attempts": self.attempts.len()},
+            "plan": last.and_then(Attempt::plan_json),
+            "decision": last.map(Attempt::decision_json),
+            "run": last.and_then(|attempt| attempt.run.as_ref()),
+            "outcome": last.and_then(|attempt| attempt.outcomes.last()),
+            "attempts": self.attempts[..earlier].iter().map(Attempt::to_json).collect::<Vec<_>>(),
+        })
+    }
+}
+
+impl Attempt {
+    fn to_json(&self) -> Value {
+        json!({"plan": self.plan_json(), "decision": self.decision_json(), "run": self.run, "outcome": self.outcomes.last()})
+    }
+
+    fn plan_json(&self) -> Option<Value> {
+        let plan = self.plan.as_ref()?;
+        let steps = plan.workflow.spec.steps.iter().map(|step| {
+            let estimate = plan.steps.iter().find(|estimate| estimate.step == step.id);
+            json!({"id": step.id, "action": step.action, "arguments": step.arguments, "needs": step.needs, "estimate": estimate})
+        });
+        let candidates = self.decision.options.iter().map(|option| {
+            json!({"id": option.candidate, "workflow": option.workflow, "source": option.source, "arm": option.arm,
+                "estimate": option.estimates.plan, "propensity": option.propensity, "refused": option.refused})
+        });
+        Some(json!({
+            "id": plan.id,
+            "digest": plan.digest,
+            "workflow": plan.workflow.metadata.name,
+            "source": plan.source.word(),
+            "confidence": plan.confidence,
+            "evidence": self.evidence.as_ref().map(|evidence| &evidence.lines),
+            "explanation": plan.explanation,
+            "candidates": candidates.collect::<Vec<_>>(),
+            "steps": steps.collect::<Vec<_>>(),
+            "account": plan.account,
+            "targets": plan.targets,
+            "attempt": plan.attempt,
+        }))
+    }
+
+    fn decision_json(&self) -> Value {
+        let propensities = self.decision.options.iter().map(|option| json!({"candidate": option.candidate, "arm": option.arm, "propensity": option.propensity}));
+        json!({
+            "id": self.decision.id,
+            "policy": self.decision.policy,
+            "propensities": propensities.collect::<Vec<_>>(),
+            "chosen": self.decision.chosen,
+            "propensity": self.decision.propensity,
+            "seed": self.decision.seed,
+            "draw": self.decision.draw,
+            "model": self.decision.model,
+        })
+    }
+}

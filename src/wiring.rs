@@ -1,0 +1,96 @@
+//! Puts the parts together: the one place that knows concrete things by name.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use anyhow::{Context as _, Result};
+use cluster::{Cluster, Metrics};
+use engine::{Engine, Message, Pace, Parts, Settings, Sources, Time};
+use simulator::{SimulatedCluster, World};
+use store::{Memory, Salts, Sqlite, Store};
+use tokio::sync::mpsc;
+use workflow::guardrail::Autonomy;
+use workflow::{Guardrails, Limits};
+
+use crate::datasets;
+
+/// Name of the simulated cluster, as it stands in every reference.
+pub(crate) const CLUSTER: &str = "simulated";
+
+/// An engine over a simulated world, and the handles that others hold.
+pub(crate) struct Simulation {
+    /// The engine.
+    pub(crate) engine: Engine,
+    /// The record.
+    pub(crate) store: Arc<dyn Store>,
+    /// Where inputs go.
+    pub(crate) inputs: mpsc::Sender<Message>,
+}
+
+/// How a simulation is put together.
+pub(crate) struct Setup {
+    /// The world, its fault in its future.
+    pub(crate) world: Arc<Mutex<World>>,
+    /// How fast it goes.
+    pub(crate) pace: Pace,
+    /// Seed of decisions and of the record's salts.
+    pub(crate) seed: u64,
+    /// How far Chiron goes by itself.
+    pub(crate) autonomy: Autonomy,
+}
+
+/// The guardrails with which demo, evaluations and tests run: the defaults at this autonomy.
+pub(crate) fn guardrails(autonomy: Autonomy) -> Guardrails {
+    let mut guardrails = Guardrails::default();
+    guardrails.spec.autonomy = autonomy;
+    guardrails
+}
+
+/// A record in `dir`, its salts drawn by the operating system or from a seed.
+pub(crate) fn open_store(dir: &Path, salts: Salts) -> Result<Arc<Sqlite>> {
+    let store = Sqlite::open(dir, salts).with_context(|| format!("cannot open the record in {}", dir.display()))?;
+    Ok(Arc::new(store))
+}
+
+/// A record in memory, its salts from a seed.
+pub(crate) fn memory(seed: u64) -> Arc<dyn Store> {
+    Arc::new(Memory::new(Salts::seeded(&format!("salts/{seed}"))))
+}
+
+/// Puts an engine over a simulated world.
+pub(crate) async fn simulate(setup: Setup, store: Arc<dyn Store>) -> Result<Simulation> {
+    let cluster = Arc::new(SimulatedCluster::new(setup.world.clone(), CLUSTER));
+    let time = Time::Simulated { world: setup.world, pace: setup.pace };
+    engine_over(cluster.clone(), cluster, time, setup.seed, guardrails(setup.autonomy), store).await
+}
+
+/// Puts an engine over any cluster, with what the binary carries with it.
+pub(crate) async fn engine_over(
+    cluster: Arc<dyn Cluster>,
+    metrics: Arc<dyn Metrics>,
+    time: Time,
+    seed: u64,
+    guardrails: Guardrails,
+    store: Arc<dyn Store>,
+) -> Result<Simulation> {
+    let limits = Limits::default();
+    let (inputs, inbox) = mpsc::channel(limits.queue);
+    let catalogue = actions::catalogue();
+    let sources = Sources { templates: datasets::templates(&catalogue)?, retrieval: true, reversal: true };
+    let policy = learner::policy("igw").context("the policy `igw` is built in")?;
+    let parts = Parts {
+        store: store.clone(),
+        cluster,
+        metrics,
+        time,
+        catalogue,
+        guardrails,
+        sources,
+        policy,
+        settings: Settings::default(),
+        limits,
+        seed,
+        inbox,
+    };
+    Ok(Simulation { engine: Engine::open(parts).await?, store, inputs })
+}

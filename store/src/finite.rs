@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display};
 
-use serde::ser::{self, Serialize};
+use serde::{Serialize, ser};
 
 /// A number that is not finite, and where it stands.
 #[derive(Debug, thiserror::Error)]

@@ -4,6 +4,7 @@
 //! tests, [`Sqlite`] everything else; [`contract`] holds the promises of both, and [`verify`] checks a data directory:
 //! the chain, and that everything folded from it is what a replay gives.
 
+pub mod contract;
 mod finite;
 mod memory;
 mod port;

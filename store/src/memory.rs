@@ -175,3 +175,29 @@ impl Store for Memory {
         Ok(Listing::cut(found.into_iter().take(page.limit() + 1).cloned().collect(), page.limit()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::check_store;
+    use crate::contract::sample::{at, story};
+
+    #[tokio::test]
+    async fn memory_keeps_every_promise() {
+        check_store(&Memory::new(Salts::System)).await;
+    }
+
+    #[tokio::test]
+    async fn the_same_seed_gives_the_same_chain() {
+        let mut heads = Vec::new();
+        for seed in ["42", "42", "43"] {
+            let store = Memory::new(Salts::seeded(seed));
+            let epoch = store.claim(at(0), "test").await.unwrap();
+            heads.push(
+                store.append(story(1), Vec::new(), &[], epoch).await.unwrap().pop().unwrap().digest,
+            );
+        }
+        assert_eq!(heads[0], heads[1]);
+        assert_ne!(heads[0], heads[2]);
+    }
+}

@@ -57,10 +57,16 @@ impl Chain {
             let seq = row.get::<_, i64>(0).map_err(on("read the record"))? as u64;
             if seq != self.seq + 1 {
                 let missing = self.seq + 1;
-                report.add(Flaw::Record { seq: missing, why: format!("it is missing: record {seq} follows record {}", self.seq) });
+                report.add(Flaw::Record {
+                    seq: missing,
+                    why: format!("it is missing: record {seq} follows record {}", self.seq),
+                });
                 is_whole = false;
             }
-            match raw(row).map_err(|error| error.to_string()).and_then(|raw| self.check(connection, seq, raw)) {
+            match raw(row)
+                .map_err(|error| error.to_string())
+                .and_then(|raw| self.check(connection, seq, raw))
+            {
                 Ok(Checked::Whole(record, entry)) if is_whole => next(&record, &entry, report)?,
                 Ok(Checked::Whole(..)) => {}
                 Ok(Checked::Erased) => {
@@ -83,7 +89,19 @@ impl Chain {
     }
 
     fn check(&mut self, connection: &Connection, seq: u64, raw: Raw) -> Result<Checked, String> {
-        let Raw { stream, version, tenant, kind, at, epoch, payload, salt, payload_digest: salted, previous, digest } = raw;
+        let Raw {
+            stream,
+            version,
+            tenant,
+            kind,
+            at,
+            epoch,
+            payload,
+            salt,
+            payload_digest: salted,
+            previous,
+            digest,
+        } = raw;
         let expected = self.versions.get(&stream).copied().unwrap_or(0) + 1;
         self.versions.insert(stream.clone(), version);
         let last_epoch = std::mem::replace(&mut self.epoch, epoch);
@@ -105,7 +123,9 @@ impl Chain {
             return Err("column digest is not that of its columns: one of them was changed".into());
         }
         if version != expected {
-            return Err(format!("it is version {version} of stream `{stream}`, where {expected} was due"));
+            return Err(format!(
+                "it is version {version} of stream `{stream}`, where {expected} was due"
+            ));
         }
         let claims = kind == "EpochClaimed";
         if epoch != last_epoch + u64::from(claims) {
@@ -119,9 +139,13 @@ impl Chain {
         };
         let text = payload_text(connection, seq, column).map_err(|error| error.to_string())?;
         if salted != payload_digest(&salt, &text).to_string() {
-            return Err("column payload_digest is not that of payload and salt: one of them was changed".into());
+            return Err(
+                "column payload_digest is not that of payload and salt: one of them was changed"
+                    .into(),
+            );
         }
-        let payload = serde_json::from_str(&text).map_err(|error| format!("its payload is not JSON: {error}"))?;
+        let payload = serde_json::from_str(&text)
+            .map_err(|error| format!("its payload is not JSON: {error}"))?;
         if canonical_json(&payload).map_err(|error| error.to_string())? != text {
             return Err("its payload is not canonical JSON".into());
         }

@@ -112,7 +112,9 @@ impl fmt::Display for Flaw {
             Self::Record { seq, why } => write!(f, "record {seq}: {why}"),
             Self::Row { table, key, why } => write!(f, "table {table}, key {key}: {why}"),
             Self::Blob { digest, why } => write!(f, "blob {digest}: {why}"),
-            Self::Snapshot { name, seq, why } => write!(f, "snapshot {name} at record {seq}: {why}"),
+            Self::Snapshot { name, seq, why } => {
+                write!(f, "snapshot {name} at record {seq}: {why}")
+            }
         }
     }
 }

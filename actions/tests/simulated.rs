@@ -153,7 +153,7 @@ async fn every_action_is_taken_once_and_turned_back_whatever_becomes_of_the_answ
             let (world, cluster) = world();
             settle(&world);
             let before = object(&cluster, action, &args).await;
-            world.lock().unwrap().inject([interference.clone()]);
+            world.lock().unwrap().inject([interference]);
             let end = take(&cluster, action, &args, "step").await;
             assert!(changed(&end).0, "{action} {interference:?}");
             settle(&world);

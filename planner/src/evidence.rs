@@ -38,7 +38,7 @@ pub async fn collect(
         incident: incident.id.clone(),
         alert: incident.first.name.clone(),
         target: None,
-        inventory: reader.objects.iter().map(|object| object.reference(cluster.name())).collect(),
+        inventory: Vec::new(),
         objects: Vec::new(),
         facts: Facts::default(),
         differences: Vec::new(),
@@ -56,8 +56,21 @@ pub async fn collect(
             reader.gaps.push(why);
         }
     }
-    evidence.inventory =
-        reader.objects.iter().map(|object| object.reference(cluster.name())).collect();
+    // Pods, revisions and reports of others are many, and nobody acts on them.
+    let is_listed = |object: &&Object| {
+        fact::is_workload(object)
+            || matches!(object.kind().kind.as_str(), "Service" | "ConfigMap" | "Secret")
+            || evidence
+                .objects
+                .iter()
+                .any(|kept| kept.kind() == object.kind() && kept.name() == object.name())
+    };
+    evidence.inventory = reader
+        .objects
+        .iter()
+        .filter(is_listed)
+        .map(|object| object.reference(cluster.name()))
+        .collect();
     evidence.inventory.sort();
     evidence.inventory.dedup();
     evidence.gaps = reader.gaps;

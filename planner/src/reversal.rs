@@ -84,9 +84,12 @@ pub(crate) fn reversals(evidence: &Evidence) -> Vec<Reversed> {
     if own.is_empty() { far } else { own }
 }
 
+/// What one action turns back: object, kind of field, pointer, and whether the element is gone.
+type Group = (String, Field, String, bool);
+
 /// The differences by what one action can turn back, in the order in which the actions are to be taken.
 fn grouped(evidence: &Evidence) -> Vec<Reversed> {
-    let mut groups: Vec<((String, Field, String, bool), Vec<Difference>)> = Vec::new();
+    let mut groups: Vec<(Group, Vec<Difference>)> = Vec::new();
     for difference in &evidence.differences {
         let (Some(field), Some(part)) = (field_of(difference), part_of(difference)) else {
             continue;

@@ -127,6 +127,9 @@ fn rendered(
     for conditions in [&mut step.preconditions, &mut step.postconditions] {
         for condition in conditions.iter_mut() {
             let value = serde_json::to_value(&*condition).expect("a condition is plain data");
+            if !value.to_string().contains("${{") {
+                continue;
+            }
             *condition = serde_json::from_value(filled(&value, bindings)?).ok()?;
         }
     }
@@ -147,7 +150,16 @@ fn rendered(
 
 fn filled(value: &Value, bindings: &expression::Bindings) -> Option<Value> {
     match value {
+        Value::String(text) if !text.contains("${{") => Some(value.clone()),
         Value::String(text) => {
+            // Nearly every hole is one parameter, which needs no evaluation.
+            let inner =
+                text.strip_prefix("${{").and_then(|rest| rest.strip_suffix("}}")).map(str::trim);
+            if let Some(found) =
+                inner.and_then(|inner| bindings.get("params")?.get(inner.strip_prefix("params.")?))
+            {
+                return Some(found.clone());
+            }
             let holes = expression::holes(text).ok()?;
             if holes.is_empty() || text.contains("steps.") {
                 return Some(value.clone());

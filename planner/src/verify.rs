@@ -317,7 +317,7 @@ fn images(steps: &[Step], evidence: &Evidence, target: &ObjectRef) -> Result<(),
             .objects
             .iter()
             .filter(|object| is_of(object))
-            .flat_map(|object| cluster::containers(object))
+            .flat_map(cluster::containers)
             .any(|c| c.image() == image);
         let remembered = evidence.differences.iter().any(|difference| {
             difference.object.name == name

@@ -35,11 +35,18 @@ pub struct HybridIndex {
     by_signature: BTreeMap<Vec<String>, usize>,
     /// Embeddings of the documents, one after another.
     embeddings: Vec<f32>,
-    /// Documents that hold a word.
-    postings: BTreeMap<String, Vec<u32>>,
+    postings: BTreeMap<String, Postings>,
     executions: usize,
     /// Words of all executions together.
     words: usize,
+}
+
+/// Where a word stands.
+#[derive(Clone, Debug, Default)]
+struct Postings {
+    documents: Vec<u32>,
+    /// How many executions these documents hold together.
+    executions: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -75,13 +82,9 @@ impl HybridIndex {
         let average = self.words as f64 / n.max(1.0);
         for word in signature {
             let Some(postings) = self.postings.get(word) else { continue };
-            let df: usize = postings
-                .iter()
-                .map(|document| self.documents[*document as usize].executions.len())
-                .sum();
-            let df = df as f64;
+            let df = postings.executions as f64;
             let idf = (1.0 + (n - df + 0.5) / (df + 0.5)).ln();
-            for document in postings {
+            for document in &postings.documents {
                 let length = self.documents[*document as usize].words as f64;
                 // A signature holds a word once, so the term frequency is 1.
                 scores[*document as usize] +=
@@ -119,11 +122,12 @@ impl Retrieval for HybridIndex {
         if at == next {
             self.embeddings.extend(embed(&signature));
             self.documents.push(Document { words: signature.len(), executions: Vec::new() });
-            for word in signature {
-                self.postings
-                    .entry(word)
-                    .or_default()
-                    .push(u32::try_from(at).expect("fewer than 2^32 signatures"));
+        }
+        for word in signature {
+            let postings = self.postings.entry(word).or_default();
+            postings.executions += 1;
+            if at == next {
+                postings.documents.push(u32::try_from(at).expect("fewer than 2^32 signatures"));
             }
         }
         let kept = Kept {

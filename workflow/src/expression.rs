@@ -32,7 +32,7 @@ mod tests;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use cel::Context;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -51,6 +51,12 @@ pub type Bindings = BTreeMap<String, Value>;
 
 /// Highest tree that is evaluated on the caller's stack: a 2 MiB stack holds many times as much.
 const CALLERS_STACK: usize = 40;
+
+/// Expressions that were read, by source: at most 1 MiB of sources.
+static KNOWN: Mutex<BTreeMap<String, Expression>> = Mutex::new(BTreeMap::new());
+
+/// How many are kept.
+const KNOWN_AT_MOST: usize = 512;
 
 /// A checked CEL expression. Cheap to clone: the tree is shared.
 #[derive(Clone)]
@@ -89,6 +95,22 @@ impl Expression {
     /// # Errors
     /// If it is not CEL, exceeds a bound, or calls what is not there; with the place where that is.
     pub fn parse(source: &str) -> Result<Self, ExpressionError> {
+        // Plans and records hold the same few expressions again and again, and the parser builds its tables for each
+        // anew: what was read before is shared. The same source always gives the same tree.
+        let known = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(expression) = known().get(source) {
+            return Ok(expression.clone());
+        }
+        let expression = Self::read(source)?;
+        let mut known = known();
+        if known.len() >= KNOWN_AT_MOST {
+            known.clear();
+        }
+        known.insert(source.to_owned(), expression.clone());
+        Ok(expression)
+    }
+
+    fn read(source: &str) -> Result<Self, ExpressionError> {
         let mut tree = syntax::read(source)?;
         let patterns = Arc::new(std::mem::take(&mut tree.patterns));
         let variables = tree.variables.keys().cloned().collect();

@@ -373,7 +373,11 @@ impl Run {
         let (Stage::Acting(doing) | Stage::Undoing(doing)) = &mut state.stage else { return };
         let (intent, lost) = match doing {
             Doing::Sent { intent, .. } => (intent.clone(), None),
-            Doing::Resolving { intent, lost, .. } => (intent.clone(), Some(lost.clone())),
+            Doing::Resolving { intent, lost, since, .. } => {
+                // Finding out is not the step's time.
+                state.clock = later(state.clock, at.duration_since(*since));
+                (intent.clone(), Some(lost.clone()))
+            }
             Doing::Asking(_) | Doing::Person { .. } => return,
         };
         if applied == Applied::Unknown && lost.is_none() {

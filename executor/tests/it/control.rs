@@ -115,7 +115,9 @@ async fn x4_a_cancel_in_the_middle_of_an_undo_finishes_the_step_under_way_and_ho
     let run = rig.submit(1, plan);
     let hour = rig.hour();
     rig.go(hour, |rig| rig.sends() == 3).await;
+    // Before the answer to the change that undoes `two`.
     rig.control(&run, Control::Cancel);
+    rig.inbox.rotate_right(1);
     rig.go(hour, |_| false).await;
     assert_eq!(rig.view(&run).status, RunStatus::Paused);
     assert_eq!((rig.replicas("b"), rig.replicas("a")), (2, 3));

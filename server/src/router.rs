@@ -37,7 +37,9 @@ pub fn router_within(server: Server, bounds: Bounds) -> Router {
         .method_not_allowed_fallback(no_method)
         .layer(from_fn_with_state(door, access::check));
     let open: Router = probes().with_state(api).into();
-    guarded.merge(open).layer(TraceLayer::new_for_http().make_span_with(span))
+    // A storm that is shed must not become a storm of lines in the log: 5xx are told where they arise.
+    let trace = TraceLayer::new_for_http().make_span_with(span).on_failure(());
+    guarded.merge(open).layer(trace)
 }
 
 /// Every route, for the document.

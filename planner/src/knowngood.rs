@@ -26,14 +26,16 @@ impl KnownGood {
 
     /// Remembers what stands around a healthy workload.
     ///
-    /// A Service that is not among `related` stays remembered: one that lost its workload is not there to be seen.
+    /// A Service or ConfigMap that is not among `related` stays remembered as it was: what lost its workload, or a key,
+    /// is not known to be good, though the pods that run may not have noticed.
     pub fn remember(&mut self, workload: &ObjectRef, related: &[Object]) {
         let kept = self.workloads.entry(Ledger::key(workload)).or_default();
         let is_same = |a: &Object, b: &Object| {
             a.kind() == b.kind() && a.namespace() == b.namespace() && a.name() == b.name()
         };
         kept.retain(|old| {
-            old.kind().kind == "Service" && !related.iter().any(|new| is_same(old, new))
+            matches!(old.kind().kind.as_str(), "Service" | "ConfigMap")
+                && !related.iter().any(|new| is_same(old, new))
         });
         kept.extend(related.iter().cloned());
     }
@@ -94,7 +96,8 @@ impl KnownGood {
 /// Gathers what is to be remembered of a healthy workload: itself, its owner chain, the Services that lead to it, and
 /// the ConfigMaps and Secrets that it reads, without status. At most five reads.
 ///
-/// A Service whose requests cannot arrive is left out: it is not known to be good.
+/// A Service whose requests cannot arrive, and a ConfigMap that lacks a key which is asked for, are left out: they are
+/// not known to be good.
 ///
 /// # Errors
 /// If the cluster does not show the workload, or one of the lists.
@@ -127,7 +130,9 @@ pub async fn surroundings(
                 fact::selects_pods_of(object, &own) && arrives != Some(false)
             }
             "ConfigMap" => {
+                let lacks = |fact: &workflow::Fact| fact.value == false;
                 read.iter().any(|read| read.kind == "ConfigMap" && read.name == object.name())
+                    && !facts.of(&reference, Predicate::KeyPresent).any(lacks)
             }
             "ReplicaSet" => {
                 let is_owned = object

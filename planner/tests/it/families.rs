@@ -148,3 +148,28 @@ async fn no_incident_elsewhere_touches_what_is_well() {
         }
     }
 }
+
+#[tokio::test]
+async fn what_is_broken_is_not_remembered_as_good_though_the_pods_run_on() {
+    for family in ["wrong-service-selector", "wrong-target-port", "missing-config-key"] {
+        let mut broken = broken(family, 1).await;
+        let target = broken.oracle.target().clone();
+        let workload = broken
+            .world
+            .objects()
+            .map(|object| object.reference("sim"))
+            .find(|object| {
+                object.kind == "Deployment"
+                    && object.name == target.name
+                    && object.namespace == target.namespace
+            })
+            .unwrap();
+        let related =
+            planner::surroundings(&crate::shop::simulated(&broken.world), &workload).await.unwrap();
+        assert!(related.iter().all(|object| object.field("status").is_none()));
+        broken.known_good.remember(&workload, &related);
+        assert!(broken.known_good.holds(&workload, &related));
+        let (mended, incidents, arms) = mending(&broken, Reversal::On, &[]).await;
+        assert!(mended > 0 && mended == incidents, "{family}: {arms:#?}");
+    }
+}

@@ -91,7 +91,7 @@ fn brute_force(executions: &[PastExecution], query: &[String], top_k: usize) -> 
     for document in order {
         let mut of_document: Vec<&PastExecution> =
             executions.iter().filter(|e| e.signature == documents[document]).collect();
-        of_document.sort_by(|a, b| b.at.cmp(&a.at));
+        of_document.sort_by_key(|execution| std::cmp::Reverse(execution.at));
         found.extend(of_document.into_iter().map(|execution| execution.id.clone()));
     }
     found.truncate(top_k);

@@ -8,7 +8,7 @@ use workflow::id::{DecisionId, PlanId};
 use workflow::{Entry, canonical_json};
 
 use crate::lesson::{Chosen, Learned, Lesson, Unteachable, update};
-use crate::model::{BadModel, Model};
+use crate::model::{BadModel, Model, read};
 
 /// A model and what it must remember between a decision and its outcome.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -119,7 +119,7 @@ impl Learner {
     /// # Errors
     /// [`BadModel`] for anything that is not a whole and sound learner.
     pub fn restore(bytes: &[u8]) -> Result<Self, BadModel> {
-        let learner: Self = serde_json::from_slice(bytes).map_err(BadModel::Unreadable)?;
+        let learner: Self = read(bytes)?;
         learner.model.check_sound()?;
         Ok(learner)
     }

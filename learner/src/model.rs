@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use workflow::id::DecisionId;
 use workflow::{Digest, FeatureSchema, Features, canonical_json};
@@ -202,10 +203,7 @@ impl Model {
     /// # Errors
     /// [`BadModel`] for anything that is not a whole and sound model: the caller keeps the last good one, or rebuilds.
     pub fn restore(bytes: &[u8]) -> Result<Self, BadModel> {
-        if bytes.len() > LARGEST_SNAPSHOT_BYTES {
-            return Err(BadModel::TooLarge { bytes: bytes.len() });
-        }
-        let model: Self = serde_json::from_slice(bytes).map_err(BadModel::Unreadable)?;
+        let model: Self = read(bytes)?;
         model.check_sound()?;
         Ok(model)
     }
@@ -267,8 +265,7 @@ impl Model {
             });
         }
         for (name, value) in self.schema.names.iter().zip(&features.values) {
-            // Written so that NaN fails the test.
-            if !(value.abs() <= LARGEST_FEATURE) {
+            if value.is_nan() || value.abs() > LARGEST_FEATURE {
                 return Err(BadFeatures::OutOfRange { name: name.clone(), value: *value });
             }
         }
@@ -454,6 +451,14 @@ impl Model {
         self.lineage =
             Digest::of_all(&[what.as_bytes(), self.lineage.bytes(), by.as_bytes(), &[0], &numbers]);
     }
+}
+
+/// Reads a snapshot that is not too large to be one.
+pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, BadModel> {
+    if bytes.len() > LARGEST_SNAPSHOT_BYTES {
+        return Err(BadModel::TooLarge { bytes: bytes.len() });
+    }
+    serde_json::from_slice(bytes).map_err(BadModel::Unreadable)
 }
 
 impl Arm {

@@ -248,8 +248,8 @@ impl Ridge {
         }
         for k in 0..d {
             let pivot = factor[[k, k]];
-            // Written so that NaN fails the test. Taking back what was added leaves the penalty, but for rounding.
-            if !(pivot >= self.penalty * 0.5) {
+            // Whatever was truly added leaves at least the penalty, but for rounding.
+            if pivot.is_nan() || pivot < self.penalty * 0.5 {
                 return false;
             }
             let root = pivot.sqrt();
@@ -269,21 +269,23 @@ impl Ridge {
         true
     }
 
-    /// Solves Uᵀy = x, column by column: no sum waits for the one before it.
+    /// Solves Uᵀy = x by columns, two at a time: no sum waits for the one before it, and `y` is walked half as often.
     fn forward(&self, x: &[f64]) -> Vec<f64> {
         let d = self.dimension;
         let factor = ArrayView2::from_shape((d, d), &self.factor).expect("the factor is square");
+        let row = |k: usize| factor.row(k).to_slice().expect("rows lie in one piece");
         let mut y = x.to_vec();
-        for (k, row) in factor.rows().into_iter().enumerate() {
-            let row = row.to_slice().expect("rows lie in one piece");
-            let value = y[k] / row[k];
-            y[k] = value;
-            if value == 0.0 {
-                continue;
+        for k in (1..d).step_by(2) {
+            let (upper, lower) = (row(k - 1), row(k));
+            let first = y[k - 1] / upper[k - 1];
+            let second = (y[k] - upper[k] * first) / lower[k];
+            (y[k - 1], y[k]) = (first, second);
+            for ((left, a), b) in y[k + 1..].iter_mut().zip(&upper[k + 1..]).zip(&lower[k + 1..]) {
+                *left -= a * first + b * second;
             }
-            for (left, entry) in y[k + 1..].iter_mut().zip(&row[k + 1..]) {
-                *left -= entry * value;
-            }
+        }
+        if d % 2 == 1 {
+            y[d - 1] /= row(d - 1)[d - 1];
         }
         y
     }

@@ -73,7 +73,7 @@ impl Engine {
         let mut entries = vec![Entry::Observed(outcome.clone())];
         // One execution an outcome: what is watched for a while is told once, at the end of that while.
         let is_final = stage == OutcomeStage::Recurrence || !is_resolved;
-        if is_final && plan.source.acts() {
+        if is_final {
             entries.extend(case.finished(&outcome).map(Entry::Executed));
         }
         self.record(now, entries).await

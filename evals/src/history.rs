@@ -30,16 +30,9 @@ pub async fn history(suite: &Suite, sources: &Sources, first_seed: u64, seeds: u
             let until = prepared.oracle.fault_at() + SignedDuration::from_mins(50);
             let mut session = player.begin(prepared.world).await?;
             session.engine.run(Stop::At(until)).await?;
-            let folds = session.engine.folds();
             for record in session.store.read(0, usize::MAX).await? {
-                match record.entry()? {
-                    Entry::Executed(execution) => executions.push(execution),
-                    // What came of doing nothing is history too, and is no execution that could be searched for.
-                    Entry::Observed(outcome) if outcome.run.is_none() => {
-                        let case = folds.cases.cases.get(&outcome.incident);
-                        executions.extend(case.and_then(|case| case.finished(&outcome)));
-                    }
-                    _ => {}
+                if let Entry::Executed(execution) = record.entry()? {
+                    executions.push(execution);
                 }
             }
         }

@@ -45,6 +45,25 @@ impl Engine {
         self.record(now, vec![proposed, Entry::Decided(decision), Entry::PlanFrozen(plan)]).await
     }
 
+    /// How long it takes to propose, estimate, choose and explain for an incident, evidence given and nothing recorded.
+    #[expect(clippy::disallowed_methods, reason = "a benchmark asks the clock")]
+    pub async fn time_a_plan(&self, id: &IncidentId) -> std::time::Duration {
+        let now = self.time.now();
+        let Some(incident) = self.folds.incidents.incidents.get(id).cloned() else { return std::time::Duration::ZERO };
+        let limits = ReadLimits::default();
+        let evidence = planner::evidence::collect(&*self.cluster, &*self.metrics, &incident, &self.folds.known_good, &limits, now).await;
+        let begun = std::time::Instant::now();
+        let candidates = self.propose(&evidence, &Treatment::Baseline);
+        let estimates: Vec<(CandidateId, Estimates)> =
+            candidates.iter().map(|candidate| (candidate.id.clone(), learner::estimate(self.folds.learner.model(), &candidate.features))).collect();
+        let mask = Mask::new();
+        let decision = self.decide(&incident, &evidence, &candidates, &estimates, &mask, &Treatment::Baseline, now);
+        if let Some(chosen) = candidates.iter().find(|candidate| candidate.id == decision.chosen) {
+            drop(self.freeze(&incident, &evidence, chosen.clone(), &decision, now).await);
+        }
+        begun.elapsed()
+    }
+
     /// Exposes the incident to a running experiment, once, before anything is decided for it.
     fn expose(&self, incident: &Incident, now: Timestamp, entries: &mut Vec<Entry>) -> Treatment {
         let experiments = &self.folds.experiments;

@@ -11,7 +11,7 @@ use crate::explain::plain;
 pub(super) async fn gather(
     reader: &mut Reader<'_>,
     target: &ObjectRef,
-    belongs: &dyn Fn(&ObjectRef) -> bool,
+    belongs: &(dyn Fn(&ObjectRef) -> bool + Sync),
     limits: &ReadLimits,
 ) -> Vec<Note> {
     let cluster = target.cluster.clone();
@@ -77,7 +77,7 @@ fn event_note(event: &Object, cluster: &str, limits: &ReadLimits) -> Option<(boo
 fn failing(
     objects: &[Object],
     cluster: &str,
-    belongs: &dyn Fn(&ObjectRef) -> bool,
+    belongs: &(dyn Fn(&ObjectRef) -> bool + Sync),
 ) -> Vec<LogQuery> {
     let mut found = Vec::new();
     for pod in

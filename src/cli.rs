@@ -1,7 +1,15 @@
 //! The command line: what can be said, and where each word leads.
 
+mod admin;
+mod alert;
+mod client;
+mod bench;
 mod demo;
 mod eval;
+mod experiment;
+mod plan;
+mod run;
+mod serve;
 mod tale;
 mod workflow;
 
@@ -29,9 +37,36 @@ struct Cli {
 enum Command {
     /// Breaks something in a simulated cluster and heals it before your eyes.
     Demo(demo::Args),
+    /// Runs the server: API, engine, executor, learner.
+    Serve(serve::Args),
+    /// Hands in alerts, and shows them.
+    #[command(subcommand)]
+    Alert(alert::Command),
+    /// Shows incidents.
+    #[command(subcommand)]
+    Incident(alert::IncidentCommand),
+    /// Shows plans, explains them, and takes what people say to them.
+    #[command(subcommand)]
+    Plan(plan::Command),
+    /// Shows and holds runs.
+    #[command(subcommand)]
+    Run(run::Command),
+    /// Stops everything, or one run, at once.
+    Stop(run::StopArgs),
+    /// Lifts a stop.
+    Resume(run::ResumeArgs),
+    /// Makes, starts, stops and reads experiments.
+    #[command(subcommand)]
+    Experiment(experiment::Command),
+    /// Looks after a data directory.
+    #[command(subcommand)]
+    Admin(admin::Command),
     /// Plays scenarios with several policies side by side, offline.
     #[command(subcommand)]
     Eval(eval::Command),
+    /// Measures speed and size, beside the machine's own floor.
+    #[command(subcommand)]
+    Bench(bench::Command),
     /// Works on workflow definitions.
     #[command(subcommand)]
     Workflow(WorkflowCommand),
@@ -65,11 +100,21 @@ pub(crate) fn main() -> ExitCode {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(!cli.no_color).init();
     let done = match cli.command {
         Command::Demo(args) => demo::run(&args),
+        Command::Serve(args) => serve::run(&args),
+        Command::Alert(command) => alert::run(&command),
+        Command::Incident(command) => alert::run_incident(&command),
+        Command::Plan(command) => plan::run(&command),
+        Command::Run(command) => run::run(&command),
+        Command::Stop(args) => run::stop(&args),
+        Command::Resume(args) => run::resume(&args),
+        Command::Experiment(command) => experiment::run(&command),
+        Command::Admin(command) => admin::run(&command),
         Command::Eval(command) => eval::run(&command),
+        Command::Bench(command) => bench::run(&command),
         Command::Workflow(WorkflowCommand::Lint { paths, format }) => workflow::lint(&paths, format),
     };
     done.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
-        ExitCode::FAILURE
+        error.downcast_ref::<client::Refused>().map_or(ExitCode::FAILURE, client::Refused::exit_code)
     })
 }

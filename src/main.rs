@@ -2,6 +2,7 @@
 
 mod cli;
 mod datasets;
+mod journal;
 mod story;
 mod wiring;
 

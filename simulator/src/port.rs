@@ -7,6 +7,7 @@ use cluster::{
     Cluster, Consistency, Kind, ListQuery, LogQuery, MetricQuery, Metrics, Object, ObjectRef, Page,
     ReadFailure, Reply, Request, Sample, WatchEvent,
 };
+use jiff::Timestamp;
 
 /// The world behind the ports of a cluster: all that a planner or an executor ever meets of it.
 #[derive(Clone)]
@@ -22,6 +23,25 @@ impl SimulatedCluster {
     /// Puts `world` behind the ports, under the name that references to its objects carry.
     pub fn new(world: Arc<Mutex<World>>, name: impl Into<String>) -> Self {
         Self { world, name: name.into() }
+    }
+
+    /// As [`Cluster::send`], with `before` done at the very moment of the request, while nothing else can happen: a
+    /// journal that notes it there can give it back to [`World::replay`].
+    ///
+    /// # Errors
+    /// Those of `before`; nothing is sent then.
+    pub fn send_after<E>(
+        &self,
+        request: &Request,
+        before: impl FnOnce(Timestamp) -> Result<(), E>,
+    ) -> Result<Reply, E> {
+        let mut world = self.world();
+        before(world.now())?;
+        Ok(match world.send(request) {
+            Reply::Accepted(object) => Reply::Accepted(world.secrets().hide(&object)),
+            Reply::Found(object) => Reply::Found(world.secrets().hide(&object)),
+            other => other,
+        })
     }
 
     fn world(&self) -> MutexGuard<'_, World> {
@@ -136,12 +156,8 @@ impl Cluster for SimulatedCluster {
     }
 
     async fn send(&self, request: &Request) -> Reply {
-        let mut world = self.world();
-        let reply = world.send(request);
-        match reply {
-            Reply::Accepted(object) => Reply::Accepted(world.secrets().hide(&object)),
-            Reply::Found(object) => Reply::Found(world.secrets().hide(&object)),
-            other => other,
+        match self.send_after(request, |_| Ok::<(), std::convert::Infallible>(())) {
+            Ok(reply) => reply,
         }
     }
 

@@ -4,3 +4,4 @@ mod architecture;
 mod demo;
 mod evaluation;
 mod requirements;
+mod serve;

@@ -1,0 +1,174 @@
+//! `chiron alert` and `chiron incident`: what came in.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+
+use crate::cli::client::{Connection, ListArgs, More, lines, segment, table, talk};
+
+/// Alerts.
+#[derive(clap::Subcommand)]
+pub(crate) enum Command {
+    /// Hands in a delivery as Alertmanager sends it.
+    Ingest {
+        /// The delivery, as JSON; `-` is standard input.
+        #[arg(short, long, value_name = "FILE")]
+        file: PathBuf,
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// Lists alert episodes.
+    List {
+        #[command(flatten)]
+        list: ListArgs,
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// Shows one.
+    Get {
+        /// Its id.
+        id: String,
+        #[command(flatten)]
+        connection: Connection,
+    },
+}
+
+/// Incidents.
+#[derive(clap::Subcommand)]
+pub(crate) enum IncidentCommand {
+    /// Lists incidents.
+    List {
+        #[command(flatten)]
+        list: ListArgs,
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// Shows one, with its newest plan, run and outcome.
+    Get {
+        /// Its id.
+        id: String,
+        #[command(flatten)]
+        connection: Connection,
+    },
+}
+
+/// Reads a file, or standard input where it is `-`.
+///
+/// # Errors
+/// Where it cannot be read.
+pub(crate) fn read(file: &Path) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    if file.as_os_str() == "-" {
+        std::io::stdin().read_to_end(&mut bytes).context("cannot read standard input")?;
+    } else {
+        bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    }
+    Ok(bytes)
+}
+
+/// Runs it.
+///
+/// # Errors
+/// Where the server says no or cannot be reached.
+pub(crate) fn run(command: &Command) -> Result<ExitCode> {
+    match command {
+        Command::Ingest { file, connection } => {
+            let body = read(file)?;
+            talk(connection, async |client| {
+                let answer = client
+                    .post_with("/ingest/alertmanager", More { body: Some(body), ..More::default() })
+                    .await?;
+                client.print(&answer, |answer| {
+                    let ids = |member: &str| {
+                        let ids = answer[member]
+                            .as_array()
+                            .into_iter()
+                            .flatten()
+                            .filter_map(Value::as_str);
+                        ids.collect::<Vec<_>>().join(" ")
+                    };
+                    let (alerts, incidents) = (ids("alertIds"), ids("incidentIds"));
+                    format!(
+                        "alerts     {alerts}\nincidents  {incidents}\nnext: chiron incident get {}",
+                        incidents.split(' ').next().unwrap_or_default()
+                    )
+                })?;
+                Ok(ExitCode::SUCCESS)
+            })
+        }
+        Command::List { list, connection } => show_list(
+            connection,
+            "/alerts",
+            list,
+            &[
+                ("ID", "id"),
+                ("STATUS", "status"),
+                ("ALERT", "name"),
+                ("NAMESPACE", "namespace"),
+                ("SUBJECT", "subject"),
+                ("INCIDENT", "incident"),
+                ("SINCE", "startsAt"),
+            ],
+        ),
+        Command::Get { id, connection } => show(connection, &format!("/alerts/{}", segment(id))),
+    }
+}
+
+/// Runs it.
+///
+/// # Errors
+/// Where the server says no or cannot be reached.
+pub(crate) fn run_incident(command: &IncidentCommand) -> Result<ExitCode> {
+    match command {
+        IncidentCommand::List { list, connection } => show_list(
+            connection,
+            "/incidents",
+            list,
+            &[
+                ("ID", "id"),
+                ("STATUS", "status"),
+                ("ALERT", "alert"),
+                ("NAMESPACE", "namespace"),
+                ("SUBJECT", "subject"),
+                ("PLAN", "plan"),
+                ("RUN", "run"),
+                ("OUTCOME", "outcome"),
+            ],
+        ),
+        IncidentCommand::Get { id, connection } => {
+            show(connection, &format!("/incidents/{}", segment(id)))
+        }
+    }
+}
+
+/// Prints a page.
+///
+/// # Errors
+/// Where the server says no or cannot be reached.
+pub(crate) fn show_list(
+    connection: &Connection,
+    path: &str,
+    list: &ListArgs,
+    columns: &[(&str, &str)],
+) -> Result<ExitCode> {
+    talk(connection, async |client| {
+        let answer = client.list(path, list).await?;
+        client.print(&answer, |answer| table(answer, columns))?;
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+/// Prints one resource.
+///
+/// # Errors
+/// Where the server says no or cannot be reached.
+pub(crate) fn show(connection: &Connection, path: &str) -> Result<ExitCode> {
+    talk(connection, async |client| {
+        let answer = client.get(path).await?;
+        client.print(&answer, lines)?;
+        Ok(ExitCode::SUCCESS)
+    })
+}

@@ -1,0 +1,339 @@
+//! What every command that talks to a server shares: where it is, the token, answers and refusals.
+
+use std::fmt;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use comfy_table::{Table, presets};
+use reqwest::{Method, StatusCode};
+use serde_json::Value;
+
+/// Which server, and how answers are printed.
+#[derive(Clone, clap::Args)]
+pub(crate) struct Connection {
+    /// The server.
+    #[arg(
+        short,
+        long,
+        env = "CHIRON_SERVER",
+        default_value = "http://127.0.0.1:7420",
+        value_name = "URL"
+    )]
+    server: String,
+    /// The file that holds the token; the file `token` in --data-dir where absent.
+    #[arg(long, env = "CHIRON_TOKEN_FILE", value_name = "PATH")]
+    token_file: Option<PathBuf>,
+    /// The server's data directory.
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// How answers are printed; `json` is the API's own.
+    #[arg(short, long, value_enum, default_value_t = Output::Table)]
+    output: Output,
+}
+
+/// How answers are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Output {
+    /// For people.
+    Table,
+    /// One JSON value.
+    Json,
+}
+
+/// Who says something, and why.
+#[derive(clap::Args)]
+pub(crate) struct Reason {
+    /// Why; it stands in the record.
+    #[arg(long, default_value = "")]
+    reason: String,
+    /// Who.
+    #[arg(long, env = "USER", value_name = "NAME")]
+    by: Option<String>,
+}
+
+impl Reason {
+    /// As the API takes it.
+    pub(crate) fn body(&self) -> Value {
+        let mut body = serde_json::json!({"reason": self.reason});
+        name(&mut body, self.by.as_deref());
+        body
+    }
+}
+
+/// Says in `body` who it is, where that is known.
+pub(crate) fn name(body: &mut Value, by: Option<&str>) {
+    if let Some(by) = by.filter(|by| !by.trim().is_empty()) {
+        body["by"] = by.into();
+    }
+}
+
+/// Which part of a list.
+#[derive(clap::Args)]
+pub(crate) struct ListArgs {
+    /// Only those of this status.
+    #[arg(long)]
+    status: Option<String>,
+    /// Only those about this incident.
+    #[arg(long)]
+    incident: Option<String>,
+    /// At most so many.
+    #[arg(long, default_value_t = 100)]
+    limit: u16,
+    /// `nextCursor` of the page before.
+    #[arg(long)]
+    cursor: Option<String>,
+}
+
+impl ListArgs {
+    fn query(&self) -> Vec<(&'static str, String)> {
+        let mut query = vec![("limit", self.limit.to_string())];
+        let others =
+            [("status", &self.status), ("incident", &self.incident), ("cursor", &self.cursor)];
+        query.extend(others.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))));
+        query
+    }
+}
+
+/// The server said no.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    status: StatusCode,
+    problem: Value,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = |member: &str| self.problem[member].as_str().unwrap_or_default();
+        let detail =
+            if text("detail").is_empty() { "the server gave no reason" } else { text("detail") };
+        write!(f, "{detail} ({} {})", self.status.as_u16(), text("code"))?;
+        for error in self.problem["errors"].as_array().into_iter().flatten() {
+            let message = error["message"].as_str().unwrap_or_default();
+            write!(f, "\n  {}: {message}", error["code"].as_str().unwrap_or("error"))?;
+        }
+        if text("hint").is_empty() { Ok(()) } else { write!(f, "\nhint: {}", text("hint")) }
+    }
+}
+
+impl std::error::Error for Refused {}
+
+impl Refused {
+    /// What the process ends with.
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self.status.as_u16() {
+            404 => 3,
+            401 | 403 | 421 => 4,
+            409 | 412 | 428 => 5,
+            400 | 413 | 415 | 422 => 6,
+            408 | 504 => 7,
+            _ => 1,
+        })
+    }
+}
+
+/// A server to talk to.
+pub(crate) struct Client {
+    http: reqwest::Client,
+    base: String,
+    token: String,
+    /// How answers are printed.
+    pub(crate) output: Output,
+}
+
+/// What comes with a request beside its path.
+#[derive(Default)]
+pub(crate) struct More {
+    /// Query parameters.
+    pub(crate) query: Vec<(&'static str, String)>,
+    /// The digest that was seen.
+    pub(crate) if_match: Option<String>,
+    /// A JSON body, as bytes.
+    pub(crate) body: Option<Vec<u8>>,
+}
+
+impl Client {
+    fn new(connection: &Connection) -> Result<Self> {
+        let file = match (&connection.token_file, &connection.data_dir) {
+            (Some(file), _) => file.clone(),
+            (None, Some(dir)) => dir.join("token"),
+            (None, None) => anyhow::bail!(
+                "no token: name its file with --token-file or CHIRON_TOKEN_FILE, or the server's folder with --data-dir"
+            ),
+        };
+        let token = std::fs::read_to_string(&file)
+            .with_context(|| format!("cannot read the token in {}", file.display()))?;
+        let http = reqwest::Client::builder().timeout(Duration::from_secs(60)).build()?;
+        Ok(Self {
+            http,
+            base: connection.server.trim_end_matches('/').into(),
+            token: token.trim().into(),
+            output: connection.output,
+        })
+    }
+
+    async fn send(&self, method: Method, path: &str, more: More) -> Result<Value> {
+        let url = format!("{}/api/v1{path}", self.base);
+        let mut url = reqwest::Url::parse(&url)
+            .with_context(|| format!("{url} is not a URL: mend --server"))?;
+        if !more.query.is_empty() {
+            url.query_pairs_mut().extend_pairs(&more.query);
+        }
+        let mut request = self.http.request(method, url).bearer_auth(&self.token);
+        if let Some(digest) = more.if_match {
+            request = request.header("If-Match", format!("\"{digest}\""));
+        }
+        if let Some(body) = more.body {
+            request = request.header("Content-Type", "application/json").body(body);
+        }
+        let response = request
+            .send()
+            .await
+            .with_context(|| format!("cannot reach the server at {}: is it running?", self.base))?;
+        let status = response.status();
+        let bytes = response.bytes().await.context("the answer broke off")?;
+        if !status.is_success() {
+            return Err(Refused {
+                status,
+                problem: serde_json::from_slice(&bytes).unwrap_or(Value::Null),
+            }
+            .into());
+        }
+        if bytes.is_empty() {
+            return Ok(Value::Null);
+        }
+        serde_json::from_slice(&bytes).context("the answer is not JSON: is this a Chiron server?")
+    }
+
+    /// Reads something.
+    ///
+    /// # Errors
+    /// [`Refused`] where the server says no; others where it cannot be reached.
+    pub(crate) async fn get(&self, path: &str) -> Result<Value> {
+        self.send(Method::GET, path, More::default()).await
+    }
+
+    /// Reads a page.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub(crate) async fn list(&self, path: &str, list: &ListArgs) -> Result<Value> {
+        self.send(Method::GET, path, More { query: list.query(), ..More::default() }).await
+    }
+
+    /// Asks for something.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Value> {
+        self.post_with(path, More { body: Some(body.to_string().into_bytes()), ..More::default() })
+            .await
+    }
+
+    /// Asks for something, with headers or a body of one's own.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub(crate) async fn post_with(&self, path: &str, more: More) -> Result<Value> {
+        self.send(Method::POST, path, more).await
+    }
+
+    /// Prints an answer: the API's JSON, or what `people` makes of it.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub(crate) fn print(
+        &self,
+        answer: &Value,
+        people: impl FnOnce(&Value) -> String,
+    ) -> Result<()> {
+        let text = match self.output {
+            Output::Json => serde_json::to_string_pretty(answer)?,
+            Output::Table => people(answer),
+        };
+        writeln!(std::io::stdout().lock(), "{}", text.trim_end())?;
+        Ok(())
+    }
+}
+
+/// Runs what talks to a server.
+///
+/// # Errors
+/// Those of `talk`.
+pub(crate) fn talk<F: Future<Output = Result<ExitCode>>>(
+    connection: &Connection,
+    talk: impl FnOnce(Client) -> F,
+) -> Result<ExitCode> {
+    let client = Client::new(connection)?;
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(talk(client))
+}
+
+/// An id as part of a path: what is not of an id's letters is escaped.
+pub(crate) fn segment(id: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+    id.bytes()
+        .map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
+}
+
+/// A page as a table: a heading and the path of a member for each column.
+pub(crate) fn table(answer: &Value, columns: &[(&str, &str)]) -> String {
+    rows(answer["items"].as_array().map_or(&[], Vec::as_slice), columns)
+        + &answer["nextCursor"]
+            .as_str()
+            .map_or(String::new(), |cursor| format!("\nmore: --cursor {cursor}"))
+}
+
+/// Values as a table.
+pub(crate) fn rows(items: &[Value], columns: &[(&str, &str)]) -> String {
+    if items.is_empty() {
+        return "none".into();
+    }
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(columns.iter().map(|(heading, _)| *heading));
+    for item in items {
+        table.add_row(
+            columns
+                .iter()
+                .map(|(_, path)| cell(item.pointer(&format!("/{path}")).unwrap_or(&Value::Null))),
+        );
+    }
+    table.to_string().lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
+}
+
+/// An object as lines of name and value, what is long left out.
+pub(crate) fn lines(answer: &Value) -> String {
+    let Some(members) = answer.as_object() else { return cell(answer) };
+    let width = members.keys().map(String::len).max().unwrap_or(0);
+    let line = |(name, value): (&String, &Value)| format!("{name:<width$}  {}", cell(value));
+    members.iter().filter(|(_, value)| !value.is_null()).map(line).collect::<Vec<_>>().join("\n")
+}
+
+fn cell(value: &Value) -> String {
+    /// Longest cell.
+    const MOST: usize = 120;
+    let text = match value {
+        Value::Null => "-".into(),
+        Value::String(text) => text.clone(),
+        Value::Object(members)
+            if members.contains_key("estimate") && members.contains_key("low") =>
+        {
+            let percent =
+                |name: &str| members.get(name).and_then(Value::as_f64).unwrap_or(0.0) * 100.0;
+            format!(
+                "{:.0} % ({:.0} to {:.0})",
+                percent("estimate"),
+                percent("low"),
+                percent("high")
+            )
+        }
+        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
+    };
+    match text.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}

@@ -69,6 +69,12 @@ pub async fn step_told(
             Err(why) => rejected.push((place, why)),
         }
     }
+    // What became due while nobody looked is looked at without being asked.
+    if fleet.take_fresh()
+        && let Ok(decided) = fleet.decide(&RunInput::Due, rules, now, epoch)
+    {
+        entries.extend(decided);
+    }
     if !entries.is_empty() {
         let expect = expected(fleet, &entries);
         let drafts = entries.into_iter().map(|entry| Draft::new(now, entry)).collect();

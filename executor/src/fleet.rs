@@ -31,6 +31,8 @@ pub struct Fleet {
     fold: Fold,
     desk: Desk,
     limit: usize,
+    /// Whether the fold was made anew, and what became due meanwhile was not looked at yet.
+    is_fresh: bool,
 }
 
 /// What is folded from the record, and nothing else: equal records give equal folds.
@@ -82,7 +84,7 @@ impl Default for Fleet {
 impl Fleet {
     /// A fleet without runs, of which at most `limit` will be under way at once.
     pub fn new(limit: usize) -> Self {
-        Self { fold: Fold::default(), desk: Desk::default(), limit: limit.max(1) }
+        Self { fold: Fold::default(), desk: Desk::default(), limit: limit.max(1), is_fresh: false }
     }
 
     /// Folds one entry of the record. Entries that are no run's and no fleet's change nothing.
@@ -128,7 +130,9 @@ impl Fleet {
             }
             RunInput::Due => {
                 for run in self.desk.due(now) {
-                    self.pass_on(&run, input, rules, now, &mut out)?;
+                    if self.fold.runs.contains_key(&run) {
+                        self.pass_on(&run, input, rules, now, &mut out)?;
+                    }
                 }
             }
         }
@@ -148,7 +152,12 @@ impl Fleet {
         entries.into_iter().for_each(|entry| fold.apply(&entry));
         let mut desk = self.desk;
         fold.runs.keys().for_each(|run| desk.touch(run));
-        Self { fold, desk, limit: self.limit }
+        Self { fold, desk, limit: self.limit, is_fresh: true }
+    }
+
+    /// Whether the fold was made anew since this was last asked: then what became due meanwhile is to be looked at.
+    pub(crate) fn take_fresh(&mut self) -> bool {
+        std::mem::take(&mut self.is_fresh)
     }
 
     /// The changes whose answers were lost with the process that sent them, as inputs to be given first after a

@@ -26,14 +26,10 @@ impl Desk {
         }
     }
 
-    /// The runs with a deadline at `now` or before.
-    pub(super) fn due(&mut self, now: Timestamp) -> Vec<RunId> {
-        let due: Vec<RunId> = self
-            .deadlines
-            .iter()
-            .filter(|(_, at)| **at <= now)
-            .map(|(run, _)| run.clone())
-            .collect();
+    /// The runs with a deadline at `now` or before, and those whose deadline was not looked at yet.
+    pub(super) fn due(&mut self, now: Timestamp) -> BTreeSet<RunId> {
+        let late = self.deadlines.iter().filter(|(_, at)| **at <= now).map(|(run, _)| run);
+        let due: BTreeSet<RunId> = late.chain(&self.touched).cloned().collect();
         due.iter().for_each(|run| self.touch(run));
         due
     }

@@ -146,6 +146,9 @@ impl Run {
                 match self.next(place, Deed::Act, rules) {
                     Err(why) => Some(self.fail(place, None, why, now)),
                     Ok(Next::Done { output, prior }) => {
+                        // An attempt that found everything done by an earlier one knows nothing of the state before that.
+                        let earlier = &self.view.steps[place].prior;
+                        let prior = if prior.is_null() { earlier.clone() } else { prior };
                         Some(Event::ActionDone { step: step.id.clone(), output, prior })
                     }
                     Ok(_) if self.is_closing() => stopped(),

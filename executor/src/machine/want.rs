@@ -47,7 +47,8 @@ impl Run {
             }
             _ => return None,
         };
-        let Ok(Next::Send { mut target, verb, preconditions }) = self.next(place, deed, rules) else {
+        let Ok(Next::Send { mut target, verb, preconditions }) = self.next(place, deed, rules)
+        else {
             return None;
         };
         let (spec, args) = self.args(place, deed, rules).ok()?;
@@ -55,7 +56,12 @@ impl Run {
         let mut footprint = actions::footprint(spec, &args, &objects);
         // An argument need not name the cluster: it is that of the plan's targets.
         if let Some(cluster) = self.plan.targets.first().map(|target| &target.cluster) {
-            for object in footprint.targets.iter_mut().chain([&mut target]).filter(|object| object.cluster.is_empty()) {
+            for object in footprint
+                .targets
+                .iter_mut()
+                .chain([&mut target])
+                .filter(|object| object.cluster.is_empty())
+            {
                 object.cluster.clone_from(cluster);
             }
         }

@@ -28,12 +28,16 @@ async fn a_step_waits_for_a_persons_yes_and_no_answer_in_time_is_a_no() {
         assert_eq!((rig.view(&run).status, rig.sends()), (RunStatus::AwaitingApproval, 0));
         if let Some(yes) = answer {
             let step = "one".to_string();
-            rig.control(&run, if yes { Control::ApproveStep { step } } else { Control::RejectStep { step } });
+            rig.control(
+                &run,
+                if yes { Control::ApproveStep { step } } else { Control::RejectStep { step } },
+            );
         }
         let hour = rig.hour();
         rig.go(hour, |_| false).await;
         let view = rig.view(&run);
-        let expected = if answer == Some(true) { RunStatus::Succeeded } else { RunStatus::RolledBack };
+        let expected =
+            if answer == Some(true) { RunStatus::Succeeded } else { RunStatus::RolledBack };
         assert_eq!(view.status, expected, "{answer:?}");
         if answer.is_none() {
             let waited = view.ended_at.unwrap().duration_since(view.started_at);
@@ -46,7 +50,11 @@ async fn a_step_waits_for_a_persons_yes_and_no_answer_in_time_is_a_no() {
 async fn an_action_may_ask_a_person_in_the_middle_of_a_run() {
     let mut rig = Rig::new().await;
     let ask = json!({"id": "ask", "action": "ask-human", "arguments": {"question": "go on?"}});
-    let plan = plan(&rig.world(), vec![ask, with(scale("then", "a", 3), json!({"needs": ["ask"]}))], vec![]);
+    let plan = plan(
+        &rig.world(),
+        vec![ask, with(scale("then", "a", 3), json!({"needs": ["ask"]}))],
+        vec![],
+    );
     let run = rig.submit(1, plan);
     let soon = rig.now() + SignedDuration::from_mins(5);
     rig.go(soon, |_| false).await;
@@ -87,7 +95,14 @@ async fn i6_a_paused_run_sends_nothing_new_and_its_clock_stands_still() {
 #[tokio::test]
 async fn i7_a_cancelled_run_undoes_what_it_applied_and_ends() {
     let mut rig = Rig::new().await;
-    let plan = plan(&rig.world(), vec![scale("one", "a", 3), with(scale("two", "b", 3), with(approved(), json!({"needs": ["one"]})))], vec![]);
+    let plan = plan(
+        &rig.world(),
+        vec![
+            scale("one", "a", 3),
+            with(scale("two", "b", 3), with(approved(), json!({"needs": ["one"]}))),
+        ],
+        vec![],
+    );
     let run = rig.submit(1, plan);
     let soon = rig.now() + SignedDuration::from_mins(2);
     rig.go(soon, |_| false).await;
@@ -96,7 +111,10 @@ async fn i7_a_cancelled_run_undoes_what_it_applied_and_ends() {
     rig.control(&run, Control::Cancel);
     let hour = rig.hour();
     rig.go(hour, |_| false).await;
-    assert_eq!((rig.view(&run).status, rig.replicas("a"), rig.replicas("b")), (RunStatus::Cancelled, 2, 2));
+    assert_eq!(
+        (rig.view(&run).status, rig.replicas("a"), rig.replicas("b")),
+        (RunStatus::Cancelled, 2, 2)
+    );
     assert!(!rig.view(&run).wants_next_plan);
     rig.control(&run, Control::Cancel);
     rig.go(hour, |_| false).await;
@@ -131,7 +149,8 @@ async fn no_intent_is_written_after_a_stop_and_one_person_lifts_it_with_a_reason
     for level in [StopLevel::L1, StopLevel::L2] {
         for is_global in [true, false] {
             let mut rig = Rig::new().await;
-            let scope = if is_global { StopScope::Global } else { StopScope::Run { run: run_id(1) } };
+            let scope =
+                if is_global { StopScope::Global } else { StopScope::Run { run: run_id(1) } };
             let steps = vec![
                 with(scale("one", "a", 3), json!({"postconditions": [ready("a", 3, "2m")]})),
                 with(scale("two", "b", 3), json!({"needs": ["one"]})),
@@ -144,8 +163,13 @@ async fn no_intent_is_written_after_a_stop_and_one_person_lifts_it_with_a_reason
             let later = rig.now() + SignedDuration::from_mins(10);
             rig.go(later, |_| false).await;
             assert_eq!((rig.view(&run).status, rig.sends()), (RunStatus::Paused, 1));
-            let verified = if level == StopLevel::L1 { StepStatus::Succeeded } else { StepStatus::Verifying };
-            assert_eq!(rig.view(&run).step("one").unwrap().status, verified, "L1 verifies and holds, L2 holds at once");
+            let verified =
+                if level == StopLevel::L1 { StepStatus::Succeeded } else { StepStatus::Verifying };
+            assert_eq!(
+                rig.view(&run).step("one").unwrap().status,
+                verified,
+                "L1 verifies and holds, L2 holds at once"
+            );
             // Nothing that is submitted under a global stop begins; resuming the run is not lifting the stop.
             rig.control(&run, Control::Resume);
             let other = plan(&rig.world(), vec![scale("other", "c", 3)], vec![]);
@@ -172,7 +196,10 @@ async fn x2_commands_that_race_leave_a_legal_state_and_every_run_ends() {
         let mut rig = Rig::new().await;
         let steps = vec![
             scale("one", "a", 3),
-            with(scale("two", "b", 3), json!({"needs": ["one"], "postconditions": [ready("b", 3, "2m")]})),
+            with(
+                scale("two", "b", 3),
+                json!({"needs": ["one"], "postconditions": [ready("b", 3, "2m")]}),
+            ),
             with(scale("three", "c", 3), json!({"needs": ["two"]})),
         ];
         let first = plan(&rig.world(), steps, vec![]);
@@ -191,7 +218,10 @@ async fn x2_commands_that_race_leave_a_legal_state_and_every_run_ends() {
                 _ => rig.inbox.push(lift(StopScope::Global, "go on")),
             }
         }
-        rig.inbox.extend([lift(StopScope::Global, "end"), lift(StopScope::Run { run: run.clone() }, "end")]);
+        rig.inbox.extend([
+            lift(StopScope::Global, "end"),
+            lift(StopScope::Run { run: run.clone() }, "end"),
+        ]);
         rig.control(&run, Control::Resume);
         let hour = rig.hour();
         rig.go(hour, |_| false).await;
@@ -225,7 +255,10 @@ async fn x3_a_run_that_is_submitted_twice_is_one_run() {
     rig.go(hour, |_| false).await;
     rig.submit(1, first);
     rig.go(hour, |_| false).await;
-    assert_eq!(rig.rejected, [Rejected::AlreadySubmitted { run: run.clone() }, Rejected::AlreadySubmitted { run }]);
+    assert_eq!(
+        rig.rejected,
+        [Rejected::AlreadySubmitted { run: run.clone() }, Rejected::AlreadySubmitted { run }]
+    );
     assert_eq!(rig.sends(), 1);
 }
 
@@ -235,15 +268,27 @@ async fn a_plan_that_was_changed_after_freezing_or_names_no_known_action_is_refu
     let good = plan(&rig.world(), vec![scale("one", "a", 3)], vec![]);
     let mut changed = good.clone();
     changed.workflow.spec.steps[0].arguments.insert("replicas".into(), json!(30));
-    let unknown = plan(&rig.world(), vec![with(scale("one", "a", 3), json!({"action": "exec"}))], vec![]);
-    let circle = plan(&rig.world(), vec![with(scale("one", "a", 3), json!({"needs": ["two"]})), with(scale("two", "a", 3), json!({"needs": ["one"]}))], vec![]);
+    let unknown =
+        plan(&rig.world(), vec![with(scale("one", "a", 3), json!({"action": "exec"}))], vec![]);
+    let circle = plan(
+        &rig.world(),
+        vec![
+            with(scale("one", "a", 3), json!({"needs": ["two"]})),
+            with(scale("two", "a", 3), json!({"needs": ["one"]})),
+        ],
+        vec![],
+    );
     for (n, plan) in [changed, unknown, circle].into_iter().enumerate() {
         rig.submit(n as u64, plan);
     }
     let hour = rig.hour();
     rig.go(hour, |_| false).await;
     assert_eq!(rig.rejected.len(), 3);
-    assert!(rig.rejected.iter().all(|why| matches!(why, Rejected::BadPlan { .. })), "{:?}", rig.rejected);
+    assert!(
+        rig.rejected.iter().all(|why| matches!(why, Rejected::BadPlan { .. })),
+        "{:?}",
+        rig.rejected
+    );
     assert_eq!(rig.performed.len(), 0);
 }
 
@@ -251,11 +296,19 @@ async fn a_plan_that_was_changed_after_freezing_or_names_no_known_action_is_refu
 async fn a_run_waits_for_the_objects_of_another_and_none_overtakes_one_that_waits() {
     let mut rig = Rig::new().await;
     let held = with(ready("b", 3, "5m"), json!({"holdFor": "60s"}));
-    let first = plan(&rig.world(), vec![scale("one", "a", 3), with(scale("two", "b", 3), json!({"postconditions": [held]}))], vec![]);
+    let first = plan(
+        &rig.world(),
+        vec![scale("one", "a", 3), with(scale("two", "b", 3), json!({"postconditions": [held]}))],
+        vec![],
+    );
     let second = plan(&rig.world(), vec![scale("one", "a", 4), scale("two", "c", 4)], vec![]);
     let third = plan(&rig.world(), vec![scale("one", "c", 5)], vec![]);
     let fourth = plan(&rig.world(), vec![scale("one", "d", 5)], vec![]);
-    let runs: Vec<_> = [first, second, third, fourth].into_iter().enumerate().map(|(n, plan)| rig.submit(n as u64, plan)).collect();
+    let runs: Vec<_> = [first, second, third, fourth]
+        .into_iter()
+        .enumerate()
+        .map(|(n, plan)| rig.submit(n as u64, plan))
+        .collect();
     let hour = rig.hour();
     rig.go(hour, |_| false).await;
     let views: Vec<_> = runs.iter().map(|run| rig.view(run).clone()).collect();
@@ -275,10 +328,16 @@ async fn no_more_runs_than_allowed_are_under_way_and_high_priority_goes_first() 
     for (name, priority) in [("a", "low"), ("b", "low"), ("c", "high")] {
         let mut plan = plan(&rig.world(), vec![scale("one", name, 3)], vec![]);
         plan.workflow.metadata.labels.insert("priority".into(), priority.into());
-        plan.digest = workflow::Plan::digest_of(&plan.incident, &plan.workflow, &plan.targets, &plan.guardrails_version);
+        plan.digest = workflow::Plan::digest_of(
+            &plan.incident,
+            &plan.workflow,
+            &plan.targets,
+            &plan.guardrails_version,
+        );
         plans.push(plan);
     }
-    let runs: Vec<_> = plans.into_iter().enumerate().map(|(n, plan)| rig.submit(n as u64, plan)).collect();
+    let runs: Vec<_> =
+        plans.into_iter().enumerate().map(|(n, plan)| rig.submit(n as u64, plan)).collect();
     let hour = rig.hour();
     rig.go(hour, |_| false).await;
     let begun: Vec<_> = runs.iter().map(|run| rig.view(run).steps[0].started_at.unwrap()).collect();
@@ -290,36 +349,68 @@ async fn guardrails_are_asked_again_before_every_intent() {
     let refused = |change: fn(&mut Rules)| async move {
         let mut rig = Rig::new().await;
         change(&mut rig.rules);
-        let steps = vec![scale("one", "a", 3), with(scale("two", "a", 4), json!({"needs": ["one"]}))];
+        let steps =
+            vec![scale("one", "a", 3), with(scale("two", "a", 4), json!({"needs": ["one"]}))];
         let view = rig.run(steps, vec![]).await;
-        (view.status, view.steps.iter().map(|step| step.why.clone()).collect::<Vec<_>>(), rig.replicas("a"))
+        (
+            view.status,
+            view.steps.iter().map(|step| step.why.clone()).collect::<Vec<_>>(),
+            rig.replicas("a"),
+        )
     };
-    let (status, why, replicas) = refused(|rules| rules.guardrails.spec.protected_namespaces.push("shop".into())).await;
+    let (status, why, replicas) =
+        refused(|rules| rules.guardrails.spec.protected_namespaces.push("shop".into())).await;
     assert_eq!((status, replicas), (RunStatus::RolledBack, 2));
     assert!(why[0].contains("guardrail"), "{why:?}");
-    let (status, why, replicas) = refused(|rules| rules.guardrails.spec.max_changes_per_target_per_hour = 1).await;
+    let (status, why, replicas) =
+        refused(|rules| rules.guardrails.spec.max_changes_per_target_per_hour = 1).await;
     // The budget let one change through; the undo of it is not refused for want of budget.
     assert_eq!((status, replicas), (RunStatus::RolledBack, 2));
     assert!(why[1].contains("guardrail"), "{why:?}");
-    let (status, _, replicas) = refused(|rules| rules.guardrails.spec.autonomy = workflow::guardrail::Autonomy::Approve).await;
-    assert_eq!((status, replicas), (RunStatus::RolledBack, 2), "a plan that asked for no approval has none");
+    let (status, _, replicas) =
+        refused(|rules| rules.guardrails.spec.autonomy = workflow::guardrail::Autonomy::Approve)
+            .await;
+    assert_eq!(
+        (status, replicas),
+        (RunStatus::RolledBack, 2),
+        "a plan that asked for no approval has none"
+    );
 }
 
 #[tokio::test]
 async fn a_change_of_an_object_that_another_run_holds_is_refused() {
     let mut rig = Rig::new().await;
     let held = with(ready("a", 3, "5m"), json!({"holdFor": "60s"}));
-    let first = plan(&rig.world(), vec![with(scale("one", "a", 3), json!({"postconditions": [held]}))], vec![]);
+    let first = plan(
+        &rig.world(),
+        vec![with(scale("one", "a", 3), json!({"postconditions": [held]}))],
+        vec![],
+    );
     let mut second = plan(&rig.world(), vec![scale("one", "a", 4)], vec![]);
     // A plan that does not say what it changes.
     second.targets.clear();
-    second.digest = workflow::Plan::digest_of(&second.incident, &second.workflow, &second.targets, &second.guardrails_version);
-    second.workflow.spec.steps[0].arguments["target"] = with(target("a"), json!({"cluster": "sim"}));
-    second.digest = workflow::Plan::digest_of(&second.incident, &second.workflow, &second.targets, &second.guardrails_version);
+    second.digest = workflow::Plan::digest_of(
+        &second.incident,
+        &second.workflow,
+        &second.targets,
+        &second.guardrails_version,
+    );
+    second.workflow.spec.steps[0].arguments["target"] =
+        with(target("a"), json!({"cluster": "sim"}));
+    second.digest = workflow::Plan::digest_of(
+        &second.incident,
+        &second.workflow,
+        &second.targets,
+        &second.guardrails_version,
+    );
     rig.submit(1, first);
     let run = rig.submit(2, second);
     let hour = rig.hour();
     rig.go(hour, |_| false).await;
-    assert!(rig.view(&run).steps[0].why.contains("being changed by run"), "{:?}", rig.view(&run).steps);
+    assert!(
+        rig.view(&run).steps[0].why.contains("being changed by run"),
+        "{:?}",
+        rig.view(&run).steps
+    );
     assert_eq!(rig.replicas("a"), 3);
 }

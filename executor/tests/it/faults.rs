@@ -1,8 +1,11 @@
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
-use cluster::{Cluster, Consistency, ListQuery, LogQuery, Metrics, Object, ObjectRef, Page, ReadFailure, Reply, Request, WatchEvent};
+use cluster::{
+    Cluster, Consistency, ListQuery, LogQuery, Metrics, Object, ObjectRef, Page, ReadFailure,
+    Reply, Request, WatchEvent,
+};
 use executor::perform;
 use jiff::SignedDuration;
 use serde_json::json;
@@ -26,7 +29,11 @@ async fn k3_a_change_that_was_lost_on_its_way_is_sent_once_more() {
     rig.world().inject([Interference::UnknownBeforeApply]);
     let view = rig.run(vec![scale("one", "a", 3)], vec![]).await;
     assert_eq!((view.status, rig.sends(), rig.replicas("a")), (RunStatus::Succeeded, 2, 3));
-    assert_eq!((view.effects.len(), view.effects[0].attempts), (1, 2), "the same key, the second attempt");
+    assert_eq!(
+        (view.effects.len(), view.effects[0].attempts),
+        (1, 2),
+        "the same key, the second attempt"
+    );
     rig.assert_single();
 }
 
@@ -58,10 +65,22 @@ async fn k4_an_answer_that_never_comes_is_unknown_after_ten_seconds() {
 async fn k5_a_conflict_that_does_not_end_is_met_three_times_and_then_given_up() {
     let mut rig = Rig::new().await;
     rig.world().inject([Interference::Conflict; 40]);
-    let steps = vec![with(scale("one", "a", 3), json!({"preconditions": [with(ready("a", 2, "0s"), json!({}))]}))];
+    let steps = vec![with(
+        scale("one", "a", 3),
+        json!({"preconditions": [with(ready("a", 2, "0s"), json!({}))]}),
+    )];
     let view = rig.run(steps, vec![]).await;
-    assert_eq!((view.status, rig.sends(), rig.replicas("a")), (RunStatus::RolledBack, 4, 2), "{view:#?}");
-    let judged = rig.events(&view.run).await.iter().filter(|event| matches!(event, Event::ConditionJudged { .. })).count();
+    assert_eq!(
+        (view.status, rig.sends(), rig.replicas("a")),
+        (RunStatus::RolledBack, 4, 2),
+        "{view:#?}"
+    );
+    let judged = rig
+        .events(&view.run)
+        .await
+        .iter()
+        .filter(|event| matches!(event, Event::ConditionJudged { .. }))
+        .count();
     assert_eq!(judged, 5, "what justified the step is asked again before every new try");
 }
 
@@ -84,7 +103,10 @@ async fn k9_another_writer_between_read_and_send_is_seen_and_the_change_is_prepa
     rig.go(hour, |rig| matches!(rig.inbox.last(), Some(RunInput::Observed { .. }))).await;
     rig.meddle("a", 5).await;
     rig.go(hour, |_| false).await;
-    assert_eq!((rig.view(&run).status, rig.replicas("a"), rig.sends()), (RunStatus::Succeeded, 3, 2));
+    assert_eq!(
+        (rig.view(&run).status, rig.replicas("a"), rig.sends()),
+        (RunStatus::Succeeded, 3, 2)
+    );
     rig.assert_single();
 }
 
@@ -93,7 +115,10 @@ async fn a_throttled_change_waits_as_long_as_the_cluster_asks_and_keeps_its_key(
     let mut rig = Rig::new().await;
     rig.world().inject([Interference::Throttled { retry_after_seconds: 90 }]);
     let view = rig.run(vec![scale("one", "a", 3)], vec![]).await;
-    assert_eq!((view.status, view.steps[0].attempts, view.effects.len()), (RunStatus::Succeeded, 2, 1));
+    assert_eq!(
+        (view.status, view.steps[0].attempts, view.effects.len()),
+        (RunStatus::Succeeded, 2, 1)
+    );
     let took = view.ended_at.unwrap().duration_since(view.started_at).as_secs();
     assert!(took >= 90, "{took}");
     rig.assert_single();
@@ -103,23 +128,45 @@ async fn a_throttled_change_waits_as_long_as_the_cluster_asks_and_keeps_its_key(
 async fn a_forbidden_change_fails_for_good_and_what_went_before_is_undone() {
     let mut rig = Rig::new().await;
     rig.world().inject([Interference::Pass, Interference::Forbidden]);
-    let view = rig.run(vec![scale("one", "a", 3), with(scale("two", "b", 3), json!({"needs": ["one"]}))], vec![]).await;
-    assert_eq!((view.status, rig.replicas("a"), view.steps[1].attempts), (RunStatus::RolledBack, 2, 1));
+    let view = rig
+        .run(
+            vec![scale("one", "a", 3), with(scale("two", "b", 3), json!({"needs": ["one"]}))],
+            vec![],
+        )
+        .await;
+    assert_eq!(
+        (view.status, rig.replicas("a"), view.steps[1].attempts),
+        (RunStatus::RolledBack, 2, 1)
+    );
 }
 
 #[tokio::test]
-async fn a_post_condition_that_fails_is_tried_again_where_the_step_says_so_and_the_first_state_stays_known() {
+async fn a_post_condition_that_fails_is_tried_again_where_the_step_says_so_and_the_first_state_stays_known()
+ {
     let mut rig = Rig::new().await;
-    let step = with(scale("one", "a", 3), json!({"postconditions": [never("a", "5s")], "retry": {"attempts": 3, "on": ["postcondition"]}}));
+    let step = with(
+        scale("one", "a", 3),
+        json!({"postconditions": [never("a", "5s")], "retry": {"attempts": 3, "on": ["postcondition"]}}),
+    );
     let view = rig.run(vec![step], vec![]).await;
-    assert_eq!((view.status, view.steps[0].attempts, rig.replicas("a")), (RunStatus::RolledBack, 3, 2), "{view:#?}");
+    assert_eq!(
+        (view.status, view.steps[0].attempts, rig.replicas("a")),
+        (RunStatus::RolledBack, 3, 2),
+        "{view:#?}"
+    );
     rig.assert_single();
 }
 
 #[tokio::test]
 async fn an_undo_leaves_alone_what_somebody_else_changed_since() {
     let mut rig = Rig::new().await;
-    let steps = vec![scale("one", "a", 3), with(scale("two", "b", 3), json!({"needs": ["one"], "postconditions": [never("b", "60s")]}))];
+    let steps = vec![
+        scale("one", "a", 3),
+        with(
+            scale("two", "b", 3),
+            json!({"needs": ["one"], "postconditions": [never("b", "60s")]}),
+        ),
+    ];
     let plan = plan(&rig.world(), steps, vec![]);
     let run = rig.submit(1, plan);
     let hour = rig.hour();
@@ -135,10 +182,23 @@ async fn an_undo_leaves_alone_what_somebody_else_changed_since() {
 async fn an_undo_that_cannot_be_made_is_tried_three_times_and_says_what_remains() {
     let mut rig = Rig::new().await;
     rig.world().inject([Interference::Pass].into_iter().chain([Interference::Forbidden; 9]));
-    let view = rig.run(vec![with(scale("one", "a", 3), json!({"postconditions": [never("a", "5s")]}))], vec![]).await;
-    assert_eq!((view.status, rig.replicas("a"), rig.sends()), (RunStatus::Failed, 3, 4), "{view:#?}");
+    let view = rig
+        .run(
+            vec![with(scale("one", "a", 3), json!({"postconditions": [never("a", "5s")]}))],
+            vec![],
+        )
+        .await;
+    assert_eq!(
+        (view.status, rig.replicas("a"), rig.sends()),
+        (RunStatus::Failed, 3, 4),
+        "{view:#?}"
+    );
     assert_eq!(view.steps[0].status, StepStatus::CompensationFailed);
-    assert!(view.why.contains("could not be undone") && view.why.contains("shop/a"), "{}", view.why);
+    assert!(
+        view.why.contains("could not be undone") && view.why.contains("shop/a"),
+        "{}",
+        view.why
+    );
 }
 
 #[tokio::test]
@@ -164,7 +224,11 @@ async fn i5_what_cannot_be_told_is_asked_of_a_person_and_a_cancel_still_ends_it(
         rig.go(hour, |_| false).await;
         let expected = if is_cancelled { RunStatus::Cancelled } else { RunStatus::Succeeded };
         assert_eq!(rig.view(&run).status, expected, "{:#?}", rig.view(&run));
-        assert_eq!(rig.replicas("a"), if is_cancelled { 5 } else { 3 }, "an undo compares before it reverts");
+        assert_eq!(
+            rig.replicas("a"),
+            if is_cancelled { 5 } else { 3 },
+            "an undo compares before it reverts"
+        );
     }
 }
 
@@ -174,7 +238,10 @@ async fn every_change_in_turn_is_lost_before_or_after_it_is_applied_and_the_end_
         vec![
             scale("one", "a", 3),
             with(scale("two", "b", 3), json!({"needs": ["one"]})),
-            with(scale("three", "c", 3), json!({"needs": ["two"], "postconditions": [never("c", "5s")]})),
+            with(
+                scale("three", "c", 3),
+                json!({"needs": ["two"], "postconditions": [never("c", "5s")]}),
+            ),
         ]
     };
     let mut plain = Rig::new().await;
@@ -198,7 +265,8 @@ struct Flaky {
 
 impl Flaky {
     fn check(&self) -> Result<(), ReadFailure> {
-        let out = || ReadFailure::Unavailable { what: "it".into(), message: "connection refused".into() };
+        let out =
+            || ReadFailure::Unavailable { what: "it".into(), message: "connection refused".into() };
         if self.is_out.load(Ordering::SeqCst) { Err(out()) } else { Ok(()) }
     }
 }
@@ -208,7 +276,11 @@ impl Cluster for Flaky {
     fn name(&self) -> &str {
         self.inner.name()
     }
-    async fn get(&self, object: &ObjectRef, consistency: Consistency) -> Result<Option<Object>, ReadFailure> {
+    async fn get(
+        &self,
+        object: &ObjectRef,
+        consistency: Consistency,
+    ) -> Result<Option<Object>, ReadFailure> {
         self.check()?;
         self.inner.get(object, consistency).await
     }
@@ -216,7 +288,12 @@ impl Cluster for Flaky {
         self.check()?;
         self.inner.list(query).await
     }
-    async fn changes(&self, kind: &cluster::Kind, namespace: Option<&str>, version: &str) -> Result<Vec<WatchEvent>, ReadFailure> {
+    async fn changes(
+        &self,
+        kind: &cluster::Kind,
+        namespace: Option<&str>,
+        version: &str,
+    ) -> Result<Vec<WatchEvent>, ReadFailure> {
         self.check()?;
         self.inner.changes(kind, namespace, version).await
     }
@@ -230,7 +307,12 @@ impl Cluster for Flaky {
         self.check()?;
         self.inner.logs(query).await
     }
-    async fn may(&self, verb: &str, kind: &cluster::Kind, namespace: Option<&str>) -> Result<bool, ReadFailure> {
+    async fn may(
+        &self,
+        verb: &str,
+        kind: &cluster::Kind,
+        namespace: Option<&str>,
+    ) -> Result<bool, ReadFailure> {
         self.check()?;
         self.inner.may(verb, kind, namespace).await
     }
@@ -241,7 +323,11 @@ async fn k1_an_outage_of_half_an_hour_ends_no_run_wherever_it_begins() {
     let mut before = 0;
     loop {
         let mut rig = Rig::new().await;
-        let plan = plan(&rig.world(), vec![scale("one", "a", 3), with(scale("two", "b", 3), json!({"needs": ["one"]}))], vec![]);
+        let plan = plan(
+            &rig.world(),
+            vec![scale("one", "a", 3), with(scale("two", "b", 3), json!({"needs": ["one"]}))],
+            vec![],
+        );
         let run = rig.submit(1, plan);
         let is_out = Arc::new(AtomicBool::new(false));
         let flaky = Arc::new(Flaky { inner: rig.cluster(), is_out: is_out.clone() });
@@ -254,7 +340,11 @@ async fn k1_an_outage_of_half_an_hour_ends_no_run_wherever_it_begins() {
                     out_since = Some(rig.now());
                 }
                 count += 1;
-                is_out.store(out_since.is_some_and(|since| rig.now() < since + SignedDuration::from_mins(30)), Ordering::SeqCst);
+                is_out.store(
+                    out_since
+                        .is_some_and(|since| rig.now() < since + SignedDuration::from_mins(30)),
+                    Ordering::SeqCst,
+                );
                 if matches!(effect, Effect::Send { .. }) && is_out.load(Ordering::SeqCst) {
                     assert_eq!(before, count - 1, "no change is sent into an outage that is known");
                 }

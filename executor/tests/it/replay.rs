@@ -13,10 +13,16 @@ fn steps() -> impl Strategy<Value = Vec<Value>> {
     let step = (0u32..5, any::<[bool; 3]>(), 0u32..6, 0u32..4);
     proptest::collection::vec(step, 1..5).prop_map(|drawn| {
         let made = drawn.iter().enumerate().map(|(place, (replicas, needs, trouble, ending))| {
-            let needs: Vec<String> = (0..place).filter(|other| needs[*other % 3]).map(|other| format!("s{other}")).collect();
+            let needs: Vec<String> = (0..place)
+                .filter(|other| needs[*other % 3])
+                .map(|other| format!("s{other}"))
+                .collect();
             let ending = ["rollBack", "abort", "continue", "nextPlan"][*ending as usize];
             let name = WORKLOADS[place];
-            let step = with(scale(&format!("s{place}"), name, replicas + 1), json!({"needs": needs, "onFailure": ending}));
+            let step = with(
+                scale(&format!("s{place}"), name, replicas + 1),
+                json!({"needs": needs, "onFailure": ending}),
+            );
             match trouble {
                 0 => with(step, json!({"postconditions": [never(name, "5s")]})),
                 1 => with(step, json!({"preconditions": [never(name, "0s")]})),
@@ -62,7 +68,9 @@ async fn check(steps: Vec<Value>, troubles: Vec<Interference>) {
     let undone: Vec<&String> = events
         .iter()
         .filter_map(|event| match event {
-            Event::StepCompensated { step, .. } | Event::CompensationFailed { step, .. } => Some(step),
+            Event::StepCompensated { step, .. } | Event::CompensationFailed { step, .. } => {
+                Some(step)
+            }
             _ => None,
         })
         .collect();
@@ -75,7 +83,8 @@ async fn check(steps: Vec<Value>, troubles: Vec<Interference>) {
         assert!(undone[..place].iter().all(|earlier| !needs.contains(earlier)), "{undone:?}");
     }
     if view.status == RunStatus::RolledBack {
-        let applied = view.effects.iter().filter(|effect| effect.applied == workflow::run::Applied::Yes);
+        let applied =
+            view.effects.iter().filter(|effect| effect.applied == workflow::run::Applied::Yes);
         assert!(applied.into_iter().all(|effect| undone.contains(&&effect.step)), "{view:#?}");
     }
 
@@ -84,17 +93,27 @@ async fn check(steps: Vec<Value>, troubles: Vec<Interference>) {
     for event in &events {
         match event {
             Event::IntentWritten { key, attempt, .. } => {
-                assert!(!open.iter().any(|(other, _)| other == key), "two intents of {key} are open");
+                assert!(
+                    !open.iter().any(|(other, _)| other == key),
+                    "two intents of {key} are open"
+                );
                 open.push((key.clone(), *attempt));
             }
-            Event::EffectAnswered { key, attempt, applied, .. } if *applied != workflow::run::Applied::Unknown => {
-                let place = open.iter().position(|intent| *intent == (key.clone(), *attempt)).expect("an answer without an intent");
+            Event::EffectAnswered { key, attempt, applied, .. }
+                if *applied != workflow::run::Applied::Unknown =>
+            {
+                let place = open
+                    .iter()
+                    .position(|intent| *intent == (key.clone(), *attempt))
+                    .expect("an answer without an intent");
                 open.remove(place);
             }
             _ => {}
         }
     }
-    assert!(WORKLOADS.iter().all(|name| rig.fleet.lock(&crate::rig::deployment(&rig.world(), name).reference("sim")).is_none()));
+    assert!(WORKLOADS.iter().all(|name| {
+        rig.fleet.lock(&crate::rig::deployment(&rig.world(), name).reference("sim")).is_none()
+    }));
 }
 
 proptest! {
@@ -112,7 +131,8 @@ async fn i8_an_append_of_an_older_epoch_is_refused_and_the_fold_is_the_records()
     let plan = crate::rig::plan(&rig.world(), vec![scale("one", "a", 3)], vec![]);
     rig.submit(1, plan);
     let hour = rig.hour();
-    rig.go(hour, |rig| matches!(rig.inbox.last(), Some(workflow::run::RunInput::Observed { .. }))).await;
+    rig.go(hour, |rig| matches!(rig.inbox.last(), Some(workflow::run::RunInput::Observed { .. })))
+        .await;
     let before = rig.fleet.fold().clone();
     let now = rig.now();
     rig.store.claim(now, "another").await.unwrap();
@@ -129,7 +149,8 @@ async fn x1_a_stop_that_was_recorded_by_another_keeps_the_intent_out() {
     let plan = crate::rig::plan(&rig.world(), vec![scale("one", "a", 3)], vec![]);
     let run = rig.submit(1, plan);
     let hour = rig.hour();
-    rig.go(hour, |rig| matches!(rig.inbox.last(), Some(workflow::run::RunInput::Observed { .. }))).await;
+    rig.go(hour, |rig| matches!(rig.inbox.last(), Some(workflow::run::RunInput::Observed { .. })))
+        .await;
     // The stop is in the record, and this fold has not seen it.
     let now = rig.now();
     let stop = workflow::run::FleetEvent::Stopped {
@@ -139,7 +160,10 @@ async fn x1_a_stop_that_was_recorded_by_another_keeps_the_intent_out() {
         reason: "smoke".into(),
         at: now,
     };
-    rig.store.append(vec![workflow::Draft::new(now, Entry::Fleet(stop))], Vec::new(), &[], rig.epoch).await.unwrap();
+    rig.store
+        .append(vec![workflow::Draft::new(now, Entry::Fleet(stop))], Vec::new(), &[], rig.epoch)
+        .await
+        .unwrap();
     let inputs = std::mem::take(&mut rig.inbox);
     let refused = rig.decide(&inputs).await.unwrap_err();
     assert!(matches!(refused, store::AppendRefused::Moved { .. }), "{refused}");

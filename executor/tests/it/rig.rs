@@ -2,7 +2,9 @@
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use cluster::{Agent, Cluster, Digest, Metrics, Mode, Object, ObjectRef, Patch, Preconditions, Request, Verb};
+use cluster::{
+    Agent, Cluster, Digest, Metrics, Mode, Object, ObjectRef, Patch, Preconditions, Request, Verb,
+};
 use executor::{Fleet, Rejected, Rules, driver, perform};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -47,7 +49,11 @@ pub(crate) fn rules() -> Rules {
 }
 
 pub(crate) fn deployment(world: &World, name: &str) -> Object {
-    world.objects().find(|object| object.kind().kind == "Deployment" && object.name() == name).unwrap().clone()
+    world
+        .objects()
+        .find(|object| object.kind().kind == "Deployment" && object.name() == name)
+        .unwrap()
+        .clone()
 }
 
 pub(crate) fn target(name: &str) -> Value {
@@ -77,10 +83,16 @@ pub(crate) fn with(mut value: Value, more: Value) -> Value {
 }
 
 pub(crate) fn plan(world: &World, steps: Vec<Value>, success: Vec<Value>) -> Plan {
-    let steps: Vec<Step> = steps.into_iter().map(|step| serde_json::from_value(step).unwrap()).collect();
-    let success = success.into_iter().map(|condition| serde_json::from_value(condition).unwrap()).collect();
+    let steps: Vec<Step> =
+        steps.into_iter().map(|step| serde_json::from_value(step).unwrap()).collect();
+    let success =
+        success.into_iter().map(|condition| serde_json::from_value(condition).unwrap()).collect();
     let workflow = Workflow::of_steps("test", "", steps, success);
-    let targets: Vec<ObjectRef> = WORKLOADS.iter().filter(|name| workflow.canonical().contains(&format!("\"name\":\"{name}\""))).map(|name| deployment(world, name).reference("sim")).collect();
+    let targets: Vec<ObjectRef> = WORKLOADS
+        .iter()
+        .filter(|name| workflow.canonical().contains(&format!("\"name\":\"{name}\"")))
+        .map(|name| deployment(world, name).reference("sim"))
+        .collect();
     let incident = IncidentId::derive(start(), "test", 1);
     let even = Estimate { estimate: 0.5, low: 0.1, high: 0.9 };
     let guardrails_version = rules().guardrails.version();
@@ -96,8 +108,19 @@ pub(crate) fn plan(world: &World, steps: Vec<Value>, success: Vec<Value>) -> Pla
         source: Source::Template { name: "test".into(), digest: Digest::ZERO },
         confidence: even,
         steps: Vec::new(),
-        estimates: Estimates { plan: even, optimistic: 0.5, observations: 0.0, steps: Vec::new(), model: Digest::ZERO },
-        features: Features { schema: Digest::ZERO, arm: "test".into(), values: Vec::new(), steps: Vec::new() },
+        estimates: Estimates {
+            plan: even,
+            optimistic: 0.5,
+            observations: 0.0,
+            steps: Vec::new(),
+            model: Digest::ZERO,
+        },
+        features: Features {
+            schema: Digest::ZERO,
+            arm: "test".into(),
+            values: Vec::new(),
+            steps: Vec::new(),
+        },
         explanation: Vec::new(),
         account: Account::default(),
         attempt: 1,
@@ -134,7 +157,16 @@ impl Rig {
         let now = world.lock().unwrap().now();
         let epoch = store.claim(now, "test").await.unwrap();
         let (fleet, inbox) = driver::recover(64, store.as_ref()).await.unwrap();
-        Self { world, store, fleet, rules: rules(), epoch, inbox, performed: Vec::new(), rejected: Vec::new() }
+        Self {
+            world,
+            store,
+            fleet,
+            rules: rules(),
+            epoch,
+            inbox,
+            performed: Vec::new(),
+            rejected: Vec::new(),
+        }
     }
 
     pub(crate) fn world(&self) -> MutexGuard<'_, World> {
@@ -150,9 +182,20 @@ impl Rig {
     }
 
     /// One append, and nothing performed.
-    pub(crate) async fn decide(&mut self, inputs: &[RunInput]) -> Result<Pending, store::AppendRefused> {
+    pub(crate) async fn decide(
+        &mut self,
+        inputs: &[RunInput],
+    ) -> Result<Pending, store::AppendRefused> {
         let now = self.now();
-        let stepped = driver::step_told(&mut self.fleet, inputs, &self.rules, now, self.epoch, self.store.as_ref()).await?;
+        let stepped = driver::step_told(
+            &mut self.fleet,
+            inputs,
+            &self.rules,
+            now,
+            self.epoch,
+            self.store.as_ref(),
+        )
+        .await?;
         self.rejected.extend(stepped.rejected.into_iter().map(|(_, why)| why));
         Ok(stepped.pending)
     }
@@ -189,13 +232,24 @@ impl Rig {
 
     pub(crate) fn submit(&mut self, n: u64, plan: Plan) -> RunId {
         let run = run_id(n);
-        let guarded = WORKLOADS.iter().map(|name| deployment(&self.world(), name).reference("sim")).collect();
-        self.inbox.push(RunInput::Submit { run: run.clone(), plan: Box::new(plan), guarded, by: "test".into() });
+        let guarded =
+            WORKLOADS.iter().map(|name| deployment(&self.world(), name).reference("sim")).collect();
+        self.inbox.push(RunInput::Submit {
+            run: run.clone(),
+            plan: Box::new(plan),
+            guarded,
+            by: "test".into(),
+        });
         run
     }
 
     pub(crate) fn control(&mut self, run: &RunId, control: Control) {
-        self.inbox.push(RunInput::Control { run: run.clone(), control, by: "ann".into(), reason: "because".into() });
+        self.inbox.push(RunInput::Control {
+            run: run.clone(),
+            control,
+            by: "ann".into(),
+            reason: "because".into(),
+        });
     }
 
     /// An hour, which is more than any run here takes.
@@ -257,8 +311,4 @@ impl Rig {
             assert!(key.is_empty() || *count == 1, "{key} was applied {count} times");
         }
     }
-}
-
-pub(crate) fn is_over(status: RunStatus) -> bool {
-    status.is_terminal()
 }

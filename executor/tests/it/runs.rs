@@ -7,12 +7,18 @@ use crate::rig::{Rig, never, ready, scale, with};
 async fn a_plain_run_does_its_steps_in_the_order_of_their_needs_and_succeeds() {
     let mut rig = Rig::new().await;
     let steps = vec![
-        with(scale("second", "b", 3), json!({"needs": ["first"], "postconditions": [ready("b", 3, "2m")]})),
+        with(
+            scale("second", "b", 3),
+            json!({"needs": ["first"], "postconditions": [ready("b", 3, "2m")]}),
+        ),
         with(scale("first", "a", 3), json!({"postconditions": [ready("a", 3, "2m")]})),
     ];
     let view = rig.run(steps, vec![ready("a", 3, "1m")]).await;
     assert_eq!(view.status, RunStatus::Succeeded, "{view:#?}");
-    assert!(view.step("first").unwrap().ended_at.unwrap() <= view.step("second").unwrap().started_at.unwrap());
+    assert!(
+        view.step("first").unwrap().ended_at.unwrap()
+            <= view.step("second").unwrap().started_at.unwrap()
+    );
     assert_eq!((rig.replicas("a"), rig.replicas("b")), (3, 3));
     assert_eq!(rig.sends(), 2);
     assert!(rig.fleet.live().next().is_none());
@@ -57,13 +63,21 @@ async fn a_failed_step_rolls_back_what_was_applied_in_reverse_order() {
     let steps = vec![
         scale("one", "a", 3),
         with(scale("two", "b", 4), json!({"needs": ["one"]})),
-        with(scale("three", "c", 5), json!({"needs": ["two"], "postconditions": [never("c", "20s")]})),
+        with(
+            scale("three", "c", 5),
+            json!({"needs": ["two"], "postconditions": [never("c", "20s")]}),
+        ),
     ];
     let view = rig.run(steps, vec![]).await;
     assert_eq!(view.status, RunStatus::RolledBack, "{view:#?}");
     assert!(!view.wants_next_plan);
     let events = rig.events(&view.run).await;
-    let undone: Vec<&str> = events.iter().filter_map(|event| if let Event::StepCompensated { step, .. } = event { Some(step.as_str()) } else { None }).collect();
+    let undone: Vec<&str> = events
+        .iter()
+        .filter_map(|event| {
+            if let Event::StepCompensated { step, .. } = event { Some(step.as_str()) } else { None }
+        })
+        .collect();
     assert_eq!(undone, ["three", "two", "one"]);
     assert_eq!((rig.replicas("a"), rig.replicas("b"), rig.replicas("c")), (2, 2, 2));
     assert_eq!(rig.sends(), 6);
@@ -81,11 +95,18 @@ async fn on_failure_abort_undoes_nothing_continue_passes_over_and_next_plan_name
         let mut rig = Rig::new().await;
         let steps = vec![
             scale("good", "a", 3),
-            with(scale("bad", "b", 3), json!({"needs": ["good"], "preconditions": [never("b", "0s")], "onFailure": on_failure})),
+            with(
+                scale("bad", "b", 3),
+                json!({"needs": ["good"], "preconditions": [never("b", "0s")], "onFailure": on_failure}),
+            ),
             with(scale("after", "c", 3), json!({"needs": ["bad"]})),
         ];
         let view = rig.run(steps, vec![]).await;
-        assert_eq!((view.status, rig.replicas("a"), view.wants_next_plan), (status, replicas, wants), "{on_failure}");
+        assert_eq!(
+            (view.status, rig.replicas("a"), view.wants_next_plan),
+            (status, replicas, wants),
+            "{on_failure}"
+        );
         assert_eq!(rig.replicas("b"), 2, "a step whose precondition does not hold does nothing");
         assert_eq!(rig.replicas("c"), if on_failure == "continue" { 3 } else { 2 });
     }
@@ -95,7 +116,10 @@ async fn on_failure_abort_undoes_nothing_continue_passes_over_and_next_plan_name
 async fn success_conditions_that_do_not_come_true_undo_the_run_and_want_another_plan() {
     let mut rig = Rig::new().await;
     let view = rig.run(vec![scale("one", "a", 3)], vec![never("a", "30s")]).await;
-    assert_eq!((view.status, view.wants_next_plan, rig.replicas("a")), (RunStatus::RolledBack, true, 2));
+    assert_eq!(
+        (view.status, view.wants_next_plan, rig.replicas("a")),
+        (RunStatus::RolledBack, true, 2)
+    );
 }
 
 #[tokio::test]
@@ -106,7 +130,10 @@ async fn what_makes_a_workload_worse_is_undone_once_it_had_time_to_settle() {
     assert_eq!((view.status, view.wants_next_plan), (RunStatus::RolledBack, true), "{view:#?}");
     let events = rig.events(&view.run).await;
     assert!(events.iter().any(|event| matches!(event, Event::Regressed { .. })));
-    let image = crate::rig::deployment(&rig.world(), "a").at("/spec/template/spec/containers/0/image").unwrap().clone();
+    let image = crate::rig::deployment(&rig.world(), "a")
+        .at("/spec/template/spec/containers/0/image")
+        .unwrap()
+        .clone();
     assert_eq!(image, json!("reg/app:v1"));
     rig.assert_single();
 }
@@ -123,7 +150,8 @@ async fn a_rolling_change_that_settles_is_no_regression() {
 async fn a_hold_counts_from_when_the_condition_came_true_without_a_break() {
     let mut rig = Rig::new().await;
     let held = with(ready("a", 3, "2m"), json!({"holdFor": "45s"}));
-    let view = rig.run(vec![with(scale("one", "a", 3), json!({"postconditions": [held]}))], vec![]).await;
+    let view =
+        rig.run(vec![with(scale("one", "a", 3), json!({"postconditions": [held]}))], vec![]).await;
     assert_eq!(view.status, RunStatus::Succeeded);
     let events = rig.events(&view.run).await;
     let trues: Vec<_> = events
@@ -142,9 +170,16 @@ async fn a_compensation_of_its_own_may_use_the_state_before() {
     let own = json!({"action": "scale", "arguments": {"target": crate::rig::target("a"), "replicas": "${{ int(steps.one.prior.undo.replicas) + 2 }}"}});
     let steps = vec![
         with(scale("one", "a", 3), json!({"compensation": own})),
-        with(scale("two", "b", 3), json!({"needs": ["one"], "compensation": "none", "postconditions": [never("b", "5s")]})),
+        with(
+            scale("two", "b", 3),
+            json!({"needs": ["one"], "compensation": "none", "postconditions": [never("b", "5s")]}),
+        ),
     ];
     let view = rig.run(steps, vec![]).await;
     assert_eq!(view.status, RunStatus::RolledBack, "{view:#?}");
-    assert_eq!((rig.replicas("a"), rig.replicas("b")), (4, 3), "the one by its own action, the other not at all");
+    assert_eq!(
+        (rig.replicas("a"), rig.replicas("b")),
+        (4, 3),
+        "the one by its own action, the other not at all"
+    );
 }

@@ -41,7 +41,6 @@ pub enum Pace {
 
 impl Pace {
     /// From now on, `speed` simulated seconds a second.
-    #[expect(clippy::disallowed_methods, reason = "pacing against the real clock is what this is for")]
     pub fn speed(speed: f64, start: Timestamp) -> Self {
         Self::Speed { speed, start, since: Instant::now() }
     }
@@ -58,7 +57,6 @@ pub enum Arrival {
 
 impl Time {
     /// The wall clock, from now.
-    #[expect(clippy::disallowed_methods, reason = "the one place where the program asks what time it is")]
     pub fn wall() -> Self {
         Self::Wall(Wall { start: Timestamp::now(), since: Instant::now(), noticed: SignedDuration::ZERO })
     }
@@ -72,7 +70,6 @@ impl Time {
     }
 
     /// By how much the wall clock has jumped since it was last asked, if by more than two seconds.
-    #[expect(clippy::disallowed_methods, reason = "compares the two clocks")]
     pub fn jumped(&mut self) -> Option<SignedDuration> {
         let Self::Wall(wall) = self else { return None };
         let apart = Timestamp::now().duration_since(wall.now());

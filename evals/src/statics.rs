@@ -24,7 +24,7 @@ pub fn by_alert_name(templates: &[Template]) -> Vec<Template> {
         if let Some(template) = templates.iter().find(|template| template.metadata.name == name) {
             let mut template = template.clone();
             // The alert's name takes the place of every fact that tells when to use it; what fills a hole stays.
-            template.spec.matches.retain(|pattern| fills_a_hole(pattern));
+            template.spec.matches.retain(fills_a_hole);
             template.spec.matches.insert(0, firing(alerts));
             chosen.push(template);
         }

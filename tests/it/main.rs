@@ -1,5 +1,7 @@
 //! End-to-end stories, and the tests that hold the house together. One binary, so that it links once.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+
 mod architecture;
 mod demo;
 mod evaluation;

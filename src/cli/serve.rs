@@ -135,7 +135,6 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-#[expect(clippy::disallowed_methods, reason = "the world is put at the wall clock here")]
 async fn serve(args: &Args, dir: &Path) -> Result<()> {
     // From here on a signal ends the server in order, also while it starts.
     let interrupted = interrupted()?;

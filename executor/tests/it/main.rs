@@ -1,5 +1,7 @@
 //! Runs against the simulated cluster, in virtual time.
 
+#![expect(clippy::unwrap_used, reason = "a test whose world cannot be set up has failed")]
+
 mod control;
 mod faults;
 mod purity;
@@ -7,3 +9,4 @@ mod replay;
 mod rig;
 mod runs;
 mod sweep;
+mod transitions;

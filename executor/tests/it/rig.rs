@@ -13,7 +13,7 @@ use store::{Memory, Salts, Store};
 use workflow::guardrail::{Autonomy, Guardrails};
 use workflow::id::{CandidateId, DecisionId, IncidentId, PlanId, RunId};
 use workflow::plan::{Account, Source};
-use workflow::run::{Control, Effect, Event, Pending, RunInput, RunStatus, RunView};
+use workflow::run::{Control, Effect, Event, Pending, RunInput, RunView};
 use workflow::{Entry, Estimate, Estimates, Features, Plan, Step, Workflow};
 
 /// Four small workloads on one node.

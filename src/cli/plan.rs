@@ -166,7 +166,11 @@ fn explanation(answer: &Value) -> String {
         "plan": answer["plan"], "digest": answer["digest"], "incident": answer["incident"], "status": answer["status"],
         "confidence": answer["confidence"], "needsApproval": answer["needsApproval"],
     }))];
-    parts.push(format!("\n{}", text(&answer["explanation"])));
+    parts.push("\nwhy".into());
+    match answer["explanation"].as_array() {
+        Some(lines) => parts.extend(lines.iter().map(|line| format!("  {}", text(line)))),
+        None => parts.push(format!("  {}", text(&answer["explanation"]))),
+    }
     if let Some(seen) = answer["evidence"]["lines"].as_array() {
         parts.push("\nwhat was seen".into());
         parts.extend(seen.iter().map(|line| {

@@ -154,23 +154,25 @@ async fn serve(args: &Args, dir: &Path) -> Result<()> {
     }
     let head = store.head().await?;
     let is_new = head == 0;
-    // After a restart the world goes on where the record ends, and the engine catches up: what the world emitted
-    // meanwhile is not lost.
-    let until = match store.read(head.saturating_sub(1), 1).await?.first() {
-        Some(last) => last.at,
-        None => now,
-    };
-    world.advance_fully(until);
+    // After a restart the world goes on where the record ends, and the engine catches up with the clock: what the world
+    // emitted meanwhile is not lost.
+    if let Some(last) = store.read(head.saturating_sub(1), 1).await?.first() {
+        world.advance_fully(last.at);
+    }
     let world = Arc::new(Mutex::new(world));
     let simulated = SimulatedCluster::new(world.clone(), wiring::CLUSTER);
     let cluster = Arc::new(JournaledCluster::new(simulated.clone(), journal));
-    let time = Time::Simulated { world: world.clone(), pace: Pace::speed(1.0, now) };
+    let time = Time::Simulated { world: world.clone(), pace: Pace::speed(1.0, Timestamp::now()) };
     let guardrails = wiring::guardrails(args.autonomy.autonomy());
     let wiring::Simulation { mut engine, store, inputs } =
         wiring::engine_over(cluster, Arc::new(simulated), time, origin.seed, guardrails, store)
             .await?;
     if is_new {
         engine.import(datasets::HISTORY, datasets::history()?).await?;
+        // It was there while all was well, so that it knows how that looks.
+        engine.set_pace(Pace::Free);
+        engine.run(Stop::At(now)).await?;
+        engine.set_pace(Pace::speed(1.0, Timestamp::now()));
     }
     let token = token(dir)?;
     let listener = TcpListener::bind(args.listen)
@@ -260,7 +262,7 @@ fn origin(args: &Args, dir: &Path, now: Timestamp) -> Result<Origin> {
             prepared.oracle.fault_at().duration_since(now)
                 - SignedDuration::from_secs(args.fault_after.into())
         }
-        None => SignedDuration::from_mins(10),
+        None => SignedDuration::from_mins(15),
     };
     let origin = Origin { world: name, seed, fault: args.fault.clone(), start: now - lead };
     origin.keep(dir)?;

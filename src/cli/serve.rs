@@ -38,6 +38,9 @@ pub(crate) struct Args {
     /// Seconds from the first start until it breaks.
     #[arg(long, value_name = "SECONDS", default_value_t = 15)]
     fault_after: u32,
+    /// Simulated seconds a second; above 1 the world runs ahead of the wall clock.
+    #[arg(long, default_value_t = 1.0, value_parser = speed)]
+    speed: f64,
     /// Where the world's alerts go: `none`, `internal` (straight to the engine), or the URL of an Alertmanager.
     #[arg(long, default_value = "internal", value_parser = alerts)]
     alerts: Alerts,
@@ -61,6 +64,13 @@ enum Alerts {
     None,
     Internal,
     To(reqwest::Url),
+}
+
+fn speed(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(speed) if (0.01..=1000.0).contains(&speed) => Ok(speed),
+        Ok(_) | Err(_) => Err("use a number from 0.01 to 1000".into()),
+    }
 }
 
 fn alerts(text: &str) -> Result<Alerts, String> {
@@ -159,10 +169,13 @@ async fn serve(args: &Args, dir: &Path) -> Result<()> {
     if let Some(last) = store.read(head.saturating_sub(1), 1).await?.first() {
         world.advance_fully(last.at);
     }
+    // A world that ran ahead of the clock does not go back.
+    let pace = |reached: Timestamp| Pace::speed(args.speed, reached.max(Timestamp::now()));
+    let pace_now = pace(world.now());
     let world = Arc::new(Mutex::new(world));
     let simulated = SimulatedCluster::new(world.clone(), wiring::CLUSTER);
     let cluster = Arc::new(JournaledCluster::new(simulated.clone(), journal));
-    let time = Time::Simulated { world: world.clone(), pace: Pace::speed(1.0, Timestamp::now()) };
+    let time = Time::Simulated { world: world.clone(), pace: pace_now };
     let guardrails = wiring::guardrails(args.autonomy.autonomy());
     let wiring::Simulation { mut engine, store, inputs } =
         wiring::engine_over(cluster, Arc::new(simulated), time, origin.seed, guardrails, store)
@@ -172,7 +185,7 @@ async fn serve(args: &Args, dir: &Path) -> Result<()> {
         // It was there while all was well, so that it knows how that looks.
         engine.set_pace(Pace::Free);
         engine.run(Stop::At(now)).await?;
-        engine.set_pace(Pace::speed(1.0, Timestamp::now()));
+        engine.set_pace(pace(engine.now()));
     }
     let token = token(dir)?;
     let listener = TcpListener::bind(args.listen)

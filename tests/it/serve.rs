@@ -186,10 +186,10 @@ fn an_alert_of_the_simulated_world_becomes_a_run_that_each_effect_of_is_noted_on
     let dir = folder.path();
     let server = Server::start(
         dir,
-        &["--fault", "scaled-to-zero", "--fault-after", "0", "--autonomy", "auto"],
+        &["--fault", "scaled-to-zero", "--fault-after", "0", "--autonomy", "auto", "--speed", "20"],
     );
     let mut last = String::new();
-    let run = within(Duration::from_secs(240), "a run ends", || {
+    let run = within(Duration::from_secs(60), "a run ends", || {
         let runs = server.json(dir, &["run", "list"]);
         last = runs.to_string();
         runs["items"].as_array()?.iter().find(|run| !run["endedAt"].is_null())?["id"]

@@ -77,12 +77,15 @@ pub async fn step_told(
     }
     if !entries.is_empty() {
         let expect = expected(fleet, &entries);
+        let told: Vec<Entry> =
+            if tracing::enabled!(tracing::Level::INFO) { entries.clone() } else { Vec::new() };
         let drafts = entries.into_iter().map(|entry| Draft::new(now, entry)).collect();
         if let Err(refused) = store.append(drafts, Vec::new(), &expect, epoch).await {
             tracing::warn!(%refused, "the record refused what was decided: deciding from the record again");
             *fleet = rebuild(std::mem::take(fleet), store).await.map_err(AppendRefused::Failed)?;
             return Err(refused);
         }
+        told.iter().for_each(tell);
     }
     Ok(Stepped { pending: fleet.pending(rules, now), rejected })
 }
@@ -116,6 +119,54 @@ async fn rebuild(fleet: Fleet, store: &dyn Store) -> Result<Fleet, StoreError> {
                 entries.push(record.entry()?);
             }
         }
+    }
+}
+
+/// Tells what was recorded, with the ids that it is about.
+fn tell(entry: &Entry) {
+    let Entry::Run { run, event } = entry else { return };
+    match event {
+        Event::Started { plan, by, .. } => {
+            tracing::info!(%run, plan = %plan.id, incident = %plan.incident, by, "run started")
+        }
+        Event::StepStarted { step, attempt, .. } => {
+            tracing::info!(%run, step, attempt, "step started")
+        }
+        Event::StepSucceeded { step, .. } => tracing::info!(%run, step, "step succeeded"),
+        Event::StepSkipped { step, why } => tracing::info!(%run, step, why, "step skipped"),
+        Event::RetryScheduled { step, why, until, .. } => {
+            tracing::info!(%run, step, why, %until, "step will be tried again")
+        }
+        Event::StepFailed { step, why, .. } => tracing::warn!(%run, step, why, "step failed"),
+        Event::ApprovalAsked { step, reason, expires_at } => {
+            tracing::info!(%run, step, reason, %expires_at, "approval asked")
+        }
+        Event::Regressed { step, object, .. } => tracing::warn!(%run, step, %object, "health fell"),
+        Event::UnwindStarted { why, .. } => tracing::warn!(%run, why, "undoing what was applied"),
+        Event::StepCompensated { step, how, .. } => tracing::info!(%run, step, how, "step undone"),
+        Event::CompensationFailed { step, residue, .. } => {
+            tracing::error!(%run, step, residue, "step could not be undone")
+        }
+        Event::HumanNeeded { step, why } => tracing::error!(%run, step, why, "a person must look"),
+        Event::Held { by, reason, .. } => tracing::warn!(%run, by, reason, "run stopped"),
+        Event::Ended { status, why, .. } => tracing::info!(%run, ?status, why, "run ended"),
+        Event::Admitted { .. }
+        | Event::BaselineMeasured { .. }
+        | Event::ConditionJudged { .. }
+        | Event::ApprovalAnswered { .. }
+        | Event::Observed { .. }
+        | Event::ReadFailed { .. }
+        | Event::IntentWritten { .. }
+        | Event::EffectAnswered { .. }
+        | Event::ActionDone { .. }
+        | Event::HealthMeasured { .. }
+        | Event::Paused { .. }
+        | Event::Resumed { .. }
+        | Event::Released { .. }
+        | Event::CancelAsked { .. }
+        | Event::AbortStarted { .. }
+        | Event::CompensationStarted { .. }
+        | Event::CompensationRetryScheduled { .. } => {}
     }
 }
 

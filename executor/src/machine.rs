@@ -10,6 +10,7 @@ mod fold;
 mod follow;
 mod input;
 mod pending;
+mod recordable;
 mod state;
 mod undo;
 mod want;

@@ -6,13 +6,10 @@ use workflow::id::EffectId;
 use workflow::run::{Applied, Control, Event, Phase, RunInput, RunStatus};
 
 use super::state::{Doing, Ending, Gate, Stage, Watch};
-use super::{Rejected, Run, backoff, later};
+use super::{Rejected, Run, backoff, later, recordable};
 
 /// How often health before the run is asked for before what could not be read is left open.
 const BASELINE_TRIES: u32 = 6;
-
-/// The most that one answer may hold, as JSON; a record's payload ends at 128 KiB.
-const LARGEST_ANSWER_BYTES: usize = 112 * 1024;
 
 impl Run {
     pub(super) fn respond(&self, input: &RunInput, now: Timestamp) -> Result<Vec<Event>, Rejected> {
@@ -161,24 +158,13 @@ impl Run {
                 Ok(vec![Event::EffectAnswered {
                     key: intent.key.clone(),
                     attempt: intent.attempt,
-                    reply: reply.clone(),
+                    reply: recordable::answer(reply),
                     applied,
                     at: now,
                 }])
             }
             Some(Doing::Asking(_) | Doing::Person { .. } | Doing::Sent { .. }) | None => {
-                let size = serde_json::to_vec(replies).map_or(usize::MAX, |json| json.len());
-                let replies = if size <= LARGEST_ANSWER_BYTES {
-                    replies.to_vec()
-                } else {
-                    let message = format!(
-                        "the answer has {size} bytes, more than the {LARGEST_ANSWER_BYTES} that can be recorded"
-                    );
-                    vec![
-                        Reply::Refused { code: 413, reason: "TooLarge".into(), message };
-                        replies.len().clamp(1, 8)
-                    ]
-                };
+                let replies = recordable::replies(replies);
                 Ok(vec![Event::Observed { step, replies, at: now }])
             }
         }
@@ -203,7 +189,7 @@ impl Run {
                 return Ok(vec![Event::EffectAnswered {
                     key,
                     attempt,
-                    reply: reply.clone(),
+                    reply: recordable::answer(reply),
                     applied,
                     at: now,
                 }]);

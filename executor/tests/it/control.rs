@@ -414,3 +414,22 @@ async fn a_change_of_an_object_that_another_run_holds_is_refused() {
     );
     assert_eq!(rig.replicas("a"), 3);
 }
+
+#[tokio::test]
+async fn a_run_that_goes_round_in_circles_fails_and_the_longest_sound_one_does_not() {
+    let mut rig = Rig::new().await;
+    let forever = json!({"retry": {"strategy": "fixed", "attempts": 1_000_000, "initial": "0s", "jitter": 0.0, "on": ["timeout"]}, "timeout": "0s"});
+    let bad = plan(&rig.world(), vec![with(scale("one", "a", 3), forever)], vec![]);
+    let chain = (0..100).map(|n| {
+        let needs: Vec<String> = (n > 0).then(|| format!("s{}", n - 1)).into_iter().collect();
+        json!({"id": format!("s{n}"), "action": "wait", "arguments": {"duration": "0s"}, "needs": needs})
+    });
+    let long = plan(&rig.world(), chain.collect(), vec![]);
+    let (bad, long) = (rig.submit(1, bad), rig.submit(2, long));
+    let hour = rig.hour();
+    rig.go(hour, |_| false).await;
+    assert_eq!(rig.view(&bad).status, RunStatus::Failed);
+    assert!(rig.view(&bad).why.contains("runaway"), "{}", rig.view(&bad).why);
+    assert_eq!(rig.view(&long).status, RunStatus::Succeeded);
+    assert_eq!(rig.sends(), 0);
+}

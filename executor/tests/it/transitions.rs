@@ -85,7 +85,7 @@ fn inputs(run: &Run, open: &[Effect], replies: &[Reply]) -> Vec<RunInput> {
     }
     inputs.extend([RunInput::Resume { scope: StopScope::Global, by, reason }, RunInput::Due]);
     let strange = workflow::id::EffectId::derive(run.view().started_at, "nobody", 1);
-    for effect in open.iter().map(Effect::id).chain([&strange]).cloned() {
+    for effect in open.iter().map(Effect::id).chain([&strange]) {
         for reply in replies {
             inputs.push(RunInput::Observed {
                 run: id.clone(),

@@ -2,8 +2,8 @@
 
 mod admin;
 mod alert;
-mod client;
 mod bench;
+mod client;
 mod demo;
 mod eval;
 mod experiment;
@@ -21,7 +21,12 @@ use tracing_subscriber::EnvFilter;
 
 /// Plans, runs and learns remediations of Kubernetes alerts.
 #[derive(Parser)]
-#[command(name = "chiron", version, about, after_help = "EXAMPLES\n  chiron demo\n  chiron demo --once --seed 42 --json\n  chiron workflow lint workflow.yaml")]
+#[command(
+    name = "chiron",
+    version,
+    about,
+    after_help = "EXAMPLES\n  chiron demo\n  chiron demo --once --seed 42 --json\n  chiron workflow lint workflow.yaml"
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -97,7 +102,11 @@ pub(crate) fn main() -> ExitCode {
         _ => "debug",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(!cli.no_color).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(!cli.no_color)
+        .init();
     let done = match cli.command {
         Command::Demo(args) => demo::run(&args),
         Command::Serve(args) => serve::run(&args),
@@ -111,10 +120,14 @@ pub(crate) fn main() -> ExitCode {
         Command::Admin(command) => admin::run(&command),
         Command::Eval(command) => eval::run(&command),
         Command::Bench(command) => bench::run(&command),
-        Command::Workflow(WorkflowCommand::Lint { paths, format }) => workflow::lint(&paths, format),
+        Command::Workflow(WorkflowCommand::Lint { paths, format }) => {
+            workflow::lint(&paths, format)
+        }
     };
     done.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
-        error.downcast_ref::<client::Refused>().map_or(ExitCode::FAILURE, client::Refused::exit_code)
+        error
+            .downcast_ref::<client::Refused>()
+            .map_or(ExitCode::FAILURE, client::Refused::exit_code)
     })
 }

@@ -27,7 +27,8 @@ const STARTER_HISTORY: &str = include_str!("../datasets/history/starter.jsonl");
 /// # Errors
 /// If there is no such world.
 pub(crate) fn world(name: &str) -> Result<WorldFile> {
-    let text = find(WORLDS, name).with_context(|| format!("there is no world `{name}`; there is: {}", names(WORLDS)))?;
+    let text = find(WORLDS, name)
+        .with_context(|| format!("there is no world `{name}`; there is: {}", names(WORLDS)))?;
     WorldFile::parse(text).with_context(|| format!("world `{name}`"))
 }
 
@@ -36,7 +37,8 @@ pub(crate) fn world(name: &str) -> Result<WorldFile> {
 /// # Errors
 /// If there is no such scenario.
 pub(crate) fn scenario(name: &str) -> Result<ScenarioFile> {
-    let text = find(STARTER, name).with_context(|| format!("there is no family `{name}`; there are: {}", names(STARTER)))?;
+    let text = find(STARTER, name)
+        .with_context(|| format!("there is no family `{name}`; there are: {}", names(STARTER)))?;
     ScenarioFile::parse(text).with_context(|| format!("scenario `{name}`"))
 }
 
@@ -55,7 +57,9 @@ pub(crate) fn starter() -> Result<Vec<ScenarioFile>> {
 pub(crate) fn templates(catalogue: &Catalogue) -> Result<Vec<Template>> {
     let read = |(name, text): &(&str, &str)| {
         let parsed = workflow::validate::validate_template(text, catalogue, &Limits::default());
-        parsed.value.with_context(|| format!("template `{name}` is not valid: {:?}", parsed.diagnostics))
+        parsed
+            .value
+            .with_context(|| format!("template `{name}` is not valid: {:?}", parsed.diagnostics))
     };
     TEMPLATES.iter().map(read).collect()
 }
@@ -65,7 +69,9 @@ pub(crate) fn templates(catalogue: &Catalogue) -> Result<Vec<Template>> {
 /// # Errors
 /// Never, as long as the embedded file is whole.
 pub(crate) fn history() -> Result<Vec<PastExecution>> {
-    let read = |(i, line): (usize, &str)| serde_json::from_str(line).with_context(|| format!("line {} of the sample history", i + 1));
+    let read = |(i, line): (usize, &str)| {
+        serde_json::from_str(line).with_context(|| format!("line {} of the sample history", i + 1))
+    };
     STARTER_HISTORY.lines().enumerate().map(read).collect()
 }
 

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use store::{Record, Unreadable};
 use workflow::id::IncidentId;
 use workflow::incident::IncidentEvent;
-use workflow::{Alert, Candidate, Decision, Entry, Evidence, Outcome, Plan, RunView};
+use workflow::{Alert, Decision, Entry, Evidence, Outcome, Plan, RunView};
 
 /// One incident from its first alert to its last outcome.
 #[derive(Default)]
@@ -17,7 +17,6 @@ pub(crate) struct Story {
     /// Decisions and what came of each, in order.
     pub(crate) attempts: Vec<Attempt>,
     evidence: Option<Evidence>,
-    candidates: Vec<Candidate>,
 }
 
 /// One decision and what came of it.
@@ -27,9 +26,6 @@ pub(crate) struct Attempt {
     /// What was seen.
     #[serde(skip)]
     pub(crate) evidence: Option<Evidence>,
-    /// What was proposed.
-    #[serde(skip)]
-    pub(crate) candidates: Vec<Candidate>,
     /// The decision.
     pub(crate) decision: Decision,
     /// The plan.
@@ -60,16 +56,18 @@ impl Story {
                 self.incident = Some(incident.id.clone());
                 self.alert = Some(incident.first.clone());
             }
-            Entry::EvidenceGathered(evidence) if self.is_ours(&evidence.incident) => self.evidence = Some(evidence.clone()),
-            Entry::Proposed { incident, candidates } if self.is_ours(incident) => self.candidates.clone_from(candidates),
-            Entry::Decided(decision) if self.is_ours(&decision.incident) => self.attempts.push(Attempt {
-                evidence: self.evidence.clone(),
-                candidates: std::mem::take(&mut self.candidates),
-                decision: decision.clone(),
-                plan: None,
-                run: None,
-                outcomes: Vec::new(),
-            }),
+            Entry::EvidenceGathered(evidence) if self.is_ours(&evidence.incident) => {
+                self.evidence = Some(evidence.clone())
+            }
+            Entry::Decided(decision) if self.is_ours(&decision.incident) => {
+                self.attempts.push(Attempt {
+                    evidence: self.evidence.clone(),
+                    decision: decision.clone(),
+                    plan: None,
+                    run: None,
+                    outcomes: Vec::new(),
+                })
+            }
             Entry::PlanFrozen(plan) if self.is_ours(&plan.incident) => {
                 if let Some(attempt) = self.attempts.last_mut() {
                     attempt.plan = Some(plan.clone());
@@ -80,7 +78,11 @@ impl Story {
                     match &mut attempt.run {
                         Some(view) if view.run == *run => view.apply(event),
                         Some(_) => {}
-                        None => attempt.run = RunView::begin(run, event).filter(|view| attempt.plan.as_ref().is_some_and(|plan| plan.id == view.plan)),
+                        None => {
+                            attempt.run = RunView::begin(run, event).filter(|view| {
+                                attempt.plan.as_ref().is_some_and(|plan| plan.id == view.plan)
+                            })
+                        }
                     }
                 }
             }

@@ -48,7 +48,8 @@ pub(crate) fn guardrails(autonomy: Autonomy) -> Guardrails {
 
 /// A record in `dir`, its salts drawn by the operating system or from a seed.
 pub(crate) fn open_store(dir: &Path, salts: Salts) -> Result<Arc<Sqlite>> {
-    let store = Sqlite::open(dir, salts).with_context(|| format!("cannot open the record in {}", dir.display()))?;
+    let store = Sqlite::open(dir, salts)
+        .with_context(|| format!("cannot open the record in {}", dir.display()))?;
     Ok(Arc::new(store))
 }
 
@@ -76,7 +77,8 @@ pub(crate) async fn engine_over(
     let limits = Limits::default();
     let (inputs, inbox) = mpsc::channel(limits.queue);
     let catalogue = actions::catalogue();
-    let sources = Sources { templates: datasets::templates(&catalogue)?, retrieval: true, reversal: true };
+    let sources =
+        Sources { templates: datasets::templates(&catalogue)?, retrieval: true, reversal: true };
     let policy = learner::policy("igw").context("the policy `igw` is built in")?;
     let parts = Parts {
         store: store.clone(),

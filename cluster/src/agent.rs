@@ -22,6 +22,10 @@ pub struct Agent {
 impl fmt::Display for Agent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let version = env!("CARGO_PKG_VERSION");
-        write!(f, "chiron/{version} (run={}; step={}; key={}; epoch={})", self.run, self.step, self.effect_key, self.epoch)
+        write!(
+            f,
+            "chiron/{version} (run={}; step={}; key={}; epoch={})",
+            self.run, self.step, self.effect_key, self.epoch
+        )
     }
 }

@@ -79,7 +79,9 @@ fn write_string(text: &str, out: &mut String) {
             '\n' => out.push_str("\\n"),
             '\u{c}' => out.push_str("\\f"),
             '\r' => out.push_str("\\r"),
-            c if (c as u32) < 0x20 => write!(out, "\\u{:04x}", c as u32).expect("writing to a string"),
+            c if (c as u32) < 0x20 => {
+                write!(out, "\\u{:04x}", c as u32).expect("writing to a string")
+            }
             c => out.push(c),
         }
     }
@@ -123,7 +125,11 @@ fn ecmascript(f: f64) -> String {
     } else {
         let sign = if n - 1 < 0 { '-' } else { '+' };
         let e = (n - 1).abs();
-        if k == 1 { format!("{digits}e{sign}{e}") } else { format!("{}.{}e{sign}{e}", &digits[..1], &digits[1..]) }
+        if k == 1 {
+            format!("{digits}e{sign}{e}")
+        } else {
+            format!("{}.{}e{sign}{e}", &digits[..1], &digits[1..])
+        }
     };
     if f < 0.0 { format!("-{body}") } else { body }
 }
@@ -135,7 +141,10 @@ mod tests {
 
     #[test]
     fn keys_are_sorted_and_space_is_gone() {
-        assert_eq!(canonical_json(&json!({"b": [1, 2.5, null], "a": "x\n"})).unwrap(), r#"{"a":"x\n","b":[1,2.5,null]}"#);
+        assert_eq!(
+            canonical_json(&json!({"b": [1, 2.5, null], "a": "x\n"})).unwrap(),
+            r#"{"a":"x\n","b":[1,2.5,null]}"#
+        );
     }
 
     #[test]
@@ -159,7 +168,10 @@ mod tests {
     #[test]
     fn integers_that_other_readers_would_round_are_refused() {
         assert!(canonical_json(&json!(9_007_199_254_740_991_i64)).is_ok());
-        assert!(matches!(canonical_json(&json!(9_007_199_254_740_993_i64)), Err(NotCanonical::BigInteger(_))));
+        assert!(matches!(
+            canonical_json(&json!(9_007_199_254_740_993_i64)),
+            Err(NotCanonical::BigInteger(_))
+        ));
         assert!(matches!(canonical_json(&json!(u64::MAX)), Err(NotCanonical::BigInteger(_))));
     }
 }

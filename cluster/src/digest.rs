@@ -47,7 +47,9 @@ impl Digest {
         let mut text = String::with_capacity(64);
         for byte in self.0 {
             for nibble in [byte >> 4, byte & 15] {
-                text.push(char::from_digit(u32::from(nibble), 16).expect("a nibble is a hex digit"));
+                text.push(
+                    char::from_digit(u32::from(nibble), 16).expect("a nibble is a hex digit"),
+                );
             }
         }
         text
@@ -82,7 +84,8 @@ impl FromStr for Digest {
     fn from_str(text: &str) -> Result<Self, BadDigest> {
         let bad = || BadDigest(text.chars().take(80).collect());
         let hex = text.strip_prefix("sha256:").ok_or_else(bad)?;
-        if hex.len() != 64 || !hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
+        if hex.len() != 64 || !hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+        {
             return Err(bad());
         }
         let mut bytes = [0; 32];

@@ -27,13 +27,17 @@ pub use digest::{BadDigest, Digest, digest_of_parts};
 pub use health::{Health, HealthLevel, health};
 pub use object::{BadObject, Metadata, Object, OwnerReference};
 pub use patch::{JsonOp, Patch, PatchRefused};
-pub use port::{Cluster, Consistency, ListQuery, LogQuery, MetricQuery, Metrics, Page, ReadFailure, Sample, WatchEvent};
+pub use port::{
+    Cluster, Consistency, ListQuery, LogQuery, MetricQuery, Metrics, Page, ReadFailure, Sample,
+    WatchEvent,
+};
 pub use quantity::{BadQuantity, Quantity};
 pub use reference::{Kind, ObjectRef};
 pub use request::{Mode, Preconditions, Reply, Request, Verb};
 pub use secret::SecretKey;
 pub use selector::{BadSelector, Requirement, Selector};
 pub use view::{
-    Condition, Container, ContainerPort, ContainerState, ContainerStatus, Deployment, Endpoint, EndpointSlice, EnvSource, EnvVar, Pod, PodPhase,
-    PortRef, Probe, ProbeCheck, ReplicaSet, Service, ServicePort, Strategy, containers,
+    Condition, Container, ContainerPort, ContainerState, ContainerStatus, Deployment, Endpoint,
+    EndpointSlice, EnvSource, EnvVar, Pod, PodPhase, PortRef, Probe, ProbeCheck, ReplicaSet,
+    Service, ServicePort, Strategy, containers,
 };

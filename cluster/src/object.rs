@@ -126,7 +126,10 @@ impl Object {
         let mut map = Map::new();
         map.insert("apiVersion".into(), self.0.kind.api_version.clone().into());
         map.insert("kind".into(), self.0.kind.kind.clone().into());
-        map.insert("metadata".into(), serde_json::to_value(&*self.0.metadata).expect("metadata is plain data"));
+        map.insert(
+            "metadata".into(),
+            serde_json::to_value(&*self.0.metadata).expect("metadata is plain data"),
+        );
         for (name, value) in &self.0.fields {
             map.insert(name.clone(), (**value).clone());
         }

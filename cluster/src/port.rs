@@ -41,7 +41,14 @@ pub struct ListQuery {
 impl ListQuery {
     /// All objects of `kind` in `namespace` (all namespaces where absent), as stored now.
     pub fn latest(kind: Kind, namespace: Option<&str>) -> Self {
-        Self { kind, namespace: namespace.map(Into::into), selector: None, consistency: Consistency::Latest, limit: None, continue_token: None }
+        Self {
+            kind,
+            namespace: namespace.map(Into::into),
+            selector: None,
+            consistency: Consistency::Latest,
+            limit: None,
+            continue_token: None,
+        }
     }
 }
 
@@ -130,7 +137,11 @@ pub trait Cluster: Send + Sync {
     fn name(&self) -> &str;
 
     /// Reads one object; `None` if there is none (or, where `object` has a uid, no such incarnation).
-    async fn get(&self, object: &ObjectRef, consistency: Consistency) -> Result<Option<Object>, ReadFailure>;
+    async fn get(
+        &self,
+        object: &ObjectRef,
+        consistency: Consistency,
+    ) -> Result<Option<Object>, ReadFailure>;
 
     /// Lists one page.
     async fn list(&self, query: &ListQuery) -> Result<Page, ReadFailure>;
@@ -139,7 +150,12 @@ pub trait Cluster: Send + Sync {
     ///
     /// # Errors
     /// [`ReadFailure::Gone`] if that version is compacted.
-    async fn changes(&self, kind: &Kind, namespace: Option<&str>, resource_version: &str) -> Result<Vec<WatchEvent>, ReadFailure>;
+    async fn changes(
+        &self,
+        kind: &Kind,
+        namespace: Option<&str>,
+        resource_version: &str,
+    ) -> Result<Vec<WatchEvent>, ReadFailure>;
 
     /// Sends one change, once.
     async fn send(&self, request: &Request) -> Reply;
@@ -148,7 +164,12 @@ pub trait Cluster: Send + Sync {
     async fn logs(&self, query: &LogQuery) -> Result<Vec<String>, ReadFailure>;
 
     /// Whether we may do `verb` (`get`, `patch`, …) on `kind` in `namespace`.
-    async fn may(&self, verb: &str, kind: &Kind, namespace: Option<&str>) -> Result<bool, ReadFailure>;
+    async fn may(
+        &self,
+        verb: &str,
+        kind: &Kind,
+        namespace: Option<&str>,
+    ) -> Result<bool, ReadFailure>;
 }
 
 /// Which series to read, at one moment.

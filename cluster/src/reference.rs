@@ -21,17 +21,34 @@ impl Kind {
     /// The built-in kind of this name in the version that Chiron speaks, or none.
     pub fn builtin(kind: &str) -> Option<Self> {
         let api_version = match kind {
-            "Namespace" | "Node" | "Pod" | "Service" | "ConfigMap" | "Secret" | "Event" | "ServiceAccount" | "PersistentVolumeClaim"
-            | "PersistentVolume" | "ResourceQuota" | "LimitRange" | "Endpoints" => "v1",
-            "Deployment" | "ReplicaSet" | "StatefulSet" | "DaemonSet" | "ControllerRevision" => "apps/v1",
+            "Namespace"
+            | "Node"
+            | "Pod"
+            | "Service"
+            | "ConfigMap"
+            | "Secret"
+            | "Event"
+            | "ServiceAccount"
+            | "PersistentVolumeClaim"
+            | "PersistentVolume"
+            | "ResourceQuota"
+            | "LimitRange"
+            | "Endpoints" => "v1",
+            "Deployment" | "ReplicaSet" | "StatefulSet" | "DaemonSet" | "ControllerRevision" => {
+                "apps/v1"
+            }
             "EndpointSlice" => "discovery.k8s.io/v1",
             "Job" | "CronJob" => "batch/v1",
             "HorizontalPodAutoscaler" => "autoscaling/v2",
             "PodDisruptionBudget" => "policy/v1",
             "NetworkPolicy" | "Ingress" => "networking.k8s.io/v1",
             "Lease" => "coordination.k8s.io/v1",
-            "Role" | "RoleBinding" | "ClusterRole" | "ClusterRoleBinding" => "rbac.authorization.k8s.io/v1",
-            "ValidatingWebhookConfiguration" | "MutatingWebhookConfiguration" => "admissionregistration.k8s.io/v1",
+            "Role" | "RoleBinding" | "ClusterRole" | "ClusterRoleBinding" => {
+                "rbac.authorization.k8s.io/v1"
+            }
+            "ValidatingWebhookConfiguration" | "MutatingWebhookConfiguration" => {
+                "admissionregistration.k8s.io/v1"
+            }
             "StorageClass" => "storage.k8s.io/v1",
             _ => return None,
         };

@@ -36,7 +36,10 @@ impl Engine {
         Ok(())
     }
 
-    async fn deliver(&mut self, deliveries: Vec<(Delivery, oneshot::Sender<Answer>)>) -> Result<(), Failure> {
+    async fn deliver(
+        &mut self,
+        deliveries: Vec<(Delivery, oneshot::Sender<Answer>)>,
+    ) -> Result<(), Failure> {
         if deliveries.is_empty() {
             return Ok(());
         }
@@ -51,9 +54,15 @@ impl Engine {
                     ahead.apply(&event);
                     match &event {
                         IncidentEvent::AlertFired { alert, .. } => alerts.push(alert.id.clone()),
-                        IncidentEvent::AlertRepeated { alert, .. } | IncidentEvent::AlertResolved { alert, .. } => alerts.push(alert.clone()),
-                        IncidentEvent::ResolvedUnseen { alert, .. } => alerts.push(alert.id.clone()),
-                        IncidentEvent::Opened { .. } | IncidentEvent::OwnerFound { .. } | IncidentEvent::Merged { .. } | IncidentEvent::Closed { .. } => {}
+                        IncidentEvent::AlertRepeated { alert, .. }
+                        | IncidentEvent::AlertResolved { alert, .. } => alerts.push(alert.clone()),
+                        IncidentEvent::ResolvedUnseen { alert, .. } => {
+                            alerts.push(alert.id.clone())
+                        }
+                        IncidentEvent::Opened { .. }
+                        | IncidentEvent::OwnerFound { .. }
+                        | IncidentEvent::Merged { .. }
+                        | IncidentEvent::Closed { .. } => {}
                     }
                     if let Some(incident) = event.incident()
                         && !incidents.contains(incident)
@@ -79,30 +88,61 @@ impl Engine {
             // Deliveries are taken together, above.
             Input::Deliver(_) => Ok(Answer::Done),
             Input::Review { plan, digest, is_approved, by, reason } => {
-                let Some(case) = self.folds.cases.of_plan(&plan) else { return Ok(no_such("plan", plan.as_str())) };
+                let Some(case) = self.folds.cases.of_plan(&plan) else {
+                    return Ok(no_such("plan", plan.as_str()));
+                };
                 let Some(frozen) = case.plan.as_ref().filter(|frozen| frozen.id == plan) else {
-                    return Ok(refused(RefusedBecause::Conflict, "plan_superseded", "a newer plan took its place", "review the newer plan"));
+                    return Ok(refused(
+                        RefusedBecause::Conflict,
+                        "plan_superseded",
+                        "a newer plan took its place",
+                        "review the newer plan",
+                    ));
                 };
                 if frozen.digest != digest {
-                    let message = format!("the plan's digest is {}, not the one that was reviewed", frozen.digest);
-                    return Ok(refused(RefusedBecause::Changed, "plan_changed", &message, "read the plan again"));
+                    let message = format!(
+                        "the plan's digest is {}, not the one that was reviewed",
+                        frozen.digest
+                    );
+                    return Ok(refused(
+                        RefusedBecause::Changed,
+                        "plan_changed",
+                        &message,
+                        "read the plan again",
+                    ));
                 }
                 if case.stage != Stage::AwaitingApproval {
-                    return Ok(refused(RefusedBecause::Conflict, "not_awaiting_approval", "the plan does not wait for approval", "look at its status"));
+                    return Ok(refused(
+                        RefusedBecause::Conflict,
+                        "not_awaiting_approval",
+                        "the plan does not wait for approval",
+                        "look at its status",
+                    ));
                 }
-                self.record(now, vec![Entry::PlanReviewed(Review { plan, digest, is_approved, by, reason })]).await?;
+                self.record(
+                    now,
+                    vec![Entry::PlanReviewed(Review { plan, digest, is_approved, by, reason })],
+                )
+                .await?;
                 Ok(Answer::Done)
             }
-            Input::Control { run, control, by, reason } => self.steer(RunInput::Control { run, control, by, reason }).await,
-            Input::Stop { scope, level, by, reason } => self.steer(RunInput::Stop { scope, level, by, reason }).await,
-            Input::Resume { scope, by, reason } => self.steer(RunInput::Resume { scope, by, reason }).await,
+            Input::Control { run, control, by, reason } => {
+                self.steer(RunInput::Control { run, control, by, reason }).await
+            }
+            Input::Stop { scope, level, by, reason } => {
+                self.steer(RunInput::Stop { scope, level, by, reason }).await
+            }
+            Input::Resume { scope, by, reason } => {
+                self.steer(RunInput::Resume { scope, by, reason }).await
+            }
             Input::Feedback { plan, opinion, correction, comment, by } => {
                 if self.folds.cases.of_plan(&plan).is_none() {
                     return Ok(no_such("plan", plan.as_str()));
                 }
                 let version = self.store.version(plan.as_str()).await?;
                 let id = FeedbackId::derive(now, plan.as_str(), version);
-                let feedback = Feedback { id: id.clone(), plan, opinion, correction, comment, by, at: now };
+                let feedback =
+                    Feedback { id: id.clone(), plan, opinion, correction, comment, by, at: now };
                 self.record(now, vec![Entry::FeedbackGiven(feedback)]).await?;
                 Ok(Answer::Feedback { id })
             }
@@ -112,30 +152,69 @@ impl Engine {
                 Ok(Answer::Done)
             }
             Input::Replan { incident, by } => {
-                let Some(case) = self.folds.cases.cases.get(&incident) else { return Ok(no_such("incident", incident.as_str())) };
+                let Some(case) = self.folds.cases.cases.get(&incident) else {
+                    return Ok(no_such("incident", incident.as_str()));
+                };
                 if matches!(case.stage, Stage::Running | Stage::Ready) {
-                    return Ok(refused(RefusedBecause::Conflict, "running", "a plan of it runs", "wait for its end, or cancel it"));
+                    return Ok(refused(
+                        RefusedBecause::Conflict,
+                        "running",
+                        "a plan of it runs",
+                        "wait for its end, or cancel it",
+                    ));
                 }
                 tracing::info!(%incident, %by, "a new plan was asked for");
                 self.plan(&incident).await?;
                 Ok(Answer::Done)
             }
             Input::ExperimentCreate { name, hypothesis, variants, alerts, alpha, minimum } => {
-                let id = ExperimentId::derive(now, &name, self.folds.experiments.experiments.len() as u64);
+                let id = ExperimentId::derive(
+                    now,
+                    &name,
+                    self.folds.experiments.experiments.len() as u64,
+                );
                 let status = ExperimentStatus::Draft;
-                let experiment =
-                    Experiment { id, name, hypothesis, variants, alerts, alpha, minimum, status, created_at: now, started_at: None, stopped_at: None };
+                let experiment = Experiment {
+                    id,
+                    name,
+                    hypothesis,
+                    variants,
+                    alerts,
+                    alpha,
+                    minimum,
+                    status,
+                    created_at: now,
+                    started_at: None,
+                    stopped_at: None,
+                };
                 if let Err(bad) = learner::experiment::check(&experiment) {
-                    return Ok(refused(RefusedBecause::Invalid, "bad_experiment", &bad.to_string(), "two variants whose shares sum to 1, alpha in (0, 0.5]"));
+                    return Ok(refused(
+                        RefusedBecause::Invalid,
+                        "bad_experiment",
+                        &bad.to_string(),
+                        "two variants whose shares sum to 1, alpha in (0, 0.5]",
+                    ));
                 }
-                self.record(now, vec![Entry::Experiment(ExperimentEvent::Created { experiment: experiment.clone() })]).await?;
+                self.record(
+                    now,
+                    vec![Entry::Experiment(ExperimentEvent::Created {
+                        experiment: experiment.clone(),
+                    })],
+                )
+                .await?;
                 Ok(Answer::Experiment { experiment })
             }
             Input::ExperimentStart { id } => {
-                self.move_experiment(id, ExperimentStatus::Draft, now, |id, at| ExperimentEvent::Started { id, at }).await
+                self.move_experiment(id, ExperimentStatus::Draft, now, |id, at| {
+                    ExperimentEvent::Started { id, at }
+                })
+                .await
             }
             Input::ExperimentStop { id, reason } => {
-                self.move_experiment(id, ExperimentStatus::Running, now, |id, at| ExperimentEvent::Stopped { id, at, reason }).await
+                self.move_experiment(id, ExperimentStatus::Running, now, |id, at| {
+                    ExperimentEvent::Stopped { id, at, reason }
+                })
+                .await
             }
             Input::Run(input) => {
                 self.step(vec![input]).await?;
@@ -169,7 +248,12 @@ impl Engine {
             None => return Ok(no_such("experiment", id.as_str())),
             Some(experiment) if experiment.status != from => {
                 let message = format!("the experiment is {:?}", experiment.status).to_lowercase();
-                return Ok(refused(RefusedBecause::Conflict, "experiment_status", &message, "start a draft; stop a running one"));
+                return Ok(refused(
+                    RefusedBecause::Conflict,
+                    "experiment_status",
+                    &message,
+                    "start a draft; stop a running one",
+                ));
             }
             Some(_) => {}
         }
@@ -182,14 +266,21 @@ impl Engine {
         let value = match query {
             Query::ExperimentResults { id } => {
                 let experiments = &self.folds.experiments;
-                let Some(experiment) = experiments.experiments.get(id) else { return no_such("experiment", id.as_str()) };
+                let Some(experiment) = experiments.experiments.get(id) else {
+                    return no_such("experiment", id.as_str());
+                };
                 let exposures = experiments.exposures.get(id).cloned().unwrap_or_default();
-                let outcomes: Vec<_> = exposures.keys().filter_map(|incident| experiments.outcomes.get(incident).cloned()).collect();
+                let outcomes: Vec<_> = exposures
+                    .keys()
+                    .filter_map(|incident| experiments.outcomes.get(incident).cloned())
+                    .collect();
                 let exposures: Vec<_> = exposures.into_iter().collect();
                 json!(learner::experiment::results(experiment, &exposures, &outcomes))
             }
             Query::Similar { incident, top_k } => {
-                let Some(case) = self.folds.cases.cases.get(incident) else { return no_such("incident", incident.as_str()) };
+                let Some(case) = self.folds.cases.cases.get(incident) else {
+                    return no_such("incident", incident.as_str());
+                };
                 json!(self.folds.retrieval.similar(&case.signature, *top_k))
             }
             Query::Learner => {
@@ -197,7 +288,9 @@ impl Engine {
                 let arms: BTreeMap<&str, _> = model.arms().collect();
                 json!({"observations": model.outcomes(), "digest": model.digest(), "policy": self.policy.name(), "arms": arms})
             }
-            Query::Stops => json!(self.fleet.stops().iter().map(|stop| format!("{stop:?}")).collect::<Vec<_>>()),
+            Query::Stops => {
+                json!(self.fleet.stops().iter().map(|stop| format!("{stop:?}")).collect::<Vec<_>>())
+            }
         };
         Answer::Result { value }
     }
@@ -224,7 +317,12 @@ fn counted(events: Vec<IncidentEvent>) -> Vec<IncidentEvent> {
 
 fn no_such(what: &str, id: &str) -> Answer {
     let id: String = id.chars().take(64).collect();
-    refused(RefusedBecause::NotFound, "not_found", &format!("there is no {what} {id}"), "list to find its id")
+    refused(
+        RefusedBecause::NotFound,
+        "not_found",
+        &format!("there is no {what} {id}"),
+        "list to find its id",
+    )
 }
 
 fn refused(because: RefusedBecause, code: &str, message: &str, hint: &str) -> Answer {

@@ -117,7 +117,10 @@ impl Cases {
                 case.health_before.clone_from(&evidence.health);
             }),
             Entry::Proposed { incident, candidates } => self.change(incident, |case| {
-                case.candidates = candidates.iter().map(|candidate| (candidate.id.clone(), candidate.clone())).collect();
+                case.candidates = candidates
+                    .iter()
+                    .map(|candidate| (candidate.id.clone(), candidate.clone()))
+                    .collect();
             }),
             Entry::Decided(decision) => self.change(&decision.incident, |case| {
                 case.attempt = decision.attempt;
@@ -147,11 +150,15 @@ impl Cases {
                     case.stage = if review.is_approved { Stage::Ready } else { Stage::WithPerson };
                 }
             }),
-            Entry::PlanWithdrawn { plan, .. } => self.change_plan(plan, |case| case.stage = Stage::Settled),
+            Entry::PlanWithdrawn { plan, .. } => {
+                self.change_plan(plan, |case| case.stage = Stage::Settled)
+            }
             Entry::Run { run, event } => self.apply_run(at, run, event, settings),
             Entry::Observed(outcome) => self.change(&outcome.incident, |case| {
                 case.stage = match outcome.stage {
-                    OutcomeStage::Hold if outcome.resolved => Stage::Watching(at + settings.recurrence.signed()),
+                    OutcomeStage::Hold if outcome.resolved => {
+                        Stage::Watching(at + settings.recurrence.signed())
+                    }
                     OutcomeStage::Hold => Stage::Wanted(at),
                     OutcomeStage::Recurrence => Stage::Settled,
                 };
@@ -161,7 +168,9 @@ impl Cases {
                 self.change(incident, |case| case.exposure = Some((id.clone(), variant.clone())));
             }
             Entry::Experiment(
-                ExperimentEvent::Created { .. } | ExperimentEvent::Started { .. } | ExperimentEvent::Stopped { .. },
+                ExperimentEvent::Created { .. }
+                | ExperimentEvent::Started { .. }
+                | ExperimentEvent::Stopped { .. },
             )
             | Entry::EpochClaimed { .. }
             | Entry::GuardrailsLoaded(_)
@@ -198,11 +207,12 @@ impl Cases {
                 self.cases.insert(incident.id.clone(), case);
             }
             // What was begun for it goes on under its own incident; nothing new is.
-            IncidentEvent::Merged { incident, .. } | IncidentEvent::Closed { incident, .. } => self.change(incident, |case| {
-                if matches!(case.stage, Stage::Wanted(_)) {
-                    case.stage = Stage::Settled;
-                }
-            }),
+            IncidentEvent::Merged { incident, .. } | IncidentEvent::Closed { incident, .. } => self
+                .change(incident, |case| {
+                    if matches!(case.stage, Stage::Wanted(_)) {
+                        case.stage = Stage::Settled;
+                    }
+                }),
             IncidentEvent::AlertFired { .. }
             | IncidentEvent::AlertRepeated { .. }
             | IncidentEvent::AlertResolved { .. }
@@ -224,7 +234,11 @@ impl Cases {
             && let Some(incident) = self.runs.get(run).cloned()
         {
             self.change(&incident, |case| {
-                case.stage = if *wants_next_plan { Stage::Judging } else { Stage::Holding(at + settings.hold.signed()) };
+                case.stage = if *wants_next_plan {
+                    Stage::Judging
+                } else {
+                    Stage::Holding(at + settings.hold.signed())
+                };
             });
         }
     }
@@ -238,7 +252,11 @@ impl Cases {
     fn change_plan(&mut self, plan: &PlanId, change: impl FnOnce(&mut Case)) {
         let Some(incident) = self.plans.get(plan) else { return };
         // Only the last plan of a case moves it.
-        if let Some(case) = self.cases.get_mut(incident).filter(|case| case.plan.as_ref().is_some_and(|last| last.id == *plan)) {
+        if let Some(case) = self
+            .cases
+            .get_mut(incident)
+            .filter(|case| case.plan.as_ref().is_some_and(|last| last.id == *plan))
+        {
             change(case);
         }
     }

@@ -168,9 +168,15 @@ impl Engine {
     ///
     /// # Errors
     /// [`Failure`] where it cannot be recorded.
-    pub async fn import(&mut self, from: &str, history: Vec<workflow::PastExecution>) -> Result<(), Failure> {
+    pub async fn import(
+        &mut self,
+        from: &str,
+        history: Vec<workflow::PastExecution>,
+    ) -> Result<(), Failure> {
         let now = self.time.now();
-        let entries = history.into_iter().map(|execution| Entry::HistoryImported { from: from.into(), execution });
+        let entries = history
+            .into_iter()
+            .map(|execution| Entry::HistoryImported { from: from.into(), execution });
         self.record(now, entries.collect()).await
     }
 
@@ -256,7 +262,9 @@ impl Engine {
             let body = serde_json::to_vec(&webhook).expect("a webhook is plain data");
             match alertmanager::parse(&body, &self.limits, now) {
                 Ok(delivery) => deliveries.push((Input::Deliver(delivery), oneshot::channel().0)),
-                Err(unreadable) => tracing::error!(%unreadable, "the world's own delivery cannot be read"),
+                Err(unreadable) => {
+                    tracing::error!(%unreadable, "the world's own delivery cannot be read")
+                }
             }
         }
         self.take(deliveries).await
@@ -286,7 +294,12 @@ impl Engine {
                 self.record(now, news).await?;
                 continue;
             }
-            let due = self.folds.cases.cases.values().find(|case| self.due(case).is_some_and(|at| at <= now));
+            let due = self
+                .folds
+                .cases
+                .cases
+                .values()
+                .find(|case| self.due(case).is_some_and(|at| at <= now));
             let Some(case) = due else { return Ok(()) };
             let id = case.incident.clone();
             match case.stage.clone() {
@@ -294,7 +307,9 @@ impl Engine {
                 Stage::Ready => self.submit(&id).await?,
                 Stage::Holding(_) | Stage::Judging => self.observe(&id, OutcomeStage::Hold).await?,
                 Stage::Watching(_) => self.observe(&id, OutcomeStage::Recurrence).await?,
-                Stage::AwaitingApproval | Stage::Running | Stage::WithPerson | Stage::Settled => return Ok(()),
+                Stage::AwaitingApproval | Stage::Running | Stage::WithPerson | Stage::Settled => {
+                    return Ok(());
+                }
             }
         }
     }
@@ -305,8 +320,14 @@ impl Engine {
         let mut entries = Vec::new();
         for event in closed {
             let case = event.incident().and_then(|id| self.folds.cases.cases.get(id));
-            if let Some(plan) = case.filter(|case| case.stage == Stage::AwaitingApproval).and_then(|case| case.plan.as_ref()) {
-                entries.push(Entry::PlanWithdrawn { plan: plan.id.clone(), why: "the incident closed before it was approved".into() });
+            if let Some(plan) = case
+                .filter(|case| case.stage == Stage::AwaitingApproval)
+                .and_then(|case| case.plan.as_ref())
+            {
+                entries.push(Entry::PlanWithdrawn {
+                    plan: plan.id.clone(),
+                    why: "the incident closed before it was approved".into(),
+                });
             }
             entries.push(Entry::Incident(event));
         }
@@ -317,7 +338,8 @@ impl Engine {
     async fn submit(&mut self, id: &IncidentId) -> Result<(), Failure> {
         let now = self.time.now();
         let Some((plan, guarded)) = self.folds.cases.cases.get(id).and_then(|case| {
-            let guarded: Vec<ObjectRef> = case.health_before.iter().map(|(object, _)| object.clone()).collect();
+            let guarded: Vec<ObjectRef> =
+                case.health_before.iter().map(|(object, _)| object.clone()).collect();
             case.plan.clone().map(|plan| (plan, guarded))
         }) else {
             return Ok(());
@@ -326,7 +348,8 @@ impl Engine {
         tracing::info!(incident = %id, plan = %plan.id, run = %run, "submitted");
         let by = if plan.needs_approval.is_some() { "approved" } else { "autonomy" };
         let plan_id = plan.id.clone();
-        self.step(vec![RunInput::Submit { run, plan: Box::new(plan), guarded, by: by.into() }]).await?;
+        self.step(vec![RunInput::Submit { run, plan: Box::new(plan), guarded, by: by.into() }])
+            .await?;
         if self.folds.cases.cases.get(id).is_some_and(|case| case.stage == Stage::Ready) {
             // The fleet would not have it: it must not be asked again for ever.
             let why = "the plan could not be run as it was frozen".to_string();
@@ -346,7 +369,16 @@ impl Engine {
             let mut tries = 0;
             let Stepped { pending, rejected } = loop {
                 let batch = &inputs[..inputs.len().min(MAX_INPUTS)];
-                match driver::step_told(&mut self.fleet, batch, &self.rules, now, self.epoch, &*self.store).await {
+                match driver::step_told(
+                    &mut self.fleet,
+                    batch,
+                    &self.rules,
+                    now,
+                    self.epoch,
+                    &*self.store,
+                )
+                .await
+                {
                     Ok(stepped) => break stepped,
                     // Something else was recorded in between: the fold was made anew, so the same inputs are decided again.
                     Err(AppendRefused::Moved { .. }) if tries < 3 => tries += 1,
@@ -371,7 +403,9 @@ impl Engine {
         for effect in effects {
             let (cluster, metrics) = (self.cluster.clone(), self.metrics.clone());
             match &self.time {
-                Time::Simulated { .. } => performed.push(executor::perform(effect, cluster, metrics).await),
+                Time::Simulated { .. } => {
+                    performed.push(executor::perform(effect, cluster, metrics).await)
+                }
                 Time::Wall(_) => {
                     let back = self.performed.0.clone();
                     tokio::spawn(async move {
@@ -385,7 +419,11 @@ impl Engine {
     }
 
     /// Appends entries and folds them.
-    pub(crate) async fn record(&mut self, at: Timestamp, entries: Vec<Entry>) -> Result<(), Failure> {
+    pub(crate) async fn record(
+        &mut self,
+        at: Timestamp,
+        entries: Vec<Entry>,
+    ) -> Result<(), Failure> {
         if entries.is_empty() {
             return Ok(());
         }

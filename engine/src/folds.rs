@@ -70,8 +70,11 @@ impl Folds {
         match entry {
             Entry::Incident(event) => self.incidents.apply(event),
             // What came of doing nothing teaches the learner; there is nothing in it to be done again.
-            Entry::Executed(execution) | Entry::HistoryImported { execution, .. } if execution.workflow.spec.steps.is_empty() => {}
-            Entry::Executed(execution) | Entry::HistoryImported { execution, .. } => self.retrieval.add(execution),
+            Entry::Executed(execution) | Entry::HistoryImported { execution, .. }
+                if execution.workflow.spec.steps.is_empty() => {}
+            Entry::Executed(execution) | Entry::HistoryImported { execution, .. } => {
+                self.retrieval.add(execution)
+            }
             Entry::FeedbackGiven(feedback) => {
                 if let Some(demonstration) = self.cases.demonstration(feedback) {
                     self.demonstrations.push((feedback.plan.clone(), demonstration));
@@ -98,9 +101,11 @@ impl Folds {
 impl Experiments {
     /// The running experiment that an alert of this name takes part in: the oldest, for one at a time is what can be read.
     pub fn running(&self, alert: &str) -> Option<&Experiment> {
-        self.experiments
-            .values()
-            .find(|experiment| experiment.status == ExperimentStatus::Running && (experiment.alerts.is_empty() || experiment.alerts.iter().any(|name| name == alert)))
+        self.experiments.values().find(|experiment| {
+            experiment.status == ExperimentStatus::Running
+                && (experiment.alerts.is_empty()
+                    || experiment.alerts.iter().any(|name| name == alert))
+        })
     }
 
     fn apply(&mut self, entry: &Entry) {
@@ -108,16 +113,30 @@ impl Experiments {
             Entry::Experiment(ExperimentEvent::Created { experiment }) => {
                 self.experiments.insert(experiment.id.clone(), experiment.clone());
             }
-            Entry::Experiment(ExperimentEvent::Started { id, at }) => self.change(id, |experiment| {
-                (experiment.status, experiment.started_at) = (ExperimentStatus::Running, Some(*at));
-            }),
-            Entry::Experiment(ExperimentEvent::Stopped { id, at, .. }) => self.change(id, |experiment| {
-                (experiment.status, experiment.stopped_at) = (ExperimentStatus::Stopped, Some(*at));
-            }),
-            Entry::Experiment(ExperimentEvent::Exposed { id, incident, variant, .. }) => {
-                self.exposures.entry(id.clone()).or_default().insert(incident.clone(), variant.clone());
+            Entry::Experiment(ExperimentEvent::Started { id, at }) => {
+                self.change(id, |experiment| {
+                    (experiment.status, experiment.started_at) =
+                        (ExperimentStatus::Running, Some(*at));
+                })
             }
-            Entry::Observed(outcome) if self.exposures.values().any(|exposed| exposed.contains_key(&outcome.incident)) => {
+            Entry::Experiment(ExperimentEvent::Stopped { id, at, .. }) => {
+                self.change(id, |experiment| {
+                    (experiment.status, experiment.stopped_at) =
+                        (ExperimentStatus::Stopped, Some(*at));
+                })
+            }
+            Entry::Experiment(ExperimentEvent::Exposed { id, incident, variant, .. }) => {
+                self.exposures
+                    .entry(id.clone())
+                    .or_default()
+                    .insert(incident.clone(), variant.clone());
+            }
+            Entry::Observed(outcome)
+                if self
+                    .exposures
+                    .values()
+                    .any(|exposed| exposed.contains_key(&outcome.incident)) =>
+            {
                 self.outcomes.insert(outcome.incident.clone(), outcome.clone());
             }
             _ => {}

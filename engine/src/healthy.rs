@@ -3,7 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use cluster::{Cluster, Digest, HealthLevel, Kind, ListQuery, Object, ObjectRef, ReadFailure, canonical_json, health};
+use cluster::{
+    Cluster, Digest, HealthLevel, Kind, ListQuery, Object, ObjectRef, ReadFailure, canonical_json,
+    health,
+};
 use jiff::Timestamp;
 use workflow::Entry;
 
@@ -29,7 +32,12 @@ impl Healthy {
     }
 
     /// Looks at every workload once; gives the entries for those that have been healthy long enough.
-    pub(crate) async fn look(&mut self, cluster: &dyn Cluster, now: Timestamp, settings: &Settings) -> Vec<Entry> {
+    pub(crate) async fn look(
+        &mut self,
+        cluster: &dyn Cluster,
+        now: Timestamp,
+        settings: &Settings,
+    ) -> Vec<Entry> {
         self.next = Some(now + settings.healthy_every.signed());
         match self.entries(cluster, now, settings).await {
             Ok(entries) => entries,
@@ -42,7 +50,12 @@ impl Healthy {
         }
     }
 
-    async fn entries(&mut self, cluster: &dyn Cluster, now: Timestamp, settings: &Settings) -> Result<Vec<Entry>, ReadFailure> {
+    async fn entries(
+        &mut self,
+        cluster: &dyn Cluster,
+        now: Timestamp,
+        settings: &Settings,
+    ) -> Result<Vec<Entry>, ReadFailure> {
         let kind = |name: &str| Kind::builtin(name).expect("a built-in kind");
         let workloads = all(cluster, kind("Deployment")).await?;
         let pods = all(cluster, kind("Pod")).await?;
@@ -50,7 +63,8 @@ impl Healthy {
         let mut kept = BTreeMap::new();
         for workload in &workloads {
             let reference = workload.reference(cluster.name());
-            let own: Vec<Object> = pods.iter().filter(|pod| belongs(pod, workload)).cloned().collect();
+            let own: Vec<Object> =
+                pods.iter().filter(|pod| belongs(pod, workload)).cloned().collect();
             if health(workload, &own, now).level != HealthLevel::Healthy {
                 continue;
             }
@@ -60,11 +74,15 @@ impl Healthy {
                 Some(standing) if standing.surroundings == surroundings => standing,
                 Some(_) | None => Standing { since: now, surroundings, is_recorded: false },
             };
-            let is_due = !standing.is_recorded && now >= standing.since + settings.healthy_for.signed();
+            let is_due =
+                !standing.is_recorded && now >= standing.since + settings.healthy_for.signed();
             if is_due {
                 entries.push(Entry::ObjectHealthy { object: reference.clone(), related });
             }
-            kept.insert(reference, Standing { is_recorded: standing.is_recorded || is_due, ..standing });
+            kept.insert(
+                reference,
+                Standing { is_recorded: standing.is_recorded || is_due, ..standing },
+            );
         }
         self.seen = kept;
         Ok(entries)
@@ -77,7 +95,11 @@ fn belongs(pod: &Object, workload: &Object) -> bool {
         && workload
             .at("/spec/selector/matchLabels")
             .and_then(|labels| labels.as_object())
-            .is_some_and(|labels| labels.iter().all(|(name, value)| pod.metadata().labels.get(name).map(String::as_str) == value.as_str()))
+            .is_some_and(|labels| {
+                labels.iter().all(|(name, value)| {
+                    pod.metadata().labels.get(name).map(String::as_str) == value.as_str()
+                })
+            })
 }
 
 /// All objects of a kind, page by page.

@@ -2,10 +2,10 @@
 
 use cluster::{Health, ObjectRef};
 use jiff::Timestamp;
+use workflow::Entry;
 use workflow::id::{IncidentId, OutcomeId};
 use workflow::outcome::{self, Outcome, Stage as OutcomeStage, StepOutcome, Verdict};
 use workflow::run::{RunView, StepStatus};
-use workflow::Entry;
 
 use crate::case::{Case, Stage};
 use crate::engine::{Engine, Failure};
@@ -15,8 +15,15 @@ impl Engine {
     pub(crate) fn due(&self, case: &Case) -> Option<Timestamp> {
         match &case.stage {
             Stage::Holding(deadline) => {
-                let quiet = self.folds.incidents.incidents.get(&case.incident).and_then(|incident| incident.quiet_since);
-                Some(quiet.map_or(*deadline, |since| (since + self.settings.quiet.signed()).min(*deadline)))
+                let quiet = self
+                    .folds
+                    .incidents
+                    .incidents
+                    .get(&case.incident)
+                    .and_then(|incident| incident.quiet_since);
+                Some(quiet.map_or(*deadline, |since| {
+                    (since + self.settings.quiet.signed()).min(*deadline)
+                }))
             }
             Stage::Watching(deadline) => Some(*deadline),
             Stage::Wanted(at) => Some(*at),
@@ -26,14 +33,19 @@ impl Engine {
     }
 
     /// Judges and records the outcome of a case.
-    pub(crate) async fn observe(&mut self, id: &IncidentId, stage: OutcomeStage) -> Result<(), Failure> {
+    pub(crate) async fn observe(
+        &mut self,
+        id: &IncidentId,
+        stage: OutcomeStage,
+    ) -> Result<(), Failure> {
         let now = self.time.now();
         let Some(case) = self.folds.cases.cases.get(id).cloned() else { return Ok(()) };
         let (Some(plan), Some(decision)) = (&case.plan, &case.decision) else { return Ok(()) };
         let incident = self.folds.incidents.incidents.get(id);
         let is_firing = incident.is_some_and(|incident| !incident.firing.is_empty());
         let run = case.run.as_ref().and_then(|run| self.fleet.view(run));
-        let objects: Vec<ObjectRef> = case.health_before.iter().map(|(object, _)| object.clone()).collect();
+        let objects: Vec<ObjectRef> =
+            case.health_before.iter().map(|(object, _)| object.clone()).collect();
         let mut after: Vec<(ObjectRef, Health)> = Vec::new();
         for object in &objects {
             match executor::measure(&*self.cluster, object, now).await {
@@ -42,11 +54,20 @@ impl Engine {
             }
         }
         let has_recurred = stage == OutcomeStage::Recurrence && is_firing;
-        let (verdict, because) = outcome::judge(run, is_firing, has_recurred, case.target.as_ref(), &case.health_before, &after);
+        let (verdict, because) = outcome::judge(
+            run,
+            is_firing,
+            has_recurred,
+            case.target.as_ref(),
+            &case.health_before,
+            &after,
+        );
         let is_resolved = verdict == Verdict::Resolved;
         let seconds = match (&case.outcome, stage) {
             // What was resolved at the hold was resolved then.
-            (Some(held), OutcomeStage::Recurrence) => held.seconds_to_resolve.filter(|_| is_resolved),
+            (Some(held), OutcomeStage::Recurrence) => {
+                held.seconds_to_resolve.filter(|_| is_resolved)
+            }
             (Some(_) | None, OutcomeStage::Hold | OutcomeStage::Recurrence) => {
                 let ended = incident.and_then(|incident| incident.quiet_since).unwrap_or(now);
                 is_resolved.then(|| ended.duration_since(decision.at).as_secs_f64().max(0.0))
@@ -94,7 +115,10 @@ fn step_outcomes(run: &RunView) -> Vec<StepOutcome> {
         step: step.step.clone(),
         action: step.action.clone(),
         succeeded: match step.status {
-            StepStatus::Succeeded | StepStatus::Compensating | StepStatus::Compensated | StepStatus::CompensationFailed => Some(true),
+            StepStatus::Succeeded
+            | StepStatus::Compensating
+            | StepStatus::Compensated
+            | StepStatus::CompensationFailed => Some(true),
             StepStatus::Failed => Some(false),
             StepStatus::Pending
             | StepStatus::AwaitingApproval

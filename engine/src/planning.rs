@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use planner::{ReadLimits, Reversal, Retrieval as _};
+use planner::{ReadLimits, Retrieval as _, Reversal};
 use workflow::decision::{Considered, DecisionMode, Refusal};
 use workflow::experiment::{ExperimentEvent, Treatment};
 use workflow::id::{CandidateId, DecisionId, IncidentId, PlanId};
@@ -19,11 +19,24 @@ impl Engine {
         let Some(incident) = self.folds.incidents.incidents.get(id).cloned() else { return Ok(()) };
         let span = tracing::info_span!("plan", incident = %id);
         let limits = ReadLimits::default();
-        let evidence = planner::evidence::collect(&*self.cluster, &*self.metrics, &incident, &self.folds.known_good, &limits, now).await;
+        let evidence = planner::evidence::collect(
+            &*self.cluster,
+            &*self.metrics,
+            &incident,
+            &self.folds.known_good,
+            &limits,
+            now,
+        )
+        .await;
         let mut entries = vec![Entry::EvidenceGathered(evidence.clone())];
         if let Some(target) = &evidence.target {
-            let found = incident::decide(&self.folds.incidents, &IncidentInput::OwnerFound(id.clone(), target.clone()), now);
-            let is_merged = found.iter().any(|event| matches!(event, incident::IncidentEvent::Merged { .. }));
+            let found = incident::decide(
+                &self.folds.incidents,
+                &IncidentInput::OwnerFound(id.clone(), target.clone()),
+                now,
+            );
+            let is_merged =
+                found.iter().any(|event| matches!(event, incident::IncidentEvent::Merged { .. }));
             entries.extend(found.into_iter().map(Entry::Incident));
             if is_merged {
                 // The older incident's case carries on for both.
@@ -34,11 +47,23 @@ impl Engine {
         self.record(now, entries).await?;
 
         let candidates = self.propose(&evidence, &treatment);
-        let estimates: Vec<(CandidateId, Estimates)> =
-            candidates.iter().map(|candidate| (candidate.id.clone(), learner::estimate(self.folds.learner.model(), &candidate.features))).collect();
+        let estimates: Vec<(CandidateId, Estimates)> = candidates
+            .iter()
+            .map(|candidate| {
+                (
+                    candidate.id.clone(),
+                    learner::estimate(self.folds.learner.model(), &candidate.features),
+                )
+            })
+            .collect();
         let mask = self.mask(id, &candidates, &evidence, now).await;
-        let decision = self.decide(&incident, &evidence, &candidates, &estimates, &mask, &treatment, now);
-        let chosen = candidates.iter().find(|candidate| candidate.id == decision.chosen).expect("a policy chooses among the candidates").clone();
+        let decision =
+            self.decide(&incident, &evidence, &candidates, &estimates, &mask, &treatment, now);
+        let chosen = candidates
+            .iter()
+            .find(|candidate| candidate.id == decision.chosen)
+            .expect("a policy chooses among the candidates")
+            .clone();
         let proposed = Entry::Proposed { incident: id.clone(), candidates };
         let plan = self.freeze(&incident, &evidence, chosen, &decision, now).await;
         tracing::info!(parent: &span, plan = %plan.id, workflow = %plan.workflow.metadata.name, confidence = plan.confidence.estimate, "decided");
@@ -48,15 +73,40 @@ impl Engine {
     /// How long it takes to propose, estimate, choose and explain for an incident, evidence given and nothing recorded.
     pub async fn time_a_plan(&self, id: &IncidentId) -> std::time::Duration {
         let now = self.time.now();
-        let Some(incident) = self.folds.incidents.incidents.get(id).cloned() else { return std::time::Duration::ZERO };
+        let Some(incident) = self.folds.incidents.incidents.get(id).cloned() else {
+            return std::time::Duration::ZERO;
+        };
         let limits = ReadLimits::default();
-        let evidence = planner::evidence::collect(&*self.cluster, &*self.metrics, &incident, &self.folds.known_good, &limits, now).await;
+        let evidence = planner::evidence::collect(
+            &*self.cluster,
+            &*self.metrics,
+            &incident,
+            &self.folds.known_good,
+            &limits,
+            now,
+        )
+        .await;
         let begun = std::time::Instant::now();
         let candidates = self.propose(&evidence, &Treatment::Baseline);
-        let estimates: Vec<(CandidateId, Estimates)> =
-            candidates.iter().map(|candidate| (candidate.id.clone(), learner::estimate(self.folds.learner.model(), &candidate.features))).collect();
+        let estimates: Vec<(CandidateId, Estimates)> = candidates
+            .iter()
+            .map(|candidate| {
+                (
+                    candidate.id.clone(),
+                    learner::estimate(self.folds.learner.model(), &candidate.features),
+                )
+            })
+            .collect();
         let mask = Mask::new();
-        let decision = self.decide(&incident, &evidence, &candidates, &estimates, &mask, &Treatment::Baseline, now);
+        let decision = self.decide(
+            &incident,
+            &evidence,
+            &candidates,
+            &estimates,
+            &mask,
+            &Treatment::Baseline,
+            now,
+        );
         if let Some(chosen) = candidates.iter().find(|candidate| candidate.id == decision.chosen) {
             drop(self.freeze(&incident, &evidence, chosen.clone(), &decision, now).await);
         }
@@ -66,11 +116,14 @@ impl Engine {
     /// Exposes the incident to a running experiment, once, before anything is decided for it.
     fn expose(&self, incident: &Incident, now: Timestamp, entries: &mut Vec<Entry>) -> Treatment {
         let experiments = &self.folds.experiments;
-        let exposed = self.folds.cases.cases.get(&incident.id).and_then(|case| case.exposure.clone());
+        let exposed =
+            self.folds.cases.cases.get(&incident.id).and_then(|case| case.exposure.clone());
         let (id, name) = match exposed {
             Some(exposed) => exposed,
             None => {
-                let Some(experiment) = experiments.running(&incident.first.name) else { return Treatment::Baseline };
+                let Some(experiment) = experiments.running(&incident.first.name) else {
+                    return Treatment::Baseline;
+                };
                 let variant = experiment.variant(&incident.id).name.clone();
                 entries.push(Entry::Experiment(ExperimentEvent::Exposed {
                     id: experiment.id.clone(),
@@ -82,7 +135,9 @@ impl Engine {
             }
         };
         let variants = experiments.experiments.get(&id).map(|experiment| &experiment.variants);
-        variants.and_then(|variants| variants.iter().find(|variant| variant.name == name)).map_or(Treatment::Baseline, |variant| variant.treatment.clone())
+        variants
+            .and_then(|variants| variants.iter().find(|variant| variant.name == name))
+            .map_or(Treatment::Baseline, |variant| variant.treatment.clone())
     }
 
     fn propose(&self, evidence: &Evidence, treatment: &Treatment) -> Vec<Candidate> {
@@ -90,8 +145,18 @@ impl Engine {
             Treatment::WithoutTemplates { templates } => templates.as_slice(),
             Treatment::Baseline | Treatment::Policy { .. } | Treatment::Sources { .. } => &[],
         };
-        let templates: Vec<_> = self.sources.templates.iter().filter(|template| !without.contains(&template.metadata.name)).cloned().collect();
-        let neighbours = if self.sources.retrieval { planner::neighbours(evidence, &self.folds.retrieval) } else { Vec::new() };
+        let templates: Vec<_> = self
+            .sources
+            .templates
+            .iter()
+            .filter(|template| !without.contains(&template.metadata.name))
+            .cloned()
+            .collect();
+        let neighbours = if self.sources.retrieval {
+            planner::neighbours(evidence, &self.folds.retrieval)
+        } else {
+            Vec::new()
+        };
         let sources = planner::Sources {
             templates: &templates,
             neighbours: &neighbours,
@@ -100,13 +165,22 @@ impl Engine {
         };
         let mut candidates = planner::propose(evidence, &sources, &self.rules.catalogue);
         if let Treatment::Sources { sources } = treatment {
-            candidates.retain(|candidate| !candidate.source.acts() || sources.iter().any(|word| word == candidate.source.word()));
+            candidates.retain(|candidate| {
+                !candidate.source.acts()
+                    || sources.iter().any(|word| word == candidate.source.word())
+            });
         }
         candidates
     }
 
     /// Which candidates may not be chosen: refused by the verifier, or tried before on this incident.
-    async fn mask(&self, id: &IncidentId, candidates: &[Candidate], evidence: &Evidence, now: Timestamp) -> Mask {
+    async fn mask(
+        &self,
+        id: &IncidentId,
+        candidates: &[Candidate],
+        evidence: &Evidence,
+        now: Timestamp,
+    ) -> Mask {
         let mut mask = BTreeMap::new();
         let case = self.folds.cases.cases.get(id);
         let runs = case.map_or(0, |case| case.runs);
@@ -115,14 +189,23 @@ impl Engine {
                 // Waiting once more is no plan; asking a person always is.
                 let is_waited = case.is_some_and(|case| case.tried.contains(&candidate.deed()));
                 if candidate.source == workflow::Source::DoNothing && is_waited {
-                    mask.insert(candidate.id.clone(), refusal("already_tried", "the incident was watched before and did not end"));
+                    mask.insert(
+                        candidate.id.clone(),
+                        refusal("already_tried", "the incident was watched before and did not end"),
+                    );
                 }
                 continue;
             }
             let refused = if case.is_some_and(|case| case.tried.contains(&candidate.deed())) {
-                Some(refusal("already_tried", "it was tried on this incident and did not resolve it"))
+                Some(refusal(
+                    "already_tried",
+                    "it was tried on this incident and did not resolve it",
+                ))
             } else if runs >= self.rules.guardrails.spec.max_runs_per_incident {
-                Some(refusal("too_many_runs", "the incident has had as many runs as the guardrails allow"))
+                Some(refusal(
+                    "too_many_runs",
+                    "the incident has had as many runs as the guardrails allow",
+                ))
             } else {
                 self.verify(candidate, evidence, now).await.err()
             };
@@ -133,9 +216,22 @@ impl Engine {
         mask
     }
 
-    async fn verify(&self, candidate: &Candidate, evidence: &Evidence, now: Timestamp) -> Result<(), Refusal> {
+    async fn verify(
+        &self,
+        candidate: &Candidate,
+        evidence: &Evidence,
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
         let replies = planner::dry_run(&*self.cluster, candidate, &self.rules.catalogue).await;
-        planner::verify(candidate, evidence, &self.rules.guardrails, self.fleet.ledger(), &self.rules.catalogue, &replies, now)
+        planner::verify(
+            candidate,
+            evidence,
+            &self.rules.guardrails,
+            self.fleet.ledger(),
+            &self.rules.catalogue,
+            &replies,
+            now,
+        )
     }
 
     #[expect(clippy::too_many_arguments, reason = "a decision record is complete or it is none")]
@@ -154,24 +250,30 @@ impl Engine {
         let id = DecisionId::derive(now, incident.id.as_str(), u64::from(attempt));
         let treated = match treatment {
             Treatment::Policy { policy } => learner::policy(policy),
-            Treatment::Baseline | Treatment::Sources { .. } | Treatment::WithoutTemplates { .. } => None,
+            Treatment::Baseline
+            | Treatment::Sources { .. }
+            | Treatment::WithoutTemplates { .. } => None,
         };
         let policy = treated.as_deref().unwrap_or(&*self.policy);
         let seed = workflow::seed::seed(&format!("decision/{}", self.seed), incident.id.as_str());
         let seed = workflow::seed::seed(&workflow::seed::written(&seed), &attempt.to_string());
         let choice = policy.decide(estimates, mask, seed).expect("asking a person is never masked");
-        let options = candidates.iter().zip(estimates).map(|(candidate, (_, estimates))| Considered {
-            candidate: candidate.id.clone(),
-            arm: candidate.features.arm.clone(),
-            source: candidate.source.word().into(),
-            workflow: candidate.workflow.metadata.name.clone(),
-            features: candidate.features.clone(),
-            estimates: estimates.clone(),
-            refused: mask.get(&candidate.id).cloned(),
-            propensity: choice.propensity(&candidate.id),
-        });
+        let options =
+            candidates.iter().zip(estimates).map(|(candidate, (_, estimates))| Considered {
+                candidate: candidate.id.clone(),
+                arm: candidate.features.arm.clone(),
+                source: candidate.source.word().into(),
+                workflow: candidate.workflow.metadata.name.clone(),
+                features: candidate.features.clone(),
+                estimates: estimates.clone(),
+                refused: mask.get(&candidate.id).cloned(),
+                propensity: choice.propensity(&candidate.id),
+            });
         let retrieved = if self.sources.retrieval && !self.folds.retrieval.is_empty() {
-            planner::neighbours(evidence, &self.folds.retrieval).into_iter().map(|neighbour| neighbour.execution).collect()
+            planner::neighbours(evidence, &self.folds.retrieval)
+                .into_iter()
+                .map(|neighbour| neighbour.execution)
+                .collect()
         } else {
             Vec::new()
         };
@@ -179,7 +281,12 @@ impl Engine {
             incident: incident.id.clone(),
             fingerprint: incident.first.fingerprint.clone(),
             at: now,
-            exposure: self.folds.cases.cases.get(&incident.id).and_then(|case| case.exposure.clone()),
+            exposure: self
+                .folds
+                .cases
+                .cases
+                .get(&incident.id)
+                .and_then(|case| case.exposure.clone()),
             schema: planner::schema().digest(),
             options: options.collect(),
             propensity: choice.propensity(&choice.chosen),
@@ -197,21 +304,45 @@ impl Engine {
     }
 
     /// Optimises the chosen candidate, verifies it again, and freezes it. Its confidence is asked anew, of what is frozen.
-    async fn freeze(&self, incident: &Incident, evidence: &Evidence, chosen: Candidate, decision: &Decision, now: Timestamp) -> Plan {
+    async fn freeze(
+        &self,
+        incident: &Incident,
+        evidence: &Evidence,
+        chosen: Candidate,
+        decision: &Decision,
+        now: Timestamp,
+    ) -> Plan {
         let catalogue = &self.rules.catalogue;
         let before = learner::estimate(self.folds.learner.model(), &chosen.features);
         let (workflow, account) = optimizer::optimize(chosen.workflow.clone(), &before, catalogue);
         let optimised = Candidate { workflow, ..chosen.clone() };
         // What the optimizer made must stand up to the same verifier; if it does not, the candidate stays as it was.
-        let is_sound = !chosen.source.acts() || self.verify(&optimised, evidence, now).await.is_ok();
-        let (candidate, account) = if is_sound { (optimised, account) } else { (chosen, Default::default()) };
-        let neighbours = if self.sources.retrieval { planner::neighbours(evidence, &self.folds.retrieval) } else { Vec::new() };
-        let features = planner::features(&candidate.workflow, &candidate.source, evidence, catalogue, &neighbours);
+        let is_sound =
+            !chosen.source.acts() || self.verify(&optimised, evidence, now).await.is_ok();
+        let (candidate, account) =
+            if is_sound { (optimised, account) } else { (chosen, Default::default()) };
+        let neighbours = if self.sources.retrieval {
+            planner::neighbours(evidence, &self.folds.retrieval)
+        } else {
+            Vec::new()
+        };
+        let features = planner::features(
+            &candidate.workflow,
+            &candidate.source,
+            evidence,
+            catalogue,
+            &neighbours,
+        );
         let estimates = learner::estimate(self.folds.learner.model(), &features);
         let guardrails_version = self.rules.guardrails.version();
         Plan {
             id: PlanId::derive(now, decision.id.as_str(), 0),
-            digest: Plan::digest_of(&incident.id, &candidate.workflow, &candidate.targets, &guardrails_version),
+            digest: Plan::digest_of(
+                &incident.id,
+                &candidate.workflow,
+                &candidate.targets,
+                &guardrails_version,
+            ),
             incident: incident.id.clone(),
             guardrails_version,
             decision: decision.id.clone(),
@@ -232,12 +363,24 @@ impl Engine {
     }
 
     /// Why a person must approve the plan before it runs, if one must.
-    fn needs_approval(&self, candidate: &Candidate, evidence: &Evidence, now: Timestamp) -> Option<String> {
+    fn needs_approval(
+        &self,
+        candidate: &Candidate,
+        evidence: &Evidence,
+        now: Timestamp,
+    ) -> Option<String> {
         if !candidate.source.acts() {
             return None;
         }
         let steps = &candidate.workflow.spec.steps;
-        planner::needs_approval(steps, evidence, &self.rules.guardrails, self.fleet.ledger(), &self.rules.catalogue, now)
+        planner::needs_approval(
+            steps,
+            evidence,
+            &self.rules.guardrails,
+            self.fleet.ledger(),
+            &self.rules.catalogue,
+            now,
+        )
     }
 }
 

@@ -58,14 +58,20 @@ pub enum Arrival {
 impl Time {
     /// The wall clock, from now.
     pub fn wall() -> Self {
-        Self::Wall(Wall { start: Timestamp::now(), since: Instant::now(), noticed: SignedDuration::ZERO })
+        Self::Wall(Wall {
+            start: Timestamp::now(),
+            since: Instant::now(),
+            noticed: SignedDuration::ZERO,
+        })
     }
 
     /// Now.
     pub fn now(&self) -> Timestamp {
         match self {
             Self::Wall(wall) => wall.now(),
-            Self::Simulated { world, .. } => world.lock().expect("a world is never left half-changed").now(),
+            Self::Simulated { world, .. } => {
+                world.lock().expect("a world is never left half-changed").now()
+            }
         }
     }
 
@@ -85,7 +91,9 @@ impl Time {
     /// Gives [`Arrival::Sleep`] where the real clock has to go on first; a message may cut that sleep short.
     pub fn advance(&mut self, deadline: Option<Timestamp>) -> Arrival {
         match self {
-            Self::Wall(wall) => Arrival::Sleep(deadline.map(|at| unsigned(at.duration_since(wall.now())))),
+            Self::Wall(wall) => {
+                Arrival::Sleep(deadline.map(|at| unsigned(at.duration_since(wall.now()))))
+            }
             Self::Simulated { world, pace } => {
                 let mut world = world.lock().expect("a world is never left half-changed");
                 // The next event wakes us, and not only our own deadline: it may be the one that emits.
@@ -101,14 +109,17 @@ impl Time {
                     Pace::Speed { speed, start, since } => {
                         let reached = *start + scaled(since.elapsed(), *speed);
                         if next.is_some_and(|at| at <= reached) || world.now() < reached {
-                            let until = deadline.map_or(reached, |at| at.min(reached)).max(world.now());
+                            let until =
+                                deadline.map_or(reached, |at| at.min(reached)).max(world.now());
                             let emitted = world.advance(until).emitted;
                             if !emitted.is_empty() || deadline.is_some_and(|at| at <= world.now()) {
                                 return Arrival::Emitted(emitted);
                             }
                         }
                         let next = [deadline, world.next_event()].into_iter().flatten().min();
-                        Arrival::Sleep(next.map(|at| unsigned(at.duration_since(reached)).div_f64(*speed)))
+                        Arrival::Sleep(
+                            next.map(|at| unsigned(at.duration_since(reached)).div_f64(*speed)),
+                        )
                     }
                 }
             }

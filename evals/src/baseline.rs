@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex};
 
 use anyhow::Result;
 use async_trait::async_trait;
-use cluster::{Agent, Cluster, Kind, ListQuery, Mode, ObjectRef, Patch, Preconditions, Request, Verb};
+use cluster::{
+    Agent, Cluster, Kind, ListQuery, Mode, ObjectRef, Patch, Preconditions, Request, Verb,
+};
 use jiff::Timestamp;
 use serde_json::json;
 use simulator::{Emission, SimulatedCluster, World};
@@ -60,9 +62,16 @@ impl Contestant for DeleteTheObject {
 
     async fn play(&self, world: World, until: Timestamp) -> Result<Played> {
         play(world, until, async |cluster, labels| {
-            let named = [("deployment", "Deployment"), ("pod", "Pod")].into_iter().find_map(|(label, kind)| Some((kind, labels.get(label)?)));
+            let named = [("deployment", "Deployment"), ("pod", "Pod")]
+                .into_iter()
+                .find_map(|(label, kind)| Some((kind, labels.get(label)?)));
             let Some((kind, name)) = named else { return };
-            let target = ObjectRef::builtin(cluster.name(), kind, labels.get("namespace").map(String::as_str), name);
+            let target = ObjectRef::builtin(
+                cluster.name(),
+                kind,
+                labels.get("namespace").map(String::as_str),
+                name,
+            );
             send(cluster, target, Verb::Delete { grace_seconds: None }).await;
         })
         .await
@@ -70,13 +79,23 @@ impl Contestant for DeleteTheObject {
 }
 
 async fn send(cluster: &dyn Cluster, target: ObjectRef, verb: Verb) {
-    let request = Request { target, verb, preconditions: Preconditions::default(), mode: Mode::Apply, agent: Agent::default() };
+    let request = Request {
+        target,
+        verb,
+        preconditions: Preconditions::default(),
+        mode: Mode::Apply,
+        agent: Agent::default(),
+    };
     // A script does not look at what it is answered.
     cluster.send(&request).await;
 }
 
 /// Goes through the world until `until` and lets `act` have its way at the first alert.
-async fn play(world: World, until: Timestamp, act: impl AsyncFn(&dyn Cluster, &BTreeMap<String, String>)) -> Result<Played> {
+async fn play(
+    world: World,
+    until: Timestamp,
+    act: impl AsyncFn(&dyn Cluster, &BTreeMap<String, String>),
+) -> Result<Played> {
     let world = Arc::new(Mutex::new(world));
     let cluster = SimulatedCluster::new(world.clone(), "simulated");
     let mut healths_before = None;
@@ -99,7 +118,8 @@ async fn play(world: World, until: Timestamp, act: impl AsyncFn(&dyn Cluster, &B
         if let Some(labels) = labels
             && healths_before.is_none()
         {
-            healths_before = Some(world.lock().expect("a world is never left half-changed").healths());
+            healths_before =
+                Some(world.lock().expect("a world is never left half-changed").healths());
             act(&cluster, &labels).await;
         }
         if advance.now >= until {
@@ -108,7 +128,9 @@ async fn play(world: World, until: Timestamp, act: impl AsyncFn(&dyn Cluster, &B
     }
     let world = world.lock().expect("a world is never left half-changed").clone();
     let seconds = match (first, last) {
-        (Some(first), Some(last)) if firing.is_empty() => Some(last.duration_since(first).as_secs_f64()),
+        (Some(first), Some(last)) if firing.is_empty() => {
+            Some(last.duration_since(first).as_secs_f64())
+        }
         _ => None,
     };
     Ok(Played { healths_before: healths_before.unwrap_or_else(|| world.healths()), world, seconds })

@@ -14,7 +14,13 @@ use crate::uniform::Uniform;
 ///
 /// # Errors
 /// Where a scenario does not fit its world, or the engine fails.
-pub async fn history(suite: &Suite, sources: &Sources, first_seed: u64, seeds: u64, start: Timestamp) -> Result<Vec<PastExecution>> {
+pub async fn history(
+    suite: &Suite,
+    sources: &Sources,
+    first_seed: u64,
+    seeds: u64,
+    start: Timestamp,
+) -> Result<Vec<PastExecution>> {
     let mut executions = Vec::new();
     for file in &suite.scenarios {
         for seed in first_seed..first_seed + seeds {

@@ -65,7 +65,8 @@ impl Share {
         let (n_f, z) = (n as f64, 1.959_963_984_540_054_f64);
         let p = count as f64 / n_f;
         let centre = (p + z * z / (2.0 * n_f)) / (1.0 + z * z / n_f);
-        let half = z / (1.0 + z * z / n_f) * (p * (1.0 - p) / n_f + z * z / (4.0 * n_f * n_f)).sqrt();
+        let half =
+            z / (1.0 + z * z / n_f) * (p * (1.0 - p) / n_f + z * z / (4.0 * n_f * n_f)).sqrt();
         Self { estimate: p, low: (centre - half).max(0.0), high: (centre + half).min(1.0), n }
     }
 }

@@ -7,7 +7,14 @@ use workflow::{Predicate, Template};
 /// what a template otherwise reads off the facts it does not get, so those that need more are left out.
 pub fn by_alert_name(templates: &[Template]) -> Vec<Template> {
     const BOOK: [(&str, &[&str]); 4] = [
-        ("undo-rollout", &["KubeDeploymentRolloutStuck", "KubeContainerWaiting", "KubeDeploymentReplicasMismatch"]),
+        (
+            "undo-rollout",
+            &[
+                "KubeDeploymentRolloutStuck",
+                "KubeContainerWaiting",
+                "KubeDeploymentReplicasMismatch",
+            ],
+        ),
         ("restart-workload", &["KubePodNotReady", "KubePodCrashLooping", "HighRequestErrorRate"]),
         ("double-memory", &["ContainerMemoryHigh", "KubePodOOMKilled"]),
         ("scale-up", &["NoRequestsReceived"]),
@@ -17,7 +24,9 @@ pub fn by_alert_name(templates: &[Template]) -> Vec<Template> {
         kind: None,
         predicate: Predicate::Firing,
         key: None,
-        value: Some(ValuePattern::In { r#in: alerts.iter().map(|alert| (*alert).into()).collect() }),
+        value: Some(ValuePattern::In {
+            r#in: alerts.iter().map(|alert| (*alert).into()).collect(),
+        }),
     };
     let mut chosen = Vec::new();
     for (name, alerts) in BOOK {

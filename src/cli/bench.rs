@@ -44,7 +44,8 @@ pub(crate) enum Command {
 /// Where a file cannot be written or an embedded one is damaged.
 pub(crate) fn run(command: &Command) -> Result<ExitCode> {
     let Command::First { json, seconds, executions } = command;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let figures = runtime.block_on(first(*seconds, *executions))?;
     let mut out = std::io::stdout().lock();
     if *json {
@@ -57,7 +58,6 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-#[expect(clippy::disallowed_methods, reason = "a benchmark asks the clock")]
 async fn first(seconds: u64, executions: usize) -> Result<serde_json::Value> {
     let folder = tempfile::tempdir()?;
     let floor = fdatasync_us(folder.path())?;
@@ -67,7 +67,8 @@ async fn first(seconds: u64, executions: usize) -> Result<serde_json::Value> {
     let rss_demo = rss_mib();
     let plan_p99 = plans(executions).await?;
     let steps_per_second = fleet(folder.path().join("steps"), 50, 10, None).await?.0;
-    let (_, cpu) = fleet(folder.path().join("load"), 100, 10, Some(Duration::from_secs(seconds))).await?;
+    let (_, cpu) =
+        fleet(folder.path().join("load"), 100, 10, Some(Duration::from_secs(seconds))).await?;
     let rate = simulated_minutes_per_second()?;
     Ok(json!({
         "startToPlanMs": start_to_plan.as_millis(),
@@ -85,7 +86,6 @@ async fn first(seconds: u64, executions: usize) -> Result<serde_json::Value> {
 }
 
 /// Median of 200 appends of 512 bytes, each made durable.
-#[expect(clippy::disallowed_methods, reason = "a benchmark asks the clock")]
 fn fdatasync_us(folder: &std::path::Path) -> Result<u128> {
     let mut file = std::fs::File::create(folder.join("floor"))?;
     let mut times = Vec::new();
@@ -102,42 +102,66 @@ fn fdatasync_us(folder: &std::path::Path) -> Result<u128> {
 /// Resident memory of this process, in MiB; 0 where the system does not say.
 fn rss_mib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let kib = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
+    let kib = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
     kib.map_or(0, |kib| kib / 1024)
 }
 
 /// Seconds of processor time that this process has used.
 fn cpu_seconds() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let fields: Vec<&str> =
+        stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
     let ticks = |i: usize| fields.get(i).and_then(|field| field.parse::<f64>().ok()).unwrap_or(0.0);
     // utime and stime, in ticks of a hundredth of a second on every Linux that we build for.
     (ticks(11) + ticks(12)) / 100.0
 }
 
 /// One incident from start to plan in memory; the moment of the plan, and the simulation.
-#[expect(clippy::disallowed_methods, reason = "a benchmark asks the clock")]
-async fn healed(seed: u64, history: Vec<workflow::PastExecution>) -> Result<(wiring::Simulation, Option<Instant>)> {
+async fn healed(
+    seed: u64,
+    history: Vec<workflow::PastExecution>,
+) -> Result<(wiring::Simulation, Option<Instant>)> {
     let start: Timestamp = crate::cli::START.parse().expect("a timestamp of our own");
-    let prepared = scenario::prepare(&datasets::scenario("bad-image")?, &datasets::world("shop")?, seed, start)?;
+    let prepared = scenario::prepare(
+        &datasets::scenario("bad-image")?,
+        &datasets::world("shop")?,
+        seed,
+        start,
+    )?;
     let mut world = prepared.world;
     world.set_alert_mode(AlertMode::Internal);
-    let setup = wiring::Setup { world: Arc::new(Mutex::new(world)), pace: Pace::Free, seed, autonomy: Autonomy::Auto };
+    let setup = wiring::Setup {
+        world: Arc::new(Mutex::new(world)),
+        pace: Pace::Free,
+        seed,
+        autonomy: Autonomy::Auto,
+    };
     let mut simulation = wiring::simulate(setup, wiring::memory(seed)).await?;
     let history = if history.is_empty() { datasets::history()? } else { history };
     simulation.engine.import(datasets::HISTORY, history).await?;
-    simulation.engine.run(Stop::When(Box::new(|folds| folds.cases.cases.values().any(|case| case.plan.is_some())))).await?;
+    simulation
+        .engine
+        .run(Stop::When(Box::new(|folds| {
+            folds.cases.cases.values().any(|case| case.plan.is_some())
+        })))
+        .await?;
     let planned = Instant::now();
     simulation
         .engine
-        .run(Stop::When(Box::new(|folds| folds.cases.cases.values().all(|case| matches!(case.stage, Stage::Watching(_) | Stage::WithPerson | Stage::Settled)))))
+        .run(Stop::When(Box::new(|folds| {
+            folds.cases.cases.values().all(|case| {
+                matches!(case.stage, Stage::Watching(_) | Stage::WithPerson | Stage::Settled)
+            })
+        })))
         .await?;
     Ok((simulation, Some(planned)))
 }
 
 /// The 99th percentile of a hundred plannings (propose, estimate, choose, explain) in milliseconds, with so many past
 /// executions in memory.
-#[expect(clippy::disallowed_methods, reason = "a benchmark asks the clock")]
 async fn plans(executions: usize) -> Result<f64> {
     let sample = datasets::history()?;
     let many: Vec<workflow::PastExecution> = sample
@@ -153,8 +177,16 @@ async fn plans(executions: usize) -> Result<f64> {
             execution
         })
         .collect();
-    let (mut simulation, _) = healed(2, many).await?;
-    let incident = simulation.engine.folds().cases.cases.keys().next().cloned().context("the bench's incident")?;
+    let (simulation, _) = healed(2, many).await?;
+    let incident = simulation
+        .engine
+        .folds()
+        .cases
+        .cases
+        .keys()
+        .next()
+        .cloned()
+        .context("the bench's incident")?;
     let mut times = Vec::new();
     for _ in 0..100 {
         times.push(simulation.engine.time_a_plan(&incident).await.as_secs_f64() * 1_000.0);
@@ -165,14 +197,20 @@ async fn plans(executions: usize) -> Result<f64> {
 
 /// Runs `runs` plans of `steps` no-op steps each side by side on SQLite; at the required rate for a while, or once as
 /// fast as they go. Gives steps a second, and percent of two cores.
-#[expect(clippy::disallowed_methods, reason = "a benchmark asks the clock")]
-async fn fleet(dir: std::path::PathBuf, runs: usize, steps: usize, hold: Option<Duration>) -> Result<(f64, f64)> {
+async fn fleet(
+    dir: std::path::PathBuf,
+    runs: usize,
+    steps: usize,
+    hold: Option<Duration>,
+) -> Result<(f64, f64)> {
     std::fs::create_dir_all(&dir)?;
     let store = wiring::open_store(&dir, Salts::System)?;
-    let rules = Rules { guardrails: wiring::guardrails(Autonomy::Auto), catalogue: actions::catalogue() };
+    let rules =
+        Rules { guardrails: wiring::guardrails(Autonomy::Auto), catalogue: actions::catalogue() };
     let epoch = store.claim(Timestamp::now(), env!("CARGO_PKG_VERSION")).await?;
     let (mut fleet, _) = driver::recover(runs, &*store).await?;
-    let world = World::named(&datasets::world("shop")?, 1, Timestamp::now(), simulator::Naming::Literal)?;
+    let world =
+        World::named(&datasets::world("shop")?, 1, Timestamp::now(), simulator::Naming::Literal)?;
     let cluster = Arc::new(SimulatedCluster::new(Arc::new(Mutex::new(world)), wiring::CLUSTER));
     let (begun, cpu) = (Instant::now(), cpu_seconds());
     let mut done = 0usize;
@@ -195,7 +233,6 @@ async fn fleet(dir: std::path::PathBuf, runs: usize, steps: usize, hold: Option<
 }
 
 /// Steps the fleet until nothing is wanted any more.
-#[expect(clippy::disallowed_methods, reason = "a benchmark asks the clock")]
 async fn drive(
     fleet: &mut Fleet,
     inputs: Vec<RunInput>,
@@ -213,8 +250,13 @@ async fn drive(
             waiting.push(executor::perform(effect, cluster.clone(), metrics.clone()).await);
         }
         if waiting.is_empty() {
-            let Some(deadline) = pending.deadline.filter(|_| fleet.live().any(|run| !run.status.is_terminal())) else { return Ok(()) };
-            let wait = Duration::try_from(deadline.duration_since(Timestamp::now())).unwrap_or_default();
+            let Some(deadline) =
+                pending.deadline.filter(|_| fleet.live().any(|run| !run.status.is_terminal()))
+            else {
+                return Ok(());
+            };
+            let wait =
+                Duration::try_from(deadline.duration_since(Timestamp::now())).unwrap_or_default();
             tokio::time::sleep(wait).await;
             waiting.push(RunInput::Due);
         }
@@ -244,8 +286,19 @@ fn submit(round: u64, i: u64, steps: usize, catalogue: &Catalogue) -> RunInput {
         decision: DecisionId::derive(now, incident.as_str(), 0),
         confidence: none,
         steps: Vec::new(),
-        estimates: Estimates { plan: none, optimistic: 0.5, observations: 0.0, steps: Vec::new(), model: digest },
-        features: Features { schema: digest, arm: "bench".into(), values: Vec::new(), steps: Vec::new() },
+        estimates: Estimates {
+            plan: none,
+            optimistic: 0.5,
+            observations: 0.0,
+            steps: Vec::new(),
+            model: digest,
+        },
+        features: Features {
+            schema: digest,
+            arm: "bench".into(),
+            values: Vec::new(),
+            steps: Vec::new(),
+        },
         explanation: Vec::new(),
         account: Account::default(),
         attempt: 1,
@@ -253,11 +306,15 @@ fn submit(round: u64, i: u64, steps: usize, catalogue: &Catalogue) -> RunInput {
         created_at: now,
         incident,
     };
-    RunInput::Submit { run: RunId::derive(now, plan.id.as_str(), 0), plan: Box::new(plan), guarded: Vec::new(), by: "bench".into() }
+    RunInput::Submit {
+        run: RunId::derive(now, plan.id.as_str(), 0),
+        plan: Box::new(plan),
+        guarded: Vec::new(),
+        by: "bench".into(),
+    }
 }
 
 /// Simulated minutes of the shop a second of one core, with one pod lost every five minutes.
-#[expect(clippy::disallowed_methods, reason = "a benchmark asks the clock")]
 fn simulated_minutes_per_second() -> Result<f64> {
     let start: Timestamp = crate::cli::START.parse().expect("a timestamp of our own");
     let mut world = World::named(&datasets::world("shop")?, 1, start, simulator::Naming::Literal)?;
@@ -266,7 +323,11 @@ fn simulated_minutes_per_second() -> Result<f64> {
     let mut alerts = 0;
     while begun.elapsed() < Duration::from_secs(2) {
         let until = world.now() + SignedDuration::from_mins(5);
-        alerts += world.advance_fully(until).iter().filter(|emission| matches!(emission, Emission::Alerts(_))).count();
+        alerts += world
+            .advance_fully(until)
+            .iter()
+            .filter(|emission| matches!(emission, Emission::Alerts(_)))
+            .count();
         world.lose_pods("shop", "cart", Some(1));
         minutes += 5;
     }

@@ -40,7 +40,6 @@ pub(crate) struct Args {
 ///
 /// # Errors
 /// Where an embedded file is damaged or the record cannot be written.
-#[expect(clippy::disallowed_methods, reason = "the demo tells how long it took")]
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let begun = Instant::now();
     let start: Timestamp = crate::cli::START.parse().expect("a timestamp of our own");
@@ -55,9 +54,15 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let mut world = prepared.world;
     world.set_alert_mode(AlertMode::Internal);
     let world = Arc::new(Mutex::new(world));
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
-        let setup = wiring::Setup { world: world.clone(), pace: Pace::Free, seed: args.seed, autonomy: Autonomy::Auto };
+        let setup = wiring::Setup {
+            world: world.clone(),
+            pace: Pace::Free,
+            seed: args.seed,
+            autonomy: Autonomy::Auto,
+        };
         let mut simulation = wiring::simulate(setup, wiring::memory(args.seed)).await?;
         let engine = &mut simulation.engine;
         engine.import(datasets::HISTORY, datasets::history()?).await?;
@@ -65,7 +70,11 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         let tale = Tale::new(args.json, std::io::stdout().is_terminal());
         let simulated_to = prepared.oracle.fault_at();
         engine.run(Stop::At(simulated_to)).await?;
-        tale.opening(&world.lock().expect("a world is never left half-changed"), before, begun.elapsed());
+        tale.opening(
+            &world.lock().expect("a world is never left half-changed"),
+            before,
+            begun.elapsed(),
+        );
         if !args.json {
             engine.set_pace(Pace::speed(args.speed, engine.now()));
         }
@@ -84,7 +93,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         } else {
             tale.lesson(before, after);
         }
-        let is_resolved = story.attempts.last().is_some_and(|attempt| attempt.outcomes.last().is_some_and(|outcome| outcome.resolved));
+        let is_resolved = story
+            .attempts
+            .last()
+            .is_some_and(|attempt| attempt.outcomes.last().is_some_and(|outcome| outcome.resolved));
         Ok(if is_resolved { ExitCode::SUCCESS } else { ExitCode::from(8) })
     })
 }
@@ -92,5 +104,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 /// Whether every incident has come to an end, or to a person.
 fn is_told(folds: &Folds) -> bool {
     !folds.cases.cases.is_empty()
-        && folds.cases.cases.values().all(|case| matches!(case.stage, Stage::Watching(_) | Stage::WithPerson | Stage::Settled))
+        && folds.cases.cases.values().all(|case| {
+            matches!(case.stage, Stage::Watching(_) | Stage::WithPerson | Stage::Settled)
+        })
 }

@@ -45,7 +45,16 @@ impl Tale {
     /// Says what stands before anything breaks.
     pub(crate) fn opening(&self, world: &World, lessons: u64, took: Duration) {
         let of = |kind: &str| world.objects().filter(|object| object.kind().kind == kind).count();
-        self.line("", &format!("Simulated cluster: {} nodes, {} workloads, {} pods", of("Node"), of("Deployment"), of("Pod")), "");
+        self.line(
+            "",
+            &format!(
+                "Simulated cluster: {} nodes, {} workloads, {} pods",
+                of("Node"),
+                of("Deployment"),
+                of("Pod")
+            ),
+            "",
+        );
         self.line("", &format!("Learned from {lessons} past executions, made with the simulator; ready after {:.1} s", took.as_secs_f64()), "");
         self.line("", "Something is about to break.", "");
     }
@@ -89,27 +98,66 @@ impl Tale {
         match entry {
             Entry::Incident(IncidentEvent::Opened { incident }) => {
                 let (label, value) = &incident.subject;
-                self.line(&at, &format!("Alert firing: {}  {}/{value}", incident.first.name, incident.namespace), "31");
+                self.line(
+                    &at,
+                    &format!(
+                        "Alert firing: {}  {}/{value}",
+                        incident.first.name, incident.namespace
+                    ),
+                    "31",
+                );
                 self.line("", &format!("incident {} ({label}={value})", incident.id), "2");
             }
-            Entry::Incident(IncidentEvent::AlertResolved { .. }) => self.line(&at, "The alert no longer fires.", "32"),
-            Entry::Incident(IncidentEvent::Closed { .. }) => self.line(&at, "The incident is closed.", ""),
+            Entry::Incident(IncidentEvent::AlertResolved { .. }) => {
+                self.line(&at, "The alert no longer fires.", "32")
+            }
+            Entry::Incident(IncidentEvent::Closed { .. }) => {
+                self.line(&at, "The incident is closed.", "")
+            }
             Entry::EvidenceGathered(evidence) => {
-                let about = evidence.target.as_ref().map_or("no object was found for it".into(), ObjectRef::to_string);
-                self.line(&at, &format!("Evidence: {about}; {} facts, {} changes since it last worked, {} calls", evidence.facts.len(), evidence.differences.len(), evidence.calls), "");
+                let about = evidence
+                    .target
+                    .as_ref()
+                    .map_or("no object was found for it".into(), ObjectRef::to_string);
+                self.line(
+                    &at,
+                    &format!(
+                        "Evidence: {about}; {} facts, {} changes since it last worked, {} calls",
+                        evidence.facts.len(),
+                        evidence.differences.len(),
+                        evidence.calls
+                    ),
+                    "",
+                );
                 for line in evidence.lines.iter().take(6) {
                     self.line("", line, "2");
                 }
             }
             Entry::Decided(decision) => {
-                let allowed = decision.options.iter().filter(|option| option.refused.is_none()).count();
-                self.line(&at, &format!("Decision: {} candidates, {allowed} allowed; chosen with propensity {:.3}", decision.options.len(), decision.propensity), "");
+                let allowed =
+                    decision.options.iter().filter(|option| option.refused.is_none()).count();
+                self.line(
+                    &at,
+                    &format!(
+                        "Decision: {} candidates, {allowed} allowed; chosen with propensity {:.3}",
+                        decision.options.len(),
+                        decision.propensity
+                    ),
+                    "",
+                );
             }
             Entry::PlanFrozen(plan) => self.plan(&at, &plan),
             Entry::Run { run, event } => self.run(&at, run.as_str(), &event),
             Entry::Observed(outcome) => {
                 let colour = if outcome.resolved { "32" } else { "33" };
-                self.line(&at, &format!("Outcome: {}", if outcome.resolved { "resolved" } else { "not resolved" }), colour);
+                self.line(
+                    &at,
+                    &format!(
+                        "Outcome: {}",
+                        if outcome.resolved { "resolved" } else { "not resolved" }
+                    ),
+                    colour,
+                );
                 for line in &outcome.because {
                     self.line("", line, "2");
                 }
@@ -123,7 +171,14 @@ impl Tale {
         let percent = |share: f64| format!("{:.0} %", share * 100.0);
         self.line(
             at,
-            &format!("Plan: {} from {}, confidence {} ({} to {})", plan.workflow.metadata.name, plan.source.word(), percent(confidence.estimate), percent(confidence.low), percent(confidence.high)),
+            &format!(
+                "Plan: {} from {}, confidence {} ({} to {})",
+                plan.workflow.metadata.name,
+                plan.source.word(),
+                percent(confidence.estimate),
+                percent(confidence.low),
+                percent(confidence.high)
+            ),
             "36",
         );
         for line in plan.explanation.iter().take(5) {
@@ -140,14 +195,27 @@ impl Tale {
     fn run(&self, at: &str, run: &str, event: &Event) {
         match event {
             Event::Started { .. } => self.line(at, &format!("Run {run} began"), ""),
-            Event::IntentWritten { step, request, .. } => self.line(at, &format!("{step}: changes {}", request.target), ""),
-            Event::StepSucceeded { step, .. } => self.line(at, &format!("{step}: done, and its post-conditions hold"), "32"),
-            Event::StepFailed { step, why, .. } => self.line(at, &format!("{step}: failed: {why}"), "31"),
-            Event::Regressed { object, .. } => self.line(at, &format!("{object} became worse: undoing"), "31"),
-            Event::StepCompensated { step, how, .. } => self.line(at, &format!("{step}: undone ({how})"), "33"),
+            Event::IntentWritten { step, request, .. } => {
+                self.line(at, &format!("{step}: changes {}", request.target), "")
+            }
+            Event::StepSucceeded { step, .. } => {
+                self.line(at, &format!("{step}: done, and its post-conditions hold"), "32")
+            }
+            Event::StepFailed { step, why, .. } => {
+                self.line(at, &format!("{step}: failed: {why}"), "31")
+            }
+            Event::Regressed { object, .. } => {
+                self.line(at, &format!("{object} became worse: undoing"), "31")
+            }
+            Event::StepCompensated { step, how, .. } => {
+                self.line(at, &format!("{step}: undone ({how})"), "33")
+            }
             Event::Ended { status, why, .. } => {
                 let colour = if *status == RunStatus::Succeeded { "32" } else { "33" };
-                let word = serde_json::to_value(status).ok().and_then(|word| word.as_str().map(str::to_string)).unwrap_or_default();
+                let word = serde_json::to_value(status)
+                    .ok()
+                    .and_then(|word| word.as_str().map(str::to_string))
+                    .unwrap_or_default();
                 self.line(at, &format!("Run {word}: {why}"), colour);
             }
             _ => {}
@@ -160,8 +228,17 @@ impl Tale {
             return;
         }
         // Text of alerts and clusters stands in it: nothing of it may steer the terminal.
-        let text: String = text.chars().flat_map(|c| if c.is_control() { c.escape_unicode().collect::<Vec<_>>() } else { vec![c] }).collect();
-        let text = if self.has_colour && !colour.is_empty() { format!("\x1b[{colour}m{text}\x1b[0m") } else { text };
+        let text: String = text
+            .chars()
+            .flat_map(
+                |c| if c.is_control() { c.escape_unicode().collect::<Vec<_>>() } else { vec![c] },
+            )
+            .collect();
+        let text = if self.has_colour && !colour.is_empty() {
+            format!("\x1b[{colour}m{text}\x1b[0m")
+        } else {
+            text
+        };
         let mut out = std::io::stdout().lock();
         let _ = writeln!(out, "{at:>10}  {text}");
     }

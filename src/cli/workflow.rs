@@ -21,7 +21,7 @@ const WIDTH: usize = 100;
 
 /// How findings are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum LintFormat {
+pub(crate) enum LintFormat {
     /// For people: file, line and column, the line itself, and a hint.
     #[default]
     Human,
@@ -43,7 +43,7 @@ struct Finding<'a> {
 ///
 /// # Errors
 /// If a path cannot be read, or the output cannot be written.
-pub fn lint(paths: &[PathBuf], format: LintFormat) -> anyhow::Result<ExitCode> {
+pub(crate) fn lint(paths: &[PathBuf], format: LintFormat) -> anyhow::Result<ExitCode> {
     let is_refused = lint_to(&mut std::io::stdout().lock(), paths, format, &actions::catalogue())?;
     Ok(if is_refused { ExitCode::from(REFUSED) } else { ExitCode::SUCCESS })
 }

@@ -1,6 +1,6 @@
 //! Projections: what is folded from the record for readers, one table each.
 //!
-//! One implementation serves every store: [`project`] changes typed rows through [`Rows`], and a store keeps them as it
+//! One implementation serves every store: `project` changes typed rows through `Rows`, and a store keeps them as it
 //! likes. Every table can be dropped and rebuilt from the record.
 
 mod alerts;

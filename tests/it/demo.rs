@@ -6,7 +6,11 @@ use std::process::Command;
 use serde_json::Value;
 
 fn demo(arguments: &[&str]) -> Value {
-    let output = Command::new(env!("CARGO_BIN_EXE_chiron")).args(["demo", "--once", "--json"]).args(arguments).output().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_chiron"))
+        .args(["demo", "--once", "--json"])
+        .args(arguments)
+        .output()
+        .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
 }
@@ -51,13 +55,19 @@ fn confidence_is_no_constant() {
 
 /// As `demo`, whatever came of it.
 fn demo_any(seed: u64) -> Value {
-    let output = Command::new(env!("CARGO_BIN_EXE_chiron")).args(["demo", "--once", "--json", "--seed", &seed.to_string()]).output().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_chiron"))
+        .args(["demo", "--once", "--json", "--seed", &seed.to_string()])
+        .output()
+        .unwrap();
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
 #[test]
 fn a_family_that_does_not_exist_is_refused_with_those_that_do() {
-    let output = Command::new(env!("CARGO_BIN_EXE_chiron")).args(["demo", "--once", "--json", "--fault", "gremlins"]).output().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_chiron"))
+        .args(["demo", "--once", "--json", "--fault", "gremlins"])
+        .output()
+        .unwrap();
     assert!(!output.status.success());
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(text.contains("gremlins") && text.contains("bad-image"), "{text}");

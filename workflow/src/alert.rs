@@ -115,13 +115,20 @@ pub struct Delivery {
 
 /// First 16 hex digits of SHA-256 over the sorted labels.
 pub fn fingerprint(labels: &BTreeMap<String, String>) -> String {
-    let parts: Vec<&str> = labels.iter().flat_map(|(name, value)| [name.as_str(), value.as_str()]).collect();
+    let parts: Vec<&str> =
+        labels.iter().flat_map(|(name, value)| [name.as_str(), value.as_str()]).collect();
     digest_of_parts(&parts).short(16)
 }
 
 impl Alert {
     /// Key of one delivery of one state of this alert: a repeat only counts.
     pub fn delivery_key(&self, tenant: &str) -> Digest {
-        digest_of_parts(&[tenant, &self.source, &self.fingerprint, &self.starts_at_sent, self.status.as_str()])
+        digest_of_parts(&[
+            tenant,
+            &self.source,
+            &self.fingerprint,
+            &self.starts_at_sent,
+            self.status.as_str(),
+        ])
     }
 }

@@ -366,7 +366,8 @@ fn moment(text: &str, place: &str, received: Timestamp, defects: &mut Vec<Defect
         Some(with_zone)
     });
     // A date beyond what a timestamp holds is still a date, as far in the future as we let anything be.
-    let beyond = || text.trim_end_matches('Z').parse::<jiff::civil::DateTime>().ok().map(|_| Timestamp::MAX);
+    let beyond =
+        || text.trim_end_matches('Z').parse::<jiff::civil::DateTime>().ok().map(|_| Timestamp::MAX);
     let Some(read) = read.or_else(beyond) else {
         defects.push(defect("bad_time", place.into(), "replaced by the time of receipt"));
         return received;

@@ -132,7 +132,12 @@ impl Catalogue {
 
     /// The known name that is nearest to `name`, if one is near enough to suggest.
     pub fn nearest(&self, name: &str) -> Option<&str> {
-        self.actions.keys().map(|known| (edit_distance(known, name), known.as_str())).filter(|(d, _)| *d <= 3).min().map(|(_, known)| known)
+        self.actions
+            .keys()
+            .map(|known| (edit_distance(known, name), known.as_str()))
+            .filter(|(d, _)| *d <= 3)
+            .min()
+            .map(|(_, known)| known)
     }
 }
 

@@ -8,7 +8,9 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 /// A span of time of whole milliseconds, written as Kubernetes writes it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(try_from = "String", into = "String")]
 pub struct Span(Duration);
 
@@ -82,7 +84,11 @@ impl Span {
             }
             last = unit;
             rest = &rest[length..];
-            total = number.checked_mul(unit).and_then(|part| total.checked_add(part)).filter(|t| *t <= LONGEST_MS).ok_or_else(bad)?;
+            total = number
+                .checked_mul(unit)
+                .and_then(|part| total.checked_add(part))
+                .filter(|t| *t <= LONGEST_MS)
+                .ok_or_else(bad)?;
         }
         Ok(Self(Duration::from_millis(total)))
     }

@@ -135,7 +135,9 @@ impl Entry {
             Self::EpochClaimed { .. } => "config".into(),
             Self::GuardrailsLoaded(_) => "guardrails".into(),
             Self::ClockJumped { .. } => "clock".into(),
-            Self::Incident(event) => event.incident().map_or_else(|| "import".into(), |id| id.to_string()),
+            Self::Incident(event) => {
+                event.incident().map_or_else(|| "import".into(), |id| id.to_string())
+            }
             Self::EvidenceGathered(evidence) => evidence.incident.to_string(),
             Self::Proposed { incident, .. } => incident.to_string(),
             Self::Decided(decision) => decision.incident.to_string(),
@@ -147,7 +149,11 @@ impl Entry {
             Self::Observed(outcome) => outcome.incident.to_string(),
             Self::FeedbackGiven(feedback) => feedback.plan.to_string(),
             Self::ObjectHealthy { object, .. } => {
-                format!("object/{}/{}", object.cluster, object.uid.as_deref().unwrap_or(object.name.as_str()))
+                format!(
+                    "object/{}/{}",
+                    object.cluster,
+                    object.uid.as_deref().unwrap_or(object.name.as_str())
+                )
             }
             Self::Executed(_) | Self::HistoryImported { .. } => "import".into(),
             Self::Experiment(event) => event.experiment().to_string(),
@@ -157,7 +163,9 @@ impl Entry {
     /// The two columns: kind and payload.
     pub fn to_parts(&self) -> (String, Value) {
         let value = serde_json::to_value(self).expect("an entry is plain data");
-        let Value::Object(mut map) = value else { unreachable!("an entry is written as an object") };
+        let Value::Object(mut map) = value else {
+            unreachable!("an entry is written as an object")
+        };
         let payload = map.remove("payload").unwrap_or(Value::Null);
         match map.remove("kind") {
             Some(Value::String(kind)) => (kind, payload),

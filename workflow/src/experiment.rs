@@ -145,5 +145,4 @@ impl Experiment {
         }
         self.variants.last().expect("an experiment has two variants")
     }
-
 }

@@ -20,7 +20,9 @@ pub use pattern::{Binding, Bindings, FactPattern, ValuePattern, solve};
 pub const PREDICATES_VERSION: u32 = 1;
 
 /// What can be said of an object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Predicate {
     /// Whether the object exists (bool).
@@ -143,7 +145,9 @@ impl Facts {
     }
 
     fn tidy(&mut self) {
-        self.0.sort_by_cached_key(|fact| (fact.subject.clone(), fact.predicate, fact.key.clone(), fact.value.to_string()));
+        self.0.sort_by_cached_key(|fact| {
+            (fact.subject.clone(), fact.predicate, fact.key.clone(), fact.value.to_string())
+        });
         self.0.dedup();
     }
 
@@ -163,12 +167,23 @@ impl Facts {
     }
 
     /// The facts about `subject` under `predicate`.
-    pub fn of<'a>(&'a self, subject: &'a ObjectRef, predicate: Predicate) -> impl Iterator<Item = &'a Fact> {
-        self.0.iter().filter(move |fact| fact.predicate == predicate && fact.subject.is_same(subject))
+    pub fn of<'a>(
+        &'a self,
+        subject: &'a ObjectRef,
+        predicate: Predicate,
+    ) -> impl Iterator<Item = &'a Fact> {
+        self.0
+            .iter()
+            .filter(move |fact| fact.predicate == predicate && fact.subject.is_same(subject))
     }
 
     /// The one value of `subject`, `predicate` and `key`, if it is known.
-    pub fn value<'a>(&'a self, subject: &'a ObjectRef, predicate: Predicate, key: &'a str) -> Option<&'a Value> {
+    pub fn value<'a>(
+        &'a self,
+        subject: &'a ObjectRef,
+        predicate: Predicate,
+        key: &'a str,
+    ) -> Option<&'a Value> {
         self.of(subject, predicate).find(|fact| fact.key == key).map(|fact| &fact.value)
     }
 

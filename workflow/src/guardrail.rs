@@ -17,7 +17,9 @@ use crate::manifest::ManifestMetadata;
 pub use judge::judge;
 
 /// How far Chiron goes by itself.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Autonomy {
     /// It gathers evidence and proposes nothing.
@@ -110,7 +112,14 @@ impl Default for GuardrailSpec {
     fn default() -> Self {
         Self {
             autonomy: Autonomy::default(),
-            protected_namespaces: ["kube-system", "kube-public", "kube-node-lease", "chiron-system"].map(Into::into).to_vec(),
+            protected_namespaces: [
+                "kube-system",
+                "kube-public",
+                "kube-node-lease",
+                "chiron-system",
+            ]
+            .map(Into::into)
+            .to_vec(),
             allowed_namespaces: Vec::new(),
             denied_actions: Vec::new(),
             allow_irreversible: false,
@@ -175,7 +184,13 @@ pub struct Ledger {
 impl Ledger {
     /// The key of a target.
     pub fn key(object: &ObjectRef) -> String {
-        format!("{}/{}/{}/{}", object.cluster, object.kind, object.namespace.as_deref().unwrap_or(""), object.name)
+        format!(
+            "{}/{}/{}/{}",
+            object.cluster,
+            object.kind,
+            object.namespace.as_deref().unwrap_or(""),
+            object.name
+        )
     }
 
     /// Notes one change of `object` and forgets what is older than an hour.
@@ -191,7 +206,9 @@ impl Ledger {
     /// Changes of `object` within the hour before `now`.
     pub fn count(&self, object: &ObjectRef, now: Timestamp) -> usize {
         let hour_ago = now - Span::from_secs(3600).signed();
-        self.changes.get(&Self::key(object)).map_or(0, |times| times.iter().filter(|at| **at > hour_ago).count())
+        self.changes
+            .get(&Self::key(object))
+            .map_or(0, |times| times.iter().filter(|at| **at > hour_ago).count())
     }
 
     /// Changes in all within the hour before `now`.

@@ -18,7 +18,8 @@ pub struct BadId {
 /// The ULID of design D2: time part is `now`, random part the first 80 bits of SHA-256 over parent, kind and counter.
 fn derive(now: Timestamp, parent: &str, kind: &str, counter: u64) -> Ulid {
     let digest = cluster::digest_of_parts(&[parent, kind, &counter.to_string()]);
-    let random = digest.bytes()[..10].iter().fold(0u128, |bits, byte| bits << 8 | u128::from(*byte));
+    let random =
+        digest.bytes()[..10].iter().fold(0u128, |bits, byte| bits << 8 | u128::from(*byte));
     let milliseconds = u64::try_from(now.as_millisecond()).unwrap_or(0);
     Ulid::from_parts(milliseconds, random)
 }

@@ -34,7 +34,9 @@ pub mod seed;
 pub mod validate;
 
 // Kubernetes' words that the line speaks too; crates that name no more of Kubernetes than these depend on `workflow` alone.
-pub use cluster::{Difference, Digest, Health, HealthLevel, Object, ObjectRef, canonical_json, digest_of_parts};
+pub use cluster::{
+    Difference, Digest, Health, HealthLevel, Object, ObjectRef, canonical_json, digest_of_parts,
+};
 
 pub use alert::{Alert, AlertStatus, Defect, Delivery, Hints};
 pub use catalogue::{ActionClass, ActionSpec, Args, Catalogue, Reversibility};

@@ -210,7 +210,9 @@ pub enum RetryStrategy {
 }
 
 /// A kind of failure that may pass.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "camelCase")]
 pub enum RetryOn {
     /// Another writer was first.
@@ -320,11 +322,20 @@ pub struct TemplateSpec {
 
 impl Workflow {
     /// A workflow of these steps, without parameters.
-    pub fn of_steps(name: &str, description: &str, steps: Vec<Step>, success: Vec<Condition>) -> Self {
+    pub fn of_steps(
+        name: &str,
+        description: &str,
+        steps: Vec<Step>,
+        success: Vec<Condition>,
+    ) -> Self {
         Self {
             api_version: API_VERSION.into(),
             kind: "RemediationWorkflow".into(),
-            metadata: ManifestMetadata { name: name.into(), description: description.into(), ..ManifestMetadata::default() },
+            metadata: ManifestMetadata {
+                name: name.into(),
+                description: description.into(),
+                ..ManifestMetadata::default()
+            },
             spec: WorkflowSpec { parameters: Vec::new(), bound: BTreeMap::new(), steps, success },
         }
     }

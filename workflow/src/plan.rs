@@ -68,7 +68,11 @@ impl Source {
     pub fn acts(&self) -> bool {
         match self {
             Self::DoNothing | Self::Escalate => false,
-            Self::Retrieval { .. } | Self::Template { .. } | Self::Reversal { .. } | Self::Model { .. } | Self::Demonstration { .. } => true,
+            Self::Retrieval { .. }
+            | Self::Template { .. }
+            | Self::Reversal { .. }
+            | Self::Model { .. }
+            | Self::Demonstration { .. } => true,
         }
     }
 }
@@ -96,7 +100,11 @@ pub struct Candidate {
 impl Candidate {
     /// Digest of what it would do: candidates that do the same are one.
     pub fn deed(&self) -> Digest {
-        Digest::of(canonical_json(&self.workflow.spec).expect("a candidate's workflow is plain data").as_bytes())
+        Digest::of(
+            canonical_json(&self.workflow.spec)
+                .expect("a candidate's workflow is plain data")
+                .as_bytes(),
+        )
     }
 }
 
@@ -162,18 +170,33 @@ pub struct Plan {
 
 impl Plan {
     /// The digest that a plan of these parts has.
-    pub fn digest_of(incident: &IncidentId, workflow: &Workflow, targets: &[ObjectRef], guardrails_version: &str) -> Digest {
+    pub fn digest_of(
+        incident: &IncidentId,
+        workflow: &Workflow,
+        targets: &[ObjectRef],
+        guardrails_version: &str,
+    ) -> Digest {
         let parts = serde_json::json!({
             "incident": incident,
             "workflow": workflow,
             "targets": targets,
             "guardrailsVersion": guardrails_version,
         });
-        Digest::of(canonical_json(&parts).expect("a verified workflow holds no integer beyond ±(2^53 − 1)").as_bytes())
+        Digest::of(
+            canonical_json(&parts)
+                .expect("a verified workflow holds no integer beyond ±(2^53 − 1)")
+                .as_bytes(),
+        )
     }
 
     /// Whether the digest is that of the parts.
     pub fn is_intact(&self) -> bool {
-        self.digest == Self::digest_of(&self.incident, &self.workflow, &self.targets, &self.guardrails_version)
+        self.digest
+            == Self::digest_of(
+                &self.incident,
+                &self.workflow,
+                &self.targets,
+                &self.guardrails_version,
+            )
     }
 }

@@ -197,14 +197,20 @@ impl Effect {
     /// Its id.
     pub fn id(&self) -> &EffectId {
         match self {
-            Self::Read { id, .. } | Self::Send { id, .. } | Self::Judge { id, .. } | Self::Measure { id, .. } => id,
+            Self::Read { id, .. }
+            | Self::Send { id, .. }
+            | Self::Judge { id, .. }
+            | Self::Measure { id, .. } => id,
         }
     }
 
     /// The run that asked for it.
     pub fn run(&self) -> &RunId {
         match self {
-            Self::Read { run, .. } | Self::Send { run, .. } | Self::Judge { run, .. } | Self::Measure { run, .. } => run,
+            Self::Read { run, .. }
+            | Self::Send { run, .. }
+            | Self::Judge { run, .. }
+            | Self::Measure { run, .. } => run,
         }
     }
 }

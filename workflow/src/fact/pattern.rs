@@ -70,7 +70,9 @@ pub type Bindings = BTreeMap<String, Binding>;
 impl FactPattern {
     /// Ways in which `fact` fits, given what is filled already: none or one.
     pub fn fit(&self, fact: &Fact, bindings: &Bindings) -> Option<Bindings> {
-        if fact.predicate != self.predicate || self.kind.as_ref().is_some_and(|kind| *kind != fact.subject.kind) {
+        if fact.predicate != self.predicate
+            || self.kind.as_ref().is_some_and(|kind| *kind != fact.subject.kind)
+        {
             return None;
         }
         let mut filled = bindings.clone();
@@ -87,12 +89,20 @@ impl FactPattern {
         let fits = match &self.value {
             None => true,
             Some(ValuePattern::In { r#in }) => r#in.contains(&fact.value),
-            Some(ValuePattern::Not { not }) => match not.as_str().filter(|word| word.starts_with('$')) {
-                Some(hole) => !matches!(filled.get(hole), Some(Binding::Value(value)) if *value == fact.value),
-                None => *not != fact.value,
-            },
-            Some(ValuePattern::Below { below }) => fact.value.as_f64().is_some_and(|value| value < *below),
-            Some(ValuePattern::Above { above }) => fact.value.as_f64().is_some_and(|value| value > *above),
+            Some(ValuePattern::Not { not }) => {
+                match not.as_str().filter(|word| word.starts_with('$')) {
+                    Some(hole) => {
+                        !matches!(filled.get(hole), Some(Binding::Value(value)) if *value == fact.value)
+                    }
+                    None => *not != fact.value,
+                }
+            }
+            Some(ValuePattern::Below { below }) => {
+                fact.value.as_f64().is_some_and(|value| value < *below)
+            }
+            Some(ValuePattern::Above { above }) => {
+                fact.value.as_f64().is_some_and(|value| value > *above)
+            }
             Some(ValuePattern::Is(Value::String(word))) => fill(word, &fact.value, &mut filled),
             Some(ValuePattern::Is(value)) => *value == fact.value,
         };
@@ -118,7 +128,12 @@ fn fill(word: &str, value: &Value, filled: &mut Bindings) -> bool {
 /// Every way to fill the holes of `patterns` so that each fits a fact, in a fixed order, at most `limit` ways.
 ///
 /// Complete up to `limit`: backtracking over the facts in their order, one pattern after another.
-pub fn solve(patterns: &[FactPattern], facts: &Facts, bindings: &Bindings, limit: usize) -> Vec<Bindings> {
+pub fn solve(
+    patterns: &[FactPattern],
+    facts: &Facts,
+    bindings: &Bindings,
+    limit: usize,
+) -> Vec<Bindings> {
     let Some((first, rest)) = patterns.split_first() else { return vec![bindings.clone()] };
     let mut ways: Vec<Bindings> = Vec::new();
     for fact in facts.iter() {
@@ -175,7 +190,12 @@ mod tests {
 
     #[test]
     fn what_is_unknown_does_not_match_not() {
-        let ways = solve(&patterns(json!([{"subject": "$t", "predicate": "ready", "value": {"not": true}}])), &facts(), &Bindings::new(), 10);
+        let ways = solve(
+            &patterns(json!([{"subject": "$t", "predicate": "ready", "value": {"not": true}}])),
+            &facts(),
+            &Bindings::new(),
+            10,
+        );
         assert!(ways.is_empty());
     }
 }

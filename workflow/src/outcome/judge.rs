@@ -19,11 +19,16 @@ pub fn judge(
     after: &[(ObjectRef, Health)],
 ) -> (Verdict, Vec<String>) {
     let mut because = Vec::new();
-    let now = |object: &ObjectRef| after.iter().find(|(other, _)| other.is_same(object)).map(|(_, health)| health);
+    let now = |object: &ObjectRef| {
+        after.iter().find(|(other, _)| other.is_same(object)).map(|(_, health)| health)
+    };
     for (object, health) in before {
         match now(object) {
             Some(after) if after.is_below(health) => {
-                because.push(format!("{object} is worse than before: {} ready of {}, was {} of {}", after.ready, after.desired, health.ready, health.desired));
+                because.push(format!(
+                    "{object} is worse than before: {} ready of {}, was {} of {}",
+                    after.ready, after.desired, health.ready, health.desired
+                ));
                 return (Verdict::Worse, because);
             }
             Some(_) => {}
@@ -39,11 +44,16 @@ pub fn judge(
     if is_firing {
         return (Verdict::NotResolved, vec!["the alert still fires".into()]);
     }
-    let Some(target) = target else { return (Verdict::Unknown, vec!["no object was found that the alert is about".into()]) };
+    let Some(target) = target else {
+        return (Verdict::Unknown, vec!["no object was found that the alert is about".into()]);
+    };
     match now(target) {
         None => return (Verdict::Unknown, vec![format!("health of {target} could not be read")]),
         Some(health) if health.level != cluster::HealthLevel::Healthy => {
-            return (Verdict::NotResolved, vec![format!("{target} is not healthy: {}", health.reason)]);
+            return (
+                Verdict::NotResolved,
+                vec![format!("{target} is not healthy: {}", health.reason)],
+            );
         }
         Some(_) => because.push(format!("{target} is healthy")),
     }

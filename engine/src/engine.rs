@@ -4,7 +4,7 @@ use cluster::{Cluster, Metrics, ObjectRef};
 use executor::driver::{self, MAX_INPUTS, Stepped};
 use executor::{Fleet, Rejected, Rules};
 use jiff::Timestamp;
-use learner::{Config, Learner, Model, Policy};
+use learner::Policy;
 use simulator::Emission;
 use store::{AppendRefused, Store, StoreError};
 use tokio::sync::{mpsc, oneshot};
@@ -17,6 +17,7 @@ use workflow::{Answer, Catalogue, Draft, Entry, Guardrails, Input, Limits, alert
 use crate::case::Stage;
 use crate::folds::Folds;
 use crate::healthy::Healthy;
+use crate::learned;
 use crate::time::{Arrival, Time};
 use crate::{Settings, Sources};
 
@@ -109,7 +110,7 @@ impl Engine {
     pub async fn open(parts: Parts) -> Result<Self, Failure> {
         let now = parts.time.now();
         let epoch = parts.store.claim(now, env!("CARGO_PKG_VERSION")).await?;
-        let model = Model::new(planner::schema(), Config::of(&parts.catalogue))?;
+        let learner = learned::begin(&parts.catalogue)?;
         let (fleet, lost) = driver::recover(CONCURRENT_RUNS, &*parts.store).await?;
         let mut engine = Self {
             store: parts.store,
@@ -119,7 +120,7 @@ impl Engine {
             rules: Rules { guardrails: parts.guardrails, catalogue: parts.catalogue },
             sources: parts.sources,
             policy: parts.policy,
-            folds: Folds::new(Learner::new(model), parts.settings.clone()),
+            folds: Folds::new(learner, parts.settings.clone()),
             settings: parts.settings,
             seed: parts.seed,
             fleet,
@@ -189,7 +190,7 @@ impl Engine {
             self.take_waiting().await?;
             self.pump().await?;
             match &stop {
-                Stop::WhenClosed if self.is_closed => return Ok(()),
+                Stop::WhenClosed if self.is_closed => return self.keep_learner().await,
                 Stop::At(at) if self.time.now() >= *at => return Ok(()),
                 Stop::When(is_over) if is_over(&self.folds) => return Ok(()),
                 Stop::WhenClosed | Stop::At(_) | Stop::When(_) => {}
@@ -446,6 +447,12 @@ impl Engine {
                 return Ok(());
             }
         }
+    }
+
+    /// Keeps the learner as it is after the last folded record, for a replay to be compared with.
+    pub(crate) async fn keep_learner(&self) -> Result<(), Failure> {
+        let bytes = self.folds.learner.snapshot();
+        Ok(self.store.put_snapshot(learned::SNAPSHOT, self.seen, &bytes).await?)
     }
 
     async fn notice_jump(&mut self) -> Result<(), Failure> {

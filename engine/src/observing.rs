@@ -97,7 +97,8 @@ impl Engine {
         if is_final {
             entries.extend(case.finished(&outcome).map(Entry::Executed));
         }
-        self.record(now, entries).await
+        self.record(now, entries).await?;
+        self.keep_learner().await
     }
 }
 

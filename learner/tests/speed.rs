@@ -7,7 +7,6 @@ use workflow::seed::{seed, unit};
 use workflow::{FeatureSchema, Features, Mask, Outcome};
 
 #[test]
-#[ignore = "prints a figure: cargo test -p learner --release --test speed -- --ignored --nocapture"]
 fn ten_arms_of_65_dimensions_are_decided_and_learned_fast() {
     let now: jiff::Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
     // The model adds the intercept: 64 + 1.

@@ -28,7 +28,8 @@ pub(crate) enum Command {
 /// Where the record cannot be read at all.
 pub(crate) fn run(command: &Command) -> Result<ExitCode> {
     let Command::Verify { data_dir, output } = command;
-    let report = store::verify(data_dir, &mut [])
+    let learner = engine::LearnerFold::new(&actions::catalogue())?;
+    let report = store::verify(data_dir, &mut [Box::new(learner)])
         .with_context(|| format!("cannot check the record in {}", data_dir.display()))?;
     let mut out = std::io::stdout().lock();
     match output {
@@ -43,7 +44,8 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode> {
             let rows: u64 = report.rows.values().sum();
             let chain = if report.is_intact() { "intact" } else { "BROKEN" };
             let replay = if report.is_replayed {
-                format!("{rows} rows compared with a replay")
+                let folds = report.folds.len();
+                format!("{rows} rows and {folds} folds compared with a replay")
             } else {
                 "not replayed".into()
             };

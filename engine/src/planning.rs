@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use planner::{ReadLimits, Retrieval as _, Reversal};
+use planner::{Neighbour, ReadLimits, Reversal};
 use workflow::decision::{Considered, DecisionMode, Refusal};
 use workflow::experiment::{ExperimentEvent, Treatment};
 use workflow::id::{CandidateId, DecisionId, IncidentId, PlanId};
@@ -12,22 +12,22 @@ use workflow::{Candidate, Decision, Entry, Estimates, Evidence, Incident, Mask, 
 
 use crate::engine::{Engine, Failure};
 
+/// What one decision is about: gathered once, looked at by every step of making it.
+struct Question {
+    incident: Incident,
+    evidence: Evidence,
+    /// Past executions that were like this, nearest first; empty where retrieval is off.
+    neighbours: Vec<Neighbour>,
+    treatment: Treatment,
+    now: Timestamp,
+}
+
 impl Engine {
     /// Makes the next decision on an incident and freezes the plan that it chose.
     pub(crate) async fn plan(&mut self, id: &IncidentId) -> Result<(), Failure> {
         let now = self.time.now();
         let Some(incident) = self.folds.incidents.incidents.get(id).cloned() else { return Ok(()) };
-        let span = tracing::info_span!("plan", incident = %id);
-        let limits = ReadLimits::default();
-        let evidence = planner::evidence::collect(
-            &*self.cluster,
-            &*self.metrics,
-            &incident,
-            &self.folds.known_good,
-            &limits,
-            now,
-        )
-        .await;
+        let evidence = self.evidence(&incident, now).await;
         let mut entries = vec![Entry::EvidenceGathered(evidence.clone())];
         if let Some(target) = &evidence.target {
             let found = incident::decide(
@@ -46,71 +46,68 @@ impl Engine {
         let treatment = self.expose(&incident, now, &mut entries);
         self.record(now, entries).await?;
 
-        let candidates = self.propose(&evidence, &treatment);
+        let question = self.question(incident, evidence, treatment, now);
+        let (candidates, decision, plan) = self.choose(&question).await;
+        tracing::info!(incident = %id, plan = %plan.id, workflow = %plan.workflow.metadata.name, confidence = plan.confidence.estimate, "decided");
+        let proposed = Entry::Proposed { incident: id.clone(), candidates };
+        self.record(now, vec![proposed, Entry::Decided(decision), Entry::PlanFrozen(plan)]).await
+    }
+
+    /// The plan that would be made for an incident now, from its evidence on. Nothing is recorded, and nothing follows.
+    pub async fn rehearse(&self, id: &IncidentId) -> Option<Plan> {
+        let now = self.time.now();
+        let incident = self.folds.incidents.incidents.get(id)?.clone();
+        let evidence = self.evidence(&incident, now).await;
+        let question = self.question(incident, evidence, Treatment::Baseline, now);
+        Some(self.choose(&question).await.2)
+    }
+
+    async fn evidence(&self, incident: &Incident, now: Timestamp) -> Evidence {
+        let limits = ReadLimits::default();
+        let known_good = &self.folds.known_good;
+        planner::evidence::collect(
+            &*self.cluster,
+            &*self.metrics,
+            incident,
+            known_good,
+            &limits,
+            now,
+        )
+        .await
+    }
+
+    fn question(
+        &self,
+        incident: Incident,
+        evidence: Evidence,
+        treatment: Treatment,
+        now: Timestamp,
+    ) -> Question {
+        let neighbours = if self.sources.retrieval {
+            planner::neighbours(&evidence, &self.folds.retrieval)
+        } else {
+            Vec::new()
+        };
+        Question { incident, evidence, neighbours, treatment, now }
+    }
+
+    /// Candidates, the decision among them, and the plan that the chosen one is frozen as.
+    async fn choose(&self, question: &Question) -> (Vec<Candidate>, Decision, Plan) {
+        let candidates = self.propose(question);
+        let model = self.folds.learner.model();
         let estimates: Vec<(CandidateId, Estimates)> = candidates
             .iter()
-            .map(|candidate| {
-                (
-                    candidate.id.clone(),
-                    learner::estimate(self.folds.learner.model(), &candidate.features),
-                )
-            })
+            .map(|candidate| (candidate.id.clone(), learner::estimate(model, &candidate.features)))
             .collect();
-        let mask = self.mask(id, &candidates, &evidence, now).await;
-        let decision =
-            self.decide(&incident, &evidence, &candidates, &estimates, &mask, &treatment, now);
+        let mask = self.mask(question, &candidates).await;
+        let decision = self.decide(question, &candidates, &estimates, &mask);
         let chosen = candidates
             .iter()
             .find(|candidate| candidate.id == decision.chosen)
             .expect("a policy chooses among the candidates")
             .clone();
-        let proposed = Entry::Proposed { incident: id.clone(), candidates };
-        let plan = self.freeze(&incident, &evidence, chosen, &decision, now).await;
-        tracing::info!(parent: &span, plan = %plan.id, workflow = %plan.workflow.metadata.name, confidence = plan.confidence.estimate, "decided");
-        self.record(now, vec![proposed, Entry::Decided(decision), Entry::PlanFrozen(plan)]).await
-    }
-
-    /// How long it takes to propose, estimate, choose and explain for an incident, evidence given and nothing recorded.
-    pub async fn time_a_plan(&self, id: &IncidentId) -> std::time::Duration {
-        let now = self.time.now();
-        let Some(incident) = self.folds.incidents.incidents.get(id).cloned() else {
-            return std::time::Duration::ZERO;
-        };
-        let limits = ReadLimits::default();
-        let evidence = planner::evidence::collect(
-            &*self.cluster,
-            &*self.metrics,
-            &incident,
-            &self.folds.known_good,
-            &limits,
-            now,
-        )
-        .await;
-        let begun = std::time::Instant::now();
-        let candidates = self.propose(&evidence, &Treatment::Baseline);
-        let estimates: Vec<(CandidateId, Estimates)> = candidates
-            .iter()
-            .map(|candidate| {
-                (
-                    candidate.id.clone(),
-                    learner::estimate(self.folds.learner.model(), &candidate.features),
-                )
-            })
-            .collect();
-        let mask = Mask::new();
-        let decision = self.decide(
-            &incident,
-            &evidence,
-            &candidates,
-            &estimates,
-            &mask,
-            &Treatment::Baseline,
-            now,
-        );
-        if let Some(chosen) = candidates.iter().find(|candidate| candidate.id == decision.chosen) {
-            drop(self.freeze(&incident, &evidence, chosen.clone(), &decision, now).await);
-        }
-        begun.elapsed()
+        let plan = self.freeze(question, chosen, &decision).await;
+        (candidates, decision, plan)
     }
 
     /// Exposes the incident to a running experiment, once, before anything is decided for it.
@@ -140,8 +137,8 @@ impl Engine {
             .map_or(Treatment::Baseline, |variant| variant.treatment.clone())
     }
 
-    fn propose(&self, evidence: &Evidence, treatment: &Treatment) -> Vec<Candidate> {
-        let without = match treatment {
+    fn propose(&self, question: &Question) -> Vec<Candidate> {
+        let without = match &question.treatment {
             Treatment::WithoutTemplates { templates } => templates.as_slice(),
             Treatment::Baseline | Treatment::Policy { .. } | Treatment::Sources { .. } => &[],
         };
@@ -152,19 +149,14 @@ impl Engine {
             .filter(|template| !without.contains(&template.metadata.name))
             .cloned()
             .collect();
-        let neighbours = if self.sources.retrieval {
-            planner::neighbours(evidence, &self.folds.retrieval)
-        } else {
-            Vec::new()
-        };
         let sources = planner::Sources {
             templates: &templates,
-            neighbours: &neighbours,
+            neighbours: &question.neighbours,
             reversal: if self.sources.reversal { Reversal::On } else { Reversal::Off },
             demonstrations: &self.folds.demonstrations,
         };
-        let mut candidates = planner::propose(evidence, &sources, &self.rules.catalogue);
-        if let Treatment::Sources { sources } = treatment {
+        let mut candidates = planner::propose(&question.evidence, &sources, &self.rules.catalogue);
+        if let Treatment::Sources { sources } = &question.treatment {
             candidates.retain(|candidate| {
                 !candidate.source.acts()
                     || sources.iter().any(|word| word == candidate.source.word())
@@ -174,15 +166,9 @@ impl Engine {
     }
 
     /// Which candidates may not be chosen: refused by the verifier, or tried before on this incident.
-    async fn mask(
-        &self,
-        id: &IncidentId,
-        candidates: &[Candidate],
-        evidence: &Evidence,
-        now: Timestamp,
-    ) -> Mask {
+    async fn mask(&self, question: &Question, candidates: &[Candidate]) -> Mask {
         let mut mask = BTreeMap::new();
-        let case = self.folds.cases.cases.get(id);
+        let case = self.folds.cases.cases.get(&question.incident.id);
         let runs = case.map_or(0, |case| case.runs);
         for candidate in candidates {
             if !candidate.source.acts() {
@@ -207,7 +193,7 @@ impl Engine {
                     "the incident has had as many runs as the guardrails allow",
                 ))
             } else {
-                self.verify(candidate, evidence, now).await.err()
+                self.verify(question, candidate).await.err()
             };
             if let Some(refused) = refused {
                 mask.insert(candidate.id.clone(), refused);
@@ -216,38 +202,30 @@ impl Engine {
         mask
     }
 
-    async fn verify(
-        &self,
-        candidate: &Candidate,
-        evidence: &Evidence,
-        now: Timestamp,
-    ) -> Result<(), Refusal> {
+    async fn verify(&self, question: &Question, candidate: &Candidate) -> Result<(), Refusal> {
         let replies = planner::dry_run(&*self.cluster, candidate, &self.rules.catalogue).await;
         planner::verify(
             candidate,
-            evidence,
+            &question.evidence,
             &self.rules.guardrails,
             self.fleet.ledger(),
             &self.rules.catalogue,
             &replies,
-            now,
+            question.now,
         )
     }
 
-    #[expect(clippy::too_many_arguments, reason = "a decision record is complete or it is none")]
     fn decide(
         &self,
-        incident: &Incident,
-        evidence: &Evidence,
+        question: &Question,
         candidates: &[Candidate],
         estimates: &[(CandidateId, Estimates)],
         mask: &Mask,
-        treatment: &Treatment,
-        now: Timestamp,
     ) -> Decision {
+        let Question { incident, neighbours, treatment, now, .. } = question;
         let case = self.folds.cases.cases.get(&incident.id);
         let attempt = case.map_or(1, |case| case.attempt + 1);
-        let id = DecisionId::derive(now, incident.id.as_str(), u64::from(attempt));
+        let id = DecisionId::derive(*now, incident.id.as_str(), u64::from(attempt));
         let treated = match treatment {
             Treatment::Policy { policy } => learner::policy(policy),
             Treatment::Baseline
@@ -269,24 +247,11 @@ impl Engine {
                 refused: mask.get(&candidate.id).cloned(),
                 propensity: choice.propensity(&candidate.id),
             });
-        let retrieved = if self.sources.retrieval && !self.folds.retrieval.is_empty() {
-            planner::neighbours(evidence, &self.folds.retrieval)
-                .into_iter()
-                .map(|neighbour| neighbour.execution)
-                .collect()
-        } else {
-            Vec::new()
-        };
         Decision {
             incident: incident.id.clone(),
             fingerprint: incident.first.fingerprint.clone(),
-            at: now,
-            exposure: self
-                .folds
-                .cases
-                .cases
-                .get(&incident.id)
-                .and_then(|case| case.exposure.clone()),
+            at: *now,
+            exposure: case.and_then(|case| case.exposure.clone()),
             schema: planner::schema().digest(),
             options: options.collect(),
             propensity: choice.propensity(&choice.chosen),
@@ -297,46 +262,34 @@ impl Engine {
             seed: workflow::seed::written(&seed),
             draw: choice.draw,
             mode: DecisionMode::Live,
-            retrieved,
+            retrieved: neighbours.iter().map(|neighbour| neighbour.execution.clone()).collect(),
             attempt,
             id,
         }
     }
 
     /// Optimises the chosen candidate, verifies it again, and freezes it. Its confidence is asked anew, of what is frozen.
-    async fn freeze(
-        &self,
-        incident: &Incident,
-        evidence: &Evidence,
-        chosen: Candidate,
-        decision: &Decision,
-        now: Timestamp,
-    ) -> Plan {
+    async fn freeze(&self, question: &Question, chosen: Candidate, decision: &Decision) -> Plan {
+        let Question { incident, evidence, neighbours, now, .. } = question;
         let catalogue = &self.rules.catalogue;
         let before = learner::estimate(self.folds.learner.model(), &chosen.features);
         let (workflow, account) = optimizer::optimize(chosen.workflow.clone(), &before, catalogue);
         let optimised = Candidate { workflow, ..chosen.clone() };
         // What the optimizer made must stand up to the same verifier; if it does not, the candidate stays as it was.
-        let is_sound =
-            !chosen.source.acts() || self.verify(&optimised, evidence, now).await.is_ok();
+        let is_sound = !chosen.source.acts() || self.verify(question, &optimised).await.is_ok();
         let (candidate, account) =
             if is_sound { (optimised, account) } else { (chosen, Default::default()) };
-        let neighbours = if self.sources.retrieval {
-            planner::neighbours(evidence, &self.folds.retrieval)
-        } else {
-            Vec::new()
-        };
         let features = planner::features(
             &candidate.workflow,
             &candidate.source,
             evidence,
             catalogue,
-            &neighbours,
+            neighbours,
         );
         let estimates = learner::estimate(self.folds.learner.model(), &features);
         let guardrails_version = self.rules.guardrails.version();
         Plan {
-            id: PlanId::derive(now, decision.id.as_str(), 0),
+            id: PlanId::derive(*now, decision.id.as_str(), 0),
             digest: Plan::digest_of(
                 &incident.id,
                 &candidate.workflow,
@@ -353,8 +306,8 @@ impl Engine {
             explanation: planner::explain(&candidate, evidence),
             account,
             attempt: decision.attempt,
-            needs_approval: self.needs_approval(&candidate, evidence, now),
-            created_at: now,
+            needs_approval: self.needs_approval(question, &candidate),
+            created_at: *now,
             candidate: candidate.id,
             source: candidate.source,
             targets: candidate.targets,
@@ -363,23 +316,18 @@ impl Engine {
     }
 
     /// Why a person must approve the plan before it runs, if one must.
-    fn needs_approval(
-        &self,
-        candidate: &Candidate,
-        evidence: &Evidence,
-        now: Timestamp,
-    ) -> Option<String> {
+    fn needs_approval(&self, question: &Question, candidate: &Candidate) -> Option<String> {
         if !candidate.source.acts() {
             return None;
         }
         let steps = &candidate.workflow.spec.steps;
         planner::needs_approval(
             steps,
-            evidence,
+            &question.evidence,
             &self.rules.guardrails,
             self.fleet.ledger(),
             &self.rules.catalogue,
-            now,
+            question.now,
         )
     }
 }

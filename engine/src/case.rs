@@ -10,6 +10,7 @@ use workflow::id::{CandidateId, ExperimentId, IncidentId, PlanId, RunId};
 use workflow::incident::IncidentEvent;
 use workflow::outcome::Stage as OutcomeStage;
 use workflow::plan::Candidate;
+use workflow::run::RunStatus;
 use workflow::{Decision, Entry, Event, Facts, Feedback, Outcome, PastExecution, Plan, Source};
 
 use crate::Settings;
@@ -230,11 +231,14 @@ impl Cases {
                 case.runs += 1;
             });
         }
-        if let Event::Ended { wants_next_plan, .. } = event
+        if let Event::Ended { status, wants_next_plan, .. } = event
             && let Some(incident) = self.runs.get(run).cloned()
         {
             self.change(&incident, |case| {
-                case.stage = if *wants_next_plan {
+                case.stage = if *status == RunStatus::Cancelled {
+                    // Who ended it does not want another one to begin by itself.
+                    Stage::WithPerson
+                } else if *wants_next_plan {
                     Stage::Judging
                 } else {
                     Stage::Holding(at + settings.hold.signed())
@@ -296,5 +300,66 @@ impl Case {
             at: plan.created_at,
             origin: String::new(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const INCIDENT: &str = "inc_01KDVFCY8R0WFBA0GDK9M9D8C7";
+    const RUN: &str = "run_01KDVFCY8R2FH5C7GX3B9F9PP4";
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(1_790_000_000 + seconds).unwrap()
+    }
+
+    /// The entries up to a run under way, in the words of the record.
+    fn running() -> Cases {
+        let mut cases = Cases::default();
+        let delivery = json!({"version": "4", "alerts": [{"status": "firing", "startsAt": at(0).to_string(),
+            "labels": {"alertname": "KubePodNotReady", "namespace": "shop", "pod": "a"}}]});
+        let alert = workflow::alertmanager::parse(
+            delivery.to_string().as_bytes(),
+            &workflow::Limits::default(),
+            at(0),
+        );
+        let mut opened = workflow::incident::decide(
+            &workflow::Incidents::default(),
+            &workflow::incident::IncidentInput::Alert(alert.unwrap().alerts.remove(0)),
+            at(0),
+        );
+        if let IncidentEvent::Opened { incident } = &mut opened[0] {
+            incident.id = INCIDENT.parse().unwrap();
+        }
+        cases.apply(at(0), &Entry::Incident(opened.remove(0)), &Settings::default());
+        let run: RunId = RUN.parse().unwrap();
+        cases.runs.insert(run.clone(), INCIDENT.parse().unwrap());
+        let case = cases.cases.get_mut(&INCIDENT.parse().unwrap()).unwrap();
+        (case.stage, case.run, case.runs) = (Stage::Running, Some(run), 1);
+        cases
+    }
+
+    fn after(status: RunStatus, wants_next_plan: bool) -> Stage {
+        let mut cases = running();
+        let event = Event::Ended { status, why: String::new(), wants_next_plan, at: at(60) };
+        cases.apply(at(60), &Entry::Run { run: RUN.parse().unwrap(), event }, &Settings::default());
+        cases.cases[&INCIDENT.parse().unwrap()].stage.clone()
+    }
+
+    #[test]
+    fn a_run_that_a_person_ended_is_followed_by_no_other() {
+        assert_eq!(after(RunStatus::Cancelled, false), Stage::WithPerson);
+        assert_eq!(after(RunStatus::Cancelled, true), Stage::WithPerson);
+    }
+
+    #[test]
+    fn a_run_that_was_rolled_back_is_judged_at_once_and_a_successful_one_after_its_hold() {
+        assert_eq!(after(RunStatus::RolledBack, true), Stage::Judging);
+        assert_eq!(
+            after(RunStatus::Succeeded, false),
+            Stage::Holding(at(60) + Settings::default().hold.signed())
+        );
     }
 }

@@ -98,7 +98,7 @@ async fn play(
 ) -> Result<Played> {
     let world = Arc::new(Mutex::new(world));
     let cluster = SimulatedCluster::new(world.clone(), "simulated");
-    let mut healths_before = None;
+    let mut has_acted = false;
     let (mut first, mut last, mut firing) = (None, None, std::collections::BTreeSet::new());
     loop {
         let advance = world.lock().expect("a world is never left half-changed").advance(until);
@@ -116,10 +116,9 @@ async fn play(
             }
         }
         if let Some(labels) = labels
-            && healths_before.is_none()
+            && !has_acted
         {
-            healths_before =
-                Some(world.lock().expect("a world is never left half-changed").healths());
+            has_acted = true;
             act(&cluster, &labels).await;
         }
         if advance.now >= until {
@@ -133,5 +132,5 @@ async fn play(
         }
         _ => None,
     };
-    Ok(Played { healths_before: healths_before.unwrap_or_else(|| world.healths()), world, seconds })
+    Ok(Played { world, seconds })
 }

@@ -73,18 +73,6 @@ impl Contestant for Chiron {
     async fn play(&self, world: World, until: Timestamp) -> Result<Played> {
         let mut session = self.begin(world).await?;
         let engine = &mut session.engine;
-        let over = move |folds: &engine::Folds, now: Timestamp| {
-            now >= until || folds.cases.cases.values().any(|case| case.plan.is_some())
-        };
-        // Until the first plan: what was healthy then must not be less so at the end.
-        let clock = session.world.clone();
-        engine
-            .run(Stop::When(Box::new(move |folds| {
-                over(folds, clock.lock().expect("a world is never left half-changed").now())
-            })))
-            .await?;
-        let healths_before =
-            session.world.lock().expect("a world is never left half-changed").healths();
         engine.run(Stop::At(until)).await?;
         let incidents = &engine.folds().incidents.incidents;
         let first = incidents.values().map(|incident| incident.opened_at).min();
@@ -95,6 +83,6 @@ impl Contestant for Chiron {
             .filter(|_| is_quiet)
             .map(|(first, last)| last.duration_since(first).as_secs_f64().max(0.0));
         let world = session.world.lock().expect("a world is never left half-changed").clone();
-        Ok(Played { world, healths_before, seconds })
+        Ok(Played { world, seconds })
     }
 }

@@ -1,8 +1,5 @@
-use std::collections::BTreeMap;
-
 use anyhow::Result;
 use async_trait::async_trait;
-use cluster::{Health, ObjectRef};
 use jiff::Timestamp;
 use simulator::World;
 
@@ -23,8 +20,6 @@ pub trait Contestant: Send + Sync {
 pub struct Played {
     /// The world at the end.
     pub world: World,
-    /// Health of every Deployment and Service before the contestant first acted, or at the end if it never did.
-    pub healths_before: BTreeMap<ObjectRef, Health>,
     /// Seconds from the first alert until the last one ended; absent if one still fires, or none fired.
     pub seconds: Option<f64>,
 }

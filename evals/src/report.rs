@@ -1,5 +1,8 @@
 use serde::Serialize;
 
+/// 97.5th percentile of the standard normal: five in a hundred lie beyond it on either side of a 95 % interval.
+const Z95: f64 = 1.959_963_984_540_054;
+
 /// What an evaluation found.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -62,12 +65,8 @@ impl Share {
         if n == 0 {
             return Self { estimate: 0.0, low: 0.0, high: 1.0, n };
         }
-        let (n_f, z) = (n as f64, 1.959_963_984_540_054_f64);
-        let p = count as f64 / n_f;
-        let centre = (p + z * z / (2.0 * n_f)) / (1.0 + z * z / n_f);
-        let half =
-            z / (1.0 + z * z / n_f) * (p * (1.0 - p) / n_f + z * z / (4.0 * n_f * n_f)).sqrt();
-        Self { estimate: p, low: (centre - half).max(0.0), high: (centre + half).min(1.0), n }
+        let share = learner::wilson_at(count as f64 / n as f64, n as f64, Z95);
+        Self { estimate: share.estimate, low: share.low, high: share.high, n }
     }
 }
 

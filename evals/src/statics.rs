@@ -3,8 +3,8 @@ use workflow::{Predicate, Template};
 
 /// Templates as a runbook would hold them: chosen by the name of the alert alone.
 ///
-/// Each keeps the parameters and steps that need no hole filled by another fact than the alert's name and its target;
-/// what a template otherwise reads off the facts it does not get, so those that need more are left out.
+/// The facts by which a template judges whether to be used go; those that only fill a hole (a revision, a container)
+/// stay, for without them there is nothing to run.
 pub fn by_alert_name(templates: &[Template]) -> Vec<Template> {
     const BOOK: [(&str, &[&str]); 4] = [
         (

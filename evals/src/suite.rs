@@ -1,9 +1,11 @@
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::Result;
+use cluster::{Health, ObjectRef};
 use jiff::{SignedDuration, Timestamp};
-use simulator::{AlertMode, Naming, ScenarioFile, WorldFile, scenario};
+use simulator::{AlertMode, Naming, ScenarioFile, World, WorldFile, scenario};
 
 use crate::contestant::Contestant;
 use crate::report::{Family, Policy, Report, Share};
@@ -95,11 +97,12 @@ async fn play(
         scenario::prepare_named(&suite.scenarios[i], &suite.world, seed, start, naming)?;
     prepared.world.set_alert_mode(AlertMode::Internal);
     let oracle = prepared.oracle;
+    let healths_before = at_first_alert(prepared.world.clone(), oracle.fault_at() + PLAY);
     let mut played = contestant.play(prepared.world, oracle.fault_at() + PLAY).await?;
     let has_acted =
         played.world.requests().iter().any(|logged| logged.request.mode == cluster::Mode::Apply);
     let after = played.world.healths();
-    let lost = played.healths_before.iter().any(|(object, before)| {
+    let lost = healths_before.iter().any(|(object, before)| {
         !object.is_same(oracle.target()) && after.get(object).is_none_or(|now| now.is_below(before))
     });
     let is_target_gone = after.get(oracle.target()).is_none_or(|health| health.desired == 0);
@@ -111,6 +114,14 @@ async fn play(
         tracing::info!(contestant = contestant.name(), family = oracle.family(), seed, is_harmful, why = %verdict.why, "not right");
     }
     Ok(Judged { scenario: i, is_right, is_harmful, has_acted, seconds: played.seconds })
+}
+
+/// Health of every Deployment and Service when the first alert is delivered: before that, nobody acts.
+///
+/// A world without a contestant goes the same way up to there, so a copy of it can be looked at ahead.
+fn at_first_alert(mut world: World, until: Timestamp) -> BTreeMap<ObjectRef, Health> {
+    world.advance(until);
+    world.healths()
 }
 
 fn policy(suite: &Suite, name: &str, seeds: u64, judged: &[Judged]) -> Policy {

@@ -13,11 +13,16 @@ pub(crate) const Z90: f64 = 1.644_853_626_951_472_2;
 /// E. B. Wilson, "Probable inference, the law of succession, and statistical inference", JASA 1927; its good coverage
 /// for small n: Brown, Cai and DasGupta, "Interval estimation for a binomial proportion", Statistical Science 2001.
 pub fn wilson(p: f64, n: f64) -> Estimate {
+    wilson_at(p, n, Z90)
+}
+
+/// As [`wilson`], with the interval that `z` standard deviations give: 1.96 for 95 %.
+pub fn wilson_at(p: f64, n: f64, z: f64) -> Estimate {
     let p = p.clamp(0.0, 1.0);
     let n = n.max(1e-9);
-    let z2 = Z90 * Z90;
+    let z2 = z * z;
     let centre = (p + z2 / (2.0 * n)) / (1.0 + z2 / n);
-    let half = Z90 * (p * (1.0 - p) / n + z2 / (4.0 * n * n)).sqrt() / (1.0 + z2 / n);
+    let half = z * (p * (1.0 - p) / n + z2 / (4.0 * n * n)).sqrt() / (1.0 + z2 / n);
     // At p = 0 and p = 1 one end equals p but for rounding.
     Estimate {
         estimate: p,

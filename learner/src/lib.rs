@@ -36,7 +36,7 @@ pub use first::First;
 pub use fold::Learner;
 pub use greedy::Greedy;
 pub use igw::Igw;
-pub use interval::wilson;
+pub use interval::{wilson, wilson_at};
 pub use lesson::{Chosen, Learned, Lesson, Unteachable, update};
 pub use model::{BadFeatures, BadModel, Model};
 pub use pace::Pace;

@@ -216,10 +216,6 @@ impl Engine {
                 })
                 .await
             }
-            Input::Run(input) => {
-                self.step(vec![input]).await?;
-                Ok(Answer::Done)
-            }
             Input::Query(query) => Ok(self.query(&query)),
         }
     }
@@ -230,7 +226,13 @@ impl Engine {
             let because = match rejected {
                 executor::Rejected::UnknownRun { .. } => RefusedBecause::NotFound,
                 executor::Rejected::NoReason => RefusedBecause::Invalid,
-                _ => RefusedBecause::Conflict,
+                executor::Rejected::AlreadySubmitted { .. }
+                | executor::Rejected::Ended { .. }
+                | executor::Rejected::Ending { .. }
+                | executor::Rejected::NotOpen { .. }
+                | executor::Rejected::NotAsked { .. }
+                | executor::Rejected::BadPlan { .. }
+                | executor::Rejected::Runaway { .. } => RefusedBecause::Conflict,
             };
             return Ok(refused(because, "rejected", &rejected.to_string(), rejected.hint()));
         }
@@ -287,9 +289,6 @@ impl Engine {
                 let model = self.folds.learner.model();
                 let arms: BTreeMap<&str, _> = model.arms().collect();
                 json!({"observations": model.outcomes(), "digest": model.digest(), "policy": self.policy.name(), "arms": arms})
-            }
-            Query::Stops => {
-                json!(self.fleet.stops().iter().map(|stop| format!("{stop:?}")).collect::<Vec<_>>())
             }
         };
         Answer::Result { value }

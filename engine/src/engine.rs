@@ -285,13 +285,13 @@ impl Engine {
                 continue;
             }
             if self.healthy.next().is_none_or(|at| at <= now) {
-                let entries = self.healthy.look(&*self.cluster, now, &self.settings).await;
+                let found = self.healthy.look(&*self.cluster, now, &self.settings).await;
                 let known_good = &self.folds.known_good;
-                let news = entries.into_iter().filter(|entry| match entry {
-                    Entry::ObjectHealthy { object, related } => !known_good.holds(object, related),
-                    _ => true,
-                });
-                let news: Vec<Entry> = news.collect();
+                let news: Vec<Entry> = found
+                    .into_iter()
+                    .filter(|(object, related)| !known_good.holds(object, related))
+                    .map(|(object, related)| Entry::ObjectHealthy { object, related })
+                    .collect();
                 self.record(now, news).await?;
                 continue;
             }

@@ -8,7 +8,6 @@ use cluster::{
     health,
 };
 use jiff::Timestamp;
-use workflow::Entry;
 
 use crate::Settings;
 
@@ -31,16 +30,16 @@ impl Healthy {
         self.next
     }
 
-    /// Looks at every workload once; gives the entries for those that have been healthy long enough.
+    /// Looks at every workload once; gives those that have been healthy long enough, with what stands around them.
     pub(crate) async fn look(
         &mut self,
         cluster: &dyn Cluster,
         now: Timestamp,
         settings: &Settings,
-    ) -> Vec<Entry> {
+    ) -> Vec<(ObjectRef, Vec<Object>)> {
         self.next = Some(now + settings.healthy_every.signed());
-        match self.entries(cluster, now, settings).await {
-            Ok(entries) => entries,
+        match self.healthy_long_enough(cluster, now, settings).await {
+            Ok(found) => found,
             Err(failure) => {
                 // Not seen is not healthy: the time begins anew once it can be read again.
                 tracing::warn!(%failure, "workloads could not be looked at");
@@ -50,16 +49,16 @@ impl Healthy {
         }
     }
 
-    async fn entries(
+    async fn healthy_long_enough(
         &mut self,
         cluster: &dyn Cluster,
         now: Timestamp,
         settings: &Settings,
-    ) -> Result<Vec<Entry>, ReadFailure> {
+    ) -> Result<Vec<(ObjectRef, Vec<Object>)>, ReadFailure> {
         let kind = |name: &str| Kind::builtin(name).expect("a built-in kind");
         let workloads = all(cluster, kind("Deployment")).await?;
         let pods = all(cluster, kind("Pod")).await?;
-        let mut entries = Vec::new();
+        let mut found = Vec::new();
         let mut kept = BTreeMap::new();
         for workload in &workloads {
             let reference = workload.reference(cluster.name());
@@ -77,7 +76,7 @@ impl Healthy {
             let is_due =
                 !standing.is_recorded && now >= standing.since + settings.healthy_for.signed();
             if is_due {
-                entries.push(Entry::ObjectHealthy { object: reference.clone(), related });
+                found.push((reference.clone(), related));
             }
             kept.insert(
                 reference,
@@ -85,7 +84,7 @@ impl Healthy {
             );
         }
         self.seen = kept;
-        Ok(entries)
+        Ok(found)
     }
 }
 

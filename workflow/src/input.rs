@@ -10,7 +10,7 @@ use crate::feedback::Opinion;
 use crate::guardrail::Guardrails;
 use crate::id::{AlertId, ExperimentId, FeedbackId, IncidentId, PlanId, RunId};
 use crate::manifest::Workflow;
-use crate::run::{Control, RunInput, StopLevel, StopScope};
+use crate::run::{Control, StopLevel, StopScope};
 
 /// Something that came in.
 #[derive(Clone, Debug, PartialEq)]
@@ -110,8 +110,6 @@ pub enum Input {
         /// Why.
         reason: String,
     },
-    /// A performed effect came back.
-    Run(RunInput),
     /// Something that no projection holds.
     Query(Query),
 }
@@ -133,8 +131,6 @@ pub enum Query {
     },
     /// State of the learner, in short.
     Learner,
-    /// State of the stop.
-    Stops,
 }
 
 /// What the engine answers, once it is durable.

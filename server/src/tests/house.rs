@@ -207,7 +207,7 @@ async fn test_only_responder(
             Input::Query(Query::Learner) => Answer::Result { value: json!({"observations": 7}) },
             Input::Query(_) => refused(RefusedBecause::Unavailable),
             Input::Review { .. } => Answer::Done,
-            Input::Guardrails(_) | Input::Replan { .. } | Input::Run(_) => {
+            Input::Guardrails(_) | Input::Replan { .. } => {
                 refused(RefusedBecause::Changed)
             }
         };

@@ -207,9 +207,7 @@ async fn test_only_responder(
             Input::Query(Query::Learner) => Answer::Result { value: json!({"observations": 7}) },
             Input::Query(_) => refused(RefusedBecause::Unavailable),
             Input::Review { .. } => Answer::Done,
-            Input::Guardrails(_) | Input::Replan { .. } => {
-                refused(RefusedBecause::Changed)
-            }
+            Input::Guardrails(_) | Input::Replan { .. } => refused(RefusedBecause::Changed),
         };
         let drafts = entries.into_iter().map(|entry| Draft::new(now(), entry)).collect();
         store.append(drafts, Vec::new(), &[], epoch).await.unwrap();

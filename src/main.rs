@@ -3,6 +3,7 @@
 mod cli;
 mod datasets;
 mod journal;
+mod poster;
 mod story;
 mod wiring;
 

@@ -11,13 +11,14 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use engine::{Pace, Stop, Time};
 use jiff::{SignedDuration, Timestamp};
-use simulator::{AlertMode, SimulatedCluster, World, scenario};
+use simulator::{AlertMode, SimulatedCluster, scenario};
 use store::{Salts, Store as _};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use workflow::guardrail::Autonomy;
 
 use crate::journal::{Journal, JournaledCluster, Origin};
+use crate::poster::{self, Clock};
 use crate::{datasets, wiring};
 
 /// Serves the API over a simulated cluster that keeps pace with the wall clock.
@@ -113,8 +114,6 @@ impl Freedom {
     }
 }
 
-/// How often firing alerts are posted again.
-const POST_EVERY: Duration = Duration::from_secs(5);
 /// How long the engine may take to end what it has begun.
 const DRAIN: Duration = Duration::from_secs(30);
 
@@ -170,8 +169,12 @@ async fn serve(args: &Args, dir: &Path) -> Result<()> {
         world.advance_fully(last.at);
     }
     // A world that ran ahead of the clock does not go back.
-    let pace = |reached: Timestamp| Pace::speed(args.speed, reached.max(Timestamp::now()));
-    let pace_now = pace(world.now());
+    let pace = |reached: Timestamp| {
+        let machine = Timestamp::now();
+        let clock = Clock { world: reached.max(machine), machine, speed: args.speed };
+        (Pace::speed(args.speed, clock.world), clock)
+    };
+    let (pace_now, mut posted_by) = pace(world.now());
     let world = Arc::new(Mutex::new(world));
     let simulated = SimulatedCluster::new(world.clone(), wiring::CLUSTER);
     let cluster = Arc::new(JournaledCluster::new(simulated.clone(), journal));
@@ -185,7 +188,9 @@ async fn serve(args: &Args, dir: &Path) -> Result<()> {
         // It was there while all was well, so that it knows how that looks.
         engine.set_pace(Pace::Free);
         engine.run(Stop::At(now)).await?;
-        engine.set_pace(pace(engine.now()));
+        let (pace_now, clock_now) = pace(engine.now());
+        engine.set_pace(pace_now);
+        posted_by = clock_now;
     }
     let token = token(dir)?;
     let listener = TcpListener::bind(args.listen)
@@ -210,7 +215,9 @@ async fn serve(args: &Args, dir: &Path) -> Result<()> {
         extra: None,
     });
     let poster = match &args.alerts {
-        Alerts::To(url) => Some(tokio::spawn(post(world, alerts_url(url)))),
+        Alerts::To(url) => {
+            Some(tokio::spawn(poster::post(world, posted_by, poster::alerts_url(url))))
+        }
         Alerts::None | Alerts::Internal => None,
     };
     let (end, ended) = tokio::sync::oneshot::channel::<()>();
@@ -335,39 +342,4 @@ fn interrupted() -> Result<impl Future<Output = ()>> {
         }
     });
     Ok(async move { drop(seen.await) })
-}
-
-fn alerts_url(base: &reqwest::Url) -> String {
-    format!("{}/api/v2/alerts", base.as_str().trim_end_matches('/'))
-}
-
-/// Posts what fires, again and again, as Prometheus does: what has ended says so by its `endsAt`.
-async fn post(world: Arc<Mutex<World>>, url: String) {
-    let client = reqwest::Client::builder()
-        .timeout(POST_EVERY)
-        .build()
-        .expect("nothing of the client can be missing");
-    let mut every = tokio::time::interval(POST_EVERY);
-    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        every.tick().await;
-        let alerts = world.lock().expect("a world is never left half-changed").firing_alerts();
-        if alerts.is_empty() {
-            continue;
-        }
-        let posted = client
-            .post(&url)
-            .json(&alerts)
-            .send()
-            .await
-            .and_then(reqwest::Response::error_for_status);
-        match posted {
-            Ok(_) => tracing::debug!(alerts = alerts.len(), "alerts posted"),
-            Err(error) => tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                url,
-                "alerts could not be posted; they will be again"
-            ),
-        }
-    }
 }

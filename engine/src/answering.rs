@@ -231,6 +231,8 @@ impl Engine {
                 | executor::Rejected::Ending { .. }
                 | executor::Rejected::NotOpen { .. }
                 | executor::Rejected::NotAsked { .. }
+                | executor::Rejected::NotPaused { .. }
+                | executor::Rejected::NotStopped { .. }
                 | executor::Rejected::BadPlan { .. }
                 | executor::Rejected::Runaway { .. } => RefusedBecause::Conflict,
             };

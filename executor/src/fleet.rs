@@ -221,15 +221,20 @@ impl Fleet {
         out: &mut Vec<Entry>,
     ) -> Result<(), Rejected> {
         let Some(live) = self.fold.runs.get(run) else {
-            let run = run.clone();
-            return Err(if self.fold.known.contains(&run) {
-                Rejected::Ended { run }
-            } else {
-                Rejected::UnknownRun { run }
-            });
+            return Err(self.gone(run));
         };
         let events = live.decide(input, rules, now);
         self.take(run, events, now, out)
+    }
+
+    /// Why a run is not under way.
+    fn gone(&self, run: &RunId) -> Rejected {
+        let run = run.clone();
+        if self.fold.known.contains(&run) {
+            Rejected::Ended { run }
+        } else {
+            Rejected::UnknownRun { run }
+        }
     }
 
     /// Records what a run decided; one that goes round in circles is ended.
@@ -280,6 +285,11 @@ impl Fleet {
         now: Timestamp,
         out: &mut Vec<Entry>,
     ) -> Result<(), Rejected> {
+        if let StopScope::Run { run } = scope
+            && !self.fold.runs.contains_key(run)
+        {
+            return Err(self.gone(run));
+        }
         // Said twice is said once, by whomever; a harder one replaces a softer one.
         if self.fold.stops.iter().any(|stop| stop.scope == *scope && stop.level >= level) {
             return Ok(());
@@ -313,7 +323,7 @@ impl Fleet {
             return Err(Rejected::NoReason);
         }
         if !self.fold.stops.iter().any(|stop| stop.scope == *scope) {
-            return Ok(());
+            return Err(Rejected::NotStopped { scope: scope.clone() });
         }
         self.emit_fleet(
             FleetEvent::Lifted {

@@ -21,7 +21,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use workflow::guardrail::Guardrails;
 use workflow::id::{EffectId, RunId};
-use workflow::run::{Event, RunInput, RunView};
+use workflow::run::{Event, RunInput, RunView, StopScope};
 use workflow::{Catalogue, Plan, Step};
 
 use state::{Ask, Ending, Gate, StepState, Watch};
@@ -102,6 +102,18 @@ pub enum Rejected {
         /// The step.
         step: String,
     },
+    /// The run goes on already.
+    #[error("run {run} is not paused")]
+    NotPaused {
+        /// The run.
+        run: RunId,
+    },
+    /// No stop holds there.
+    #[error("nothing is stopped for {}", match .scope { StopScope::Global => "everything".to_string(), StopScope::Run { run } => format!("run {run}") })]
+    NotStopped {
+        /// Where a stop was to be lifted.
+        scope: StopScope,
+    },
     /// The plan cannot be run.
     #[error("the plan cannot be run: {why}")]
     BadPlan {
@@ -133,6 +145,10 @@ impl Rejected {
                 "look at its outcome; a new plan makes a new run"
             }
             Self::NotAsked { .. } => "show the run to see which steps await approval",
+            Self::NotPaused { .. } => {
+                "show the run: where a stop holds it, lift the stop; where a step awaits approval, approve it"
+            }
+            Self::NotStopped { .. } => "list the stops: each is lifted where it was made",
             Self::BadPlan { .. } => "make a new plan for the incident",
             Self::NoReason => "say why it is safe to go on",
             Self::Runaway { .. } => "this is a defect: keep the record and report it",

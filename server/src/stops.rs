@@ -58,7 +58,7 @@ fn scope(text: &str) -> Result<StopScope, Problem> {
 /// Stops everything, or one run, at once.
 #[utoipa::path(post, path = "/api/v1/stop", tag = "stops", request_body = StopBody,
     responses((status = 200, description = "The stops that hold now.", body = Object), (status = 404, description = "There is no such run.", body = Problem),
-        (status = 422, description = "Scope, level or reason are wrong.", body = Problem)))]
+        (status = 409, description = "The run has ended.", body = Problem), (status = 422, description = "Scope, level or reason are wrong.", body = Problem)))]
 pub(crate) async fn stop(
     State(api): State<Arc<Api>>,
     Document(body): Document<StopBody>,

@@ -72,7 +72,10 @@ impl Run {
             }),
             Control::Resume => {
                 let waits = self.view.is_paused || self.is_held() && self.view.held.is_none();
-                Ok(if waits { vec![Event::Resumed { by, at: now }] } else { Vec::new() })
+                if !waits {
+                    return Err(Rejected::NotPaused { run: self.view.run.clone() });
+                }
+                Ok(vec![Event::Resumed { by, at: now }])
             }
             Control::Cancel => match &self.ending {
                 Ending::Going => {

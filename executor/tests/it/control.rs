@@ -145,6 +145,49 @@ async fn x4_a_cancel_in_the_middle_of_an_undo_finishes_the_step_under_way_and_ho
 }
 
 #[tokio::test]
+async fn what_is_not_held_cannot_be_let_go_and_what_is_over_cannot_be_held() {
+    let mut rig = Rig::new().await;
+    let plan = plan(&rig.world(), vec![with(scale("one", "a", 3), approved())], vec![]);
+    let run = rig.submit(1, plan);
+    let of_run = StopScope::Run { run: run.clone() };
+    let soon = rig.now() + SignedDuration::from_mins(1);
+    rig.go(soon, |_| false).await;
+    let head = rig.events(&run).await.len();
+    rig.control(&run, Control::Resume);
+    rig.inbox.push(lift(StopScope::Global, "nothing was stopped"));
+    rig.inbox.push(lift(of_run.clone(), "nothing was stopped"));
+    rig.go(soon, |_| false).await;
+    let not_stopped = |scope: &StopScope| Rejected::NotStopped { scope: scope.clone() };
+    let refused = [
+        Rejected::NotPaused { run: run.clone() },
+        not_stopped(&StopScope::Global),
+        not_stopped(&of_run),
+    ];
+    assert_eq!(rig.rejected, refused);
+    assert_eq!(rig.events(&run).await.len(), head, "nothing of it is recorded");
+    // Said twice is said once, for whoever repeats an order whose answer was lost; lifted twice is not.
+    rig.inbox.push(stop(StopLevel::L1, of_run.clone()));
+    rig.inbox.push(stop(StopLevel::L1, of_run.clone()));
+    rig.inbox.push(lift(of_run.clone(), "mended"));
+    rig.inbox.push(lift(of_run.clone(), "mended"));
+    rig.go(soon, |_| false).await;
+    assert_eq!(rig.rejected[3..], [not_stopped(&of_run)]);
+    rig.control(&run, Control::Cancel);
+    let hour = rig.hour();
+    rig.go(hour, |_| false).await;
+    rig.control(&run, Control::Pause);
+    rig.control(&run, Control::Resume);
+    rig.inbox.push(stop(StopLevel::L2, of_run));
+    rig.go(hour, |_| false).await;
+    let ended = Rejected::Ended { run: run.clone() };
+    assert_eq!(rig.rejected[4..], [ended.clone(), ended.clone(), ended]);
+    let unknown: workflow::id::RunId = "run_00000000000000000000000000".parse().unwrap();
+    rig.inbox.push(stop(StopLevel::L2, StopScope::Run { run: unknown.clone() }));
+    rig.go(hour, |_| false).await;
+    assert_eq!(rig.rejected[7..], [Rejected::UnknownRun { run: unknown }]);
+}
+
+#[tokio::test]
 async fn no_intent_is_written_after_a_stop_and_one_person_lifts_it_with_a_reason() {
     for level in [StopLevel::L1, StopLevel::L2] {
         for is_global in [true, false] {

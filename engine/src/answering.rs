@@ -119,6 +119,14 @@ impl Engine {
                         "look at its status",
                     ));
                 }
+                if is_approved && !self.rules.guardrails.spec.autonomy.lets_run() {
+                    return Ok(refused(
+                        RefusedBecause::Conflict,
+                        "suggested_only",
+                        "under the guardrails in force plans are shown, and nothing runs",
+                        "raise `autonomy` to `approve` or higher, then approve it",
+                    ));
+                }
                 self.record(
                     now,
                     vec![Entry::PlanReviewed(Review { plan, digest, is_approved, by, reason })],

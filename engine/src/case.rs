@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use cluster::{Digest, Health, ObjectRef};
 use jiff::Timestamp;
 use workflow::experiment::ExperimentEvent;
+use workflow::guardrail::Autonomy;
 use workflow::id::{CandidateId, ExperimentId, IncidentId, PlanId, RunId};
 use workflow::incident::IncidentEvent;
 use workflow::outcome::Stage as OutcomeStage;
@@ -82,6 +83,8 @@ pub struct Cases {
     pub cases: BTreeMap<IncidentId, Case>,
     plans: BTreeMap<PlanId, IncidentId>,
     runs: BTreeMap<RunId, IncidentId>,
+    /// Of the guardrails in force.
+    autonomy: Autonomy,
 }
 
 impl Cases {
@@ -111,12 +114,20 @@ impl Cases {
     pub fn apply(&mut self, at: Timestamp, entry: &Entry, settings: &Settings) {
         match entry {
             Entry::Incident(event) => self.apply_incident(event, settings),
-            Entry::EvidenceGathered(evidence) => self.change(&evidence.incident, |case| {
-                case.target.clone_from(&evidence.target);
-                case.facts.clone_from(&evidence.facts);
-                case.signature = planner::signature(evidence);
-                case.health_before.clone_from(&evidence.health);
-            }),
+            Entry::GuardrailsLoaded(guardrails) => self.autonomy = guardrails.spec.autonomy,
+            Entry::EvidenceGathered(evidence) => {
+                let autonomy = self.autonomy;
+                self.change(&evidence.incident, |case| {
+                    case.target.clone_from(&evidence.target);
+                    case.facts.clone_from(&evidence.facts);
+                    case.signature = planner::signature(evidence);
+                    case.health_before.clone_from(&evidence.health);
+                    // Who only observes proposes nothing: the evidence is all that a person gets.
+                    if autonomy == Autonomy::Observe && matches!(case.stage, Stage::Wanted(_)) {
+                        case.stage = Stage::WithPerson;
+                    }
+                })
+            }
             Entry::Proposed { incident, candidates } => self.change(incident, |case| {
                 case.candidates = candidates
                     .iter()
@@ -174,7 +185,6 @@ impl Cases {
                 | ExperimentEvent::Stopped { .. },
             )
             | Entry::EpochClaimed { .. }
-            | Entry::GuardrailsLoaded(_)
             | Entry::ClockJumped { .. }
             | Entry::Fleet(_)
             | Entry::FeedbackGiven(_)

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use planner::{Neighbour, ReadLimits, Reversal};
 use workflow::decision::{Considered, DecisionMode, Refusal};
 use workflow::experiment::{ExperimentEvent, Treatment};
+use workflow::guardrail::Autonomy;
 use workflow::id::{CandidateId, DecisionId, IncidentId, PlanId};
 use workflow::incident::{self, IncidentInput};
 use workflow::{Candidate, Decision, Entry, Estimates, Evidence, Incident, Mask, Plan};
@@ -23,7 +24,8 @@ struct Question {
 }
 
 impl Engine {
-    /// Makes the next decision on an incident and freezes the plan that it chose.
+    /// Makes the next decision on an incident and freezes the plan that it chose. Under `autonomy: observe` it gathers the
+    /// evidence, and that is all.
     pub(crate) async fn plan(&mut self, id: &IncidentId) -> Result<(), Failure> {
         let now = self.time.now();
         let Some(incident) = self.folds.incidents.incidents.get(id).cloned() else { return Ok(()) };
@@ -42,6 +44,9 @@ impl Engine {
                 // The older incident's case carries on for both.
                 return self.record(now, entries).await;
             }
+        }
+        if self.rules.guardrails.spec.autonomy == Autonomy::Observe {
+            return self.record(now, entries).await;
         }
         let treatment = self.expose(&incident, now, &mut entries);
         self.record(now, entries).await?;
@@ -315,7 +320,7 @@ impl Engine {
         }
     }
 
-    /// Why a person must approve the plan before it runs, if one must.
+    /// Why the plan does not run by itself, if it does not.
     fn needs_approval(&self, question: &Question, candidate: &Candidate) -> Option<String> {
         if !candidate.source.acts() {
             return None;

@@ -71,7 +71,8 @@ pub fn verify(
     answers(replies)
 }
 
-/// Why a person must approve the workflow before it runs, under these guardrails; none where nobody must.
+/// Why the workflow does not run by itself under these guardrails: a person must approve it, or it is a suggestion
+/// only. None where nobody is asked.
 pub fn needs_approval(
     steps: &[Step],
     evidence: &Evidence,
@@ -83,7 +84,7 @@ pub fn needs_approval(
     steps.iter().find_map(|step| {
         let footprint = footprint(step, evidence, catalogue)?;
         match guardrail::judge(guardrails, &footprint, ledger, now) {
-            Verdict::NeedsApproval { why } => Some(why),
+            Verdict::NeedsApproval { why } | Verdict::SuggestOnly { why } => Some(why),
             Verdict::Allow | Verdict::Deny { .. } => None,
         }
     })
@@ -365,7 +366,7 @@ fn rails(
     for step in steps {
         let Some(footprint) = footprint(step, evidence, catalogue) else { continue };
         match guardrail::judge(guardrails, &footprint, &ledger, now) {
-            Verdict::Allow | Verdict::NeedsApproval { .. } => {}
+            Verdict::Allow | Verdict::NeedsApproval { .. } | Verdict::SuggestOnly { .. } => {}
             Verdict::Deny { rule, message, hint } => {
                 return Err(refusal(
                     "guardrail_denied",

@@ -35,6 +35,16 @@ pub enum Autonomy {
     Auto,
 }
 
+impl Autonomy {
+    /// Whether anything may run at this level, be it with a person's approval.
+    pub fn lets_run(self) -> bool {
+        match self {
+            Self::Observe | Self::Suggest => false,
+            Self::Approve | Self::AutoLowRisk | Self::Auto => true,
+        }
+    }
+}
+
 /// What Chiron may do. `kind: RemediationGuardrail`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -226,6 +236,11 @@ pub enum Verdict {
     Allow,
     /// It may be done once a person has approved the plan.
     NeedsApproval {
+        /// Why.
+        why: String,
+    },
+    /// It may be proposed, and not be done: a person sees it, and nobody can have it run.
+    SuggestOnly {
         /// Why.
         why: String,
     },

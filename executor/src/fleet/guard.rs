@@ -122,6 +122,7 @@ impl Fleet {
             Verdict::NeedsApproval { why } => {
                 Say::No { why: format!("a person must approve this first: {why}") }
             }
+            Verdict::SuggestOnly { why } => Say::No { why },
             Verdict::Deny { rule, message, hint } => {
                 Say::No { why: denied(&rule, &message, &hint) }
             }

@@ -10,8 +10,8 @@ use crate::expression;
 /// What the guardrails say to one step, given what was done of late.
 ///
 /// A denial comes first, in the order of the fields; whoever is let through may still need a person. What changes
-/// nothing (no targets) is bound by `denied_actions` and the rules in CEL alone. Under `observe` and `suggest` nothing
-/// that changes something may run, and so it is denied.
+/// nothing (no targets) is bound by `denied_actions` and the rules in CEL alone. Under `observe` what changes something
+/// is denied; under `suggest` it may be proposed and not be done.
 pub fn judge(
     guardrails: &Guardrails,
     footprint: &Footprint,
@@ -198,13 +198,14 @@ fn by_rules(spec: &GuardrailSpec, footprint: &Footprint) -> Option<Verdict> {
 
 /// How far Chiron goes by itself.
 fn autonomy(spec: &GuardrailSpec, footprint: &Footprint) -> Verdict {
-    let denied = |word: &str| {
-        let message = format!("under `autonomy: {word}` nothing is changed");
-        deny("autonomy", message, "set `autonomy: approve` or higher")
-    };
     match spec.autonomy {
-        Autonomy::Observe => denied("observe"),
-        Autonomy::Suggest => denied("suggest"),
+        Autonomy::Observe => {
+            let message = "under `autonomy: observe` nothing is changed".into();
+            deny("autonomy", message, "set `autonomy: approve` or higher")
+        }
+        Autonomy::Suggest => Verdict::SuggestOnly {
+            why: "under `autonomy: suggest` plans are shown, and nothing runs".into(),
+        },
         Autonomy::Approve => Verdict::NeedsApproval {
             why: "under `autonomy: approve` a person approves every plan".into(),
         },

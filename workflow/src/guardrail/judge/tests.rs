@@ -35,6 +35,7 @@ fn rule_of(verdict: Verdict) -> String {
     match verdict {
         Verdict::Allow => "allow".into(),
         Verdict::NeedsApproval { .. } => "approval".into(),
+        Verdict::SuggestOnly { .. } => "suggestion".into(),
         Verdict::Deny { rule, message, hint } => {
             assert!(!message.is_empty() && !hint.is_empty(), "{rule} says what and how to mend it");
             rule
@@ -174,7 +175,7 @@ fn autonomy_says_who_must_agree() {
     let once = Footprint { class: ActionClass::C, ..scale(2) };
     for (autonomy, plain, risky) in [
         (Autonomy::Observe, "autonomy", "autonomy"),
-        (Autonomy::Suggest, "autonomy", "autonomy"),
+        (Autonomy::Suggest, "suggestion", "suggestion"),
         (Autonomy::Approve, "approval", "approval"),
         (Autonomy::AutoLowRisk, "allow", "approval"),
         (Autonomy::Auto, "allow", "allow"),

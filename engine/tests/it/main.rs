@@ -1,0 +1,4 @@
+//! Whole incidents in the simulated shop, in virtual time.
+
+mod autonomy;
+mod house;

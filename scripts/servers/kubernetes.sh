@@ -1,0 +1,323 @@
+#!/usr/bin/env bash
+# A real Kubernetes control plane on loopback, for tests: built from the Go modules beside this script, kept by version.
+#
+#   kubernetes.sh build               builds what the cache does not hold, prints the folders of the programs
+#   kubernetes.sh versions            prints the version of each program
+#   kubernetes.sh start DIR [OPTION…] starts etcd, kube-apiserver and kube-controller-manager on free ports with all state in DIR,
+#                                     waits until they are ready and prints the path of the administrator's kubeconfig.
+#                                     DIR then holds kubeconfig, and NAME.pid and NAME.log of each server
+#          --nodes N                  also kube-scheduler, kwok and N nodes, so that pods run (by name: kwok plays the kubelets)
+#   kubernetes.sh stop DIR            stops those started in DIR, by their process ids
+#   kubernetes.sh kubectl ARG…        the kubectl of the same version
+#
+# The programs lie in ${XDG_CACHE_HOME:-$HOME/.cache}/chiron/servers/NAME-VERSION. The first build takes minutes; `build` says so.
+# Exits with 77, and `SKIPPED kubernetes: why` on standard error, where Go or the module proxy cannot be had.
+set -euo pipefail
+
+here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+cache="${XDG_CACHE_HOME:-${HOME:?neither XDG_CACHE_HOME nor HOME is set}/.cache}/chiron/servers"
+
+say() { echo "kubernetes: $*" >&2; }
+fail() { say "$*"; exit 1; }
+skip() { echo "SKIPPED kubernetes: $*" >&2; exit 77; }
+
+# ---- programs
+
+# required MODULE PATH: the version that the module beside this script asks for.
+required() { sed -n "s|^\(require \)\{0,1\}[[:space:]]*$2 v\([0-9.]*\).*|\2|p" "$here/$1/go.mod" | head -n 1; }
+
+kubernetes="$cache/kubernetes-$(required kubernetes k8s.io/kubernetes)"
+etcd="$cache/etcd-$(required etcd go.etcd.io/etcd/server/v3)"
+kwok="$cache/kwok-$(required kwok sigs.k8s.io/kwok)"
+
+# build_module FOLDER MODULE LINKER_FLAGS PACKAGE…: builds the packages into FOLDER, all of them or none.
+build_module() {
+    local folder="$1" module="$here/$2" flags="$3" started="$SECONDS" beside
+    shift 3
+    [[ ! -d "$folder" ]] || return 0
+    command -v go >/dev/null || skip "${folder##*/} is not in $cache and Go is not installed; hint: install Go 1.26 or later"
+
+    mkdir -p "$cache"
+    # Two builds at once would halve each other; whoever comes second finds what the first built.
+    if command -v flock >/dev/null; then
+        exec 9>"$cache/${folder##*/}.lock"
+        flock 9
+        [[ ! -d "$folder" ]] || return 0
+    fi
+    say "building ${folder##*/} (once; it is kept in $cache)"
+    beside="$(mktemp -d "$cache/.${folder##*/}.XXXXXX")"
+    # Expanded now: the trap runs where the local names are gone.
+    # shellcheck disable=SC2064
+    trap "rm -rf '$beside'" EXIT
+    if ! (cd "$module" && GOFLAGS=-mod=readonly GOWORK=off go mod download) >"$beside/download.log" 2>&1; then
+        tail -n 5 "$beside/download.log" >&2
+        skip "the Go modules of ${folder##*/} could not be fetched; hint: GOPROXY, and Go as new as $module/go.mod asks"
+    fi
+    rm "$beside/download.log"
+    (cd "$module" && GOFLAGS=-mod=readonly GOWORK=off \
+        nice go build -trimpath -buildvcs=false -ldflags "-s -w $flags" -o "$beside/" "$@") >&2 ||
+        fail "${folder##*/} did not build"
+    # Go names a program after its folder, and etcd's is called server.
+    [[ ! -e "$beside/server" ]] || mv "$beside/server" "$beside/etcd"
+    chmod 755 "$beside"
+    mv "$beside" "$folder"
+    trap - EXIT
+    say "built ${folder##*/} in $((SECONDS - started)) s, $(du -sh "$folder" | cut -f 1)"
+}
+
+build_control_plane() {
+    local version="${kubernetes##*-}" major minor base=k8s.io/component-base/version
+    IFS=. read -r major minor _ <<<"$version"
+    build_module "$etcd" etcd "" go.etcd.io/etcd/server/v3
+    build_module "$kubernetes" kubernetes \
+        "-X $base.gitVersion=v$version -X $base.gitMajor=$major -X $base.gitMinor=$minor -X $base.gitTreeState=clean" \
+        k8s.io/kubernetes/cmd/{kube-apiserver,kube-controller-manager,kube-scheduler,kubectl}
+}
+
+build_kwok() { build_module "$kwok" kwok "" sigs.k8s.io/kwok/cmd/kwok; }
+
+build() {
+    build_control_plane
+    build_kwok
+    printf '%s\n' "$etcd" "$kubernetes" "$kwok"
+}
+
+versions() {
+    build >/dev/null
+    "$etcd/etcd" --version | sed -n 's/^etcd Version: /etcd /p'
+    for program in kube-apiserver kube-controller-manager kube-scheduler; do
+        echo "$program $("$kubernetes/$program" --version | sed 's/^Kubernetes v//')"
+    done
+    echo "kubectl $("$kubernetes/kubectl" version --client -o json | sed -n 's/.*"gitVersion": "v\(.*\)".*/\1/p')"
+    echo "kwok $("$kwok/kwok" --version | sed 's/.*version v\{0,1\}\([0-9.]*\).*/\1/')"
+}
+
+# ---- certificates: one authority, the server's, one for each client, and the key that signs service-account tokens
+
+certificate() {
+    local name="$1" subject="$2" extension="$3" pki="$4"
+    openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "$subject" \
+        -keyout "$pki/$name.key" -out "$pki/$name.csr"
+    openssl x509 -req -in "$pki/$name.csr" -CA "$pki/ca.crt" -CAkey "$pki/ca.key" -CAcreateserial -days 30 \
+        -extfile <(printf '%s\n' "$extension") -out "$pki/$name.crt"
+    rm "$pki/$name.csr"
+}
+
+certificates() {
+    local pki="$1" client=extendedKeyUsage=clientAuth
+    mkdir -p "$pki"
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=chiron-test -days 30 \
+        -keyout "$pki/ca.key" -out "$pki/ca.crt"
+    certificate server /CN=kube-apiserver "extendedKeyUsage=serverAuth
+subjectAltName=DNS:localhost,DNS:kubernetes,DNS:kubernetes.default,DNS:kubernetes.default.svc,IP:127.0.0.1,IP:10.96.0.1" "$pki"
+    certificate admin /O=system:masters/CN=admin "$client" "$pki"
+    certificate kube-controller-manager /CN=system:kube-controller-manager "$client" "$pki"
+    certificate kube-scheduler /CN=system:kube-scheduler "$client" "$pki"
+    openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out "$pki/accounts.key"
+    openssl pkey -in "$pki/accounts.key" -pubout -out "$pki/accounts.pub"
+}
+
+encoded() { base64 <"$1" | tr -d '\n'; }
+
+# kubeconfig CLIENT PORT PKI: everything within, so that the file can be given away.
+kubeconfig() {
+    cat <<END
+apiVersion: v1
+kind: Config
+current-context: test
+contexts:
+- name: test
+  context: {cluster: test, user: $1}
+clusters:
+- name: test
+  cluster:
+    server: https://127.0.0.1:$2
+    certificate-authority-data: $(encoded "$3/ca.crt")
+users:
+- name: $1
+  user:
+    client-certificate-data: $(encoded "$3/$1.crt")
+    client-key-data: $(encoded "$3/$1.key")
+END
+}
+
+# ---- processes
+
+free_port() {
+    local port
+    for _ in {1..100}; do
+        # Below the range from which the system draws the ports of outgoing connections.
+        port=$((20000 + RANDOM % 12000))
+        if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
+            echo "$port"
+            return
+        fi
+    done
+    fail "no free loopback port was found in 100 tries"
+}
+
+# Ours, and alive: every server names the folder on its command line.
+alive() { [[ -r "/proc/$2/cmdline" ]] && tr '\0' ' ' <"/proc/$2/cmdline" | grep -qF "$1/"; }
+
+# launch DIR NAME PROGRAM ARG…
+launch() {
+    local dir="$1" name="$2"
+    shift 2
+    "$@" >"$dir/$name.log" 2>&1 </dev/null 9>&- &
+    echo $! >"$dir/$name.pid"
+}
+
+# await DIR NAME SECONDS COMMAND…: repeats the command until it succeeds; gives up when NAME has ended or time is over.
+await() {
+    local dir="$1" name="$2" deadline=$((SECONDS + $3)) seconds="$3" pid
+    shift 3
+    pid="$(<"$dir/$name.pid")"
+    until "$@" >/dev/null 2>&1; do
+        if ! kill -0 "$pid" 2>/dev/null || ((SECONDS >= deadline)); then
+            tail -n 20 "$dir/$name.log" >&2
+            say "$name was not ready within $seconds s; the end of its log is above"
+            return 1
+        fi
+        sleep 0.2
+    done
+}
+
+admin() { "$kubernetes/kubectl" --kubeconfig "$1/kubeconfig" --request-timeout=5s "${@:2}"; }
+
+start_etcd() {
+    local dir="$1" url="http://127.0.0.1:$2" peer
+    peer="http://127.0.0.1:$(free_port)"
+    # Nothing here must survive a power cut.
+    launch "$dir" etcd "$etcd/etcd" --name test --data-dir "$dir/etcd" --log-level warn --unsafe-no-fsync \
+        --listen-client-urls "$url" --advertise-client-urls "$url" --listen-peer-urls "$peer" \
+        --initial-advertise-peer-urls "$peer" --initial-cluster "test=$peer"
+}
+
+start_apiserver() {
+    local dir="$1" pki="$1/pki"
+    launch "$dir" kube-apiserver "$kubernetes/kube-apiserver" --etcd-servers="http://127.0.0.1:$2" \
+        --bind-address=127.0.0.1 --advertise-address=127.0.0.1 --secure-port="$3" \
+        --tls-cert-file="$pki/server.crt" --tls-private-key-file="$pki/server.key" --client-ca-file="$pki/ca.crt" \
+        --service-account-key-file="$pki/accounts.pub" --service-account-signing-key-file="$pki/accounts.key" \
+        --service-account-issuer=https://kubernetes.default.svc --authorization-mode=Node,RBAC \
+        --service-cluster-ip-range=10.96.0.0/16 --allow-privileged=true --endpoint-reconciler-type=none \
+        --kubelet-certificate-authority="$pki/ca.crt" \
+        --kubelet-client-certificate="$pki/admin.crt" --kubelet-client-key="$pki/admin.key"
+}
+
+start_controllers() {
+    local dir="$1" pki="$1/pki" own="$1/kube-controller-manager.kubeconfig"
+    kubeconfig kube-controller-manager "$2" "$pki" >"$own"
+    launch "$dir" kube-controller-manager "$kubernetes/kube-controller-manager" \
+        --kubeconfig="$own" --authentication-kubeconfig="$own" --authorization-kubeconfig="$own" \
+        --service-account-private-key-file="$pki/accounts.key" --root-ca-file="$pki/ca.crt" \
+        --use-service-account-credentials=true --leader-elect=false --bind-address=127.0.0.1 --secure-port=0
+}
+
+start_scheduler() {
+    local dir="$1" own="$1/kube-scheduler.kubeconfig"
+    kubeconfig kube-scheduler "$2" "$dir/pki" >"$own"
+    launch "$dir" kube-scheduler "$kubernetes/kube-scheduler" \
+        --kubeconfig="$own" --authentication-kubeconfig="$own" --authorization-kubeconfig="$own" \
+        --leader-elect=false --bind-address=127.0.0.1 --secure-port=0
+}
+
+start_kwok() {
+    local dir="$1" port
+    port="$(free_port)"
+    launch "$dir" kwok "$kwok/kwok" --kubeconfig "$dir/kubeconfig" --manage-all-nodes=true \
+        --node-ip 127.0.0.1 --node-port "$port" --server-address "127.0.0.1:$port" \
+        --tls-cert-file "$dir/pki/server.crt" --tls-private-key-file "$dir/pki/server.key"
+}
+
+nodes() {
+    local index
+    for ((index = 1; index <= $1; index++)); do
+        cat <<END
+---
+apiVersion: v1
+kind: Node
+metadata:
+  name: node-$index
+  labels: {kubernetes.io/hostname: node-$index, kubernetes.io/os: linux, kubernetes.io/arch: amd64}
+status:
+  capacity: {cpu: "8", memory: 16Gi, pods: "110"}
+  allocatable: {cpu: "8", memory: 16Gi, pods: "110"}
+END
+    done
+}
+
+try_start() {
+    local dir="$1" count="$2" store port
+    store="$(free_port)"
+    port="$(free_port)"
+    kubeconfig admin "$port" "$dir/pki" >"$dir/kubeconfig"
+    start_etcd "$dir" "$store"
+    start_apiserver "$dir" "$store" "$port"
+    await "$dir" kube-apiserver 60 admin "$dir" get --raw /readyz || return 1
+    start_controllers "$dir" "$port"
+    # The controllers are at work when they have made the first account, and the namespaces are there.
+    await "$dir" kube-controller-manager 60 admin "$dir" get serviceaccount/default configmap/kube-root-ca.crt || return 1
+    ((count > 0)) || return 0
+    start_scheduler "$dir" "$port"
+    start_kwok "$dir"
+    nodes "$count" | admin "$dir" apply -f - >/dev/null
+    await "$dir" kwok 60 admin "$dir" wait --for=condition=Ready node --all --timeout=5s
+}
+
+start() {
+    local dir count=0
+    mkdir -p "$1"
+    dir="$(cd "$1" && pwd)"
+    shift
+    while (($#)); do
+        case "$1 ${2:-}" in
+            "--nodes "[0-9]*) count="$2"; shift 2 ;;
+            *) fail "unknown option '$1'; there is --nodes N" ;;
+        esac
+    done
+    [[ ! -e "$dir/etcd.pid" ]] || fail "$dir/etcd.pid exists; hint: stop that one first"
+    build_control_plane
+    ((count == 0)) || build_kwok
+    command -v openssl >/dev/null || skip "openssl, which makes the certificates, is not installed"
+
+    umask 077
+    certificates "$dir/pki" >"$dir/certificates.log" 2>&1 || { cat "$dir/certificates.log" >&2; fail "openssl made no certificates"; }
+    # A port that was free may be taken by the time a server asks for it: once more, with others.
+    if ! try_start "$dir" "$count"; then
+        stop "$dir"
+        rm -rf "$dir/etcd"
+        say "starting once more, with other ports"
+        try_start "$dir" "$count" || { stop "$dir"; fail "the control plane did not start"; }
+    fi
+    echo "$dir/kubeconfig"
+}
+
+stop() {
+    local dir name pid
+    [[ -d "$1" ]] || return 0
+    dir="$(cd "$1" && pwd)"
+    for name in kwok kube-scheduler kube-controller-manager kube-apiserver etcd; do
+        [[ -r "$dir/$name.pid" ]] || continue
+        pid="$(<"$dir/$name.pid")"
+        rm -f "$dir/$name.pid"
+        alive "$dir" "$pid" || continue
+        # An API server waits for its watches to end; a test has no use for that.
+        kill "$([[ "$name" == etcd ]] && echo -TERM || echo -KILL)" "$pid" 2>/dev/null || true
+        for _ in {1..50}; do
+            alive "$dir" "$pid" || continue 2
+            sleep 0.1
+        done
+        say "$name ($pid) did not end within 5 s and is killed"
+        kill -KILL "$pid" 2>/dev/null || true
+    done
+}
+
+case "${1:-} $#" in
+    "build 1") build ;;
+    "versions 1") versions ;;
+    "start "[1-9]*) shift; [[ $# -gt 0 ]] || fail "start needs a folder"; start "$@" ;;
+    "stop 2") stop "$2" ;;
+    "kubectl "*) shift; build_control_plane; exec "$kubernetes/kubectl" "$@" ;;
+    *) sed -n '2,/^set -/{/^#/s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
+esac

@@ -10,6 +10,8 @@ pub mod contract;
 mod difference;
 mod digest;
 mod health;
+#[cfg(feature = "kube")]
+mod kube;
 mod object;
 mod patch;
 mod port;
@@ -41,3 +43,6 @@ pub use view::{
     EndpointSlice, EnvSource, EnvVar, Pod, PodPhase, PortRef, Probe, ProbeCheck, ReplicaSet,
     Service, ServicePort, Strategy, containers,
 };
+
+#[cfg(feature = "kube")]
+pub use crate::kube::{ConnectError, KubeCluster, KubeLimits, KubeSource};

@@ -374,3 +374,6 @@ impl Wire {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -32,14 +32,14 @@ pub(crate) struct PodRuntime {
 
 impl PodRuntime {
     /// Whether one of its containers listens on `port` now.
-    pub(crate) fn listens_on(&self, port: u16, now: Timestamp) -> bool {
-        self.serving(now).any(|behaviour| behaviour.listens_on(port))
+    pub(crate) fn listens_on(&self, port: u16) -> bool {
+        self.serving().any(|behaviour| behaviour.listens_on(port))
     }
 
-    /// What the programs that serve now do.
-    pub(crate) fn serving(&self, now: Timestamp) -> impl Iterator<Item = &Arc<Behaviour>> {
+    /// What the programs that serve do.
+    pub(crate) fn serving(&self) -> impl Iterator<Item = &Arc<Behaviour>> {
         let running = self.containers.iter().filter_map(ContainerRuntime::running);
-        running.filter(move |running| running.listening <= now).map(|running| &running.behaviour)
+        running.filter(|running| running.has_greeted).map(|running| &running.behaviour)
     }
 }
 
@@ -67,10 +67,14 @@ impl World {
         }
         let status = status::status(&pod, &runtime, self.now);
         self.pods.insert(uid, Arc::new(runtime));
-        if pod.field("status") != Some(&status) {
+        let has_changed = pod.field("status") != Some(&status);
+        if has_changed {
             self.store(key, &pod.with_field("status", status));
         }
-        self.wake(TRAFFIC, Wake::Traffic);
+        if has_changed || !self.is_uncalled {
+            self.note_runtime(key);
+            self.wake(TRAFFIC, Wake::Traffic);
+        }
         if let Some(next) = next {
             self.wake_at(next, Wake::Kubelet(key.clone()));
         }

@@ -5,7 +5,7 @@
 //! files; [`scenario::prepare`] makes a world with a fault in its future and the [`Oracle`] that judges what became of it.
 
 mod alertmanager;
-mod api;
+pub mod api;
 mod base64;
 mod behaviour;
 mod chance;
@@ -20,9 +20,13 @@ mod objects;
 mod oracle;
 mod port;
 mod queue;
+mod record;
+mod routine;
 mod rule;
 pub mod scenario;
 mod script;
+mod stale;
+mod tick;
 mod traffic;
 mod world;
 
@@ -33,7 +37,9 @@ pub use interference::Interference;
 pub use names::Naming;
 pub use oracle::{Oracle, Verdict};
 pub use port::SimulatedCluster;
+pub use record::Record;
+pub use routine::Routine;
 pub use rule::{Comparison, FiringAlert, Rule};
 pub use scenario::{Prepared, ScenarioFile};
-pub use traffic::Visitors;
+pub use traffic::{Rhythm, Visitors};
 pub use world::{Advance, AlertMode, Emission, Logged, World};

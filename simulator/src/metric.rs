@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use cluster::{Condition, Deployment, EndpointSlice, Pod, Sample, Service};
+use cluster::{Condition, Deployment, EndpointSlice, Object, Pod, Sample, Service};
 use jiff::SignedDuration;
 
 use crate::kubelet::ContainerRuntime;
@@ -11,6 +11,66 @@ pub(crate) type Take<'a> = dyn FnMut(&[(&str, &str)], f64) + 'a;
 
 /// The job that kube-state-metrics' series name.
 const STATE: (&str, &str) = ("job", "kube-state-metrics");
+
+/// Every metric that is measured.
+pub(crate) const METRICS: [&str; 22] = [
+    "kube_deployment_spec_replicas",
+    "kube_deployment_status_replicas",
+    "kube_deployment_status_replicas_available",
+    "kube_deployment_status_replicas_ready",
+    "kube_deployment_status_replicas_updated",
+    "kube_deployment_metadata_generation",
+    "kube_deployment_status_observed_generation",
+    "kube_deployment_status_condition",
+    "kube_pod_container_status_restarts_total",
+    "kube_pod_container_status_ready",
+    "kube_pod_container_status_waiting_reason",
+    "kube_pod_container_status_last_terminated_reason",
+    "kube_pod_container_resource_limits",
+    "kube_pod_status_ready",
+    "kube_pod_status_phase",
+    "container_memory_working_set_bytes",
+    "kube_service_endpoints_ready",
+    "http_requests_total",
+    "http_request_error_ratio",
+    "http_client_error_ratio",
+    "http_requests_per_second",
+    "http_requests_received_per_second",
+];
+
+/// How the series of containers' states begin.
+const CONTAINERS: &str = "kube_pod_container_";
+
+/// What the series of a metric speak of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Subject {
+    /// Each of one object of this kind, and only what is stored of it or held by its node: they change when that does.
+    Object(&'static str),
+    /// Memory, which grows with time.
+    Memory,
+    /// The ready endpoints of Services.
+    Endpoints,
+    /// Requests so far, which grow with time.
+    Totals,
+    /// What flows between services now.
+    Flows,
+    /// There is no such metric.
+    Nothing,
+}
+
+impl Subject {
+    pub(crate) fn of(metric: &str) -> Self {
+        match metric {
+            name if name.starts_with("kube_deployment_") => Self::Object("Deployment"),
+            name if name.starts_with("kube_pod_") => Self::Object("Pod"),
+            "container_memory_working_set_bytes" => Self::Memory,
+            "kube_service_endpoints_ready" => Self::Endpoints,
+            "http_requests_total" => Self::Totals,
+            name if name.starts_with("http_") => Self::Flows,
+            _ => Self::Nothing,
+        }
+    }
+}
 
 fn number(claim: bool) -> f64 {
     f64::from(u8::from(claim))
@@ -34,63 +94,35 @@ impl World {
 
     /// Gives every series of a metric to `take`, in no order that means anything.
     pub(crate) fn measure(&self, metric: &str, window_seconds: u32, take: &mut Take<'_>) {
-        match metric {
-            name if name.starts_with("kube_deployment_") => self.measure_deployments(name, take),
-            name if name.starts_with("kube_pod_container_") => self.measure_containers(name, take),
-            name if name.starts_with("kube_pod_") => self.measure_pods(name, take),
-            "container_memory_working_set_bytes" => self.measure_memory(take),
-            "kube_service_endpoints_ready" => self.measure_endpoints(take),
-            "http_requests_total" => self.measure_totals(take),
-            name if name.starts_with("http_") => self.measure_requests(name, window_seconds, take),
+        match Subject::of(metric) {
+            Subject::Object(kind) => {
+                for object in self.objects.of_kind(kind, None) {
+                    self.measure_object(metric, object, take);
+                }
+            }
+            Subject::Memory => self.measure_memory(take),
+            Subject::Endpoints => self.measure_endpoints(take),
+            Subject::Totals => self.measure_totals(take),
+            Subject::Flows => self.measure_requests(metric, window_seconds, take),
+            Subject::Nothing => {}
+        }
+    }
+
+    /// Gives every series of a metric that speaks of one object.
+    pub(crate) fn measure_object(&self, metric: &str, object: &Object, take: &mut Take<'_>) {
+        match object.kind().kind.as_str() {
+            "Deployment" => measure_deployment(metric, object, take),
+            "Pod" if metric.starts_with(CONTAINERS) => {
+                self.measure_containers(metric, object, take)
+            }
+            "Pod" => measure_pod(metric, object, take),
             _ => {}
         }
     }
 
-    fn measure_deployments(&self, metric: &str, take: &mut Take<'_>) {
-        for object in self.objects.of_kind("Deployment", None) {
-            let Some(deployment) = Deployment::of(object) else { continue };
-            let base = [
-                ("namespace", object.namespace().unwrap_or_default()),
-                ("deployment", object.name()),
-                STATE,
-            ];
-            let value = match metric {
-                "kube_deployment_spec_replicas" => f64::from(deployment.replicas()),
-                "kube_deployment_status_replicas" => f64::from(deployment.current()),
-                "kube_deployment_status_replicas_available" => f64::from(deployment.available()),
-                "kube_deployment_status_replicas_ready" => f64::from(deployment.ready()),
-                "kube_deployment_status_replicas_updated" => f64::from(deployment.updated()),
-                "kube_deployment_metadata_generation" => object.metadata().generation as f64,
-                "kube_deployment_status_observed_generation" => {
-                    deployment.observed_generation() as f64
-                }
-                "kube_deployment_status_condition" => {
-                    for condition in Condition::all_of(object) {
-                        let now = condition
-                            .holds
-                            .map_or("unknown", |holds| if holds { "true" } else { "false" });
-                        for status in ["true", "false", "unknown"] {
-                            let labels = [
-                                base[0],
-                                base[1],
-                                STATE,
-                                ("condition", condition.kind),
-                                ("status", status),
-                            ];
-                            take(&labels, number(status == now));
-                        }
-                    }
-                    continue;
-                }
-                _ => return,
-            };
-            take(&base, value);
-        }
-    }
-
-    fn measure_containers(&self, metric: &str, take: &mut Take<'_>) {
-        for (pod, container) in self.containers() {
-            let object = pod.object();
+    fn measure_containers(&self, metric: &str, object: &Object, take: &mut Take<'_>) {
+        let Some(pod) = Pod::of(object) else { return };
+        for container in self.containers_of(object) {
             let base = [
                 ("namespace", object.namespace().unwrap_or_default()),
                 ("pod", object.name()),
@@ -141,56 +173,24 @@ impl World {
         }
     }
 
-    /// Containers that a node holds, each with its pod.
-    fn containers(&self) -> impl Iterator<Item = (Pod<'_>, &ContainerRuntime)> {
-        self.objects.of_kind("Pod", None).filter_map(Pod::of).flat_map(|pod| {
-            let runtime = self.pods.get(&pod.object().metadata().uid);
-            runtime
-                .into_iter()
-                .flat_map(|runtime| &runtime.containers)
-                .map(move |container| (pod, container))
-        })
-    }
-
-    fn measure_pods(&self, metric: &str, take: &mut Take<'_>) {
-        for object in self.objects.of_kind("Pod", None) {
-            let Some(pod) = Pod::of(object) else { continue };
-            let base = [
-                ("namespace", object.namespace().unwrap_or_default()),
-                ("pod", object.name()),
-                STATE,
-            ];
-            match metric {
-                "kube_pod_status_ready" => {
-                    take(&[base[0], base[1], STATE, ("condition", "true")], number(pod.is_ready()));
-                    take(
-                        &[base[0], base[1], STATE, ("condition", "false")],
-                        number(!pod.is_ready()),
-                    );
-                }
-                "kube_pod_status_phase" => {
-                    let now = format!("{:?}", pod.phase());
-                    for phase in ["Pending", "Running", "Succeeded", "Failed", "Unknown"] {
-                        take(&[base[0], base[1], STATE, ("phase", phase)], number(phase == now));
-                    }
-                }
-                _ => return,
-            }
-        }
+    /// The containers that a node holds of a pod.
+    fn containers_of(&self, pod: &Object) -> impl Iterator<Item = &ContainerRuntime> {
+        let runtime = self.pods.get(&pod.metadata().uid);
+        runtime.into_iter().flat_map(|runtime| &runtime.containers)
     }
 
     fn measure_memory(&self, take: &mut Take<'_>) {
-        for (pod, container) in self.containers() {
-            let Some(running) = container.running() else { continue };
-            let (namespace, name) =
-                (pod.object().namespace().unwrap_or_default(), pod.object().name());
-            let labels = [
-                ("namespace", namespace),
-                ("pod", name),
-                ("container", container.name.as_str()),
-                ("job", "kubelet"),
-            ];
-            take(&labels, running.memory(self.now).floor());
+        for pod in self.objects.of_kind("Pod", None) {
+            for container in self.containers_of(pod) {
+                let Some(running) = container.running() else { continue };
+                let labels = [
+                    ("namespace", pod.namespace().unwrap_or_default()),
+                    ("pod", pod.name()),
+                    ("container", container.name.as_str()),
+                    ("job", "kubelet"),
+                ];
+                take(&labels, running.memory(self.now).floor());
+            }
         }
     }
 
@@ -257,5 +257,56 @@ impl World {
             let labels = [("namespace", namespace), ("service", service), ("client", client)];
             take(if is_by_client { &labels } else { &labels[..2] }, value);
         }
+    }
+}
+
+fn measure_deployment(metric: &str, object: &Object, take: &mut Take<'_>) {
+    let Some(deployment) = Deployment::of(object) else { return };
+    let base = [
+        ("namespace", object.namespace().unwrap_or_default()),
+        ("deployment", object.name()),
+        STATE,
+    ];
+    let value = match metric {
+        "kube_deployment_spec_replicas" => f64::from(deployment.replicas()),
+        "kube_deployment_status_replicas" => f64::from(deployment.current()),
+        "kube_deployment_status_replicas_available" => f64::from(deployment.available()),
+        "kube_deployment_status_replicas_ready" => f64::from(deployment.ready()),
+        "kube_deployment_status_replicas_updated" => f64::from(deployment.updated()),
+        "kube_deployment_metadata_generation" => object.metadata().generation as f64,
+        "kube_deployment_status_observed_generation" => deployment.observed_generation() as f64,
+        "kube_deployment_status_condition" => {
+            for condition in Condition::all_of(object) {
+                let now =
+                    condition.holds.map_or("unknown", |holds| if holds { "true" } else { "false" });
+                for status in ["true", "false", "unknown"] {
+                    let own = [("condition", condition.kind), ("status", status)];
+                    take(&[base[0], base[1], STATE, own[0], own[1]], number(status == now));
+                }
+            }
+            return;
+        }
+        _ => return,
+    };
+    take(&base, value);
+}
+
+fn measure_pod(metric: &str, object: &Object, take: &mut Take<'_>) {
+    let Some(pod) = Pod::of(object) else { return };
+    let base =
+        [("namespace", object.namespace().unwrap_or_default()), ("pod", object.name()), STATE];
+    match metric {
+        "kube_pod_status_ready" => {
+            let is_ready = pod.is_ready();
+            take(&[base[0], base[1], STATE, ("condition", "true")], number(is_ready));
+            take(&[base[0], base[1], STATE, ("condition", "false")], number(!is_ready));
+        }
+        "kube_pod_status_phase" => {
+            let now = format!("{:?}", pod.phase());
+            for phase in ["Pending", "Running", "Succeeded", "Failed", "Unknown"] {
+                take(&[base[0], base[1], STATE, ("phase", phase)], number(phase == now));
+            }
+        }
+        _ => {}
     }
 }

@@ -29,6 +29,14 @@ pub(crate) enum Wake {
     Groups,
     /// What a scenario does to the world.
     Script,
+    /// The alerting rules, at a scrape.
+    Scrape,
+    /// The rise and fall of traffic.
+    Rhythm,
+    /// What happens again and again.
+    Routines,
+    /// Everyone, though nothing called them.
+    Tick,
 }
 
 /// Who wakes when: each at most once, at the earliest time that anyone asked for.
@@ -70,6 +78,11 @@ impl Queue {
         let wake = entry.remove();
         self.waiting.remove(&wake);
         Some((at, wake))
+    }
+
+    /// Whether `wake` wakes at `by` or before.
+    pub(crate) fn is_due(&self, wake: &Wake, by: Timestamp) -> bool {
+        self.waiting.get(wake).is_some_and(|slot| slot.0 <= by)
     }
 
     /// Everything that waits, in order of time.

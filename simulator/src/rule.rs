@@ -1,9 +1,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
+use cluster::Object;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use workflow::duration::Span;
 
+use crate::metric::{Subject, Take};
+use crate::objects::Key;
 use crate::queue::Wake;
 use crate::world::{AlertMode, World};
 
@@ -74,6 +77,7 @@ pub struct FiringAlert {
 struct Series {
     since: Timestamp,
     is_true: bool,
+    /// When it was last seen to hold, once it no longer does.
     last_true: Timestamp,
     fired: Option<Timestamp>,
     annotations: BTreeMap<String, String>,
@@ -95,6 +99,14 @@ pub(crate) struct Alerts {
     spurious: BTreeMap<BTreeMap<String, String>, Spurious>,
     ended: Vec<FiringAlert>,
 }
+
+/// The labels of an alert, and the value of its series.
+type Labelled = Vec<(BTreeMap<String, String>, f64)>;
+
+/// For which series each rule held when it was last looked at: of one object each, or of all that it looks at.
+///
+/// It follows from the state of the world and is no part of it: it only saves measuring again what did not change.
+pub(crate) type Holding = Vec<BTreeMap<Option<Key>, Labelled>>;
 
 /// For how long after its end an alert is still listed as ended, and for how long one holds that is not heard of again.
 const LISTED: SignedDuration = SignedDuration::from_mins(15);
@@ -161,11 +173,14 @@ impl World {
     /// Looks at every rule: what begins or ends to hold, what has held long enough.
     pub(crate) fn evaluate_rules(&mut self) {
         if self.mode == AlertMode::None {
+            (self.stale.rules, self.stale.flows) = (true, true);
+            self.stale.measured.clear();
             return;
         }
         let (rules, now) = (self.rules.clone(), self.now);
+        self.find_holding(&rules);
         for (i, rule) in rules.iter().enumerate() {
-            let holding = self.holding(rule);
+            let holding = self.holding_now(i);
             let known: Vec<BTreeMap<String, String>> = self
                 .alerts
                 .series
@@ -176,11 +191,11 @@ impl World {
                 self.lapse(i, rule, labels);
             }
             for (labels, value) in holding {
-                let annotations = filled(&rule.annotations, &labels, value);
-                let fresh =
-                    Series { since: now, is_true: true, last_true: now, fired: None, annotations };
-                let series = self.alerts.series.entry((i, labels.clone())).or_insert(fresh);
-                (series.is_true, series.last_true) = (true, now);
+                let series = self.alerts.series.entry((i, labels.clone())).or_insert_with(|| {
+                    let annotations = filled(&rule.annotations, &labels, value);
+                    Series { since: now, is_true: true, last_true: now, fired: None, annotations }
+                });
+                series.is_true = true;
                 self.ripen(i, rule, &labels);
             }
         }
@@ -201,43 +216,67 @@ impl World {
         }
     }
 
-    /// The series for which a rule holds at this moment, by the labels of their alert, with their greatest value.
-    fn holding(&self, rule: &Rule) -> BTreeMap<BTreeMap<String, String>, f64> {
-        let owned = |labels: &[(&str, &str)]| -> BTreeMap<String, String> {
-            labels.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
-        };
-        let mut bounds: BTreeMap<BTreeMap<String, String>, f64> = BTreeMap::new();
-        if let Comparison::BelowMetric(metric) = &rule.is {
-            self.measure(metric, 0, &mut |labels, value| {
-                bounds.insert(owned(labels), value);
-            });
+    /// Measures what every rule looks at, as far as it may have changed, and notes where the rule holds.
+    fn find_holding(&mut self, rules: &[Rule]) {
+        let stale = std::mem::take(&mut self.stale.measured);
+        let all = std::mem::take(&mut self.stale.rules) || self.skips_nothing();
+        let flows = std::mem::take(&mut self.stale.flows) || all;
+        let mut holding = std::mem::take(&mut self.holding);
+        if all {
+            holding = vec![BTreeMap::new(); rules.len()];
         }
-        let mut holding: BTreeMap<BTreeMap<String, String>, f64> = BTreeMap::new();
-        self.measure(&rule.metric, 0, &mut |labels, value| {
-            let has = |(name, values): (&String, &Vec<String>)| {
-                labels
-                    .iter()
-                    .any(|(own, value)| own == name && values.iter().any(|wanted| wanted == value))
-            };
-            if !rule.with.iter().all(has) || rule.unless.iter().any(has) {
-                return;
-            }
-            let holds = match &rule.is {
-                Comparison::Above(bound) => value > *bound,
-                Comparison::Below(bound) => value < *bound,
-                Comparison::BelowMetric(_) => {
-                    bounds.get(&owned(labels)).is_some_and(|bound| value < *bound)
+        for (rule, holding) in rules.iter().zip(&mut holding) {
+            match rule.subject() {
+                Subject::Object(kind) if all => {
+                    for object in self.objects.of_kind(kind, None) {
+                        self.look_at(rule, object, Key::of(object), holding);
+                    }
                 }
-            };
-            if holds {
-                let mut labels = owned(labels);
-                labels.retain(|name, _| rule.by.is_empty() || rule.by.contains(name));
-                labels.extend(rule.labels.clone());
-                labels.insert("alertname".into(), rule.alert.clone());
-                let greatest = holding.entry(labels).or_insert(value);
-                *greatest = greatest.max(value);
+                Subject::Object(kind) => {
+                    for key in stale.iter().filter(|key| key.kind == kind) {
+                        match self.objects.get(key) {
+                            Some(object) => self.look_at(rule, object, Some(key.clone()), holding),
+                            None => drop(holding.remove(&Some(key.clone()))),
+                        }
+                    }
+                }
+                Subject::Flows if !flows => {}
+                Subject::Flows
+                | Subject::Memory
+                | Subject::Endpoints
+                | Subject::Totals
+                | Subject::Nothing => {
+                    let measure = |metric: &str, take: &mut Take<'_>| self.measure(metric, 0, take);
+                    holding.insert(None, rule.held_by(measure));
+                }
             }
-        });
+        }
+        self.holding = holding;
+    }
+
+    fn look_at(
+        &self,
+        rule: &Rule,
+        object: &Object,
+        key: Option<Key>,
+        holding: &mut BTreeMap<Option<Key>, Labelled>,
+    ) {
+        let measure = |metric: &str, take: &mut Take<'_>| self.measure_object(metric, object, take);
+        let held = rule.held_by(measure);
+        if held.is_empty() {
+            holding.remove(&key);
+        } else {
+            holding.insert(key, held);
+        }
+    }
+
+    /// The series for which a rule holds at this moment, by the labels of their alert, with their greatest value.
+    fn holding_now(&self, i: usize) -> BTreeMap<BTreeMap<String, String>, f64> {
+        let mut holding: BTreeMap<BTreeMap<String, String>, f64> = BTreeMap::new();
+        for (labels, value) in self.holding[i].values().flatten() {
+            let greatest = holding.entry(labels.clone()).or_insert(*value);
+            *greatest = greatest.max(*value);
+        }
         holding
     }
 
@@ -298,6 +337,62 @@ impl World {
             ends_at: now,
             generator_url: GENERATOR.into(),
         });
+    }
+}
+
+impl Rule {
+    /// What the rule looks at: single objects, if both of its metrics speak of the same kind.
+    fn subject(&self) -> Subject {
+        let subject = Subject::of(&self.metric);
+        match (&self.is, subject) {
+            (Comparison::BelowMetric(other), Subject::Object(_))
+                if Subject::of(other) != subject =>
+            {
+                Subject::Totals
+            }
+            (Comparison::Above(_) | Comparison::Below(_) | Comparison::BelowMetric(_), _) => {
+                subject
+            }
+        }
+    }
+
+    /// The series that `measure` gives and for which the rule holds, by the labels of their alert.
+    fn held_by(&self, measure: impl Fn(&str, &mut Take<'_>)) -> Labelled {
+        let owned = |labels: &[(&str, &str)]| -> BTreeMap<String, String> {
+            labels.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
+        };
+        let mut bounds: BTreeMap<BTreeMap<String, String>, f64> = BTreeMap::new();
+        if let Comparison::BelowMetric(metric) = &self.is {
+            measure(metric, &mut |labels, value| {
+                bounds.insert(owned(labels), value);
+            });
+        }
+        let mut holding = Labelled::new();
+        measure(&self.metric, &mut |labels, value| {
+            let has = |(name, values): (&String, &Vec<String>)| {
+                labels
+                    .iter()
+                    .any(|(own, value)| own == name && values.iter().any(|wanted| wanted == value))
+            };
+            if !self.with.iter().all(has) || self.unless.iter().any(has) {
+                return;
+            }
+            let holds = match &self.is {
+                Comparison::Above(bound) => value > *bound,
+                Comparison::Below(bound) => value < *bound,
+                Comparison::BelowMetric(_) => {
+                    bounds.get(&owned(labels)).is_some_and(|bound| value < *bound)
+                }
+            };
+            if holds {
+                let mut labels = owned(labels);
+                labels.retain(|name, _| self.by.is_empty() || self.by.contains(name));
+                labels.extend(self.labels.clone());
+                labels.insert("alertname".into(), self.alert.clone());
+                holding.push((labels, value));
+            }
+        });
+        holding
     }
 }
 

@@ -345,8 +345,12 @@ impl World {
         start: Timestamp,
         naming: Naming,
     ) -> Result<Self, BadFile> {
-        let (file, names) = naming.name_world(file, seed)?;
-        let mut world = Self::of_filled(&file, seed, start)?;
+        // Routines speak of `$(target.PART)`, which is another workload every turn: they are filled turn by turn.
+        let mut still = file.clone();
+        still.spec.routines.clear();
+        let (still, names) = naming.name_world(&still, seed)?;
+        let mut world = Self::of_filled(&still, seed, start)?;
+        world.take_up(file, &names)?;
         world.names = std::sync::Arc::new((naming, names));
         Ok(world)
     }
@@ -382,7 +386,8 @@ impl World {
     }
 }
 
-fn deed(fault: &Fault) -> Result<Deed, String> {
+/// What the world's script does for a fault.
+pub(crate) fn deed(fault: &Fault) -> Result<Deed, String> {
     if let Some(patch) = &fault.patch {
         let place = &patch.target;
         let kind = Kind::builtin(&place.kind).and_then(|kind| served(&kind));

@@ -1,12 +1,14 @@
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use cluster::{EndpointSlice, Object, Service};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
+use workflow::duration::Span;
 
 use crate::objects::Key;
 use crate::queue::Wake;
-use crate::world::{RULES, World};
+use crate::world::{RULES, TRAFFIC, World};
 
 /// Requests from outside the world to one of its Services.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -22,6 +24,31 @@ pub struct Visitors {
     pub port: u16,
     /// Requests a minute.
     pub requests_per_minute: f64,
+}
+
+/// How all traffic of a world rises and falls, in equal steps up and down again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Rhythm {
+    /// How often it changes.
+    pub every: Span,
+    /// From one low to the next.
+    pub over: Span,
+    /// By what requests a minute are multiplied when least is going on.
+    pub from: f64,
+    /// By what when most is.
+    pub to: f64,
+}
+
+impl Rhythm {
+    /// By what requests a minute are multiplied, so long after the start of the world.
+    pub(crate) fn factor(&self, elapsed: SignedDuration) -> f64 {
+        let (every, over) = (self.every.signed().as_millis(), self.over.signed().as_millis());
+        let begun = elapsed.as_millis() / every * every;
+        let share = (begun % over) as f64 / over as f64;
+        let height = 1.0 - (1.0 - 2.0 * share).abs();
+        self.from + (self.to - self.from) * height
+    }
 }
 
 /// Who asks whom: client, namespace and name of the Service.
@@ -41,6 +68,19 @@ pub(crate) struct Flow {
     /// Earlier values, latest last: since when, per minute, failing.
     past: VecDeque<(Timestamp, f64, f64)>,
 }
+
+/// What is asked on one route while nothing in its namespace changes.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    route: Route,
+    /// Requests a minute, before the rhythm of the world.
+    per_minute: f64,
+    failing: f64,
+    why: &'static str,
+}
+
+/// The routes of each namespace. They follow from the state of the world and are no part of it.
+pub(crate) type Routes = BTreeMap<Arc<str>, Arc<Vec<Asked>>>;
 
 /// How many earlier values of a route are kept for averages.
 const PAST: usize = 64;
@@ -73,10 +113,16 @@ impl Flow {
         (requests, errors)
     }
 
-    fn change(&mut self, now: Timestamp, per_minute: f64, failing: f64, why: &'static str) {
+    fn new(now: Timestamp, per_minute: f64, failing: f64, why: &'static str) -> Self {
+        let past = VecDeque::new();
+        Self { per_minute, failing, why, since: now, total: 0.0, errors: 0.0, past }
+    }
+
+    /// Whether what flows is another now.
+    fn change(&mut self, now: Timestamp, per_minute: f64, failing: f64, why: &'static str) -> bool {
         self.why = why;
         if self.per_minute == per_minute && self.failing == failing {
-            return;
+            return false;
         }
         (self.total, self.errors) = self.sums(now);
         self.past.push_back((self.since, self.per_minute, self.failing));
@@ -84,54 +130,99 @@ impl Flow {
             self.past.pop_front();
         }
         (self.since, self.per_minute, self.failing) = (now, per_minute, failing);
+        true
     }
 }
 
 impl World {
-    /// Works out anew who asks whom and what comes of it.
+    /// What a Service is asked now by all its clients, in requests a minute.
+    pub fn requests_per_minute(&self, namespace: &str, service: &str) -> f64 {
+        let own = self.traffic.iter().filter(|((_, at, of), _)| at == namespace && of == service);
+        own.map(|(_, flow)| flow.per_minute).sum()
+    }
+
+    /// The next step of the rise and fall of all traffic.
+    pub(crate) fn rise_and_fall(&mut self) {
+        let Some(rhythm) = self.rhythm.clone() else { return };
+        let elapsed = self.now.duration_since(self.born);
+        self.factor = rhythm.factor(elapsed);
+        self.stale.rates = true;
+        self.wake(TRAFFIC, Wake::Traffic);
+        let every = rhythm.every.signed();
+        let steps = elapsed.as_millis() / every.as_millis() + 1;
+        self.wake_at(self.born + every * i32::try_from(steps).unwrap_or(i32::MAX), Wake::Rhythm);
+    }
+
+    /// Works out anew who asks whom and what comes of it, wherever something changed.
     pub(crate) fn reroute(&mut self) {
+        let mut stale = std::mem::take(&mut self.stale.routed);
+        if self.skips_nothing() {
+            stale.extend(self.objects.of_kind("Namespace", None).map(|one| one.name().into()));
+            stale.extend(self.routes.keys().cloned());
+        }
+        let mut has_changed = false;
+        for namespace in &stale {
+            has_changed |= self.reroute_namespace(namespace);
+        }
+        if std::mem::take(&mut self.stale.rates) || self.skips_nothing() {
+            let (now, factor) = (self.now, self.factor);
+            for asked in self.routes.values().flat_map(|routes| routes.iter()) {
+                if let Some(flow) = self.traffic.get_mut(&asked.route) {
+                    has_changed |=
+                        flow.change(now, asked.per_minute * factor, asked.failing, asked.why);
+                }
+            }
+        }
+        self.stale.flows |= has_changed;
+        if has_changed || !self.is_uncalled {
+            self.wake(RULES, Wake::Rules);
+        }
+    }
+
+    /// Works out who asks whom in one namespace; whether anything flows otherwise than before.
+    fn reroute_namespace(&mut self, namespace: &Arc<str>) -> bool {
         let mut wanted: BTreeMap<Route, (u16, f64)> = BTreeMap::new();
-        for visitors in self.visitors.iter() {
+        for visitors in self.visitors.iter().filter(|one| one.namespace == **namespace) {
             let route =
                 (visitors.client.clone(), visitors.namespace.clone(), visitors.service.clone());
             wanted.insert(route, (visitors.port, visitors.requests_per_minute));
         }
-        for pod in self.objects.of_kind("Pod", None) {
+        for pod in self.objects.of_kind("Pod", Some(namespace)) {
             let is_ready =
                 cluster::Pod::of(pod).is_some_and(|pod| pod.is_ready() && !pod.is_terminating());
             let Some(runtime) = self.pods.get(&pod.metadata().uid).filter(|_| is_ready) else {
                 continue;
             };
-            let (client, namespace) = (self.workload_of(pod), pod.namespace().unwrap_or_default());
-            for call in runtime.serving(self.now).flat_map(|behaviour| &behaviour.calls) {
+            let client = self.workload_of(pod);
+            for call in runtime.serving().flat_map(|behaviour| &behaviour.calls) {
                 let route = (client.clone(), namespace.to_string(), call.service.clone());
                 wanted.insert(route, (call.port, call.requests_per_minute));
             }
         }
-        let now = self.now;
-        let mut flows: Vec<(Route, f64, f64, &'static str)> = Vec::new();
-        for (route, (port, per_minute)) in &wanted {
-            let (failing, why) = self.failing(&route.1, &route.2, *port);
-            flows.push((route.clone(), *per_minute, failing, why));
-        }
-        for (route, flow) in &mut self.traffic {
-            if !wanted.contains_key(route) {
-                flow.change(now, 0.0, 0.0, "");
+        let (now, factor) = (self.now, self.factor);
+        let mut has_changed = false;
+        if let Some(before) = self.routes.get(namespace) {
+            for asked in before.iter().filter(|asked| !wanted.contains_key(&asked.route)) {
+                if let Some(flow) = self.traffic.get_mut(&asked.route) {
+                    has_changed |= flow.change(now, 0.0, 0.0, "");
+                }
             }
         }
-        for (route, per_minute, failing, why) in flows {
-            let flow = self.traffic.entry(route).or_insert_with(|| Flow {
-                per_minute,
-                failing,
-                why,
-                since: now,
-                total: 0.0,
-                errors: 0.0,
-                past: VecDeque::new(),
-            });
-            flow.change(now, per_minute, failing, why);
+        let mut routes = Vec::with_capacity(wanted.len());
+        for (route, (port, per_minute)) in wanted {
+            let (failing, why) = self.failing(&route.1, &route.2, port);
+            match self.traffic.get_mut(&route) {
+                Some(flow) => has_changed |= flow.change(now, per_minute * factor, failing, why),
+                None => {
+                    let flow = Flow::new(now, per_minute * factor, failing, why);
+                    self.traffic.insert(route.clone(), flow);
+                    has_changed = true;
+                }
+            }
+            routes.push(Asked { route, per_minute, failing, why });
         }
-        self.wake(RULES, Wake::Rules);
+        self.routes.insert(namespace.clone(), Arc::new(routes));
+        has_changed
     }
 
     /// Which share of the requests to a Service's port fails now, and why.
@@ -156,9 +247,10 @@ impl World {
                     .pod()
                     .and_then(|name| self.objects.get(&Key::new("Pod", namespace, name)));
                 let runtime = pod.and_then(|pod| self.pods.get(&pod.metadata().uid));
-                well += u32::from(target.is_some_and(|port| {
-                    runtime.is_some_and(|runtime| runtime.listens_on(port, self.now))
-                }));
+                well +=
+                    u32::from(target.is_some_and(|port| {
+                        runtime.is_some_and(|runtime| runtime.listens_on(port))
+                    }));
             }
         }
         match (ready, well) {

@@ -16,9 +16,12 @@ use crate::names::{Names, Naming};
 use crate::objects::{Key, Objects};
 use crate::oracle::Watched;
 use crate::queue::{Queue, Wake};
-use crate::rule::{Alerts, Rule};
+use crate::routine::Routines;
+use crate::rule::{Alerts, Holding, Rule};
 use crate::script::Script;
-use crate::traffic::{Traffic, Visitors};
+use crate::stale::Stale;
+use crate::tick::Pace;
+use crate::traffic::{Rhythm, Routes, Traffic, Visitors};
 
 /// How fast the parts of a control plane react to a change.
 pub(crate) const CONTROLLER: SignedDuration = SignedDuration::from_millis(12);
@@ -72,6 +75,8 @@ pub struct Logged {
 /// A clone is a world of its own and costs pointers. The same file, seed, start and requests give the same bytes.
 #[derive(Clone, Debug)]
 pub struct World {
+    pub(crate) id: Arc<str>,
+    pub(crate) born: Timestamp,
     pub(crate) now: Timestamp,
     pub(crate) chance: Chance,
     pub(crate) objects: Objects,
@@ -82,9 +87,21 @@ pub struct World {
     pub(crate) addresses: u32,
     pub(crate) events_swept: Timestamp,
     pub(crate) visitors: Arc<Vec<Visitors>>,
+    pub(crate) rhythm: Option<Rhythm>,
+    /// By what requests a minute are multiplied now.
+    pub(crate) factor: f64,
     pub(crate) traffic: Traffic,
+    pub(crate) routes: Routes,
     pub(crate) rules: Arc<Vec<Rule>>,
+    pub(crate) scrape_every: Option<SignedDuration>,
     pub(crate) alerts: Alerts,
+    pub(crate) holding: Holding,
+    pub(crate) stale: Stale,
+    pub(crate) routines: Routines,
+    pub(crate) pace: Pace,
+    /// Whether who looks now was called by nobody, and calls nobody where nothing changed.
+    pub(crate) is_uncalled: bool,
+    woken: u64,
     pub(crate) mode: AlertMode,
     pub(crate) groups: Groups,
     pub(crate) outbox: Vec<Emission>,
@@ -121,7 +138,13 @@ impl World {
             .images
             .iter()
             .map(|(image, behaviour)| (image.clone(), Arc::new(behaviour.clone())));
+        if let Some(base) = &file.spec.base {
+            let reason = format!("the world {base}, on which it stands, was not given");
+            return Err(file.nonsense("spec.base", &reason));
+        }
         let mut world = Self {
+            id: id.as_str().into(),
+            born: start,
             now: start,
             chance: Chance::new("world", &id),
             objects: Objects::default(),
@@ -132,9 +155,19 @@ impl World {
             addresses: 0,
             events_swept: start,
             visitors: Arc::new(file.spec.traffic.clone()),
+            rhythm: file.spec.rhythm.clone(),
+            factor: 1.0,
             traffic: Traffic::default(),
+            routes: Routes::default(),
             rules: Arc::new(file.spec.rules.clone()),
+            scrape_every: file.spec.scrape_every.map(|every| every.signed()),
             alerts: Alerts::default(),
+            holding: Holding::default(),
+            stale: Stale::default(),
+            routines: Routines::default(),
+            pace: Pace::Skipping,
+            is_uncalled: false,
+            woken: 0,
             mode: AlertMode::Internal,
             groups: Groups::new(file.spec.alertmanager.clone()),
             outbox: Vec::new(),
@@ -148,6 +181,10 @@ impl World {
             names: Arc::new((Naming::Literal, Names::new())),
             secrets: SecretKey::from_bytes(workflow::seed::seed("secret-key", &id)),
         };
+        (world.stale.rules, world.stale.flows) = (true, true);
+        world.stale.routed =
+            file.spec.traffic.iter().map(|one| one.namespace.as_str().into()).collect();
+        world.rise_and_fall();
         for (i, object) in file.spec.objects.iter().enumerate() {
             world.make(object.clone()).map_err(|reply| BadFile::Nonsense {
                 what: format!("world {}", file.metadata.name),
@@ -171,6 +208,7 @@ impl World {
     /// Says what becomes of alerts; [`AlertMode::Internal`] if nobody said.
     pub fn set_alert_mode(&mut self, mode: AlertMode) {
         self.mode = mode;
+        (self.stale.rules, self.stale.flows) = (true, true);
         self.wake(RULES, Wake::Rules);
     }
 
@@ -181,6 +219,7 @@ impl World {
     pub fn advance(&mut self, until: Timestamp) -> Advance {
         while let Some((at, wake)) = self.queue.pop(until) {
             self.now = self.now.max(at);
+            self.woken += 1;
             self.act(wake);
             if !self.outbox.is_empty() && self.queue.next().is_none_or(|next| next > self.now) {
                 return Advance { now: self.now, emitted: std::mem::take(&mut self.outbox) };
@@ -217,11 +256,19 @@ impl World {
                 .map(|object| Digest::of(canonical(&object.to_value()).as_bytes()).hex()),
         );
         parts.extend(self.queue.all().map(|(at, wake)| format!("{at} {wake:?}")));
-        parts.extend(self.pods.iter().map(|(uid, pod)| format!("{uid} {pod:?}")));
-        parts.push(format!("{:?}", self.traffic));
-        parts.push(format!("{:?} {:?} {:?}", self.alerts, self.groups, self.script));
+        parts.extend(self.hidden());
         parts.push(format!("{:?}", self.effects));
         digest_of_parts(&parts.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    /// What the world holds besides its objects: nodes, traffic, alerts, and what is yet to happen to it.
+    pub(crate) fn hidden(&self) -> Vec<String> {
+        let pods = self.pods.iter().map(|(uid, pod)| format!("{uid} {pod:?}"));
+        let mut parts: Vec<String> = pods.collect();
+        parts.push(format!("{:?} {}", self.traffic, self.factor));
+        parts.push(format!("{:?} {:?} {:?}", self.alerts, self.groups, self.script));
+        parts.push(format!("{:?}", self.routines.next()));
+        parts
     }
 
     /// How often each effect key was applied: the cluster accepted the change and its store changed, whether or not
@@ -252,11 +299,23 @@ impl World {
 
     /// Wakes `wake` after `delay`, which is never zero: nothing happens at the moment of a request but the request.
     pub(crate) fn wake(&mut self, delay: SignedDuration, wake: Wake) {
-        self.wake_at(self.now + delay, wake);
+        // Where metrics are scraped, rules see a change at the next scrape, however near that is.
+        let is_scraped = wake == Wake::Rules && self.scrape_every.is_some();
+        self.wake_at(if is_scraped { self.now } else { self.now + delay }, wake);
     }
 
     pub(crate) fn wake_at(&mut self, at: Timestamp, wake: Wake) {
-        self.queue.push(at.max(self.now + SignedDuration::from_millis(1)), wake);
+        match self.scrape_every {
+            Some(every) if wake == Wake::Rules => {
+                self.queue.push(self.scrape_from(at, every), Wake::Scrape);
+            }
+            _ => self.queue.push(at.max(self.now + SignedDuration::from_millis(1)), wake),
+        }
+    }
+
+    /// How often anyone was woken so far, since the world began.
+    pub fn woken(&self) -> u64 {
+        self.woken
     }
 
     /// The time in the world as objects write it, in whole seconds.
@@ -264,7 +323,7 @@ impl World {
         written(self.now)
     }
 
-    fn act(&mut self, wake: Wake) {
+    pub(crate) fn act(&mut self, wake: Wake) {
         match wake {
             Wake::Deployment(key) => self.reconcile_deployment(&key),
             Wake::ReplicaSet(key) => self.reconcile_replica_set(&key),
@@ -277,6 +336,10 @@ impl World {
             Wake::Rules => self.evaluate_rules(),
             Wake::Groups => self.deliver(),
             Wake::Script => self.follow_script(),
+            Wake::Scrape => self.scrape(),
+            Wake::Rhythm => self.rise_and_fall(),
+            Wake::Routines => self.follow_routines(),
+            Wake::Tick => self.tick(),
         }
     }
 
@@ -297,6 +360,7 @@ impl World {
 
     fn changed(&mut self, key: &Key, before: Option<&Object>, after: Option<&Object>) {
         let object = after.or(before).expect("a change has a before or an after");
+        self.note(key, before, after);
         let is_same = |field: &str| match (before, after) {
             (Some(before), Some(after)) => match (before.field(field), after.field(field)) {
                 (Some(a), Some(b)) => std::ptr::eq(a, b) || a == b,

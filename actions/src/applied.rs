@@ -29,6 +29,7 @@ pub fn was_applied(request: &Request, read: &Reply) -> Applied {
         Verb::Patch { patch, .. } => patched(request, patch, object),
         Verb::Delete { .. } | Verb::Evict => deleted(request, object),
         Verb::Create(wanted) => created(wanted, object),
+        Verb::Apply(wanted) => patched(request, &Patch::Merge(wanted.to_value()), object),
     }
 }
 

@@ -41,6 +41,10 @@ pub enum Verb {
     },
     /// Evicts a pod, as far as disruption budgets let it.
     Evict,
+    /// Server-side apply: sets the fields of this object and owns them from then on, as the manager `chiron`; makes the
+    /// object if there is none. Never forced: a field that another manager owns with another value is a conflict. Fields
+    /// that were applied before and are not here go, unless somebody else owns them too.
+    Apply(Object),
 }
 
 /// What must hold of the stored object for a request to be applied; anything else is a conflict.

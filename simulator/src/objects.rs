@@ -3,23 +3,7 @@ use std::sync::Arc;
 
 use cluster::{Kind, Object, WatchEvent};
 
-/// The kinds that the simulated cluster serves.
-const KINDS: [&str; 14] = [
-    "ConfigMap",
-    "Deployment",
-    "EndpointSlice",
-    "Event",
-    "Lease",
-    "Namespace",
-    "Node",
-    "Pod",
-    "PodDisruptionBudget",
-    "ReplicaSet",
-    "ResourceQuota",
-    "Secret",
-    "Service",
-    "ServiceAccount",
-];
+use crate::api::{builtin, shelf};
 
 /// How many changes a watch can go back before it has to list again.
 const HISTORY: usize = 4096;
@@ -37,21 +21,16 @@ impl Key {
         Self { kind, namespace: namespace.into(), name: name.into() }
     }
 
-    /// The key of `object`, if its kind is served.
+    /// The key of a stored object.
     pub(crate) fn of(object: &Object) -> Option<Self> {
-        Some(Self::new(
-            served(object.kind())?,
-            object.namespace().unwrap_or_default(),
-            object.name(),
-        ))
+        let shelf = shelf(object.kind());
+        Some(Self::new(shelf, object.namespace().unwrap_or_default(), object.name()))
     }
 }
 
-/// The name of `kind`, if the simulated cluster serves it in this version.
+/// The name of `kind`, if it is built in, in this version.
 pub(crate) fn served(kind: &Kind) -> Option<&'static str> {
-    let name = KINDS.into_iter().find(|name| *name == kind.kind)?;
-    (Kind::builtin(name).is_some_and(|builtin| builtin.api_version == kind.api_version))
-        .then_some(name)
+    builtin(kind).map(|resource| resource.shelf)
 }
 
 /// What happened to an object.
@@ -68,6 +47,7 @@ struct Change {
     version: u64,
     kind: &'static str,
     happened: Happened,
+    before: Option<Object>,
     object: Object,
 }
 
@@ -124,7 +104,7 @@ impl Objects {
         let shelf = Arc::make_mut(self.shelves.entry(key.kind).or_default());
         let before = shelf.insert((key.namespace.clone(), key.name.clone()), object.clone());
         let happened = if before.is_some() { Happened::Modified } else { Happened::Added };
-        self.remember(key.kind, happened, object.clone());
+        self.remember(key.kind, happened, before, object.clone());
         object
     }
 
@@ -135,13 +115,20 @@ impl Objects {
         self.version += 1;
         let mut metadata = object.metadata().clone();
         metadata.resource_version = self.version.to_string();
-        self.remember(key.kind, Happened::Deleted, object.with_metadata(metadata));
+        let last = object.with_metadata(metadata);
+        self.remember(key.kind, Happened::Deleted, Some(object.clone()), last);
         Some(object)
     }
 
-    fn remember(&mut self, kind: &'static str, happened: Happened, object: Object) {
+    fn remember(
+        &mut self,
+        kind: &'static str,
+        happened: Happened,
+        before: Option<Object>,
+        object: Object,
+    ) {
         let changes = Arc::make_mut(&mut self.changes);
-        changes.push_back(Change { version: self.version, kind, happened, object });
+        changes.push_back(Change { version: self.version, kind, happened, before, object });
         if changes.len() > HISTORY {
             self.compacted = changes.pop_front().map_or(self.compacted, |change| change.version);
         }
@@ -153,12 +140,52 @@ impl Objects {
         self.compacted = self.version;
     }
 
-    /// Changes of a kind after `version`; none if that version is compacted.
-    pub(crate) fn changes(
+    /// The version of the last change that is forgotten.
+    pub(crate) fn compacted(&self) -> u64 {
+        self.compacted
+    }
+
+    /// Objects of a kind as they were at `version`, in order; none if that version is compacted.
+    pub(crate) fn of_kind_at(
         &self,
         kind: &str,
         namespace: Option<&str>,
         version: u64,
+    ) -> Option<Vec<Object>> {
+        if version >= self.version {
+            return Some(self.of_kind(kind, namespace).cloned().collect());
+        }
+        if version < self.compacted {
+            return None;
+        }
+        let place = |object: &Object| {
+            (object.namespace().unwrap_or_default().to_string(), object.name().to_string())
+        };
+        let mut objects: BTreeMap<_, Object> =
+            self.of_kind(kind, namespace).map(|object| (place(object), object.clone())).collect();
+        let start = self.changes.partition_point(|change| change.version <= version);
+        for change in self.changes.range(start..).rev() {
+            if change.kind != kind
+                || namespace.is_some_and(|namespace| change.object.namespace() != Some(namespace))
+            {
+                continue;
+            }
+            match &change.before {
+                Some(before) => objects.insert(place(before), before.clone()),
+                None => objects.remove(&place(&change.object)),
+            };
+        }
+        Some(objects.into_values().collect())
+    }
+
+    /// Changes of the wanted objects of a kind after `version`: what is no longer wanted is told as deleted, what is now
+    /// as added. None if that version is compacted.
+    pub(crate) fn changes_of(
+        &self,
+        kind: &str,
+        namespace: Option<&str>,
+        version: u64,
+        is_wanted: impl Fn(&Object) -> bool,
     ) -> Option<Vec<WatchEvent>> {
         if version < self.compacted {
             return None;
@@ -168,10 +195,19 @@ impl Objects {
             change.kind == kind
                 && namespace.is_none_or(|namespace| change.object.namespace() == Some(namespace))
         });
-        let events = matching.map(|change| match change.happened {
-            Happened::Added => WatchEvent::Added(change.object.clone()),
-            Happened::Modified => WatchEvent::Modified(change.object.clone()),
-            Happened::Deleted => WatchEvent::Deleted(change.object.clone()),
+        let events = matching.filter_map(|change| {
+            let object = change.object.clone();
+            let was_wanted = change.before.as_ref().is_some_and(&is_wanted);
+            match (change.happened, was_wanted, is_wanted(&object)) {
+                (Happened::Added, _, true) | (Happened::Modified, false, true) => {
+                    Some(WatchEvent::Added(object))
+                }
+                (Happened::Modified, true, true) => Some(WatchEvent::Modified(object)),
+                (Happened::Deleted, true, _) | (Happened::Modified, true, false) => {
+                    Some(WatchEvent::Deleted(object))
+                }
+                (Happened::Added | Happened::Modified | Happened::Deleted, _, _) => None,
+            }
         });
         Some(events.collect())
     }

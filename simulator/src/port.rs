@@ -1,6 +1,7 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use crate::objects::{Key, served};
+use crate::api::{FieldSelector, Refusal, Resource, Selection};
+use crate::objects::Key;
 use crate::world::World;
 use async_trait::async_trait;
 use cluster::{
@@ -49,23 +50,29 @@ impl SimulatedCluster {
         self.world.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
+    /// What `kind` is called here, if it may be read.
     fn readable(
         &self,
         world: &World,
         verb: &str,
         kind: &Kind,
         namespace: Option<&str>,
-    ) -> Result<&'static str, ReadFailure> {
-        let refused =
-            |code, message: String| ReadFailure::Refused { what: kind.kind.clone(), code, message };
-        let Some(name) = served(kind) else {
-            return Err(refused(404, "the server could not find the requested resource".into()));
-        };
-        if !world.may(verb, name, namespace) {
-            return Err(refused(403, format!("cannot {verb} {name}")));
+    ) -> Result<Arc<Resource>, ReadFailure> {
+        let resource = world.resource(kind).ok_or_else(Refusal::unknown_resource);
+        let resource = resource.map_err(|refusal| failure(kind, refusal))?;
+        if !world.may(verb, resource.shelf, namespace) {
+            let message = format!("cannot {verb} {}", resource.plural);
+            return Err(failure(kind, Refusal::new(403, "Forbidden", message)));
         }
-        Ok(name)
+        Ok(resource)
     }
+}
+
+fn failure(kind: &Kind, refusal: Refusal) -> ReadFailure {
+    if refusal.code == 410 {
+        return ReadFailure::Gone;
+    }
+    ReadFailure::Refused { what: kind.kind.clone(), code: refusal.code, message: refusal.message }
 }
 
 /// Says nothing of the world, least of all of what is planned for it.
@@ -89,7 +96,8 @@ impl Cluster for SimulatedCluster {
         let world = self.world();
         let namespace = object.namespace.as_deref();
         let kind = self.readable(&world, "get", &object.object_kind(), namespace)?;
-        let found = world.objects.get(&Key::new(kind, namespace.unwrap_or_default(), &object.name));
+        let key = Key::new(kind.shelf, namespace.unwrap_or_default(), &object.name);
+        let found = world.objects.get(&key);
         let found = found
             .filter(|found| object.uid.as_ref().is_none_or(|uid| *uid == found.metadata().uid));
         Ok(found.map(|found| world.secrets().hide(found)))
@@ -97,34 +105,27 @@ impl Cluster for SimulatedCluster {
 
     async fn list(&self, query: &ListQuery) -> Result<Page, ReadFailure> {
         let world = self.world();
-        let kind = self.readable(&world, "list", &query.kind, query.namespace.as_deref())?;
-        let after = query.continue_token.as_deref().map(|token| {
-            let (namespace, name) = token.split_once('/').unwrap_or(("", token));
-            (namespace.to_string(), name.to_string())
-        });
-        let is_wanted = |object: &&Object| {
-            let place =
-                (object.namespace().unwrap_or_default().to_string(), object.name().to_string());
-            after.as_ref().is_none_or(|after| place > *after)
-                && query
-                    .selector
-                    .as_ref()
-                    .is_none_or(|selector| selector.matches(&object.metadata().labels))
+        let kind = &query.kind;
+        self.readable(&world, "list", kind, query.namespace.as_deref())?;
+        let selection = Selection {
+            labels: query.selector.clone().unwrap_or_default(),
+            fields: FieldSelector::default(),
         };
         let limit = query.limit.filter(|limit| *limit > 0).unwrap_or(PAGE);
-        let mut items: Vec<Object> = world
-            .objects
-            .of_kind(kind, query.namespace.as_deref())
-            .filter(is_wanted)
-            .take(limit + 1)
-            .map(|object| world.secrets().hide(object))
-            .collect();
-        let has_more = items.len() > limit;
-        items.truncate(limit);
-        let last = items.last().filter(|_| has_more);
-        let continue_token =
-            last.map(|last| format!("{}/{}", last.namespace().unwrap_or_default(), last.name()));
-        Ok(Page { items, resource_version: world.objects.version().to_string(), continue_token })
+        let listed = world
+            .collect(
+                kind,
+                query.namespace.as_deref(),
+                &selection,
+                Some(limit),
+                query.continue_token.as_deref(),
+            )
+            .map_err(|refusal| failure(kind, refusal))?;
+        Ok(Page {
+            items: listed.items.iter().map(|object| world.secrets().hide(object)).collect(),
+            resource_version: listed.version.to_string(),
+            continue_token: listed.continue_token,
+        })
     }
 
     async fn changes(
@@ -134,13 +135,15 @@ impl Cluster for SimulatedCluster {
         resource_version: &str,
     ) -> Result<Vec<WatchEvent>, ReadFailure> {
         let world = self.world();
-        let name = self.readable(&world, "watch", kind, namespace)?;
+        self.readable(&world, "watch", kind, namespace)?;
         let version: u64 = resource_version.parse().map_err(|_| ReadFailure::Refused {
             what: kind.kind.clone(),
             code: 400,
             message: format!("{resource_version:?} is not a resource version"),
         })?;
-        let events = world.objects.changes(name, namespace, version).ok_or(ReadFailure::Gone)?;
+        let events = world
+            .changes_since(kind, namespace, &Selection::default(), version)
+            .map_err(|refusal| failure(kind, refusal))?;
         let hide = |object: Object| world.secrets().hide(&object);
         let mut events: Vec<WatchEvent> = events
             .into_iter()
@@ -165,7 +168,7 @@ impl Cluster for SimulatedCluster {
         let world = self.world();
         let namespace = query.pod.namespace.as_deref();
         let kind = self.readable(&world, "get", &query.pod.object_kind(), namespace)?;
-        let key = Key::new(kind, namespace.unwrap_or_default(), &query.pod.name);
+        let key = Key::new(kind.shelf, namespace.unwrap_or_default(), &query.pod.name);
         if world.objects.get(&key).is_none() {
             return Err(ReadFailure::Refused {
                 what: query.pod.to_string(),
@@ -183,7 +186,8 @@ impl Cluster for SimulatedCluster {
         namespace: Option<&str>,
     ) -> Result<bool, ReadFailure> {
         let world = self.world();
-        Ok(served(kind).is_some_and(|name| world.may(verb, name, namespace)))
+        let resource = world.resource(kind);
+        Ok(resource.is_some_and(|resource| world.may(verb, resource.shelf, namespace)))
     }
 }
 

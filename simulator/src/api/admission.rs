@@ -1,18 +1,19 @@
-use cluster::{
-    Container, Deployment, Object, PortRef, Quantity, ReplicaSet, Reply, Selector, containers,
-};
+use cluster::{Container, Deployment, Object, PortRef, Quantity, ReplicaSet, Selector, containers};
 use serde_json::Value;
 
-fn invalid(object: &Object, field: &str, why: &str) -> Reply {
-    let message = format!("{} {:?} is invalid: {field}: {why}", object.kind().kind, object.name());
-    Reply::Refused { code: 422, reason: "Invalid".into(), message }
+use super::refusal::{Cause, Named, Refusal};
+use super::resource::Resource;
+
+fn invalid(object: &Object, field: &str, why: &str) -> Refusal {
+    let named = Named::new(None, object.kind(), object.name());
+    Refusal::invalid(&named, vec![Cause::new("FieldValueInvalid", field, why)])
 }
 
 /// Checks an object as it is to be stored.
-pub(super) fn check(object: &Object) -> Result<(), Reply> {
-    check_name(object)?;
+pub(super) fn check(resource: &Resource, object: &Object) -> Result<(), Refusal> {
+    check_name(resource, object)?;
     check_labels(object)?;
-    match object.kind().kind.as_str() {
+    match resource.shelf {
         "Deployment" | "ReplicaSet" => check_workload(object),
         "Pod" => check_containers(object),
         "Service" => check_service(object),
@@ -21,7 +22,7 @@ pub(super) fn check(object: &Object) -> Result<(), Reply> {
     }
 }
 
-fn check_name(object: &Object) -> Result<(), Reply> {
+fn check_name(resource: &Resource, object: &Object) -> Result<(), Refusal> {
     let (name, is_label) =
         (object.name(), matches!(object.kind().kind.as_str(), "Namespace" | "Service"));
     let is_part = |part: &str| {
@@ -45,14 +46,14 @@ fn check_name(object: &Object) -> Result<(), Reply> {
             "must consist of lower case alphanumeric characters, '-' or '.'",
         ));
     }
-    if object.kind().is_cluster_scoped() == object.namespace().is_some() {
-        let why = if object.kind().is_cluster_scoped() { "must not be set" } else { "is required" };
+    if resource.namespaced == object.namespace().is_none() {
+        let why = if resource.namespaced { "is required" } else { "must not be set" };
         return Err(invalid(object, "metadata.namespace", why));
     }
     Ok(())
 }
 
-fn check_labels(object: &Object) -> Result<(), Reply> {
+fn check_labels(object: &Object) -> Result<(), Refusal> {
     let is_word = |text: &str, longest: usize| {
         let edge = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
         let bytes = text.as_bytes();
@@ -80,7 +81,7 @@ fn check_labels(object: &Object) -> Result<(), Reply> {
     Ok(())
 }
 
-fn check_workload(object: &Object) -> Result<(), Reply> {
+fn check_workload(object: &Object) -> Result<(), Refusal> {
     match object.at("/spec/replicas") {
         Some(Value::Number(number))
             if number.as_i64().is_some_and(|n| (0..=i64::from(i32::MAX)).contains(&n)) => {}
@@ -111,7 +112,7 @@ fn check_workload(object: &Object) -> Result<(), Reply> {
     check_containers(object)
 }
 
-fn check_containers(object: &Object) -> Result<(), Reply> {
+fn check_containers(object: &Object) -> Result<(), Refusal> {
     let mut names = Vec::new();
     for container in containers(object) {
         let field = format!("containers[{}]", names.len());
@@ -154,7 +155,7 @@ fn check_containers(object: &Object) -> Result<(), Reply> {
     Ok(())
 }
 
-fn check_resources(object: &Object, field: &str, container: &Container<'_>) -> Result<(), Reply> {
+fn check_resources(object: &Object, field: &str, container: &Container<'_>) -> Result<(), Refusal> {
     for list in ["limits", "requests"] {
         let Some(Value::Object(figures)) = container.value().pointer(&format!("/resources/{list}"))
         else {
@@ -184,7 +185,7 @@ fn check_resources(object: &Object, field: &str, container: &Container<'_>) -> R
     Ok(())
 }
 
-fn check_service(object: &Object) -> Result<(), Reply> {
+fn check_service(object: &Object) -> Result<(), Refusal> {
     let ports = object.at("/spec/ports").and_then(Value::as_array).cloned().unwrap_or_default();
     if ports.is_empty() {
         return Err(invalid(object, "spec.ports", "at least one port is required"));
@@ -240,7 +241,7 @@ fn is_port_name(name: &str) -> bool {
         && name.bytes().any(|byte| byte.is_ascii_lowercase())
 }
 
-fn check_data(object: &Object) -> Result<(), Reply> {
+fn check_data(object: &Object) -> Result<(), Refusal> {
     let Some(data) = object.field("data") else { return Ok(()) };
     let Some(data) = data.as_object() else { return Err(invalid(object, "data", "must be a map")) };
     for (key, value) in data {
@@ -260,10 +261,14 @@ fn check_data(object: &Object) -> Result<(), Reply> {
 }
 
 /// Checks that a change leaves alone what may not change.
-pub(super) fn check_update(before: &Object, after: &Object) -> Result<(), Reply> {
+pub(super) fn check_update(
+    resource: &Resource,
+    before: &Object,
+    after: &Object,
+) -> Result<(), Refusal> {
     let is_same = |pointer: &str| before.at(pointer) == after.at(pointer);
     let immutable = |field: &str| Err(invalid(after, field, "field is immutable"));
-    match after.kind().kind.as_str() {
+    match resource.shelf {
         "Deployment" | "ReplicaSet" if !is_same("/spec/selector") => immutable("spec.selector"),
         "ReplicaSet"
             if ReplicaSet::of(before).is_some()

@@ -1,25 +1,29 @@
 use cluster::Object;
 use serde_json::{Map, Value, json};
 
+use super::resource::{Resource, builtin};
 use crate::base64;
 
-/// Kinds whose status is changed through its subresource alone.
-pub(super) fn has_status(kind: &str) -> bool {
-    matches!(
-        kind,
-        "Deployment"
-            | "ReplicaSet"
-            | "Pod"
-            | "Namespace"
-            | "Node"
-            | "Service"
-            | "PodDisruptionBudget"
-    )
+/// Whether the status is changed through its subresource alone.
+pub(super) fn has_status(resource: &Resource) -> bool {
+    resource.subresources.iter().any(|name| name == "status")
 }
 
-/// Kinds whose changes of spec are counted.
-pub(super) fn has_generation(kind: &str) -> bool {
-    matches!(kind, "Deployment" | "ReplicaSet" | "PodDisruptionBudget")
+/// Whether changes of the spec are counted.
+pub(super) fn has_generation(resource: &Resource) -> bool {
+    builtin(&resource.kind).is_none()
+        || matches!(
+            resource.shelf,
+            "CustomResourceDefinition"
+                | "DaemonSet"
+                | "Deployment"
+                | "Ingress"
+                | "Job"
+                | "NetworkPolicy"
+                | "PodDisruptionBudget"
+                | "ReplicaSet"
+                | "StatefulSet"
+        )
 }
 
 /// The object with what Kubernetes takes where a field is absent.

@@ -1,0 +1,85 @@
+use cluster::Object;
+use jiff::SignedDuration;
+use serde_json::Value;
+
+use super::call::{Call, Options, Propagation};
+use super::change::Change;
+use super::resource::Resource;
+use super::selection::Selection;
+use crate::objects::Key;
+use crate::world::World;
+
+/// Holds an object until all that it owns is gone.
+pub(crate) const FOREGROUND: &str = "foregroundDeletion";
+/// Holds an object until nothing names it as owner any more.
+pub(crate) const ORPHAN: &str = "orphan";
+
+impl World {
+    /// Deletes an object as a controller does.
+    pub(crate) fn delete(&mut self, key: &Key) {
+        if let Some(object) = self.objects.get(key).cloned() {
+            let change = self.admit_delete(key, &object, &Options::default());
+            self.commit(change);
+        }
+    }
+
+    pub(super) fn admit_delete(&self, key: &Key, object: &Object, options: &Options) -> Change {
+        let own =
+            object.at("/spec/terminationGracePeriodSeconds").and_then(Value::as_u64).unwrap_or(30);
+        let grace = options.grace_seconds.map_or(own, u64::from);
+        let is_over = matches!(
+            object.at("/status/phase").and_then(Value::as_str),
+            Some("Succeeded" | "Failed")
+        );
+        let is_graceful =
+            key.kind == "Pod" && grace > 0 && !is_over && object.at("/spec/nodeName").is_some();
+        let mut metadata = object.metadata().clone();
+        let finalizer = match options.propagation {
+            Some(Propagation::Foreground) => Some(FOREGROUND),
+            Some(Propagation::Orphan) => Some(ORPHAN),
+            Some(Propagation::Background) | None => None,
+        };
+        metadata.finalizers.retain(|one| {
+            options.propagation.is_none() || !matches!(one.as_str(), FOREGROUND | ORPHAN)
+        });
+        metadata.finalizers.extend(finalizer.map(String::from));
+        if !is_graceful && key.kind != "Namespace" && metadata.finalizers.is_empty() {
+            return Change::Remove(key.clone());
+        }
+        if metadata.deletion_timestamp.is_some() && metadata == *object.metadata() {
+            return Change::Going(object.clone());
+        }
+        if metadata.deletion_timestamp.is_none() {
+            let seconds = if is_graceful { grace } else { 0 };
+            let at = self.now + SignedDuration::from_secs(seconds as i64);
+            metadata.deletion_timestamp = Some(at);
+            metadata.rest.insert("deletionGracePeriodSeconds".into(), seconds.into());
+            metadata.generation += i64::from(metadata.generation > 0);
+        }
+        let marked = object.with_metadata(metadata);
+        let marked = if key.kind == "Namespace" {
+            let mut status = object.field("status").cloned().unwrap_or_default();
+            status["phase"] = "Terminating".into();
+            marked.with_field("status", status)
+        } else {
+            marked
+        };
+        Change::Mark(key.clone(), marked)
+    }
+
+    pub(super) fn admit_delete_all(
+        &self,
+        resource: &Resource,
+        call: &Call,
+        selection: &Selection,
+    ) -> Change {
+        let objects = self.objects.of_kind(resource.shelf, call.namespace.as_deref());
+        let wanted = objects.filter(|object| selection.matches(object));
+        let changes = wanted.map(|object| {
+            let key =
+                Key::new(resource.shelf, object.namespace().unwrap_or_default(), object.name());
+            self.admit_delete(&key, object, &call.options)
+        });
+        Change::Many(changes.collect())
+    }
+}

@@ -1,0 +1,320 @@
+//! Who owns which fields of an object: `metadata.managedFields`.
+//!
+//! Only what named managers change is written into an object. What the world's own controllers own is worked out when
+//! somebody reads it, so that their many small changes cost nothing.
+
+use cluster::Object;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::fields::{Changes, FieldSet};
+use super::refusal::{Cause, Named, Refusal};
+
+const FIELD: &str = "managedFields";
+/// Parts of an object that nobody owns.
+const UNOWNED: &[&[&str]] = &[
+    &["f:apiVersion"],
+    &["f:kind"],
+    &["f:metadata", "f:name"],
+    &["f:metadata", "f:namespace"],
+    &["f:metadata", "f:uid"],
+    &["f:metadata", "f:resourceVersion"],
+    &["f:metadata", "f:generation"],
+    &["f:metadata", "f:generateName"],
+    &["f:metadata", "f:creationTimestamp"],
+    &["f:metadata", "f:deletionTimestamp"],
+    &["f:metadata", "f:deletionGracePeriodSeconds"],
+    &["f:metadata", "f:selfLink"],
+    &["f:metadata", "f:managedFields"],
+];
+
+/// Whether a manager says what it wants, or changes what it finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Operation {
+    Apply,
+    Update,
+}
+
+/// One manager and the fields that it owns.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Manager {
+    name: String,
+    operation: Operation,
+    api_version: String,
+    subresource: String,
+    time: Option<Timestamp>,
+    pub(super) fields: FieldSet,
+}
+
+/// Who acts, in one call.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Actor<'a> {
+    pub(super) name: &'a str,
+    pub(super) subresource: Option<&'a str>,
+    pub(super) now: Timestamp,
+}
+
+/// The fields of a value that somebody can own.
+pub(super) fn owned_fields(value: &Value, is_new: bool) -> FieldSet {
+    FieldSet::of(value, is_new).without(UNOWNED)
+}
+
+impl Manager {
+    fn new(
+        name: &str,
+        operation: Operation,
+        object: &Object,
+        subresource: &str,
+        time: Option<Timestamp>,
+        fields: FieldSet,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            operation,
+            api_version: object.kind().api_version.clone(),
+            subresource: subresource.into(),
+            time: time.and_then(|time| Timestamp::from_second(time.as_second()).ok()),
+            fields,
+        }
+    }
+
+    pub(super) fn is(&self, actor: &Actor<'_>, operation: Operation) -> bool {
+        self.name == actor.name
+            && self.operation == operation
+            && self.subresource == actor.subresource.unwrap_or_default()
+    }
+
+    fn of_wire(value: &Value) -> Option<Self> {
+        let text = |member: &str| value.get(member).and_then(Value::as_str);
+        Some(Self {
+            name: text("manager").unwrap_or_default().into(),
+            operation: match text("operation")? {
+                "Apply" => Operation::Apply,
+                "Update" => Operation::Update,
+                _ => return None,
+            },
+            api_version: text("apiVersion")?.into(),
+            subresource: text("subresource").unwrap_or_default().into(),
+            time: text("time").and_then(|time| time.parse().ok()),
+            fields: FieldSet::from_wire(value.get("fieldsV1")?),
+        })
+    }
+
+    fn to_wire(&self) -> Value {
+        let mut value = json!({
+            "manager": self.name,
+            "operation": match self.operation { Operation::Apply => "Apply", Operation::Update => "Update" },
+            "apiVersion": self.api_version,
+            "fieldsType": "FieldsV1",
+            "fieldsV1": self.fields.to_wire(),
+        });
+        if let Some(time) = self.time {
+            value["time"] = time.to_string().into();
+        }
+        if !self.subresource.is_empty() {
+            value["subresource"] = self.subresource.clone().into();
+        }
+        value
+    }
+
+    /// As messages name it.
+    fn told(&self) -> String {
+        let mut told = format!("{:?}", self.name);
+        if !self.subresource.is_empty() {
+            told.push_str(&format!(" with subresource {:?}", self.subresource));
+        }
+        if self.operation == Operation::Update {
+            told.push_str(&format!(" using {}", self.api_version));
+        }
+        told
+    }
+}
+
+/// The managers that are written into the object.
+fn written(object: &Object) -> Option<Vec<Manager>> {
+    let list = object.metadata().rest.get(FIELD)?.as_array()?;
+    Some(list.iter().filter_map(Manager::of_wire).collect())
+}
+
+/// Every manager of an object: those that are written, and those that can be told from what it is.
+pub(super) fn managers(object: &Object) -> Vec<Manager> {
+    let value = object.to_value();
+    let all = owned_fields(&value, true);
+    let known = written(object);
+    let is_known = known.is_some();
+    let mut managers: Vec<Manager> = known.unwrap_or_default();
+    for manager in &mut managers {
+        manager.fields = manager.fields.intersection(&all);
+    }
+    let owned =
+        managers.iter().fold(FieldSet::default(), |owned, manager| owned.union(&manager.fields));
+    let (status, rest) = all.difference(&owned).split("f:status");
+    let birth = object.metadata().creation_timestamp;
+    let is_made_by_controller = object.controller().is_some() || is_known;
+    let (maker, keeper) = match object.kind().kind.as_str() {
+        "Node" => ("kubelet", "kubelet"),
+        "Pod" if is_made_by_controller => ("kube-controller-manager", "kubelet"),
+        "Pod" => ("kubectl-create", "kubelet"),
+        "EndpointSlice" | "Event" => ("kube-controller-manager", "kube-controller-manager"),
+        _ if is_made_by_controller => ("kube-controller-manager", "kube-controller-manager"),
+        _ => ("kubectl-create", "kube-controller-manager"),
+    };
+    if !rest.is_empty() {
+        managers.push(Manager::new(maker, Operation::Update, object, "", birth, rest));
+    }
+    if !status.is_empty() {
+        managers.push(Manager::new(keeper, Operation::Update, object, "status", birth, status));
+    }
+    managers.retain(|manager| !manager.fields.is_empty());
+    managers
+}
+
+/// The object as a reader of the whole API sees it, with all its managers.
+pub(super) fn shown(object: &Object) -> Object {
+    with_managers(object, &managers(object))
+}
+
+pub(super) fn with_managers(object: &Object, managers: &[Manager]) -> Object {
+    let mut metadata = object.metadata().clone();
+    if managers.is_empty() {
+        metadata.rest.remove(FIELD);
+    } else {
+        metadata.rest.insert(FIELD.into(), managers.iter().map(Manager::to_wire).collect());
+    }
+    object.with_metadata(metadata)
+}
+
+/// The object with the managers that are written into another state of it.
+pub(super) fn with_managers_of(object: &Object, other: &Object) -> Object {
+    let (own, wanted) = (object.metadata().rest.get(FIELD), other.metadata().rest.get(FIELD));
+    if own == wanted {
+        return object.clone();
+    }
+    let mut metadata = object.metadata().clone();
+    match wanted {
+        Some(wanted) => metadata.rest.insert(FIELD.into(), wanted.clone()),
+        None => metadata.rest.remove(FIELD),
+    };
+    object.with_metadata(metadata)
+}
+
+/// The new object as `actor` makes it, who owns all of it.
+pub(super) fn made(object: &Object, actor: &Actor<'_>, operation: Operation) -> Object {
+    if actor.name.is_empty() {
+        return with_managers(object, &[]);
+    }
+    let value = object.to_value();
+    let (_, fields) = owned_fields(&value, operation == Operation::Update).split("f:status");
+    with_managers(
+        object,
+        &[Manager::new(actor.name, operation, object, "", Some(actor.now), fields)],
+    )
+}
+
+/// The changed object, whose changed fields `actor` owns from now on.
+pub(super) fn updated(before: &Object, after: &Object, actor: &Actor<'_>) -> Object {
+    let mut managers = managers(before);
+    let changes = Changes::between(&before.to_value(), &after.to_value());
+    let changed = changes.changed.without(UNOWNED);
+    for manager in &mut managers {
+        manager.fields = manager.fields.difference(&changes.removed);
+        if !manager.is(actor, Operation::Update) {
+            manager.fields = manager.fields.difference(&changed);
+        }
+    }
+    if !changed.is_empty() {
+        let own = managers.iter_mut().find(|manager| manager.is(actor, Operation::Update));
+        let subresource = actor.subresource.unwrap_or_default();
+        let fresh = Manager::new(
+            actor.name,
+            Operation::Update,
+            after,
+            subresource,
+            Some(actor.now),
+            changed,
+        );
+        match own {
+            Some(own) => *own = Manager { fields: own.fields.union(&fresh.fields), ..fresh },
+            None => managers.push(fresh),
+        }
+    }
+    managers.retain(|manager| !manager.fields.is_empty());
+    with_managers(after, &managers)
+}
+
+/// What `actor` owned as an applier until now.
+pub(super) fn applied_before(managers: &[Manager], actor: &Actor<'_>) -> FieldSet {
+    let own = managers.iter().find(|manager| manager.is(actor, Operation::Apply));
+    own.map(|own| own.fields.clone()).unwrap_or_default()
+}
+
+/// What all others own.
+pub(super) fn owned_by_others(managers: &[Manager], actor: &Actor<'_>) -> FieldSet {
+    let others = managers.iter().filter(|manager| !manager.is(actor, Operation::Apply));
+    others.fold(FieldSet::default(), |all, manager| all.union(&manager.fields))
+}
+
+/// The managers after `actor` applied `fields` and that changed `before` to `after`.
+///
+/// # Errors
+/// 409 where a field changes that another manager owns, unless it is `forced`.
+pub(super) fn applied(
+    named: &Named,
+    before: &Object,
+    after: &Object,
+    actor: &Actor<'_>,
+    fields: FieldSet,
+    forced: bool,
+) -> Result<Object, Refusal> {
+    let mut managers = managers(before);
+    let changes = Changes::between(&before.to_value(), &after.to_value());
+    let changed = changes.changed.without(UNOWNED);
+    let mut conflicts: Vec<(String, String)> = Vec::new();
+    for manager in &mut managers {
+        if manager.is(actor, Operation::Apply) {
+            continue;
+        }
+        let theirs = manager.fields.intersection(&changed);
+        conflicts.extend(theirs.paths().into_iter().map(|path| (manager.told(), path)));
+        manager.fields = manager.fields.difference(&theirs).difference(&changes.removed);
+    }
+    if !forced && !conflicts.is_empty() {
+        return Err(conflict(named, conflicts));
+    }
+    let subresource = actor.subresource.unwrap_or_default();
+    let mut fresh =
+        Manager::new(actor.name, Operation::Apply, after, subresource, Some(actor.now), fields);
+    match managers.iter_mut().find(|manager| manager.is(actor, Operation::Apply)) {
+        Some(own) => {
+            if own.fields == fresh.fields && changed.is_empty() && changes.removed.is_empty() {
+                fresh.time = own.time;
+            }
+            *own = fresh;
+        }
+        None => managers.push(fresh),
+    }
+    managers.retain(|manager| !manager.fields.is_empty());
+    Ok(with_managers(after, &managers))
+}
+
+fn conflict(named: &Named, mut conflicts: Vec<(String, String)>) -> Refusal {
+    conflicts.sort();
+    let message = if let [(manager, path)] = &conflicts[..] {
+        format!("Apply failed with 1 conflict: conflict with {manager}: {path}")
+    } else {
+        let mut lines: Vec<String> = Vec::new();
+        let mut last = None;
+        for (manager, path) in &conflicts {
+            if last != Some(manager) {
+                lines.push(format!("conflicts with {manager}:"));
+                last = Some(manager);
+            }
+            lines.push(format!("- {path}"));
+        }
+        format!("Apply failed with {} conflicts: {}", conflicts.len(), lines.join("\n"))
+    };
+    let causes = conflicts.iter().map(|(manager, path)| {
+        Cause::new("FieldManagerConflict", path, format!("conflict with {manager}"))
+    });
+    Refusal { causes: causes.collect(), ..Refusal::conflict_said(named, message) }
+}

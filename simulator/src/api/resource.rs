@@ -1,0 +1,240 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+
+use cluster::{Kind, Object};
+use serde_json::Value;
+
+use crate::world::World;
+
+/// A kind as the API server serves it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resource {
+    /// The kind.
+    pub kind: Kind,
+    /// Its name in paths: `deployments`.
+    pub plural: String,
+    /// Its name for people: `deployment`.
+    pub singular: String,
+    /// What kubectl takes for it: `deploy`.
+    pub short_names: Vec<String>,
+    /// Whether its objects live in namespaces.
+    pub namespaced: bool,
+    /// Groups of kinds: `all`.
+    pub categories: Vec<String>,
+    /// What can be done with it.
+    pub verbs: Vec<String>,
+    /// `status`, `scale`, `eviction`, `log`.
+    pub subresources: Vec<String>,
+    /// Under which name its objects are kept: one for all versions.
+    pub(crate) shelf: &'static str,
+}
+
+/// Kind, version, plural, short names, whether it is namespaced, categories, subresources; words divided by spaces.
+type Row =
+    (&'static str, &'static str, &'static str, &'static str, bool, &'static str, &'static str);
+
+/// The kinds that are built in.
+const TABLE: &[Row] = &[
+    ("ConfigMap", "v1", "configmaps", "cm", true, "", ""),
+    ("Endpoints", "v1", "endpoints", "ep", true, "", ""),
+    ("Event", "v1", "events", "ev", true, "", ""),
+    ("LimitRange", "v1", "limitranges", "limits", true, "", ""),
+    ("Namespace", "v1", "namespaces", "ns", false, "", "finalize status"),
+    ("Node", "v1", "nodes", "no", false, "", "status"),
+    ("PersistentVolume", "v1", "persistentvolumes", "pv", false, "", "status"),
+    ("PersistentVolumeClaim", "v1", "persistentvolumeclaims", "pvc", true, "", "status"),
+    ("Pod", "v1", "pods", "po", true, "all", "binding eviction log status"),
+    ("ReplicationController", "v1", "replicationcontrollers", "rc", true, "all", "scale status"),
+    ("ResourceQuota", "v1", "resourcequotas", "quota", true, "", "status"),
+    ("Secret", "v1", "secrets", "", true, "", ""),
+    ("Service", "v1", "services", "svc", true, "all", "status"),
+    ("ServiceAccount", "v1", "serviceaccounts", "sa", true, "", "token"),
+    (
+        "MutatingWebhookConfiguration",
+        "admissionregistration.k8s.io/v1",
+        "mutatingwebhookconfigurations",
+        "",
+        false,
+        "api-extensions",
+        "",
+    ),
+    (
+        "ValidatingWebhookConfiguration",
+        "admissionregistration.k8s.io/v1",
+        "validatingwebhookconfigurations",
+        "",
+        false,
+        "api-extensions",
+        "",
+    ),
+    (
+        "CustomResourceDefinition",
+        "apiextensions.k8s.io/v1",
+        "customresourcedefinitions",
+        "crd crds",
+        false,
+        "api-extensions",
+        "status",
+    ),
+    ("ControllerRevision", "apps/v1", "controllerrevisions", "", true, "", ""),
+    ("DaemonSet", "apps/v1", "daemonsets", "ds", true, "all", "status"),
+    ("Deployment", "apps/v1", "deployments", "deploy", true, "all", "scale status"),
+    ("ReplicaSet", "apps/v1", "replicasets", "rs", true, "all", "scale status"),
+    ("StatefulSet", "apps/v1", "statefulsets", "sts", true, "all", "scale status"),
+    (
+        "HorizontalPodAutoscaler",
+        "autoscaling/v2",
+        "horizontalpodautoscalers",
+        "hpa",
+        true,
+        "all",
+        "status",
+    ),
+    ("CronJob", "batch/v1", "cronjobs", "cj", true, "all", "status"),
+    ("Job", "batch/v1", "jobs", "", true, "all", "status"),
+    ("Lease", "coordination.k8s.io/v1", "leases", "", true, "", ""),
+    ("EndpointSlice", "discovery.k8s.io/v1", "endpointslices", "", true, "", ""),
+    ("Ingress", "networking.k8s.io/v1", "ingresses", "ing", true, "", "status"),
+    ("IngressClass", "networking.k8s.io/v1", "ingressclasses", "", false, "", ""),
+    ("NetworkPolicy", "networking.k8s.io/v1", "networkpolicies", "netpol", true, "", ""),
+    ("PodDisruptionBudget", "policy/v1", "poddisruptionbudgets", "pdb", true, "", "status"),
+    ("ClusterRole", "rbac.authorization.k8s.io/v1", "clusterroles", "", false, "", ""),
+    (
+        "ClusterRoleBinding",
+        "rbac.authorization.k8s.io/v1",
+        "clusterrolebindings",
+        "",
+        false,
+        "",
+        "",
+    ),
+    ("Role", "rbac.authorization.k8s.io/v1", "roles", "", true, "", ""),
+    ("RoleBinding", "rbac.authorization.k8s.io/v1", "rolebindings", "", true, "", ""),
+    ("PriorityClass", "scheduling.k8s.io/v1", "priorityclasses", "pc", false, "", ""),
+    ("StorageClass", "storage.k8s.io/v1", "storageclasses", "sc", false, "", ""),
+];
+
+const VERBS: [&str; 8] =
+    ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+
+static BUILTIN: LazyLock<BTreeMap<&'static str, Arc<Resource>>> = LazyLock::new(|| {
+    let words = |text: &str| text.split_whitespace().map(String::from).collect();
+    let rows =
+        TABLE.iter().map(|(kind, version, plural, short, namespaced, categories, subresources)| {
+            let resource = Resource {
+                kind: Kind::new(*version, *kind),
+                plural: (*plural).into(),
+                singular: kind.to_lowercase(),
+                short_names: words(short),
+                namespaced: *namespaced,
+                categories: words(categories),
+                verbs: VERBS.map(String::from).into(),
+                subresources: words(subresources),
+                shelf: kind,
+            };
+            (*kind, Arc::new(resource))
+        });
+    rows.collect()
+});
+
+/// The group of a kind; empty for the core group.
+pub(crate) fn group(kind: &Kind) -> &str {
+    kind.api_version.split_once('/').map_or("", |(group, _)| group)
+}
+
+/// The built-in resource of `kind`.
+pub(crate) fn builtin(kind: &Kind) -> Option<&'static Arc<Resource>> {
+    BUILTIN.get(kind.kind.as_str()).filter(|known| known.kind.api_version == kind.api_version)
+}
+
+/// Under which name objects of a kind are kept: its own for a built-in kind, with its group for any other.
+///
+/// Names of custom kinds are kept for the life of the process, one for each kind that a definition ever named, so that
+/// the key of an object stays a pointer and a copy of a world copies none of them.
+pub(crate) fn shelf(kind: &Kind) -> &'static str {
+    static CUSTOM: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
+    if let Some(known) = builtin(kind) {
+        return known.shelf;
+    }
+    let name = format!("{}.{}", kind.kind, group(kind));
+    let mut custom = CUSTOM.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = custom.get(name.as_str()) {
+        return known;
+    }
+    let kept: &'static str = Box::leak(name.into_boxed_str());
+    custom.insert(kept);
+    kept
+}
+
+impl World {
+    /// Every kind that is served now: those built in, and those that established definitions name.
+    pub fn resources(&self) -> Vec<Resource> {
+        let mut resources: Vec<Resource> =
+            BUILTIN.values().map(|resource| (**resource).clone()).collect();
+        let definitions = self.objects.of_kind("CustomResourceDefinition", None);
+        resources.extend(definitions.filter(|one| is_established(one)).flat_map(defined));
+        resources.sort_by(|a, b| {
+            (group(&a.kind), &a.kind.api_version, &a.plural).cmp(&(
+                group(&b.kind),
+                &b.kind.api_version,
+                &b.plural,
+            ))
+        });
+        resources
+    }
+
+    /// The resource of `kind`, if it is served.
+    pub fn resource(&self, kind: &Kind) -> Option<Arc<Resource>> {
+        if let Some(known) = builtin(kind) {
+            return Some(known.clone());
+        }
+        let definitions = self.objects.of_kind("CustomResourceDefinition", None);
+        let mut definitions = definitions.filter(|one| {
+            let text = |pointer: &str| one.at(pointer).and_then(Value::as_str);
+            text("/spec/group") == Some(group(kind))
+                && text("/spec/names/kind") == Some(&kind.kind)
+                && is_established(one)
+        });
+        definitions
+            .find_map(|one| defined(one).into_iter().find(|one| one.kind == *kind))
+            .map(Arc::new)
+    }
+}
+
+fn is_established(definition: &Object) -> bool {
+    let conditions = definition.at("/status/conditions").and_then(Value::as_array);
+    conditions
+        .into_iter()
+        .flatten()
+        .any(|one| one["type"] == "Established" && one["status"] == "True")
+}
+
+/// The resources of a definition, one for each version that is served.
+fn defined(definition: &Object) -> Vec<Resource> {
+    let text = |pointer: &str| {
+        definition.at(pointer).and_then(Value::as_str).unwrap_or_default().to_string()
+    };
+    let texts = |pointer: &str| -> Vec<String> {
+        let list = definition.at(pointer).and_then(Value::as_array).into_iter().flatten();
+        list.filter_map(|item| item.as_str().map(String::from)).collect()
+    };
+    let versions = definition.at("/spec/versions").and_then(Value::as_array).into_iter().flatten();
+    let served = versions.filter(|version| version["served"] == true);
+    let resources = served.map(|version| {
+        let name = version["name"].as_str().unwrap_or_default();
+        let kind = Kind::new(format!("{}/{name}", text("/spec/group")), text("/spec/names/kind"));
+        let subresources = version["subresources"].as_object().into_iter().flatten();
+        Resource {
+            plural: text("/spec/names/plural"),
+            singular: text("/spec/names/singular"),
+            short_names: texts("/spec/names/shortNames"),
+            namespaced: text("/spec/scope") == "Namespaced",
+            categories: texts("/spec/names/categories"),
+            verbs: VERBS.map(String::from).into(),
+            subresources: subresources.map(|(name, _)| name.clone()).collect(),
+            shelf: shelf(&kind),
+            kind,
+        }
+    });
+    resources.collect()
+}

@@ -1,0 +1,253 @@
+use cluster::{JsonOp, Object, Patch, PatchRefused};
+use serde_json::json;
+
+use super::call::{Call, Options};
+use super::change::{Change, has_subresource};
+use super::refusal::{Cause, Named, Refusal};
+use super::resource::Resource;
+use super::{admission, defaults};
+use crate::objects::Key;
+use crate::world::World;
+
+impl World {
+    /// Patches an object as somebody with every right, unseen by the log of requests.
+    pub(crate) fn patch_as_admin(&mut self, key: &Key, patch: &Patch) -> Result<(), Refusal> {
+        let Some(object) = self.objects.get(key).cloned() else {
+            return Err(Refusal::new(
+                404,
+                "NotFound",
+                format!("{} {} not found", key.kind, key.name),
+            ));
+        };
+        let resource = self.resource(object.kind()).ok_or_else(Refusal::unknown_resource)?;
+        let after = patched(&resource, &object, patch)?;
+        let change =
+            self.admit_change(&resource, key, &object, after, None, &Options::default())?;
+        self.commit(change);
+        Ok(())
+    }
+
+    pub(super) fn admit_patch(
+        &self,
+        resource: &Resource,
+        key: &Key,
+        object: &Object,
+        patch: &Patch,
+        call: &Call,
+    ) -> Result<Change, Refusal> {
+        let subresource = call.subresource.as_deref();
+        check_subresource(resource, subresource)?;
+        let after = if subresource == Some("scale") {
+            let scale = scale_of(key.kind, object).ok_or_else(Refusal::unknown_resource)?;
+            rescaled(resource, object, &patched(resource, &scale, patch)?)?
+        } else {
+            patched(resource, object, patch)?
+        };
+        self.admit_change(resource, key, object, after, subresource, &call.options)
+    }
+
+    pub(super) fn admit_update(
+        &self,
+        resource: &Resource,
+        key: &Key,
+        object: &Object,
+        call: &Call,
+        wanted: &Object,
+    ) -> Result<Change, Refusal> {
+        let subresource = call.subresource.as_deref();
+        check_subresource(resource, subresource)?;
+        if wanted.name() != &*key.name {
+            let message = format!(
+                "the name of the object ({}) does not match the name on the URL ({})",
+                wanted.name(),
+                key.name
+            );
+            return Err(Refusal::bad_request(message));
+        }
+        if wanted.namespace().is_some_and(|namespace| namespace != &*key.namespace) {
+            return Err(Refusal::bad_request(
+                "the namespace of the provided object does not match the namespace sent on the request",
+            ));
+        }
+        let after = if subresource == Some("scale") {
+            rescaled(resource, object, wanted)?
+        } else {
+            let mut metadata = wanted.metadata().clone();
+            metadata.namespace.clone_from(&object.metadata().namespace);
+            if metadata.uid.is_empty() {
+                metadata.uid.clone_from(&object.metadata().uid);
+            }
+            wanted.with_metadata(metadata)
+        };
+        if after.kind() != object.kind() {
+            return Err(Refusal::bad_request(
+                "the object in the body is of another kind than the path",
+            ));
+        }
+        self.admit_change(resource, key, object, after, subresource, &call.options)
+    }
+
+    /// What stands between a wanted state of an object and its being stored.
+    pub(super) fn admit_change(
+        &self,
+        resource: &Resource,
+        key: &Key,
+        object: &Object,
+        wanted: Object,
+        subresource: Option<&str>,
+        _options: &Options,
+    ) -> Result<Change, Refusal> {
+        let named = Named::new(Some(resource), &resource.kind, object.name());
+        let before = object.metadata();
+        let mut metadata = wanted.metadata().clone();
+        if metadata.resource_version != before.resource_version
+            && !metadata.resource_version.is_empty()
+        {
+            return Err(Refusal::modified(&named));
+        }
+        if metadata.name != before.name || metadata.namespace != before.namespace {
+            return Err(Refusal::bad_request(
+                "the name of the object does not match the name on the URL",
+            ));
+        }
+        if metadata.uid != before.uid {
+            let why = format!(
+                "Precondition failed: UID in precondition: {}, UID in object meta: {}",
+                metadata.uid, before.uid
+            );
+            return Err(Refusal::conflict(&named, &why));
+        }
+        let after = match subresource {
+            Some("status") => {
+                metadata = before.clone();
+                with_status_of(object.clone(), &wanted)
+            }
+            Some(_) => wanted,
+            None if defaults::has_status(resource) => with_status_of(wanted, object),
+            None => wanted,
+        };
+        metadata.resource_version.clone_from(&before.resource_version);
+        metadata.creation_timestamp = before.creation_timestamp;
+        metadata.deletion_timestamp = before.deletion_timestamp;
+        metadata.generation = before.generation;
+        let mut after = defaults::fill(after.with_metadata(metadata));
+        if after == *object {
+            return Ok(Change::Nothing(object.clone()));
+        }
+        if subresource != Some("status") {
+            admission::check(resource, &after)?;
+            admission::check_update(resource, object, &after)?;
+        }
+        if defaults::has_generation(resource) && is_spec_changed(resource, object, &after) {
+            let mut metadata = after.metadata().clone();
+            metadata.generation += 1;
+            after = after.with_metadata(metadata);
+        }
+        if after.metadata().deletion_timestamp.is_some()
+            && after.metadata().finalizers.is_empty()
+            && !before.finalizers.is_empty()
+            && key.kind != "Namespace"
+        {
+            return Ok(Change::Release(key.clone(), after));
+        }
+        Ok(match subresource {
+            Some("scale") => Change::Scale(key.clone(), after),
+            Some(_) | None => Change::Update(key.clone(), after),
+        })
+    }
+}
+
+/// Whether something changed that is neither metadata nor status.
+fn is_spec_changed(resource: &Resource, before: &Object, after: &Object) -> bool {
+    if super::builtin(&resource.kind).is_some() {
+        return before.field("spec") != after.field("spec");
+    }
+    let is_counted = |name: &&str| *name != "status";
+    let names = before.field_names().chain(after.field_names());
+    names.filter(is_counted).any(|name| before.field(name) != after.field(name))
+}
+
+fn check_subresource(resource: &Resource, subresource: Option<&str>) -> Result<(), Refusal> {
+    match subresource {
+        Some(name) if !has_subresource(resource, name) => Err(Refusal::unknown_resource()),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// The object with the patch laid over it.
+///
+/// A failed `test` of a JSON patch is 422 too, as a real API server has it.
+pub(super) fn patched(
+    resource: &Resource,
+    object: &Object,
+    patch: &Patch,
+) -> Result<Object, Refusal> {
+    patch.apply(object).map_err(|error| match (&error, patch) {
+        (PatchRefused::Invalid { .. }, Patch::Strategic(_)) if super::builtin(&resource.kind).is_none() => {
+            let message = "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml";
+            Refusal::new(415, "UnsupportedMediaType", message)
+        }
+        (PatchRefused::Invalid { .. } | PatchRefused::TestFailed { .. }, _) => {
+            let named = Named::new(Some(resource), &resource.kind, object.name());
+            let cause = Cause::new("FieldValueInvalid", "patch", error.to_string());
+            Refusal::invalid(&named, vec![cause])
+        }
+    })
+}
+
+fn with_status_of(object: Object, other: &Object) -> Object {
+    match other.field("status") {
+        Some(status) if object.field("status") == Some(status) => object,
+        Some(status) => object.with_field("status", status.clone()),
+        None if object.field("status").is_none() => object,
+        None => object.without_field("status"),
+    }
+}
+
+/// The Scale that stands for an object under its subresource; none where it has none.
+pub(crate) fn scale_of(kind: &str, object: &Object) -> Option<Object> {
+    if !matches!(kind, "Deployment" | "ReplicaSet" | "StatefulSet" | "ReplicationController") {
+        return None;
+    }
+    let replicas = object.at("/spec/replicas").cloned().unwrap_or_else(|| 1.into());
+    let status = object.at("/status/replicas").cloned().unwrap_or_else(|| 0.into());
+    let mut status = json!({"replicas": status});
+    if let Some(selector) = object.at("/spec/selector")
+        && let Ok(selector) = serde_json::from_value::<cluster::Selector>(selector.clone())
+    {
+        status["selector"] = selector.to_string().into();
+    }
+    let whole = object.metadata();
+    let metadata = cluster::Metadata {
+        name: whole.name.clone(),
+        namespace: whole.namespace.clone(),
+        uid: whole.uid.clone(),
+        resource_version: whole.resource_version.clone(),
+        creation_timestamp: whole.creation_timestamp,
+        ..cluster::Metadata::default()
+    };
+    let fields =
+        [("spec".to_string(), json!({"replicas": replicas})), ("status".to_string(), status)];
+    Some(Object::new(cluster::Kind::new("autoscaling/v1", "Scale"), metadata, fields.into()))
+}
+
+/// `object` with the replicas of its changed Scale.
+fn rescaled(resource: &Resource, object: &Object, scale: &Object) -> Result<Object, Refusal> {
+    let named = Named::new(Some(resource), &resource.kind, object.name());
+    let replicas = scale.at("/spec/replicas").cloned().unwrap_or_else(|| 0.into());
+    let set = Patch::Json(vec![JsonOp::Add { path: "/spec/replicas".into(), value: replicas }]);
+    let after = patched(resource, object, &set)?;
+    let (wanted, whole) = (scale.metadata(), object.metadata());
+    let is_other = |wanted: &str, own: &str| !wanted.is_empty() && wanted != own;
+    if is_other(&wanted.uid, &whole.uid) {
+        let why = format!(
+            "Precondition failed: UID in precondition: {}, UID in object meta: {}",
+            wanted.uid, whole.uid
+        );
+        return Err(Refusal::conflict(&named, &why));
+    }
+    if is_other(&wanted.resource_version, &whole.resource_version) {
+        return Err(Refusal::modified(&named));
+    }
+    Ok(after)
+}

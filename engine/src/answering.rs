@@ -84,9 +84,16 @@ impl Engine {
 
     async fn answer(&mut self, input: Input) -> Result<Answer, Failure> {
         let now = self.time.now();
+        let (input, request) = match input {
+            Input::Once { request, input } => match self.answered(&request, now).await? {
+                Some(answer) => return Ok(answer),
+                None => (*input, Some(request)),
+            },
+            other => (other, None),
+        };
         match input {
-            // Deliveries are taken together, above.
-            Input::Deliver(_) => Ok(Answer::Done),
+            // Deliveries are taken together, and a request has one name: both above.
+            Input::Deliver(_) | Input::Once { .. } => Ok(Answer::Done),
             Input::Review { plan, digest, is_approved, by, reason } => {
                 let Some(case) = self.folds.cases.of_plan(&plan) else {
                     return Ok(no_such("plan", plan.as_str()));
@@ -127,12 +134,8 @@ impl Engine {
                         "raise `autonomy` to `approve` or higher, then approve it",
                     ));
                 }
-                self.record(
-                    now,
-                    vec![Entry::PlanReviewed(Review { plan, digest, is_approved, by, reason })],
-                )
-                .await?;
-                Ok(Answer::Done)
+                let review = Review { plan, digest, is_approved, by, reason };
+                self.conclude(now, request, Entry::PlanReviewed(review), Answer::Done).await
             }
             Input::Control { run, control, by, reason } => {
                 self.steer(RunInput::Control { run, control, by, reason }).await
@@ -151,8 +154,8 @@ impl Engine {
                 let id = FeedbackId::derive(now, plan.as_str(), version);
                 let feedback =
                     Feedback { id: id.clone(), plan, opinion, correction, comment, by, at: now };
-                self.record(now, vec![Entry::FeedbackGiven(feedback)]).await?;
-                Ok(Answer::Feedback { id })
+                let answer = Answer::Feedback { id };
+                self.conclude(now, request, Entry::FeedbackGiven(feedback), answer).await
             }
             Input::Guardrails(guardrails) => {
                 self.record(now, vec![Entry::GuardrailsLoaded(guardrails.clone())]).await?;
@@ -203,14 +206,9 @@ impl Engine {
                         "two variants whose shares sum to 1, alpha in (0, 0.5]",
                     ));
                 }
-                self.record(
-                    now,
-                    vec![Entry::Experiment(ExperimentEvent::Created {
-                        experiment: experiment.clone(),
-                    })],
-                )
-                .await?;
-                Ok(Answer::Experiment { experiment })
+                let made = ExperimentEvent::Created { experiment: experiment.clone() };
+                let answer = Answer::Experiment { experiment };
+                self.conclude(now, request, Entry::Experiment(made), answer).await
             }
             Input::ExperimentStart { id } => {
                 self.move_experiment(id, ExperimentStatus::Draft, now, |id, at| {
@@ -334,6 +332,6 @@ fn no_such(what: &str, id: &str) -> Answer {
     )
 }
 
-fn refused(because: RefusedBecause, code: &str, message: &str, hint: &str) -> Answer {
+pub(crate) fn refused(because: RefusedBecause, code: &str, message: &str, hint: &str) -> Answer {
     Answer::Refused { because, code: code.into(), message: message.into(), hint: hint.into() }
 }

@@ -188,6 +188,7 @@ impl Cases {
             | Entry::ClockJumped { .. }
             | Entry::Fleet(_)
             | Entry::FeedbackGiven(_)
+            | Entry::Answered { .. }
             | Entry::ObjectHealthy { .. }
             | Entry::Executed(_)
             | Entry::HistoryImported { .. } => {}

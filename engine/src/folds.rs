@@ -93,7 +93,8 @@ impl Folds {
             | Entry::Fleet(_)
             | Entry::Observed(_)
             | Entry::ObjectHealthy { .. }
-            | Entry::Experiment(_) => {}
+            | Entry::Experiment(_)
+            | Entry::Answered { .. } => {}
         }
     }
 }

@@ -10,6 +10,7 @@ mod folds;
 mod healthy;
 mod learned;
 mod observing;
+mod once;
 mod planning;
 mod settings;
 mod time;

@@ -394,7 +394,8 @@ impl Fold {
             | Entry::ObjectHealthy { .. }
             | Entry::Executed(_)
             | Entry::HistoryImported { .. }
-            | Entry::Experiment(_) => {}
+            | Entry::Experiment(_)
+            | Entry::Answered { .. } => {}
         }
     }
 

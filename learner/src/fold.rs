@@ -103,7 +103,8 @@ impl Learner {
             | Entry::Fleet(_)
             | Entry::ObjectHealthy { .. }
             | Entry::Executed(_)
-            | Entry::Experiment(_) => Ok(Learned::Nothing),
+            | Entry::Experiment(_)
+            | Entry::Answered { .. } => Ok(Learned::Nothing),
         }
     }
 

@@ -18,6 +18,7 @@ use workflow::{Answer, Input};
 use crate::api::{Api, unexpected};
 use crate::document;
 use crate::item::{ExperimentItem, List};
+use crate::once::{Once, named};
 use crate::problem::Problem;
 use crate::request::{Document, Id, ListParams, Optional, Params, Reasoned, short};
 
@@ -67,15 +68,16 @@ pub(crate) async fn experiments(
 
 /// Makes an experiment; it is a draft until it is started.
 #[utoipa::path(post, path = "/api/v1/experiments", tag = "experiments", request_body = ExperimentBody,
+    params(("Idempotency-Key" = Option<String>, Header, description = "Repeated within 24 hours with the same body, the request is answered as it was and not done again.")),
     responses((status = 201, description = "The experiment.", body = Object), (status = 422, description = "It is not one.", body = Problem)))]
 pub(crate) async fn create(
     State(api): State<Arc<Api>>,
-    Document(body): Document<ExperimentBody>,
+    Once(Document(body), request): Once<Document<ExperimentBody>>,
 ) -> Result<Response, Problem> {
     let ExperimentBody { name, hypothesis, variants, alerts, alpha, minimum } = body;
     let (name, hypothesis) = (short(name, "name")?, short(hypothesis, "hypothesis")?);
     let input = Input::ExperimentCreate { name, hypothesis, variants, alerts, alpha, minimum };
-    match api.ask(input).await? {
+    match api.ask(named(request, input)).await? {
         Answer::Experiment { experiment } => {
             tracing::info!(experiment = %experiment.id, "experiment made");
             let place = format!("/api/v1/experiments/{}", experiment.id);

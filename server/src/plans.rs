@@ -12,11 +12,12 @@ use store::{PlanRow, Queries};
 use utoipa::ToSchema;
 use workflow::feedback::Opinion;
 use workflow::id::PlanId;
-use workflow::{Answer, Decision, Input, Severity, Workflow};
+use workflow::{Answer, Decision, Input, RequestKey, Severity, Workflow};
 
 use crate::api::{Api, unexpected};
 use crate::document;
 use crate::item::{List, PlanItem};
+use crate::once::{Once, named};
 use crate::problem::Problem;
 use crate::request::{
     Document, Id, ListParams, Optional, Params, Reasoned, seen_digest, short, who,
@@ -122,7 +123,8 @@ async fn candidates(api: &Api, decision: &Decision) -> Result<Vec<Value>, Proble
 
 /// Approves a plan as it was seen.
 #[utoipa::path(post, path = "/api/v1/plans/{id}/approve", tag = "plans",
-    params(("id" = String, Path, description = "Id of the plan."), ("If-Match" = String, Header, description = "The plan's digest, as its ETag gave it.")),
+    params(("id" = String, Path, description = "Id of the plan."), ("If-Match" = String, Header, description = "The plan's digest, as its ETag gave it."),
+        ("Idempotency-Key" = Option<String>, Header, description = "Repeated within 24 hours with the same body, the request is answered as it was and not done again.")),
     request_body = Reasoned,
     responses((status = 200, description = "The plan as it stands now.", body = Object), (status = 404, description = "There is none.", body = Problem),
         (status = 409, description = "It cannot be approved any more.", body = Problem), (status = 412, description = "It is not the plan that was seen.", body = Problem),
@@ -131,15 +133,15 @@ pub(crate) async fn approve(
     State(api): State<Arc<Api>>,
     Id(id): Id<PlanId>,
     headers: HeaderMap,
-    Optional(body): Optional<Reasoned>,
+    Once(Optional(body), request): Once<Optional<Reasoned>>,
 ) -> Result<Response, Problem> {
-    let (by, reason) = body.check()?;
-    review(&api, id, &headers, true, by, reason).await
+    review(&api, id, &headers, true, body, request).await
 }
 
 /// Rejects a plan as it was seen.
 #[utoipa::path(post, path = "/api/v1/plans/{id}/reject", tag = "plans",
-    params(("id" = String, Path, description = "Id of the plan."), ("If-Match" = String, Header, description = "The plan's digest, as its ETag gave it.")),
+    params(("id" = String, Path, description = "Id of the plan."), ("If-Match" = String, Header, description = "The plan's digest, as its ETag gave it."),
+        ("Idempotency-Key" = Option<String>, Header, description = "Repeated within 24 hours with the same body, the request is answered as it was and not done again.")),
     request_body = Reasoned,
     responses((status = 200, description = "The plan as it stands now.", body = Object), (status = 404, description = "There is none.", body = Problem),
         (status = 409, description = "It cannot be rejected any more.", body = Problem), (status = 412, description = "It is not the plan that was seen.", body = Problem),
@@ -148,10 +150,9 @@ pub(crate) async fn reject(
     State(api): State<Arc<Api>>,
     Id(id): Id<PlanId>,
     headers: HeaderMap,
-    Optional(body): Optional<Reasoned>,
+    Once(Optional(body), request): Once<Optional<Reasoned>>,
 ) -> Result<Response, Problem> {
-    let (by, reason) = body.check()?;
-    review(&api, id, &headers, false, by, reason).await
+    review(&api, id, &headers, false, body, request).await
 }
 
 async fn review(
@@ -159,9 +160,10 @@ async fn review(
     plan: PlanId,
     headers: &HeaderMap,
     is_approved: bool,
-    by: String,
-    reason: String,
+    body: Reasoned,
+    request: Option<RequestKey>,
 ) -> Result<Response, Problem> {
+    let (by, reason) = body.check()?;
     let row = find(api, &plan).await?;
     let digest = seen_digest(headers)?;
     if row.plan.digest != digest {
@@ -173,7 +175,8 @@ async fn review(
         ));
     }
     tracing::info!(%plan, incident = %row.plan.incident, is_approved, by, "plan reviewed");
-    api.order(Input::Review { plan: plan.clone(), digest, is_approved, by, reason }).await?;
+    let input = Input::Review { plan: plan.clone(), digest, is_approved, by, reason };
+    api.order(named(request, input)).await?;
     Ok(shown(&find(api, &plan).await?))
 }
 
@@ -198,14 +201,15 @@ pub(crate) struct FeedbackBody {
 }
 
 /// Takes feedback on a plan; it moves the learner.
-#[utoipa::path(post, path = "/api/v1/plans/{id}/feedback", tag = "plans", params(("id" = String, Path, description = "Id of the plan.")),
+#[utoipa::path(post, path = "/api/v1/plans/{id}/feedback", tag = "plans",
+    params(("id" = String, Path, description = "Id of the plan."), ("Idempotency-Key" = Option<String>, Header, description = "Repeated within 24 hours with the same body, the request is answered as it was and not done again.")),
     request_body = FeedbackBody,
     responses((status = 201, description = "It is in the record: `{id}`.", body = Object), (status = 404, description = "There is no such plan.", body = Problem),
         (status = 422, description = "It says nothing, or the correction is not a valid workflow.", body = Problem)))]
 pub(crate) async fn feedback(
     State(api): State<Arc<Api>>,
     Id(plan): Id<PlanId>,
-    Document(body): Document<FeedbackBody>,
+    Once(Document(body), request): Once<Document<FeedbackBody>>,
 ) -> Result<Response, Problem> {
     find(&api, &plan).await?;
     let (by, comment) = (who(body.by)?, short(body.comment, "comment")?);
@@ -220,7 +224,7 @@ pub(crate) async fn feedback(
     tracing::info!(%plan, opinion = ?body.opinion, is_corrected = correction.is_some(), by, "feedback given");
     let input =
         Input::Feedback { plan: plan.clone(), opinion: body.opinion, correction, comment, by };
-    match api.ask(input).await? {
+    match api.ask(named(request, input)).await? {
         Answer::Feedback { id } => {
             Ok((StatusCode::CREATED, Json(json!({"id": id, "plan": plan}))).into_response())
         }

@@ -13,7 +13,7 @@ use crate::api::{Api, Server};
 use crate::bounds::Bounds;
 use crate::problem::Problem;
 use crate::{
-    events, experiments, health, incidents, ingest, learner, openapi, plans, runs, stops,
+    events, experiments, guardrails, health, incidents, ingest, learner, openapi, plans, runs, stops,
     validations,
 };
 
@@ -82,6 +82,8 @@ fn guarded() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(experiments::start))
         .routes(routes!(experiments::stop))
         .routes(routes!(experiments::results))
+        .routes(routes!(guardrails::guardrails))
+        .routes(routes!(guardrails::guardrail))
         .routes(routes!(learner::learner))
         .routes(routes!(events::events))
         .routes(routes!(validations::validate))

@@ -53,9 +53,10 @@ pub(crate) fn project(
     let mut change = Change { rows, record };
     let change = &mut change;
     match entry {
-        Entry::EpochClaimed { .. } | Entry::ClockJumped { .. } | Entry::ObjectHealthy { .. } => {
-            Ok(())
-        }
+        Entry::EpochClaimed { .. }
+        | Entry::ClockJumped { .. }
+        | Entry::ObjectHealthy { .. }
+        | Entry::Answered { .. } => Ok(()),
         Entry::GuardrailsLoaded(guardrails) => guardrails::loaded(change, guardrails),
         Entry::Incident(event) => {
             incidents::happened(change, event)?;

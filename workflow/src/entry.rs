@@ -13,6 +13,7 @@ use crate::guardrail::Guardrails;
 use crate::history::PastExecution;
 use crate::id::{IncidentId, PlanId, RunId};
 use crate::incident::IncidentEvent;
+use crate::input::{Answer, RequestKey};
 use crate::outcome::Outcome;
 use crate::plan::{Candidate, Plan};
 use crate::run::{Event, FleetEvent};
@@ -92,6 +93,13 @@ pub enum Entry {
     },
     /// Something happened to an experiment.
     Experiment(ExperimentEvent),
+    /// A request that a client names by a key was answered: the same one is answered so again.
+    Answered {
+        /// The request.
+        request: RequestKey,
+        /// The answer.
+        answer: Answer,
+    },
 }
 
 /// A person's word on a plan.
@@ -157,6 +165,7 @@ impl Entry {
             }
             Self::Executed(_) | Self::HistoryImported { .. } => "import".into(),
             Self::Experiment(event) => event.experiment().to_string(),
+            Self::Answered { request, .. } => request.stream(),
         }
     }
 

@@ -110,8 +110,32 @@ pub enum Input {
         /// Why.
         reason: String,
     },
+    /// What a client asks for under a key of its own: asked for again, it is answered as it was, and not done again.
+    Once {
+        /// The key, and what was asked for under it.
+        request: RequestKey,
+        /// What is asked for: a review, feedback, or an experiment to be made.
+        input: Box<Input>,
+    },
     /// Something that no projection holds.
     Query(Query),
+}
+
+/// Names a request of a client.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RequestKey {
+    /// Digest of the client's key.
+    pub key: Digest,
+    /// Digest of what was asked for under it.
+    pub body: Digest,
+}
+
+impl RequestKey {
+    /// The stream in which its answer is kept.
+    pub fn stream(&self) -> String {
+        format!("request/{}", self.key)
+    }
 }
 
 /// A question that the engine answers.

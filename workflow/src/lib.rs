@@ -53,7 +53,7 @@ pub use feedback::Feedback;
 pub use guardrail::{Footprint, Guardrails, Ledger};
 pub use history::PastExecution;
 pub use incident::{Incident, Incidents};
-pub use input::{Answer, Input};
+pub use input::{Answer, Input, RequestKey};
 pub use limits::Limits;
 pub use manifest::{Step, Template, Workflow};
 pub use outcome::Outcome;

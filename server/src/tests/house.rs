@@ -172,6 +172,10 @@ async fn test_only_responder(
     while let Some((input, back)) = queue.recv().await {
         seen.lock().unwrap().push(input.clone());
         let mut entries = Vec::new();
+        let input = match input {
+            Input::Once { input, .. } => *input,
+            other => other,
+        };
         let answer = match input {
             Input::Deliver(delivery) => {
                 let (mut alerts, mut opened) = (Vec::new(), Vec::new());
@@ -207,7 +211,9 @@ async fn test_only_responder(
             Input::Query(Query::Learner) => Answer::Result { value: json!({"observations": 7}) },
             Input::Query(_) => refused(RefusedBecause::Unavailable),
             Input::Review { .. } => Answer::Done,
-            Input::Guardrails(_) | Input::Replan { .. } => refused(RefusedBecause::Changed),
+            Input::Guardrails(_) | Input::Replan { .. } | Input::Once { .. } => {
+                refused(RefusedBecause::Changed)
+            }
         };
         let drafts = entries.into_iter().map(|entry| Draft::new(now(), entry)).collect();
         store.append(drafts, Vec::new(), &[], epoch).await.unwrap();

@@ -1,7 +1,7 @@
 # What the suites with real servers share; to be sourced by tests/NAME/run under `set -euo pipefail`.
 #
 #   root=…, folder=…    set by sourcing: the repository, and a temporary folder that is removed at the end
-#   start_kubernetes [OPTION…]          starts a real control plane, sets $kubeconfig; exits with 77 if it cannot be had
+#   start_kubernetes [OPTION…]          starts a real control plane, sets $kubeconfig and $kubectl; exits with 77 if it cannot be had
 #   stop_kubernetes                     stops it, and forgets all that it held
 #   render_config URL TOKEN_FILE FILE   writes Alertmanager's configuration: deliver to URL with the token of TOKEN_FILE
 #   start_alertmanager CONFIG           starts it, sets $alertmanager_url; exits with 77 if it cannot be had
@@ -22,8 +22,8 @@ end_test() {
     local status=$? id
     trap - EXIT
     for id in ${processes[@]+"${processes[@]}"}; do stop_process "$id"; done
-    "$root/scripts/servers/alertmanager.sh" stop "$folder/alertmanager" || true
-    "$root/scripts/servers/kubernetes.sh" stop "$folder/kubernetes" || true
+    [[ ! -d "$folder/alertmanager" ]] || "$root/scripts/servers/alertmanager.sh" stop "$folder/alertmanager" || true
+    stop_kubernetes || true
     rm -rf "$folder"
     exit "$status"
 }
@@ -33,9 +33,11 @@ trap 'exit 143' TERM HUP
 
 start_kubernetes() {
     kubeconfig="$("$root/scripts/servers/kubernetes.sh" start "$folder/kubernetes" "$@")" || exit $?
+    kubectl="$("$root/scripts/servers/kubernetes.sh" build | sed -n '/kubernetes-/p')/kubectl" || exit $?
 }
 
 stop_kubernetes() {
+    [[ -d "$folder/kubernetes" ]] || return 0
     "$root/scripts/servers/kubernetes.sh" stop "$folder/kubernetes"
     rm -rf "$folder/kubernetes"
 }

@@ -225,7 +225,15 @@ start_scheduler() {
 start_kwok() {
     local dir="$1" port
     port="$(free_port)"
-    launch "$dir" kwok "$kwok/kwok" --kubeconfig "$dir/kubeconfig" --manage-all-nodes=true \
+    # What every container has said; kubelets keep it in this form.
+    echo "2026-01-01T00:00:00.000000000Z stdout F listening" >"$dir/container.log"
+    cat >"$dir/kwok.yaml" <<END
+apiVersion: kwok.x-k8s.io/v1alpha1
+kind: ClusterLogs
+metadata: {name: containers}
+spec: {logs: [{logsFile: $dir/container.log}]}
+END
+    launch "$dir" kwok "$kwok/kwok" --config "$dir/kwok.yaml" --kubeconfig "$dir/kubeconfig" --manage-all-nodes=true --node-lease-duration-seconds 40 \
         --node-ip 127.0.0.1 --node-port "$port" --server-address "127.0.0.1:$port" \
         --tls-cert-file "$dir/pki/server.crt" --tls-private-key-file "$dir/pki/server.key"
 }

@@ -5,5 +5,6 @@
 mod architecture;
 mod demo;
 mod evaluation;
+mod kubectl;
 mod requirements;
 mod serve;

@@ -120,6 +120,8 @@ stage deny scripts/check.sh deny
 stage list list_tests
 stage tests cargo test "${locked[@]}" --workspace --no-fail-fast
 stage ignored ignored_tests_have_a_suite
+# By itself, for it takes minutes the first time and seconds ever after; the suites below find what it built.
+stage servers scripts/servers/kubernetes.sh build
 for suite in tests/*/run; do
     [[ -x "$suite" ]] && stage "$(basename "$(dirname "$suite")")" "$suite"
 done

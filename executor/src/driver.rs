@@ -160,6 +160,7 @@ fn tell(entry: &Entry) {
         | Event::EffectAnswered { .. }
         | Event::ActionDone { .. }
         | Event::HealthMeasured { .. }
+        | Event::AlertChanged { .. }
         | Event::Paused { .. }
         | Event::Resumed { .. }
         | Event::Released { .. }

@@ -14,7 +14,7 @@ use serde::Serialize;
 use workflow::guardrail::Ledger;
 use workflow::id::RunId;
 use workflow::run::{Event, FleetEvent, Pending, RunInput, RunStatus, StopLevel, StopScope};
-use workflow::{Entry, RunView};
+use workflow::{AlertStatus, Entry, RunView};
 
 use crate::machine::{Rejected, Rules, Run};
 use desk::Desk;
@@ -121,7 +121,8 @@ impl Fleet {
             | RunInput::Observed { run, .. }
             | RunInput::Answered { run, .. }
             | RunInput::Judged { run, .. }
-            | RunInput::Measured { run, .. } => self.pass_on(run, input, rules, now, &mut out)?,
+            | RunInput::Measured { run, .. }
+            | RunInput::Alert { run, .. } => self.pass_on(run, input, rules, now, &mut out)?,
             RunInput::Stop { scope, level, by, reason } => {
                 self.stop(scope, *level, by, reason, rules, now, &mut out)?
             }
@@ -179,6 +180,11 @@ impl Fleet {
     /// A run under way, or one that ended of late.
     pub fn view(&self, run: &RunId) -> Option<&RunView> {
         self.fold.runs.get(run).map(Run::view).or_else(|| self.fold.ended.get(run))
+    }
+
+    /// What a run under way was last told of its incident's alerts.
+    pub fn alert(&self, run: &RunId) -> Option<AlertStatus> {
+        self.fold.runs.get(run).map(Run::alert)
     }
 
     /// Runs that have not ended, oldest first.

@@ -9,6 +9,7 @@ mod fill;
 mod fold;
 mod follow;
 mod input;
+mod need;
 mod pending;
 mod recordable;
 mod state;
@@ -53,6 +54,8 @@ pub struct Run {
     /// The workflow's success conditions, once every step is over.
     success: Option<Vec<Watch>>,
     success_since: Timestamp,
+    /// Since when no alert of its incident fires, as far as it was told.
+    quiet_since: Option<Timestamp>,
     /// Since when a pause or a stop holds it.
     held_since: Option<Timestamp>,
     /// How many effect ids were derived.
@@ -219,6 +222,7 @@ impl Run {
             ending: Ending::Going,
             success: None,
             success_since: *at,
+            quiet_since: None,
             held_since: None,
             asked: 0,
             latest: *at,
@@ -247,7 +251,8 @@ impl Run {
                 | RunInput::Observed { .. }
                 | RunInput::Answered { .. }
                 | RunInput::Judged { .. }
-                | RunInput::Measured { .. } => Err(Rejected::Ended { run: self.view.run.clone() }),
+                | RunInput::Measured { .. }
+                | RunInput::Alert { .. } => Err(Rejected::Ended { run: self.view.run.clone() }),
             };
         }
         let events = self.respond(input, now)?;

@@ -7,6 +7,7 @@ use cluster::{Digest, Health, ObjectRef, Reply, Request};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::alert::AlertStatus;
 use crate::condition::Condition;
 use crate::expression::Verdict;
 use crate::id::{EffectId, RunId};
@@ -97,6 +98,13 @@ pub enum RunInput {
         effect: EffectId,
         /// Health, in the order asked; absent where it could not be read.
         health: Vec<(ObjectRef, Option<Health>)>,
+    },
+    /// No alert of the run's incident fires any more, or one does again.
+    Alert {
+        /// The run.
+        run: RunId,
+        /// What holds from now on.
+        status: AlertStatus,
     },
     /// Time has passed: deadlines that lie before now are due.
     Due,

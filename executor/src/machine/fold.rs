@@ -117,8 +117,12 @@ impl Run {
                 }
             }),
             Event::HealthMeasured { step, health, at } => {
-                self.at_step(step, |run, place| run.guarded(place, health, *at))
+                self.at_step(step, |run, place| match run.steps[place].stage {
+                    Stage::Doubted(_) => run.reconsidered(place, health, *at),
+                    _ => run.guarded(place, health, *at),
+                })
             }
+            Event::AlertChanged { status, at } => self.alert_changed(*status, *at),
             Event::Regressed { step, .. } => {
                 self.at_step(step, |run, place| run.steps[place].is_regressed = true)
             }
@@ -191,11 +195,11 @@ impl Run {
             if self.steps[place].stage == Stage::Pending
                 && self.spec(place).needs.iter().all(|need| self.is_behind(need))
             {
-                self.steps[place].stage = if self.spec(place).when.is_some() {
-                    Stage::When(self.ask(self.latest))
+                if self.spec(place).when.is_some() {
+                    self.steps[place].stage = Stage::When(self.ask(self.latest));
                 } else {
-                    Stage::Ready
-                };
+                    self.ready(place, self.latest);
+                }
             }
         }
         let is_over = (0..self.steps.len())
@@ -287,11 +291,11 @@ impl Run {
         let (step, state) = (&plan.workflow.spec.steps[place], &mut self.steps[place]);
         match (phase, &mut state.stage) {
             (Phase::When, Stage::When(_)) => {
-                state.stage = if *verdict == Verdict::True {
-                    Stage::Ready
+                if *verdict == Verdict::True {
+                    self.ready(place, at);
                 } else {
-                    Stage::Unwanted { why: format!("`when` is {}", word(verdict)) }
-                };
+                    state.stage = Stage::Unwanted { why: format!("`when` is {}", word(verdict)) };
+                }
             }
             (Phase::Pre, Stage::Pre(watches)) => {
                 // Preconditions hold at once or not at all: `within` and `holdFor` are for what comes after.
@@ -336,7 +340,7 @@ impl Run {
             }
             (_, true) => {
                 state.is_approved = true;
-                Stage::Ready
+                return self.ready(place, at);
             }
         };
     }
@@ -485,6 +489,7 @@ impl Run {
                 state.clock = later(state.clock, stood);
             }
             self.success_since = later(self.success_since, stood);
+            self.reconsider(at);
         }
     }
 
@@ -559,6 +564,7 @@ fn moment(event: &Event) -> Option<Timestamp> {
         | Event::IntentWritten { at, .. }
         | Event::EffectAnswered { at, .. }
         | Event::HealthMeasured { at, .. }
+        | Event::AlertChanged { at, .. }
         | Event::StepSucceeded { at, .. }
         | Event::StepFailed { at, .. }
         | Event::Paused { at, .. }

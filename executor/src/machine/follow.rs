@@ -41,7 +41,9 @@ impl Run {
         let id = || step.id.clone();
         match &state.stage {
             Stage::Pending | Stage::Over | Stage::Undone => None,
-            Stage::When(_) | Stage::Ready | Stage::Approving { .. } if self.is_closing() => {
+            Stage::When(_) | Stage::Ready | Stage::Doubted(_) | Stage::Approving { .. }
+                if self.is_closing() =>
+            {
                 Some(Event::StepSkipped { step: id(), why: self.closing_why() })
             }
             Stage::Pre(_) | Stage::Post(_) | Stage::Guard { .. } | Stage::Backoff { .. }
@@ -49,7 +51,7 @@ impl Run {
             {
                 Some(Event::StepFailed { step: id(), why: self.closing_why(), at: now })
             }
-            Stage::When(_) => None,
+            Stage::When(_) | Stage::Doubted(_) => None,
             Stage::Ready if self.is_held() => None,
             Stage::Ready => Some(match &step.approval {
                 Some(approval) if !state.is_approved => Event::ApprovalAsked {
@@ -366,6 +368,9 @@ impl Run {
             });
         }
         let watches = self.success.as_ref()?;
+        if let Some(why) = self.unneeded() {
+            return Some(self.ended(RunStatus::Succeeded, why, false, now));
+        }
         let conditions = &self.plan.workflow.spec.success;
         let missed = watches.iter().find_map(|watch| {
             let within = conditions.get(watch.index)?.within.unwrap_or(Span::ZERO);

@@ -52,6 +52,11 @@ impl Run {
                 }])
             }
             RunInput::Measured { effect, health, .. } => self.measured(effect, health, now),
+            RunInput::Alert { status, .. } => Ok(if self.alert() == *status {
+                Vec::new()
+            } else {
+                vec![Event::AlertChanged { status: *status, at: now }]
+            }),
             RunInput::Due => Ok(Vec::new()),
         }
     }
@@ -217,6 +222,7 @@ impl Run {
                 Stage::Pending
                 | Stage::When(_)
                 | Stage::Ready
+                | Stage::Doubted(_)
                 | Stage::Approving { .. }
                 | Stage::Declined { .. }
                 | Stage::Unwanted { .. }
@@ -260,9 +266,9 @@ impl Run {
                 Some(_) | None => Event::BaselineMeasured { health: health.to_vec() },
             }]);
         }
-        let place = self.steps.iter().position(
-            |state| matches!(&state.stage, Stage::Guard { ask, .. } if ask.id == *effect),
-        );
+        let place = self.steps.iter().position(|state| {
+            matches!(&state.stage, Stage::Guard { ask, .. } | Stage::Doubted(ask) if ask.id == *effect)
+        });
         let place = place.ok_or_else(|| not_open(effect))?;
         Ok(vec![Event::HealthMeasured {
             step: self.spec(place).id.clone(),

@@ -82,6 +82,11 @@ impl Run {
                 Some(self.judge(ask, condition))
             }),
             Stage::When(_) => {}
+            Stage::Doubted(ask) if !self.is_held() => {
+                let now = agenda.now;
+                agenda.ask(ask, || Some(self.measure(ask, now)));
+            }
+            Stage::Doubted(_) => {}
             Stage::Approving { expires_at } => agenda.until(*expires_at),
             Stage::Pre(watches) if !self.is_held() => {
                 self.pending_watches(watches, &step.preconditions, agenda)

@@ -77,6 +77,8 @@ pub(super) enum Stage {
     When(Ask),
     /// It begins as soon as nothing holds the run.
     Ready,
+    /// The alert ended before it began: health is being measured, to see whether it is still needed.
+    Doubted(Ask),
     /// A person is asked before it.
     Approving { expires_at: Timestamp },
     /// A person said no, or nothing in time.
@@ -158,6 +160,8 @@ pub(super) struct StepState {
     /// Whether it told a state before it that differs from the one after.
     pub(super) has_prior: bool,
     pub(super) is_approved: bool,
+    /// Whether it was left out because the alert ended and all is well.
+    pub(super) is_unneeded: bool,
     /// Whether an object's health fell after it.
     pub(super) is_regressed: bool,
     /// Conflicts met, over all attempts.
@@ -181,6 +185,7 @@ impl StepState {
             is_done: false,
             has_prior: false,
             is_approved: false,
+            is_unneeded: false,
             is_regressed: false,
             conflicts: 0,
             failed_reads: 0,
@@ -196,6 +201,7 @@ impl StepState {
             Stage::Pending
             | Stage::When(_)
             | Stage::Ready
+            | Stage::Doubted(_)
             | Stage::Approving { .. }
             | Stage::Declined { .. }
             | Stage::Unwanted { .. }
@@ -220,6 +226,7 @@ impl StepState {
             Stage::Pending | Stage::Over | Stage::Undone => true,
             Stage::When(_)
             | Stage::Ready
+            | Stage::Doubted(_)
             | Stage::Approving { .. }
             | Stage::Declined { .. }
             | Stage::Unwanted { .. }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test whose world cannot be set up has failed")]
 
+mod alerts;
 mod control;
 mod faults;
 mod purity;

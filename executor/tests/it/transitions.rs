@@ -5,8 +5,8 @@ use executor::{MACHINE_VERSION, Run};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use simulator::Interference;
-use workflow::Verdict;
 use workflow::run::{Control, Effect, Event, RunInput, RunStatus, StopLevel, StopScope};
+use workflow::{AlertStatus, Verdict};
 
 use crate::rig::{Rig, deployment, never, plan, ready, rules, run_id, scale, with};
 
@@ -52,8 +52,13 @@ fn stories() -> Vec<(Vec<Value>, Vec<Interference>)> {
             ],
             vec![Interference::Pass, Interference::Forbidden],
         ),
+        // Its alert ends at the beginning.
+        (QUIET.map(|(id, name)| scale(id, name, 3)).to_vec(), vec![]),
     ]
 }
+
+/// Steps of the story in which the alert ends.
+const QUIET: [(&str, &str); 2] = [("one", "a"), ("two", "b")];
 
 /// Everything that can come in, told of what is asked for now and of what is not.
 fn inputs(run: &Run, open: &[Effect], replies: &[Reply]) -> Vec<RunInput> {
@@ -84,6 +89,9 @@ fn inputs(run: &Run, open: &[Effect], replies: &[Reply]) -> Vec<RunInput> {
         });
     }
     inputs.extend([RunInput::Resume { scope: StopScope::Global, by, reason }, RunInput::Due]);
+    for status in [AlertStatus::Firing, AlertStatus::Resolved] {
+        inputs.push(RunInput::Alert { run: id.clone(), status });
+    }
     let strange = workflow::id::EffectId::derive(run.view().started_at, "nobody", 1);
     for effect in open.iter().map(Effect::id).chain([&strange]) {
         for reply in replies {
@@ -152,7 +160,11 @@ async fn every_input_in_every_state_is_answered_by_events_or_a_rejection_and_no_
         let mut rig = Rig::new().await;
         rig.world().inject(troubles);
         let first = plan(&rig.world(), steps, vec![ready("a", 3, "1m")]);
+        let has_ended = first.workflow.spec.steps.iter().all(|step| step.needs.is_empty());
         let run = rig.submit(1, first);
+        if has_ended {
+            rig.inbox.push(RunInput::Alert { run: run.clone(), status: AlertStatus::Resolved });
+        }
         let soon = rig.now() + SignedDuration::from_mins(5);
         rig.go(soon, |_| false).await;
         for step in ["two", "ask"] {

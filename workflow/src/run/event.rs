@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{StopLevel, StopScope};
+use crate::alert::AlertStatus;
 use crate::expression::Verdict;
 use crate::id::{EffectId, RunId};
 use crate::manifest::RetryOn;
@@ -162,6 +163,13 @@ pub enum Event {
         before: Health,
         /// Now.
         now: Health,
+    },
+    /// No alert of the run's incident fires any more, or one does again. What has not begun is looked at in this light.
+    AlertChanged {
+        /// What holds from now on.
+        status: AlertStatus,
+        /// When.
+        at: Timestamp,
     },
     /// A step did what it says.
     StepSucceeded {

@@ -216,6 +216,7 @@ impl RunView {
             Event::Started { .. }
             | Event::Admitted { .. }
             | Event::Observed { .. }
+            | Event::AlertChanged { .. }
             | Event::CompensationRetryScheduled { .. } => {}
             Event::BaselineMeasured { health } => {
                 self.health_before.clone_from(health);

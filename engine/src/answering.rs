@@ -79,7 +79,8 @@ impl Engine {
         for (answer, back) in answers {
             let _ = back.send(answer);
         }
-        Ok(())
+        // Before anything else happens to a run: what it is for may have ended.
+        self.tell_runs().await
     }
 
     async fn answer(&mut self, input: Input) -> Result<Answer, Failure> {

@@ -168,6 +168,8 @@ impl Cases {
             Entry::Run { run, event } => self.apply_run(at, run, event, settings),
             Entry::Observed(outcome) => self.change(&outcome.incident, |case| {
                 case.stage = match outcome.stage {
+                    // Until the incident closes a person has the word.
+                    OutcomeStage::Hold if case.stage == Stage::WithPerson => Stage::WithPerson,
                     OutcomeStage::Hold if outcome.resolved => {
                         Stage::Watching(at + settings.recurrence.signed())
                     }

@@ -12,9 +12,11 @@ use workflow::id::{IncidentId, RunId};
 use workflow::incident::{self, IncidentInput};
 use workflow::outcome::Stage as OutcomeStage;
 use workflow::run::{Effect, RunInput};
-use workflow::{Answer, Catalogue, Draft, Entry, Guardrails, Input, Limits, alertmanager};
+use workflow::{
+    AlertStatus, Answer, Catalogue, Draft, Entry, Guardrails, Input, Limits, alertmanager,
+};
 
-use crate::case::Stage;
+use crate::case::{Case, Stage};
 use crate::folds::Folds;
 use crate::healthy::Healthy;
 use crate::learned;
@@ -271,10 +273,30 @@ impl Engine {
         self.take(deliveries).await
     }
 
+    /// Tells each run under way whether an alert of its incident fires, where that is news to it.
+    pub(crate) async fn tell_runs(&mut self) -> Result<(), Failure> {
+        let incidents = &self.folds.incidents;
+        let told = |case: &Case| {
+            let run = case.run.as_ref().filter(|_| case.stage == Stage::Running)?;
+            let status = match incidents.standing(&case.incident) {
+                Some(incident) if !incident.firing.is_empty() => AlertStatus::Firing,
+                Some(_) | None => AlertStatus::Resolved,
+            };
+            let is_news = self.fleet.alert(run).is_some_and(|last| last != status);
+            is_news.then(|| RunInput::Alert { run: run.clone(), status })
+        };
+        let news: Vec<RunInput> = self.folds.cases.cases.values().filter_map(told).collect();
+        for some in news.chunks(MAX_INPUTS) {
+            self.step(some.to_vec()).await?;
+        }
+        Ok(())
+    }
+
     /// Does everything that is due now, until nothing is.
     async fn pump(&mut self) -> Result<(), Failure> {
         loop {
             let now = self.time.now();
+            self.tell_runs().await?;
             if self.run_deadline.is_some_and(|at| at <= now) {
                 self.run_deadline = None;
                 self.step(vec![RunInput::Due]).await?;
@@ -308,9 +330,8 @@ impl Engine {
                 Stage::Ready => self.submit(&id).await?,
                 Stage::Holding(_) | Stage::Judging => self.observe(&id, OutcomeStage::Hold).await?,
                 Stage::Watching(_) => self.observe(&id, OutcomeStage::Recurrence).await?,
-                Stage::AwaitingApproval | Stage::Running | Stage::WithPerson | Stage::Settled => {
-                    return Ok(());
-                }
+                Stage::WithPerson => self.observe_asked(&id).await?,
+                Stage::AwaitingApproval | Stage::Running | Stage::Settled => return Ok(()),
             }
         }
     }
@@ -349,8 +370,17 @@ impl Engine {
         tracing::info!(incident = %id, plan = %plan.id, run = %run, "submitted");
         let by = if plan.needs_approval.is_some() { "approved" } else { "autonomy" };
         let plan_id = plan.id.clone();
-        self.step(vec![RunInput::Submit { run, plan: Box::new(plan), guarded, by: by.into() }])
-            .await?;
+        let mut inputs = vec![RunInput::Submit {
+            run: run.clone(),
+            plan: Box::new(plan),
+            guarded,
+            by: by.into(),
+        }];
+        // An approval may come after the alert has ended: then the first step is looked at in that light already.
+        if self.folds.incidents.standing(id).is_none_or(|incident| incident.firing.is_empty()) {
+            inputs.push(RunInput::Alert { run, status: AlertStatus::Resolved });
+        }
+        self.step(inputs).await?;
         if self.folds.cases.cases.get(id).is_some_and(|case| case.stage == Stage::Ready) {
             // The fleet would not have it: it must not be asked again for ever.
             let why = "the plan could not be run as it was frozen".to_string();

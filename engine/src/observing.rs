@@ -2,10 +2,10 @@
 
 use cluster::{Health, ObjectRef};
 use jiff::Timestamp;
-use workflow::Entry;
 use workflow::id::{IncidentId, OutcomeId};
-use workflow::outcome::{self, Outcome, Stage as OutcomeStage, StepOutcome, Verdict};
+use workflow::outcome::{self, Done, Outcome, Stage as OutcomeStage, StepOutcome, Verdict};
 use workflow::run::{RunView, StepStatus};
+use workflow::{Entry, Source};
 
 use crate::case::{Case, Stage};
 use crate::engine::{Engine, Failure};
@@ -18,8 +18,7 @@ impl Engine {
                 let quiet = self
                     .folds
                     .incidents
-                    .incidents
-                    .get(&case.incident)
+                    .standing(&case.incident)
                     .and_then(|incident| incident.quiet_since);
                 Some(quiet.map_or(*deadline, |since| {
                     (since + self.settings.quiet.signed()).min(*deadline)
@@ -28,8 +27,29 @@ impl Engine {
             Stage::Watching(deadline) => Some(*deadline),
             Stage::Wanted(at) => Some(*at),
             Stage::Judging | Stage::Ready => Some(Timestamp::MIN),
-            Stage::AwaitingApproval | Stage::Running | Stage::WithPerson | Stage::Settled => None,
+            Stage::WithPerson => self.asked_until(case),
+            Stage::AwaitingApproval | Stage::Running | Stage::Settled => None,
         }
+    }
+
+    /// Where a person was asked, what came of it is looked at after the recurrence window, and for good when the
+    /// incident closes. Where they took the word themselves, there is no plan to be judged.
+    fn asked_until(&self, case: &Case) -> Option<Timestamp> {
+        let plan = case.plan.as_ref().filter(|plan| plan.source == Source::Escalate)?;
+        let is_looked_at = case.outcome.as_ref().is_some_and(|outcome| outcome.plan == plan.id);
+        match self.folds.incidents.standing(&case.incident)?.closed_at {
+            Some(closed) => Some(closed),
+            None if is_looked_at => None,
+            None => Some(plan.created_at + self.settings.recurrence.signed()),
+        }
+    }
+
+    /// Judges and records what came of asking a person.
+    pub(crate) async fn observe_asked(&mut self, id: &IncidentId) -> Result<(), Failure> {
+        let is_closed =
+            self.folds.incidents.standing(id).is_none_or(|incident| incident.closed_at.is_some());
+        let stage = if is_closed { OutcomeStage::Recurrence } else { OutcomeStage::Hold };
+        self.observe(id, stage).await
     }
 
     /// Judges and records the outcome of a case.
@@ -41,7 +61,7 @@ impl Engine {
         let now = self.time.now();
         let Some(case) = self.folds.cases.cases.get(id).cloned() else { return Ok(()) };
         let (Some(plan), Some(decision)) = (&case.plan, &case.decision) else { return Ok(()) };
-        let incident = self.folds.incidents.incidents.get(id);
+        let incident = self.folds.incidents.standing(id);
         let is_firing = incident.is_some_and(|incident| !incident.firing.is_empty());
         let run = case.run.as_ref().and_then(|run| self.fleet.view(run));
         let objects: Vec<ObjectRef> =
@@ -54,18 +74,30 @@ impl Engine {
             }
         }
         let has_recurred = stage == OutcomeStage::Recurrence && is_firing;
-        let (verdict, because) = outcome::judge(
-            run,
+        let is_asked = plan.source == Source::Escalate;
+        let done = match run {
+            Some(run) => Done::Run(run),
+            None if is_asked => Done::Asked,
+            None => Done::Nothing,
+        };
+        let (verdict, mut because) = outcome::judge(
+            done,
             is_firing,
             has_recurred,
             case.target.as_ref(),
             &case.health_before,
             &after,
         );
-        let is_resolved = verdict == Verdict::Resolved;
+        let is_resolved = matches!(verdict, Verdict::Resolved | Verdict::ByPerson);
+        // The alert ended before the first step: whoever mended it, the plan did not.
+        let is_idle =
+            run.is_some_and(|run| run.steps.iter().all(|step| step.status == StepStatus::Skipped));
+        if is_idle && is_resolved {
+            because.push("no step of the plan was done, and so it earns nothing".into());
+        }
         let seconds = match (&case.outcome, stage) {
             // What was resolved at the hold was resolved then.
-            (Some(held), OutcomeStage::Recurrence) => {
+            (Some(held), OutcomeStage::Recurrence) if held.resolved => {
                 held.seconds_to_resolve.filter(|_| is_resolved)
             }
             (Some(_) | None, OutcomeStage::Hold | OutcomeStage::Recurrence) => {
@@ -82,7 +114,7 @@ impl Engine {
             stage,
             verdict,
             resolved: is_resolved,
-            reward: reward(verdict, seconds),
+            reward: reward(verdict, seconds).filter(|_| !is_idle),
             seconds_to_resolve: seconds,
             steps: run.map(step_outcomes).unwrap_or_default(),
             health_before: case.health_before.clone(),
@@ -94,7 +126,7 @@ impl Engine {
         let mut entries = vec![Entry::Observed(outcome.clone())];
         // One execution an outcome: what is watched for a while is told once, at the end of that while.
         let is_final = stage == OutcomeStage::Recurrence || !is_resolved;
-        if is_final {
+        if is_final && !is_idle && !is_asked {
             entries.extend(case.finished(&outcome).map(Entry::Executed));
         }
         self.record(now, entries).await?;
@@ -102,10 +134,18 @@ impl Engine {
     }
 }
 
+/// Most that asking a person is worth: a plan that works more than once in four times is worth more. It is what the
+/// learner takes of `escalate` before it has seen any.
+const ASKING: f64 = 0.25;
+
 /// 1 for what resolved at once, falling to 0.8 over half an hour; 0 for what did not resolve; nothing for what is unknown.
+///
+/// What a person mended earns no more than [`ASKING`]: their time is what it cost, and the mend is theirs.
 fn reward(verdict: Verdict, seconds: Option<f64>) -> Option<f64> {
+    let quickness = 1.0 - 0.2 * (seconds.unwrap_or(1_800.0) / 1_800.0).min(1.0);
     match verdict {
-        Verdict::Resolved => Some(1.0 - 0.2 * (seconds.unwrap_or(1_800.0) / 1_800.0).min(1.0)),
+        Verdict::Resolved => Some(quickness),
+        Verdict::ByPerson => Some(ASKING * quickness),
         Verdict::NotResolved | Verdict::Recurred | Verdict::Worse => Some(0.0),
         Verdict::Unknown => None,
     }

@@ -151,12 +151,12 @@ fn learn_outcome(
     taught.stage = Some(outcome.stage);
     let learned = match (target(outcome.verdict, outcome.reward), &mut taught.outcome) {
         (None, _) => Learned::Censored,
-        (Some(target), Some(added)) => {
-            model.correct(&chosen.features, added, target, outcome.reward, by);
+        (Some((target, reward)), Some(added)) => {
+            model.correct(&chosen.features, added, target, reward, by);
             Learned::Corrected
         }
-        (Some(target), None) => {
-            taught.outcome = Some(model.add(&chosen.features, target, outcome.reward, 1.0, by));
+        (Some((target, reward)), None) => {
+            taught.outcome = Some(model.add(&chosen.features, target, reward, 1.0, by));
             Learned::Added
         }
     };
@@ -209,8 +209,8 @@ fn learn_history(model: &mut Model, execution: &PastExecution) -> Result<Learned
     learn_steps(model, &execution.features, &execution.steps);
     match target(execution.verdict, execution.reward) {
         None => Ok(Learned::Censored),
-        Some(target) => {
-            model.add(&execution.features, target, execution.reward, 1.0, &execution.id);
+        Some((target, reward)) => {
+            model.add(&execution.features, target, reward, 1.0, &execution.id);
             Ok(Learned::Added)
         }
     }
@@ -232,12 +232,17 @@ fn check(
     }
 }
 
-/// What an outcome says of the plan: 1 resolved, 0 not; nothing where it cannot be said.
-fn target(verdict: Verdict, reward: Option<f64>) -> Option<f64> {
-    reward?;
+/// What an outcome says of the plan: 1 resolved, 0 not; nothing where it cannot be said. And the reward by which its
+/// quickness is told.
+///
+/// What a person mended is no success of the plan that asked them, and no failure either: it is what asking was worth,
+/// its cost taken off, and says nothing of quickness.
+fn target(verdict: Verdict, reward: Option<f64>) -> Option<(f64, Option<f64>)> {
+    let earned = reward?;
     match verdict {
-        Verdict::Resolved => Some(1.0),
-        Verdict::NotResolved | Verdict::Recurred | Verdict::Worse => Some(0.0),
+        Verdict::Resolved => Some((1.0, reward)),
+        Verdict::ByPerson => Some((earned, None)),
+        Verdict::NotResolved | Verdict::Recurred | Verdict::Worse => Some((0.0, reward)),
         Verdict::Unknown => None,
     }
 }

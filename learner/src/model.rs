@@ -71,7 +71,7 @@ struct Action {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Added {
-    /// 1 for success, 0 for failure.
+    /// 1 for success, 0 for failure; in between what asking a person was worth.
     pub(crate) target: f64,
     reward: Option<f64>,
     weight: f64,

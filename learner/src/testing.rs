@@ -66,6 +66,7 @@ pub(crate) fn chosen(n: u64, features: &Features) -> Chosen {
 pub(crate) fn outcome(n: u64, stage: Stage, verdict: Verdict) -> Outcome {
     let reward = match verdict {
         Verdict::Resolved => Some(0.9),
+        Verdict::ByPerson => Some(0.2),
         Verdict::NotResolved | Verdict::Recurred | Verdict::Worse => Some(0.0),
         Verdict::Unknown => None,
     };

@@ -301,8 +301,8 @@ fn likeness(
         match neighbour.verdict {
             Verdict::Resolved => succeeded += neighbour.similarity,
             Verdict::NotResolved | Verdict::Recurred | Verdict::Worse => {}
-            // What cannot be said counts on neither side.
-            Verdict::Unknown => continue,
+            // What cannot be said, or is not ours, counts on neither side.
+            Verdict::Unknown | Verdict::ByPerson => continue,
         }
         weight += neighbour.similarity;
     }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{DecisionId, IncidentId, OutcomeId, PlanId, RunId};
 
-pub use judge::judge;
+pub use judge::{Done, judge};
 
 /// What came of a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -16,6 +16,8 @@ pub use judge::judge;
 pub enum Verdict {
     /// Post-conditions held, the alert ended, nothing is worse.
     Resolved,
+    /// The trouble is gone, and a person did it: Chiron asked, and did no more.
+    ByPerson,
     /// The trouble is still there.
     NotResolved,
     /// It had ended and came back within the recurrence window.

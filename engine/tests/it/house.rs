@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex};
 
 use actions::Next;
 use cluster::{Agent, Cluster, Mode, Reply, Request};
-use engine::{Case, Engine, Message, Pace, Parts, Settings, Sources, Stop, Time};
+use engine::{Case, Engine, Folds, Message, Pace, Parts, Settings, Sources, Stop, Time};
 use jiff::{SignedDuration, Timestamp};
 use simulator::{AlertMode, Oracle, ScenarioFile, SimulatedCluster, WorldFile, scenario};
-use store::{Memory, Salts, Store};
+use store::{Memory, Record, Salts, Store};
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
 use workflow::guardrail::Autonomy;
@@ -75,11 +75,20 @@ impl House {
         self.runtime.block_on(self.engine.run(Stop::At(at))).unwrap();
     }
 
-    /// Lives on until this is true of the first incident's case, at most for an hour.
+    /// Lives on for so many seconds.
+    pub(crate) fn seconds(&mut self, seconds: i64) {
+        let at = self.engine.now() + SignedDuration::from_secs(seconds);
+        self.runtime.block_on(self.engine.run(Stop::At(at))).unwrap();
+    }
+
+    /// Lives on until this is true of what is remembered.
+    pub(crate) fn until_engine(&mut self, is_so: impl Fn(&Folds) -> bool + Send + 'static) {
+        self.runtime.block_on(self.engine.run(Stop::When(Box::new(is_so)))).unwrap();
+    }
+
+    /// Lives on until this is true of the first incident's case.
     pub(crate) fn until_first(&mut self, is_so: impl Fn(&Case) -> bool + Send + 'static) {
-        let is_over =
-            move |folds: &engine::Folds| folds.cases.cases.values().next().is_some_and(&is_so);
-        self.runtime.block_on(self.engine.run(Stop::When(Box::new(is_over)))).unwrap();
+        self.until_engine(move |folds| folds.cases.cases.values().next().is_some_and(&is_so));
     }
 
     /// Somebody does by hand what mends the fault.
@@ -131,9 +140,13 @@ impl House {
     }
 
     /// Everything that was recorded.
+    pub(crate) fn records(&self) -> Vec<Record> {
+        self.runtime.block_on(self.store.read(0, usize::MAX)).unwrap()
+    }
+
+    /// The same, each as what it says.
     pub(crate) fn entries(&self) -> Vec<Entry> {
-        let records = self.runtime.block_on(self.store.read(0, usize::MAX)).unwrap();
-        records.iter().map(|record| record.entry().unwrap()).collect()
+        self.records().iter().map(|record| record.entry().unwrap()).collect()
     }
 }
 

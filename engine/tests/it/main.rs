@@ -1,4 +1,6 @@
 //! Whole incidents in the simulated shop, in virtual time.
 
 mod autonomy;
+mod escalated;
 mod house;
+mod resolved;

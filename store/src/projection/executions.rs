@@ -8,6 +8,7 @@ use crate::port::StoreError;
 pub(super) fn ended(change: &mut Change<'_>, execution: &PastExecution) -> Result<(), StoreError> {
     let status = match execution.verdict {
         Verdict::Resolved => "resolved",
+        Verdict::ByPerson => "by-person",
         Verdict::NotResolved => "not-resolved",
         Verdict::Recurred => "recurred",
         Verdict::Worse => "worse",

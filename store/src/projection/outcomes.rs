@@ -8,6 +8,7 @@ use crate::port::StoreError;
 pub(super) fn observed(change: &mut Change<'_>, outcome: &Outcome) -> Result<(), StoreError> {
     let status = match outcome.verdict {
         Verdict::Resolved => "resolved",
+        Verdict::ByPerson => "by-person",
         Verdict::NotResolved => "not-resolved",
         Verdict::Recurred => "recurred",
         Verdict::Worse => "worse",

@@ -166,14 +166,19 @@ fn repeated(episode: &Episode, delivery: String) -> IncidentEvent {
 }
 
 impl Incidents {
-    /// The incident of this id, or the one that it was merged into, as long as that is open.
-    pub fn current(&self, id: &IncidentId) -> Option<&Incident> {
+    /// The incident of this id, or the one that it was merged into: where its alerts stand now.
+    pub fn standing(&self, id: &IncidentId) -> Option<&Incident> {
         let incident = self.incidents.get(id)?;
         match &incident.merged_into {
             // Merges go to older incidents, so this ends.
-            Some(into) => self.current(into),
-            None => Some(incident).filter(|incident| incident.is_open()),
+            Some(into) => self.standing(into),
+            None => Some(incident),
         }
+    }
+
+    /// The same, as long as it is open.
+    pub fn current(&self, id: &IncidentId) -> Option<&Incident> {
+        self.standing(id).filter(|incident| incident.is_open())
     }
 
     /// When an incident is next to be closed, if one is.

@@ -3,15 +3,27 @@ use cluster::{Health, ObjectRef};
 use super::Verdict;
 use crate::run::{RunStatus, RunView};
 
-/// What came of a run: the alert, the health before and after, and how the run ended, taken together.
+/// What was done of a plan.
+#[derive(Clone, Copy, Debug)]
+pub enum Done<'a> {
+    /// It was run.
+    Run(&'a RunView),
+    /// Nothing was to be done.
+    Nothing,
+    /// A person was asked.
+    Asked,
+}
+
+/// What came of a plan: the alert, the health before and after, and how the run ended, taken together.
 ///
 /// Two independent signals are asked for: that the alert no longer fires alone is also true of a deleted target, so
 /// every guarded object must be at least as healthy as before, and the target healthy. What cannot be read is
 /// [`Verdict::Unknown`], never success.
 ///
-/// `run` is absent where nothing was run. `target` is the incident's target. `health` lists are in any order.
+/// Where a person was asked, what they mended is theirs: [`Verdict::ByPerson`]. `target` is the incident's target.
+/// `health` lists are in any order.
 pub fn judge(
-    run: Option<&RunView>,
+    done: Done<'_>,
     is_firing: bool,
     has_recurred: bool,
     target: Option<&ObjectRef>,
@@ -57,7 +69,15 @@ pub fn judge(
         }
         Some(_) => because.push(format!("{target} is healthy")),
     }
-    match run.map(|run| run.status) {
+    let status = match done {
+        Done::Asked => {
+            because.push("a person was asked, and the alert no longer fires".into());
+            return (Verdict::ByPerson, because);
+        }
+        Done::Nothing => None,
+        Done::Run(run) => Some(run.status),
+    };
+    match status {
         None => because.push("nothing was run".into()),
         Some(RunStatus::Succeeded) => because.push("the run succeeded".into()),
         Some(

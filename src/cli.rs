@@ -2,6 +2,7 @@
 
 mod admin;
 mod alert;
+mod autonomy;
 mod bench;
 mod client;
 mod demo;

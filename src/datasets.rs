@@ -42,6 +42,11 @@ pub(crate) fn scenario(name: &str) -> Result<ScenarioFile> {
     ScenarioFile::parse(text).with_context(|| format!("scenario `{name}`"))
 }
 
+/// The fault families of the starter suite.
+pub(crate) fn families() -> Vec<&'static str> {
+    STARTER.iter().map(|(name, _)| *name).collect()
+}
+
 /// Every scenario of the starter suite.
 ///
 /// # Errors

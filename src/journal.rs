@@ -1,4 +1,4 @@
-//! What lets a simulated world outlive the process: where it began, and every change that was asked of it since.
+//! What lets a simulated world outlive the process: every change that was asked of it, and every fault that struck it.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
@@ -13,100 +13,87 @@ use cluster::{
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use simulator::{AlertMode, Naming, SimulatedCluster, World, scenario};
+use simulator::{Oracle, SimulatedCluster, World};
 
 use crate::datasets;
 
-/// Where a world begins: the same origin and the same requests give the same world.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct Origin {
-    /// Name of the world's file.
-    pub(crate) world: String,
-    /// What draws names, the workload at fault, and every chance.
-    pub(crate) seed: u64,
-    /// The fault family in its future; absent where nothing breaks.
-    pub(crate) fault: Option<String>,
-    /// When its time begins.
-    pub(crate) start: Timestamp,
-}
-
-impl Origin {
-    const FILE: &str = "world.json";
-
-    /// What stands in `dir`, if anything does.
-    ///
-    /// # Errors
-    /// Where the file cannot be read or is not one of ours.
-    pub(crate) fn load(dir: &Path) -> Result<Option<Self>> {
-        let path = dir.join(Self::FILE);
-        let text = match std::fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => {
-                return Err(error).with_context(|| format!("cannot read {}", path.display()));
-            }
-        };
-        serde_json::from_str(&text)
-            .map(Some)
-            .with_context(|| format!("{} does not say where a world begins", path.display()))
-    }
-
-    /// Keeps it in `dir`, whole or not at all.
-    ///
-    /// # Errors
-    /// Where it cannot be written.
-    pub(crate) fn keep(&self, dir: &Path) -> Result<()> {
-        let (path, draft) = (dir.join(Self::FILE), dir.join("world.json.new"));
-        let write = || {
-            let mut file = File::create(&draft)?;
-            file.write_all(
-                serde_json::to_string_pretty(self).expect("an origin is plain data").as_bytes(),
-            )?;
-            file.sync_all()?;
-            std::fs::rename(&draft, &path)?;
-            File::open(dir)?.sync_all()
-        };
-        write().with_context(|| format!("cannot write {}", path.display()))
-    }
-
-    /// The world as it is when its time begins.
-    ///
-    /// # Errors
-    /// Where there is no such world or fault.
-    pub(crate) fn begin(&self, mode: AlertMode) -> Result<World> {
-        let file = datasets::world(&self.world)?;
-        let mut world = match &self.fault {
-            Some(fault) => {
-                scenario::prepare(&datasets::scenario(fault)?, &file, self.seed, self.start)?.world
-            }
-            None => World::named(&file, self.seed, self.start, Naming::Drawn)?,
-        };
-        world.set_alert_mode(mode);
-        Ok(world)
-    }
-}
-
-/// One change that was asked for.
+/// One thing that was done to the world.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Line {
     /// When, in the world.
     pub(crate) at: Timestamp,
-    /// Key of the intended effect; empty where a person asked.
-    pub(crate) effect_key: String,
     /// What.
-    pub(crate) request: Request,
+    #[serde(flatten)]
+    pub(crate) deed: Deed,
 }
 
-/// Every change that was asked for, in order, each on disk before it is applied.
+/// What can be done to a world.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Deed {
+    /// A change was asked for.
+    #[serde(rename_all = "camelCase")]
+    Request {
+        /// Key of the intended effect; empty where a person asked.
+        effect_key: String,
+        /// What.
+        request: Box<Request>,
+    },
+    /// Something broke.
+    Strike {
+        /// What.
+        strike: Strike,
+    },
+}
+
+/// A fault that struck a running world.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Strike {
+    /// Its family.
+    pub(crate) family: String,
+    /// What draws the workload at fault.
+    pub(crate) seed: u64,
+}
+
+impl Strike {
+    /// Lets it happen from now on.
+    ///
+    /// # Errors
+    /// Where there is no such family, or no workload of this world can have the fault.
+    pub(crate) fn befall(&self, world: &mut World) -> Result<Oracle> {
+        Ok(world.strike(&datasets::scenario(&self.family)?, self.seed)?)
+    }
+}
+
+impl Line {
+    /// Does again what was done.
+    ///
+    /// # Errors
+    /// Where a fault can no longer be had, for the program knows it no more.
+    pub(crate) fn replay(&self, world: &mut World) -> Result<()> {
+        match &self.deed {
+            Deed::Request { request, .. } => {
+                world.replay(self.at, request);
+            }
+            Deed::Strike { strike } => {
+                world.advance_fully(self.at);
+                strike.befall(world)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Everything that was done to a world, in order, each on disk before it is done.
 pub(crate) struct Journal {
     file: Mutex<File>,
     path: PathBuf,
 }
 
 impl Journal {
-    const FILE: &str = "world.jsonl";
+    pub(crate) const FILE: &str = "world.jsonl";
 
     /// Opens the journal in `dir`, and gives what stands in it. A last line that was cut off by a crash was never
     /// applied, and is taken away.
@@ -147,10 +134,8 @@ impl Journal {
     }
 
     /// Puts a line on disk.
-    fn note(&self, at: Timestamp, request: &Request) -> std::io::Result<()> {
-        let line =
-            Line { at, effect_key: request.agent.effect_key.clone(), request: request.clone() };
-        let mut text = serde_json::to_string(&line)?;
+    pub(crate) fn note(&self, line: &Line) -> std::io::Result<()> {
+        let mut text = serde_json::to_string(line)?;
         text.push('\n');
         let mut file = self.file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let before = file.metadata()?.len();
@@ -172,8 +157,8 @@ pub(crate) struct JournaledCluster {
 
 impl JournaledCluster {
     /// Puts a journal before `inner`.
-    pub(crate) fn new(inner: SimulatedCluster, journal: Journal) -> Self {
-        Self { inner, journal: Arc::new(journal) }
+    pub(crate) fn new(inner: SimulatedCluster, journal: Arc<Journal>) -> Self {
+        Self { inner, journal }
     }
 }
 
@@ -211,8 +196,12 @@ impl Cluster for JournaledCluster {
                 let (this, request) = (self.clone(), request.clone());
                 // Waiting for the disk is no work for a thread that serves others.
                 let sent = tokio::task::spawn_blocking(move || {
+                    let deed = Deed::Request {
+                        effect_key: request.agent.effect_key.clone(),
+                        request: Box::new(request.clone()),
+                    };
                     let sent =
-                        this.inner.send_after(&request, |at| this.journal.note(at, &request));
+                        this.inner.send_after(&request, |at| this.journal.note(&Line { at, deed }));
                     sent.unwrap_or_else(|error| {
                         tracing::error!(path = %this.journal.path.display(), %error, "a change cannot be noted, so it is not made");
                         Reply::Refused { code: 507, reason: "InsufficientStorage".into(), message: format!("the journal cannot be written: {error}") }
@@ -236,73 +225,5 @@ impl Cluster for JournaledCluster {
         namespace: Option<&str>,
     ) -> Result<bool, ReadFailure> {
         self.inner.may(verb, kind, namespace).await
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use cluster::{Agent, Patch, Preconditions, Verb};
-    use jiff::SignedDuration;
-
-    use super::*;
-
-    fn origin() -> Origin {
-        Origin {
-            world: "shop".into(),
-            seed: 7,
-            fault: Some("scaled-to-zero".into()),
-            start: crate::cli::START.parse().unwrap(),
-        }
-    }
-
-    #[tokio::test]
-    async fn a_world_rebuilt_from_its_journal_is_the_same_world() {
-        let dir = tempfile::tempdir().unwrap();
-        origin().keep(dir.path()).unwrap();
-        let (journal, lines) = Journal::open(dir.path()).unwrap();
-        assert!(lines.is_empty());
-        let mut world = origin().begin(AlertMode::Internal).unwrap();
-        world.advance_fully(origin().start + SignedDuration::from_mins(12));
-        let world = Arc::new(Mutex::new(world));
-        let cluster =
-            JournaledCluster::new(SimulatedCluster::new(world.clone(), "simulated"), journal);
-        let target = cluster
-            .list(&ListQuery::latest(Kind::builtin("Deployment").unwrap(), None))
-            .await
-            .unwrap()
-            .items[0]
-            .reference("simulated");
-        let scale = |mode| Request {
-            target: target.clone(),
-            verb: Verb::Patch {
-                patch: Patch::Merge(serde_json::json!({"spec": {"replicas": 5}})),
-                subresource: None,
-            },
-            preconditions: Preconditions::default(),
-            mode,
-            agent: Agent { effect_key: "key-1".into(), ..Agent::default() },
-        };
-        assert!(matches!(cluster.send(&scale(Mode::DryRun)).await, Reply::Accepted(_)));
-        assert!(matches!(cluster.send(&scale(Mode::Apply)).await, Reply::Accepted(_)));
-        let end = origin().start + SignedDuration::from_mins(20);
-        world.lock().unwrap().advance_fully(end);
-
-        let path = dir.path().join(Journal::FILE);
-        let mut torn = std::fs::read(&path).unwrap();
-        torn.extend_from_slice(b"{\"at\":");
-        std::fs::write(&path, torn).unwrap();
-        let (_, lines) = Journal::open(dir.path()).unwrap();
-        assert_eq!(
-            lines.iter().map(|line| line.effect_key.as_str()).collect::<Vec<_>>(),
-            ["key-1"]
-        );
-        let mut again =
-            Origin::load(dir.path()).unwrap().unwrap().begin(AlertMode::Internal).unwrap();
-        for line in &lines {
-            again.replay(line.at, &line.request);
-        }
-        again.advance_fully(end);
-        assert_eq!(again.digest(), world.lock().unwrap().digest());
-        assert_eq!(again.effects().get("key-1"), Some(&1));
     }
 }

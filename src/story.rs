@@ -95,6 +95,12 @@ impl Story {
         }
     }
 
+    /// Whether the last outcome is that it is resolved.
+    pub(crate) fn is_resolved(&self) -> bool {
+        let outcomes = self.attempts.iter().flat_map(|attempt| &attempt.outcomes);
+        outcomes.last().is_some_and(|outcome| outcome.resolved)
+    }
+
     /// The object that `demo --once --json` prints, `timing` and the learner's counts left to the caller.
     pub(crate) fn to_json(&self) -> Value {
         let last = self.attempts.last();

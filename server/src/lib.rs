@@ -34,5 +34,6 @@ mod tests;
 pub use api::{Message, Server};
 pub use bounds::Bounds;
 pub use openapi::openapi;
+pub use problem::Problem;
 pub use router::{router, router_within};
 pub use serve::{serve, serve_within};

@@ -13,7 +13,7 @@ const MOST: usize = 256;
 
 /// Why a request was not served (RFC 9457).
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Problem {
+pub struct Problem {
     /// Names the kind of problem; derives from `code`.
     #[serde(rename = "type")]
     pub(crate) kind: String,
@@ -38,7 +38,8 @@ pub(crate) struct Problem {
 }
 
 impl Problem {
-    pub(crate) fn new(
+    /// A problem of this status and stable code, what failed and how to mend it: long texts are cut.
+    pub fn new(
         status: StatusCode,
         code: &str,
         detail: impl Into<String>,

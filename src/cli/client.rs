@@ -11,19 +11,17 @@ use comfy_table::{Table, presets};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
+use crate::cli::demo::place;
+use crate::data_dir::DataDir;
+
 /// Which server, and how answers are printed.
 #[derive(Clone, clap::Args)]
 pub(crate) struct Connection {
-    /// The server.
-    #[arg(
-        short,
-        long,
-        env = "CHIRON_SERVER",
-        default_value = "http://127.0.0.1:7420",
-        value_name = "URL"
-    )]
-    server: String,
-    /// The file that holds the token; the file `token` in --data-dir where absent.
+    /// The server; where absent the one that --data-dir belongs to, or http://127.0.0.1:7420.
+    #[arg(short, long, env = "CHIRON_SERVER", value_name = "URL")]
+    server: Option<String>,
+    /// The file that holds the token; the file `token` in --data-dir where absent. With none of the three, the
+    /// running demo is meant.
     #[arg(long, env = "CHIRON_TOKEN_FILE", value_name = "PATH")]
     token_file: Option<PathBuf>,
     /// The server's data directory.
@@ -121,6 +119,11 @@ impl fmt::Display for Refused {
 impl std::error::Error for Refused {}
 
 impl Refused {
+    /// Whether the server has nothing at that path.
+    pub(crate) fn is_no_route(&self) -> bool {
+        self.problem["code"] == "no_route"
+    }
+
     /// What the process ends with.
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self.status.as_u16() {
@@ -156,21 +159,32 @@ pub(crate) struct More {
 
 impl Client {
     fn new(connection: &Connection) -> Result<Self> {
-        let file = match (&connection.token_file, &connection.data_dir) {
+        let Connection { server, token_file, data_dir, output } = connection;
+        let dir = match (server, token_file, data_dir) {
+            (None, None, None) => Some(place::find().context(
+                "no server is named, and no demo runs here: start `chiron demo` in another terminal, or name the server's folder with --data-dir",
+            )?),
+            (_, _, dir) => dir.clone(),
+        };
+        let file = match (token_file, &dir) {
             (Some(file), _) => file.clone(),
-            (None, Some(dir)) => dir.join("token"),
+            (None, Some(dir)) => dir.join(DataDir::TOKEN),
             (None, None) => anyhow::bail!(
                 "no token: name its file with --token-file or CHIRON_TOKEN_FILE, or the server's folder with --data-dir"
             ),
         };
+        let base = server
+            .clone()
+            .or_else(|| DataDir::address(dir.as_deref()?))
+            .unwrap_or_else(|| "http://127.0.0.1:7420".into());
         let token = std::fs::read_to_string(&file)
             .with_context(|| format!("cannot read the token in {}", file.display()))?;
         let http = reqwest::Client::builder().timeout(Duration::from_secs(60)).build()?;
         Ok(Self {
             http,
-            base: connection.server.trim_end_matches('/').into(),
+            base: base.trim_end_matches('/').into(),
             token: token.trim().into(),
-            output: connection.output,
+            output: *output,
         })
     }
 

@@ -1,110 +1,103 @@
 //! `chiron demo`: a simulated cluster, something broken in it, and the whole line from alert to lesson.
 
-use std::io::{IsTerminal as _, Write as _};
+mod once;
+pub(crate) mod place;
+mod standing;
+mod strike;
+
+use std::io::IsTerminal as _;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex};
-use std::time::Instant;
 
 use anyhow::Result;
-use engine::{Folds, Pace, Stage, Stop};
-use jiff::Timestamp;
-use serde_json::json;
-use simulator::{AlertMode, scenario};
-use workflow::guardrail::Autonomy;
+use clap::Subcommand;
+use engine::{Case, Folds, Stage};
+use simulator::ScenarioFile;
 
-use crate::cli::tale::Tale;
-use crate::story::Story;
-use crate::{datasets, wiring};
+use crate::datasets;
 
 /// Breaks something in a simulated cluster and heals it before your eyes.
+///
+/// On a terminal the demo then stays up: it serves the API, so that every other command works against it from another
+/// terminal, and tells each further incident until Ctrl-C.
 #[derive(clap::Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "EXAMPLES\n  chiron demo\n  chiron demo break wrong-target-port      # in another terminal, while the demo stands\n  chiron demo --data-dir state             # and again, to go on from there\n  chiron demo --once --seed 42 --json"
+)]
 pub(crate) struct Args {
-    /// What is broken: a fault family of the starter suite; drawn by the seed where absent.
-    #[arg(long)]
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// What is broken first: a fault family of the starter suite; drawn by the seed where absent.
+    #[arg(long, value_name = "FAMILY")]
     fault: Option<String>,
-    /// Draws names, the workload at fault, the time, and every choice.
-    #[arg(long, default_value_t = 42)]
-    seed: u64,
-    /// One incident, then the end.
+    /// Draws names, the workload at fault, the time, and every choice; 42 for a new world.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// One incident, then the end, as without a terminal.
     #[arg(long)]
     once: bool,
+    /// Stays up and serves, also without a terminal.
+    #[arg(long, conflicts_with_all = ["once", "json"])]
+    stay: bool,
     /// One JSON object in place of the tale; implies --once.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "data_dir")]
     json: bool,
     /// Simulated seconds a second.
-    #[arg(long, default_value_t = 30.0)]
+    #[arg(long, default_value_t = 30.0, value_parser = super::serve::speed)]
     speed: f64,
+    /// Where state is kept, for another demo to go on from; a temporary folder, removed at the end, where absent.
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Where the API listens while the demo stands; 127.0.0.1:7420, or a free port where that one is taken.
+    #[arg(long)]
+    listen: Option<SocketAddr>,
 }
 
-/// Runs the demo.
+/// What can be said to a demo that stands.
+#[derive(Subcommand)]
+enum Command {
+    /// Breaks something else in the running demo.
+    Break(strike::Args),
+}
+
+impl Args {
+    const SEED: u64 = 42;
+
+    /// What breaks as the `n`th, the first being 0: what was asked for, else each family in its turn.
+    fn family(&self, seed: u64, n: u64) -> Result<ScenarioFile> {
+        if let Some(name) = &self.fault {
+            return datasets::scenario(name);
+        }
+        let families = datasets::starter()?;
+        // The last one is where nothing is wrong: it is shown when it is asked for.
+        let drawn = seed.wrapping_add(n) % (families.len() as u64 - 1);
+        Ok(families[drawn as usize].clone())
+    }
+}
+
+/// Runs the demo, or says something to the one that runs.
 ///
 /// # Errors
-/// Where an embedded file is damaged or the record cannot be written.
+/// Where an embedded file is damaged, the record cannot be written, or no demo runs.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let begun = Instant::now();
-    let start: Timestamp = crate::cli::START.parse().expect("a timestamp of our own");
-    let families = datasets::starter()?;
-    // The last one is where nothing is wrong: it is shown when it is asked for.
-    let drawn = (args.seed % (families.len() as u64 - 1)) as usize;
-    let file = match &args.fault {
-        Some(name) => datasets::scenario(name)?,
-        None => families[drawn].clone(),
-    };
-    let prepared = scenario::prepare(&file, &datasets::world(&file.spec.world)?, args.seed, start)?;
-    let mut world = prepared.world;
-    world.set_alert_mode(AlertMode::Internal);
-    let world = Arc::new(Mutex::new(world));
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    runtime.block_on(async {
-        let setup = wiring::Setup {
-            world: world.clone(),
-            pace: Pace::Free,
-            seed: args.seed,
-            autonomy: Autonomy::Auto,
-        };
-        let mut simulation = wiring::simulate(setup, wiring::memory(args.seed)).await?;
-        let engine = &mut simulation.engine;
-        engine.import(datasets::HISTORY, datasets::history()?).await?;
-        let before = engine.folds().learner.model().outcomes();
-        let tale = Tale::new(args.json, std::io::stdout().is_terminal());
-        let simulated_to = prepared.oracle.fault_at();
-        engine.run(Stop::At(simulated_to)).await?;
-        tale.opening(
-            &world.lock().expect("a world is never left half-changed"),
-            before,
-            begun.elapsed(),
-        );
-        if !args.json {
-            engine.set_pace(Pace::speed(args.speed, engine.now()));
-        }
-        let told = tale.follow(simulation.store.clone());
-        let engine = &mut simulation.engine;
-        engine.run(Stop::When(Box::new(is_told))).await?;
-        let after = engine.folds().learner.model().outcomes();
-        told.finish(simulation.store.head().await?).await;
-        let story = Story::of(&simulation.store.read(0, usize::MAX).await?)?;
-        if args.json {
-            let mut object = story.to_json();
-            object["learner"] = json!({"observationsBefore": before, "observationsAfter": after});
-            object["timing"] = json!({"totalMs": begun.elapsed().as_millis()});
-            let mut out = std::io::stdout().lock();
-            writeln!(out, "{}", serde_json::to_string_pretty(&object)?)?;
-        } else {
-            tale.lesson(before, after);
-        }
-        let is_resolved = story
-            .attempts
-            .last()
-            .is_some_and(|attempt| attempt.outcomes.last().is_some_and(|outcome| outcome.resolved));
-        Ok(if is_resolved { ExitCode::SUCCESS } else { ExitCode::from(8) })
-    })
+    if let Some(Command::Break(strike)) = &args.command {
+        return strike::run(strike);
+    }
+    let is_once = args.once || args.json || !std::io::stdout().is_terminal();
+    match (args.stay || !is_once, &args.data_dir) {
+        (false, None) => once::run(args),
+        (stays, _) => standing::run(args, stays),
+    }
 }
 
-/// Whether every incident has come to an end, or to a person.
-fn is_told(folds: &Folds) -> bool {
-    !folds.cases.cases.is_empty()
-        && folds.cases.cases.values().all(|case| {
-            matches!(case.stage, Stage::Watching(_) | Stage::WithPerson | Stage::Settled)
-        })
+/// Whether a case has come to an end, or to a person.
+fn is_told(case: &Case) -> bool {
+    matches!(case.stage, Stage::Watching(_) | Stage::WithPerson | Stage::Settled)
+}
+
+/// Whether there are more than `known` cases, and each has come to an end, or to a person.
+fn are_told(folds: &Folds, known: usize) -> bool {
+    folds.cases.cases.len() > known && folds.cases.cases.values().all(is_told)
 }

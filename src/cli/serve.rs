@@ -1,24 +1,26 @@
 //! `chiron serve`: the server in front of the engine, with a simulated cluster at the wall clock.
 
+mod alerts;
+
 use std::io::Write as _;
 use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::Arc;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use engine::{Pace, Stop, Time};
 use jiff::{SignedDuration, Timestamp};
-use simulator::{AlertMode, SimulatedCluster, scenario};
+use simulator::scenario;
 use store::{Salts, Store as _};
-use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
-use workflow::guardrail::Autonomy;
 
-use crate::journal::{Journal, JournaledCluster, Origin};
+use crate::cli::autonomy::Freedom;
+use crate::cli::serve::alerts::Alerts;
+use crate::data_dir::DataDir;
+use crate::kept_world::{self, KeptWorld};
+use crate::origin::Origin;
 use crate::poster::{self, Clock};
+use crate::serving::{self, Interruption, Serving};
 use crate::{datasets, wiring};
 
 /// Serves the API over a simulated cluster that keeps pace with the wall clock.
@@ -43,7 +45,7 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 1.0, value_parser = speed)]
     speed: f64,
     /// Where the world's alerts go: `none`, `internal` (straight to the engine), or the URL of an Alertmanager.
-    #[arg(long, default_value = "internal", value_parser = alerts)]
+    #[arg(long, default_value = "internal", value_parser = alerts::parse)]
     alerts: Alerts,
     /// Where the API listens.
     #[arg(long, default_value = "127.0.0.1:7420")]
@@ -59,129 +61,49 @@ pub(crate) struct Args {
     autonomy: Freedom,
 }
 
-/// Where the world's alerts go.
-#[derive(Clone, Debug, PartialEq)]
-enum Alerts {
-    None,
-    Internal,
-    To(reqwest::Url),
-}
-
-fn speed(text: &str) -> Result<f64, String> {
+/// Reads how fast simulated time goes.
+///
+/// # Errors
+/// What can be said, where it is something else.
+pub(crate) fn speed(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(speed) if (0.01..=1000.0).contains(&speed) => Ok(speed),
         Ok(_) | Err(_) => Err("use a number from 0.01 to 1000".into()),
     }
 }
 
-fn alerts(text: &str) -> Result<Alerts, String> {
-    match text {
-        "none" => Ok(Alerts::None),
-        "internal" => Ok(Alerts::Internal),
-        url => match reqwest::Url::parse(url) {
-            Ok(url) if url.scheme() == "http" => Ok(Alerts::To(url)),
-            Ok(_) | Err(_) => {
-                Err("use `none`, `internal`, or the http:// URL of an Alertmanager".into())
-            }
-        },
-    }
-}
-
-/// The levels of autonomy, as the command line says them.
-#[derive(Clone, Copy, clap::ValueEnum)]
-enum Freedom {
-    /// Gathers evidence, proposes nothing.
-    Observe,
-    /// Proposes; nothing runs.
-    Suggest,
-    /// A person approves each plan.
-    Approve,
-    /// Plans of low risk run by themselves.
-    AutoLowRisk,
-    /// Plans run by themselves.
-    Auto,
-}
-
-impl Freedom {
-    fn autonomy(self) -> Autonomy {
-        match self {
-            Self::Observe => Autonomy::Observe,
-            Self::Suggest => Autonomy::Suggest,
-            Self::Approve => Autonomy::Approve,
-            Self::AutoLowRisk => Autonomy::AutoLowRisk,
-            Self::Auto => Autonomy::Auto,
-        }
-    }
-}
-
-/// How long the engine may take to end what it has begun.
-const DRAIN: Duration = Duration::from_secs(30);
-
 /// Serves until it is interrupted.
 ///
 /// # Errors
 /// Where the data directory or the address cannot be had, or the engine stops.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let temporary = match args.data_dir {
-        Some(_) => None,
-        None => Some(
-            tempfile::Builder::new()
-                .prefix("chiron-")
-                .tempdir()
-                .context("cannot make a temporary folder")?,
-        ),
-    };
-    let dir = args
-        .data_dir
-        .as_deref()
-        .or(temporary.as_ref().map(tempfile::TempDir::path))
-        .expect("there is one of the two");
-    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
-    made.with_context(|| format!("cannot make the data directory {}", dir.display()))?;
+    let dir = DataDir::open(args.data_dir.as_deref())?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    runtime.block_on(serve(args, dir))?;
+    runtime.block_on(serve(args, &dir))?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn serve(args: &Args, dir: &Path) -> Result<()> {
+async fn serve(args: &Args, dir: &DataDir) -> Result<()> {
     // From here on a signal ends the server in order, also while it starts.
-    let interrupted = interrupted()?;
+    let interruption = Interruption::listen()?;
     // The lock on the record guards everything else in the directory.
-    let store = wiring::open_store(dir, Salts::System)?;
+    let store = wiring::open_store(dir.path(), Salts::System)?;
     let now = Timestamp::now();
-    let origin = origin(args, dir, now)?;
-    let mode = match args.alerts {
-        Alerts::None => AlertMode::None,
-        Alerts::Internal => AlertMode::Internal,
-        Alerts::To(_) => AlertMode::External,
-    };
-    let (journal, lines) = Journal::open(dir)?;
-    let mut world = origin.begin(mode)?;
-    for line in &lines {
-        world.replay(line.at, &line.request);
-    }
-    let head = store.head().await?;
-    let is_new = head == 0;
-    // After a restart the world goes on where the record ends, and the engine catches up with the clock: what the world
-    // emitted meanwhile is not lost.
-    if let Some(last) = store.read(head.saturating_sub(1), 1).await?.first() {
-        world.advance_fully(last.at);
-    }
-    // A world that ran ahead of the clock does not go back.
+    let origin = origin(args, dir.path(), now)?;
+    let is_new = store.head().await? == 0;
+    let kept = KeptWorld::open(dir.path(), &origin, args.alerts.mode(), &*store).await?;
+    // After a restart the engine catches up with the clock. A world that ran ahead of it does not go back.
     let pace = |reached: Timestamp| {
         let machine = Timestamp::now();
         let clock = Clock { world: reached.max(machine), machine, speed: args.speed };
         (Pace::speed(args.speed, clock.world), clock)
     };
-    let (pace_now, mut posted_by) = pace(world.now());
-    let world = Arc::new(Mutex::new(world));
-    let simulated = SimulatedCluster::new(world.clone(), wiring::CLUSTER);
-    let cluster = Arc::new(JournaledCluster::new(simulated.clone(), journal));
-    let time = Time::Simulated { world: world.clone(), pace: pace_now };
+    let (pace_now, mut posted_by) = pace(kept.now());
+    let time = Time::Simulated { world: kept.world.clone(), pace: pace_now };
     let guardrails = wiring::guardrails(args.autonomy.autonomy());
     let wiring::Simulation { mut engine, store, inputs } =
-        wiring::engine_over(cluster, Arc::new(simulated), time, origin.seed, guardrails, store)
+        wiring::engine_over(kept.cluster, kept.simulated, time, origin.seed, guardrails, store)
             .await?;
     if is_new {
         engine.import(datasets::HISTORY, datasets::history()?).await?;
@@ -192,67 +114,39 @@ async fn serve(args: &Args, dir: &Path) -> Result<()> {
         engine.set_pace(pace_now);
         posted_by = clock_now;
     }
-    let token = token(dir)?;
-    let listener = TcpListener::bind(args.listen)
-        .await
-        .with_context(|| format!("cannot listen on {}", args.listen))?;
+    let token = dir.token()?;
+    let listener = serving::listen(args.listen).await?;
     let address = listener.local_addr()?;
-    let mut hosts = vec![
-        address.to_string(),
-        format!("localhost:{}", address.port()),
-        format!("127.0.0.1:{}", address.port()),
-    ];
-    hosts.extend(args.hosts.iter().cloned());
-    let clock = world.clone();
+    let clock = kept.world.clone();
     let router = server::router(server::Server {
         inputs,
         store,
         catalogue: Arc::new(actions::catalogue()),
         token,
         limits: workflow::Limits::default(),
-        hosts,
-        now: Arc::new(move || clock.lock().expect("a world is never left half-changed").now()),
+        hosts: serving::hosts(address, &args.hosts),
+        now: Arc::new(move || kept_world::now(&clock)),
         extra: None,
     });
     let poster = match &args.alerts {
         Alerts::To(url) => {
-            Some(tokio::spawn(poster::post(world, posted_by, poster::alerts_url(url))))
+            Some(tokio::spawn(poster::post(kept.world, posted_by, poster::alerts_url(url))))
         }
         Alerts::None | Alerts::Internal => None,
     };
-    let (end, ended) = tokio::sync::oneshot::channel::<()>();
+    let serving = Serving::start(listener, router, interruption);
+    let _announced = dir.announce(address)?;
     {
         let mut out = std::io::stdout().lock();
-        writeln!(out, "serving http://{address}, the token is in {}", dir.join(TOKEN).display())?;
+        let token = dir.token_file();
+        writeln!(out, "serving http://{address}, the token is in {}", token.display())?;
         out.flush()?;
     }
-    let shutdown = async {
-        tokio::select! {
-            () = interrupted => {}
-            _ = ended => tracing::error!("the engine stopped"),
-        }
-    };
-    let mut serving = tokio::spawn(server::serve(listener, router, shutdown));
-    let mut running = std::pin::pin!(engine.run(Stop::WhenClosed));
-    let ran = tokio::select! {
-        ran = running.as_mut() => {
-            drop(end);
-            serving.await.context("the server broke off")??;
-            ran
-        }
-        served = &mut serving => {
-            served.context("the server broke off")??;
-            // The router is gone, and with it the last sender of inputs: the engine ends.
-            match tokio::time::timeout(DRAIN, running).await {
-                Ok(ran) => ran,
-                Err(_) => bail!("the engine did not end within {} s; the record is whole, start again to go on", DRAIN.as_secs()),
-            }
-        }
-    };
+    let ran = serving.run(&mut engine).await;
     if let Some(poster) = poster {
         poster.abort();
     }
-    ran.context("the engine stopped; the record is whole, start again to go on")
+    ran
 }
 
 /// Where the world begins: as it is kept in `dir`, else so that everything is up now and the fault is near.
@@ -287,59 +181,4 @@ fn origin(args: &Args, dir: &Path, now: Timestamp) -> Result<Origin> {
     let origin = Origin { world: name, seed, fault: args.fault.clone(), start: now - lead };
     origin.keep(dir)?;
     Ok(origin)
-}
-
-const TOKEN: &str = "token";
-
-/// The token in `dir`, made at the first start; only its owner reads it.
-fn token(dir: &Path) -> Result<String> {
-    let path = dir.join(TOKEN);
-    match std::fs::read_to_string(&path) {
-        Ok(text) if text.trim().len() >= 32 => return Ok(text.trim().into()),
-        Ok(_) => bail!(
-            "{} holds no token of at least 32 characters: remove it, and a new one is made",
-            path.display()
-        ),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
-    }
-    let mut bytes = [0; 32];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| anyhow::anyhow!("the operating system gives no random bytes: {error}"))?;
-    let token: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    let write = || {
-        let draft = dir.join("token.new");
-        let mut file = std::fs::OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&draft)?;
-        file.write_all(token.as_bytes())?;
-        file.sync_all()?;
-        std::fs::rename(draft, &path)
-    };
-    write().with_context(|| format!("cannot write {}", path.display()))?;
-    Ok(token)
-}
-
-/// Ends at the first interrupt or request to end; the second ends the process at once.
-fn interrupted() -> Result<impl Future<Output = ()>> {
-    let (mut interrupt, mut terminate) =
-        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    let (first, seen) = tokio::sync::oneshot::channel();
-    tokio::spawn(async move {
-        let mut first = Some(first);
-        loop {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-            match first.take() {
-                Some(first) => drop(first.send(())),
-                None => std::process::exit(130),
-            }
-        }
-    });
-    Ok(async move { drop(seen.await) })
 }

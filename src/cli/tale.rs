@@ -11,6 +11,7 @@ use store::{Record, Store};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use workflow::incident::IncidentEvent;
+use workflow::outcome::{Stage, Verdict};
 use workflow::run::{Event, RunStatus};
 use workflow::{Entry, Plan};
 
@@ -56,7 +57,16 @@ impl Tale {
             "",
         );
         self.line("", &format!("Learned from {lessons} past executions, made with the simulator; ready after {:.1} s", took.as_secs_f64()), "");
-        self.line("", "Something is about to break.", "");
+    }
+
+    /// Says that it begins.
+    pub(crate) fn breaking(&self) {
+        self.note("Something is about to break.");
+    }
+
+    /// Says something that is no part of the record.
+    pub(crate) fn note(&self, text: &str) {
+        self.line("", text, "");
     }
 
     /// Says what was learned.
@@ -64,11 +74,11 @@ impl Tale {
         self.line("", &format!("The learner had {before} observations and has {after} now."), "");
     }
 
-    /// Follows the record from its end on.
-    pub(crate) fn follow(self, store: Arc<dyn Store>) -> Telling {
+    /// Follows the record after record `seen`.
+    pub(crate) fn follow(self, store: Arc<dyn Store>, seen: u64) -> Telling {
         let (end, mut until) = watch::channel(None::<u64>);
         let task = tokio::spawn(async move {
-            let Ok(mut seen) = store.head().await else { return };
+            let mut seen = seen;
             loop {
                 tokio::select! {
                     biased;
@@ -152,10 +162,17 @@ impl Tale {
                 let colour = if outcome.resolved { "32" } else { "33" };
                 self.line(
                     &at,
-                    &format!(
-                        "Outcome: {}",
-                        if outcome.resolved { "resolved" } else { "not resolved" }
-                    ),
+                    match (outcome.verdict, outcome.stage) {
+                        (Verdict::Resolved, Stage::Hold) => "Outcome: resolved",
+                        (Verdict::Resolved, Stage::Recurrence) => {
+                            "Outcome: resolved, and it has not come back"
+                        }
+                        (Verdict::ByPerson, _) => "Outcome: resolved by a person",
+                        (Verdict::NotResolved, _) => "Outcome: not resolved",
+                        (Verdict::Recurred, _) => "Outcome: it came back",
+                        (Verdict::Worse, _) => "Outcome: something is worse than before",
+                        (Verdict::Unknown, _) => "Outcome: it cannot be said",
+                    },
                     colour,
                 );
                 for line in &outcome.because {

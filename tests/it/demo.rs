@@ -1,9 +1,13 @@
 //! `chiron demo` as a person, or a script, runs it.
 
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
+
+use crate::served::{self, Server, within};
 
 fn demo(arguments: &[&str]) -> Value {
     let output = Command::new(env!("CARGO_BIN_EXE_chiron"))
@@ -71,4 +75,121 @@ fn a_family_that_does_not_exist_is_refused_with_those_that_do() {
     assert!(!output.status.success());
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(text.contains("gremlins") && text.contains("bad-image"), "{text}");
+}
+
+/// What a person's session has about it, in folders of the test's own.
+fn session(folder: &Path) -> Vec<(&'static str, PathBuf)> {
+    let of = |name: &str| {
+        let path = folder.join(name);
+        std::fs::create_dir_all(&path).unwrap();
+        path
+    };
+    vec![("TMPDIR", of("tmp")), ("XDG_RUNTIME_DIR", of("run"))]
+}
+
+const STAY: [&str; 8] =
+    ["demo", "--stay", "--seed", "42", "--speed", "300", "--listen", "127.0.0.1:0"];
+
+fn first_incident_is_told(demo: &Server) {
+    within(Duration::from_secs(60), "the first incident is told", || {
+        demo.said().iter().any(|line| line.contains("The demo stays up")).then_some(())
+    });
+}
+
+/// The incident about a workload of `namespace`, once it is resolved.
+fn resolved(demo: &Server, namespace: &Value, workload: &Value) -> Value {
+    let mut last = Value::Null;
+    within(Duration::from_secs(90), "it is healed", || {
+        last = demo.json(&["incident", "list"]);
+        let is_it = |incident: &&Value| {
+            incident["namespace"] == *namespace
+                && incident["subject"].to_string().contains(workload.as_str().unwrap())
+        };
+        let found = last["items"].as_array()?.iter().find(is_it)?.clone();
+        (found["outcome"] == "resolved").then_some(found)
+    })
+}
+
+#[test]
+fn a_demo_that_stands_breaks_something_else_on_request_and_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let env = session(folder.path());
+    let demo = Server::start(&STAY, &env);
+    first_incident_is_told(&demo);
+    // No flag says where it is.
+    assert_eq!(demo.json(&["incident", "list"])["items"].as_array().unwrap().len(), 1);
+    let said = demo.said().join("\n");
+    let plan = said.split("chiron plan explain ").nth(1).unwrap().split('\n').next().unwrap();
+    assert!(demo.chiron(&["plan", "explain", plan]).status.success(), "{said}");
+
+    let unknown = demo.chiron(&["demo", "break", "gremlins"]);
+    let text = String::from_utf8_lossy(&unknown.stderr).into_owned();
+    assert_eq!(unknown.status.code(), Some(6), "{text}");
+    assert!(text.contains("gremlins") && text.contains("bad-image"), "{text}");
+
+    let struck = demo.json(&["demo", "break", "wrong-target-port"]);
+    assert_eq!(struck["family"], "wrong-target-port");
+    resolved(&demo, &struck["namespace"], &struck["workload"]);
+    let said = demo.end();
+    let alerts = said.iter().filter(|line| line.contains("Alert firing")).count();
+    assert!(alerts >= 2, "{said:?}");
+
+    for place in [folder.path().join("tmp"), folder.path().join("run/chiron")] {
+        let left: Vec<_> = std::fs::read_dir(&place).unwrap().collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
+    let gone = served::command(&env).args(["demo", "break", "bad-image"]).output().unwrap();
+    let text = String::from_utf8_lossy(&gone.stderr).into_owned();
+    assert!(!gone.status.success() && text.contains("no demo runs"), "{text}");
+}
+
+#[test]
+fn a_demo_that_was_killed_goes_on_with_what_had_struck_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let env = session(folder.path());
+    let dir = folder.path().join("state");
+    let keeping = [&STAY[..], &["--data-dir", dir.to_str().unwrap()]].concat();
+    let demo = Server::start(&keeping, &env);
+    first_incident_is_told(&demo);
+    let struck = demo.json(&["demo", "break", "scaled-to-zero"]);
+    demo.kill();
+
+    let strikes = || {
+        let noted = std::fs::read_to_string(dir.join("world.jsonl")).unwrap();
+        let lines = noted.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        lines.map(|line| line["strike"].clone()).filter(|strike| !strike.is_null()).collect()
+    };
+    let noted: Vec<Value> = strikes();
+    assert_eq!(noted, [json!({"family": "scaled-to-zero", "seed": struck["seed"]})]);
+    let demo = Server::start(&keeping, &env);
+    resolved(&demo, &struck["namespace"], &struck["workload"]);
+    let said = demo.end();
+    assert!(said.iter().any(|line| line.contains("goes on where it was")), "{said:?}");
+    assert_eq!(strikes(), noted, "what was on its way was waited for");
+
+    let verified =
+        served::command(&env).args(["admin", "verify", "--data-dir"]).arg(&dir).output().unwrap();
+    assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
+}
+
+#[test]
+fn without_a_terminal_the_demo_ends_after_an_incident_and_a_second_one_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("state");
+    let told = || {
+        let demo = served::command(&session(folder.path()))
+            .args(["demo", "--speed", "1000", "--data-dir"])
+            .arg(&dir)
+            .output()
+            .unwrap();
+        assert!(demo.status.success(), "{}", String::from_utf8_lossy(&demo.stderr));
+        String::from_utf8(demo.stdout).unwrap()
+    };
+    let (first, second) = (told(), told());
+    for tale in [&first, &second] {
+        assert!(tale.contains("Outcome: resolved") && !tale.contains("http://"), "{tale}");
+    }
+    let alert =
+        |tale: &str| tale.lines().find(|line| line.contains("Alert firing")).map(str::to_string);
+    assert_ne!(alert(&first), alert(&second));
 }

@@ -8,3 +8,4 @@ mod evaluation;
 mod kubectl;
 mod requirements;
 mod serve;
+mod served;

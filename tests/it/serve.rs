@@ -1,88 +1,19 @@
 //! The server as people start it: a process of its own, spoken to over the command line and over HTTP.
 
-use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
-/// A server under test, ended with the test.
-struct Server {
-    child: Child,
-    url: String,
-}
+use crate::served::{Server, within};
 
-impl Server {
-    fn start(dir: &Path, more: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_chiron"))
-            .args(["serve", "--simulate", "--seed", "3", "--listen", "127.0.0.1:0", "--data-dir"])
-            .arg(dir)
-            .args(more)
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the binary starts");
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().expect("it is piped"))
-            .read_line(&mut line)
-            .expect("it says where it is");
-        let url = line
-            .split([' ', ','])
-            .find(|word| word.starts_with("http://"))
-            .unwrap_or_else(|| panic!("no address in {line:?}"))
-            .to_string();
-        assert!(line.contains("token"), "{line}");
-        Self { child, url }
-    }
-
-    fn chiron(&self, dir: &Path, args: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_chiron"))
-            .args(args)
-            .args(["--server", &self.url, "--data-dir"])
-            .arg(dir)
-            .output()
-            .expect("the binary runs")
-    }
-
-    fn json(&self, dir: &Path, args: &[&str]) -> Value {
-        let output = self.chiron(dir, &[args, &["-o", "json"]].concat());
-        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
-        serde_json::from_slice(&output.stdout).expect("it prints JSON")
-    }
-
-    /// Asks it to end, and waits until it has.
-    fn end(mut self) {
-        assert!(
-            Command::new("kill")
-                .args(["-TERM", &self.child.id().to_string()])
-                .status()
-                .expect("kill is there")
-                .success()
-        );
-        let status = within(Duration::from_secs(20), "the server ends", || {
-            self.child.try_wait().expect("it can be asked")
-        });
-        assert!(status.success(), "{status}");
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It has ended already where the test went well.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn within<T>(most: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let begun = Instant::now();
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(begun.elapsed() < most, "not within {most:?}: {what}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+/// A server over `dir`.
+fn serve(dir: &Path, more: &[&str]) -> Server {
+    let path = dir.to_str().expect("a path in UTF-8");
+    let always =
+        ["serve", "--simulate", "--seed", "3", "--listen", "127.0.0.1:0", "--data-dir", path];
+    Server::start(&[&always, more].concat(), &[])
 }
 
 /// A delivery about a workload that is not there.
@@ -121,18 +52,19 @@ fn the_server_takes_an_alert_over_the_command_line_and_goes_on_after_a_restart()
     std::fs::write(&file, delivery().to_string()).expect("it can be written");
     let file = file.to_str().expect("a path in UTF-8");
 
-    let server = Server::start(dir, &["--fault", "scaled-to-zero", "--alerts", "none"]);
-    let received = server.json(dir, &["alert", "ingest", "-f", file]);
+    let at = ["--data-dir", dir.to_str().expect("a path in UTF-8")];
+    let server = serve(dir, &["--fault", "scaled-to-zero", "--alerts", "none"]);
+    let received = server.json(&[&["alert", "ingest", "-f", file][..], &at].concat());
     let incident = received["incidentIds"][0].as_str().expect("an incident").to_string();
-    let found = server.json(dir, &["incident", "get", &incident]);
+    let found = server.json(&[&["incident", "get", &incident][..], &at].concat());
     assert_eq!(found["status"], "open", "{found}");
     assert_eq!(found["namespace"], "nowhere", "{found}");
-    let again = server.json(dir, &["alert", "ingest", "-f", file]);
+    let again = server.json(&[&["alert", "ingest", "-f", file][..], &at].concat());
     assert_eq!(
         again["incidentIds"], received["incidentIds"],
         "the same delivery makes no second incident"
     );
-    let listed = server.chiron(dir, &["incident", "list"]);
+    let listed = server.chiron(&[&["incident", "list"][..], &at].concat());
     assert!(
         String::from_utf8_lossy(&listed.stdout).contains(&incident),
         "{}",
@@ -158,11 +90,12 @@ fn the_server_takes_an_alert_over_the_command_line_and_goes_on_after_a_restart()
         assert_eq!(post(&server.url, None, "application/json", "{}").await, 401);
     });
     // The same refusals as exit codes.
-    let code = |args: &[&str]| server.chiron(dir, args).status.code();
+    let code = |args: &[&str]| server.chiron(&[args, &at].concat()).status.code();
     assert_eq!(code(&["incident", "get", "inc_00000000000000000000000000"]), Some(3));
     assert_eq!(code(&["alert", "ingest", "-f", "/dev/null"]), Some(6));
     assert_eq!(code(&["stop"]), Some(6), "a stop wants a reason");
-    let stopped = server.json(dir, &["stop", "--level", "L2", "--reason", "a test"]);
+    let stopped =
+        server.json(&[&["stop", "--level", "L2", "--reason", "a test"][..], &at].concat());
     assert_eq!(stopped["items"][0]["scope"], "global");
     server.end();
 
@@ -173,9 +106,12 @@ fn the_server_takes_an_alert_over_the_command_line_and_goes_on_after_a_restart()
         .expect("the binary runs");
     assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
 
-    let server = Server::start(dir, &["--alerts", "none"]);
-    assert_eq!(server.json(dir, &["incident", "get", &incident])["id"], json!(incident));
-    let lifted = server.json(dir, &["resume", "--reason", "the test goes on"]);
+    let server = serve(dir, &["--alerts", "none"]);
+    assert_eq!(
+        server.json(&[&["incident", "get", &incident][..], &at].concat())["id"],
+        json!(incident)
+    );
+    let lifted = server.json(&[&["resume", "--reason", "the test goes on"][..], &at].concat());
     assert_eq!(lifted["items"], json!([]), "the stop outlived the restart, and was lifted");
     server.end();
 }
@@ -184,26 +120,27 @@ fn the_server_takes_an_alert_over_the_command_line_and_goes_on_after_a_restart()
 fn an_alert_of_the_simulated_world_becomes_a_run_that_each_effect_of_is_noted_once() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let dir = folder.path();
-    let server = Server::start(
+    let at = ["--data-dir", dir.to_str().expect("a path in UTF-8")];
+    let server = serve(
         dir,
         &["--fault", "scaled-to-zero", "--fault-after", "0", "--autonomy", "auto", "--speed", "20"],
     );
     let mut last = String::new();
     let run = within(Duration::from_secs(60), "a run ends", || {
-        let runs = server.json(dir, &["run", "list"]);
+        let runs = server.json(&[&["run", "list"][..], &at].concat());
         last = runs.to_string();
         runs["items"].as_array()?.iter().find(|run| !run["endedAt"].is_null())?["id"]
             .as_str()
             .map(Into::into)
     });
     let run: String = run;
-    let watched = server.chiron(dir, &["run", "watch", &run]);
+    let watched = server.chiron(&[&["run", "watch", &run][..], &at].concat());
     assert!(matches!(watched.status.code(), Some(0 | 8)), "{last}");
-    let shown = server.json(dir, &["run", "get", &run]);
+    let shown = server.json(&[&["run", "get", &run][..], &at].concat());
     let plan = shown["plan"].as_str().expect("a plan").to_string();
-    let explained = server.chiron(dir, &["plan", "explain", &plan]);
+    let explained = server.chiron(&[&["plan", "explain", &plan][..], &at].concat());
     assert!(String::from_utf8_lossy(&explained.stdout).contains("what was seen"));
-    let code = server.chiron(dir, &["plan", "approve", &plan]).status.code();
+    let code = server.chiron(&[&["plan", "approve", &plan][..], &at].concat()).status.code();
     assert_eq!(code, Some(5), "a plan that has run cannot be approved");
     let noted = std::fs::read_to_string(dir.join("world.jsonl")).expect("the journal is there");
     let mut keys: Vec<String> = noted

@@ -1,0 +1,266 @@
+//! The demo that stands: the first incident as ever, then an API and every further incident, until Ctrl-C.
+
+use std::io::{ErrorKind, IsTerminal as _};
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, bail};
+use engine::{Engine, Folds, Message, Pace, Stop, Time};
+use simulator::AlertMode;
+use store::{Salts, Store};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use workflow::guardrail::Autonomy;
+
+use crate::cli::demo::{Args, are_told, is_told, place, strike};
+use crate::cli::tale::Tale;
+use crate::data_dir::{Announced, DataDir};
+use crate::kept_world::{self, KeptWorld};
+use crate::origin::Origin;
+use crate::serving::{self, Interruption, Serving};
+use crate::story::Story;
+use crate::{datasets, wiring};
+
+/// Shows an incident over a world that is kept; then stays, if it `stays`.
+///
+/// # Errors
+/// Where the data directory or an address cannot be had, or the engine stops.
+pub(crate) fn run(args: &Args, stays: bool) -> Result<ExitCode> {
+    let begun = Instant::now();
+    let dir = DataDir::open(args.data_dir.as_deref())?;
+    let tale = Tale::new(false, std::io::stdout().is_terminal());
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let code = runtime.block_on(async {
+        let interruption = Interruption::listen()?;
+        let demo = tokio::select! {
+            opened = Demo::open(args, &dir) => opened?,
+            () = interruption.clone().came() => return Ok(ExitCode::SUCCESS),
+        };
+        demo.show(args, &dir, stays, tale, interruption, begun).await
+    })?;
+    if stays {
+        let dir = std::path::absolute(dir.path()).unwrap_or_else(|_| dir.path().into());
+        match args.data_dir {
+            Some(_) => {
+                tale.note(&format!("Ended; `chiron demo --data-dir {}` goes on.", dir.display()))
+            }
+            None => tale.note("Ended; its state is removed."),
+        }
+    }
+    Ok(code)
+}
+
+/// A demo, everything in it at the moment before something breaks.
+struct Demo {
+    engine: Engine,
+    store: Arc<dyn Store>,
+    inputs: mpsc::Sender<Message>,
+    kept: KeptWorld,
+    origin: Origin,
+}
+
+impl Demo {
+    /// Begins a new world, or goes on with the one in `dir`.
+    async fn open(args: &Args, dir: &DataDir) -> Result<Self> {
+        // The lock on the record guards everything else in the directory.
+        let store = wiring::open_store(dir.path(), Salts::System)?;
+        let origin = origin(args, dir)?;
+        let is_new = store.head().await? == 0;
+        let kept = KeptWorld::open(dir.path(), &origin, AlertMode::Internal, &*store).await?;
+        let time = Time::Simulated { world: kept.world.clone(), pace: Pace::Free };
+        let guardrails = wiring::guardrails(Autonomy::Auto);
+        let (cluster, metrics) = (kept.cluster.clone(), kept.simulated.clone());
+        let wiring::Simulation { mut engine, store, inputs } =
+            wiring::engine_over(cluster, metrics, time, origin.seed, guardrails, store).await?;
+        if is_new {
+            engine.import(datasets::HISTORY, datasets::history()?).await?;
+        }
+        if let Some(at) = kept.last_struck.filter(|at| *at > engine.now()) {
+            engine.run(Stop::At(at)).await?;
+        }
+        Ok(Self { engine, store, inputs, kept, origin })
+    }
+
+    async fn show(
+        self,
+        args: &Args,
+        dir: &DataDir,
+        stays: bool,
+        tale: Tale,
+        interruption: Interruption,
+        begun: Instant,
+    ) -> Result<ExitCode> {
+        let Self { mut engine, store, inputs, kept, origin } = self;
+        let before = engine.folds().learner.model().outcomes();
+        let told_already = engine.folds().cases.cases.len();
+        {
+            let world = kept.world.lock().expect("a world is never left half-changed");
+            tale.opening(&world, before, begun.elapsed());
+        }
+        let served = match stays {
+            true => Some(serve(args, dir, &kept, &store, inputs.clone(), &interruption).await?),
+            false => None,
+        };
+        if let Some(served) = &served {
+            let token = dir.token_file();
+            tale.note(&format!(
+                "Serving http://{}, the token is in {}",
+                served.at,
+                token.display()
+            ));
+        }
+        if told_already > 0 {
+            tale.note(&format!("It goes on where it was, after {told_already} incidents."));
+        }
+        // An incident that was cut off is told to its end, and one that is on its way is waited for.
+        let known = if is_told_so_far(engine.folds()) { told_already } else { told_already - 1 };
+        if known == told_already && !is_awaited(engine.folds(), &kept) {
+            let family = args.family(origin.seed, kept.striker.strikes() + 1)?.spec.family;
+            kept.striker.strike(&family)?;
+        }
+        tale.breaking();
+        engine.set_pace(Pace::speed(args.speed, engine.now()));
+        let from = store.head().await?;
+        let told = tale.follow(store.clone(), from);
+        wake_when(&interruption, inputs);
+        let is_interrupted = interruption.clone();
+        let is_over = move |folds: &Folds| is_interrupted.has_come() || are_told(folds, known);
+        engine.run(Stop::When(Box::new(is_over))).await?;
+        let head = store.head().await?;
+        told.finish(head).await;
+        let story = Story::of(&store.read(from, usize::MAX).await?)?;
+        if !interruption.has_come() {
+            tale.lesson(before, engine.folds().learner.model().outcomes());
+        }
+        let Some(served) = served else {
+            return Ok(if story.is_resolved() { ExitCode::SUCCESS } else { ExitCode::from(8) });
+        };
+        if !interruption.has_come() {
+            for line in served.what_to_try(dir, &story) {
+                tale.note(&line);
+            }
+        }
+        let told = tale.follow(store.clone(), head);
+        served.serving.run(&mut engine).await?;
+        told.finish(store.head().await?).await;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// A server over the demo, and the files that say where it is.
+struct Served {
+    at: SocketAddr,
+    serving: Serving,
+    /// Present where other commands find the demo by themselves.
+    found: Option<Announced>,
+    _address: Announced,
+}
+
+impl Served {
+    fn what_to_try(&self, dir: &DataDir, story: &Story) -> Vec<String> {
+        let at = match &self.found {
+            Some(_) => String::new(),
+            None => format!(" --data-dir {}", dir.path().display()),
+        };
+        let explain = match story.attempts.last().and_then(|attempt| attempt.plan.as_ref()) {
+            Some(plan) => format!("plan explain {}", plan.id),
+            None => "plan list".into(),
+        };
+        let wishes = ["incident list", &explain, "run list", "demo break wrong-target-port"];
+        let mut lines = vec![
+            "The demo stays up until Ctrl-C, and tells each further incident. In another terminal:"
+                .to_string(),
+        ];
+        lines.extend(wishes.iter().map(|wish| format!("  chiron {wish}{at}")));
+        lines
+    }
+}
+
+async fn serve(
+    args: &Args,
+    dir: &DataDir,
+    kept: &KeptWorld,
+    store: &Arc<dyn Store>,
+    inputs: mpsc::Sender<Message>,
+    interruption: &Interruption,
+) -> Result<Served> {
+    let token = dir.token()?;
+    let listener = listen(args.listen).await?;
+    let at = listener.local_addr()?;
+    let clock = kept.world.clone();
+    let router = server::router(server::Server {
+        inputs: inputs.clone(),
+        store: store.clone(),
+        catalogue: Arc::new(actions::catalogue()),
+        token,
+        limits: workflow::Limits::default(),
+        hosts: serving::hosts(at, &[]),
+        now: Arc::new(move || kept_world::now(&clock)),
+        extra: Some(strike::route(kept.striker.clone(), inputs)),
+    });
+    let serving = Serving::start(listener, router, interruption.clone());
+    let found = place::announce(dir.path())
+        .inspect_err(|error| tracing::info!(error = %format!("{error:#}"), "other commands must be told where the demo is"))
+        .ok();
+    Ok(Served { at, serving, found, _address: dir.announce(at)? })
+}
+
+/// Listens where it was asked to; else on the port that clients try first, or on a free one where that is taken.
+async fn listen(asked: Option<SocketAddr>) -> Result<TcpListener> {
+    if let Some(address) = asked {
+        return serving::listen(address).await;
+    }
+    match TcpListener::bind("127.0.0.1:7420").await {
+        Err(error) if error.kind() == ErrorKind::AddrInUse => {
+            TcpListener::bind("127.0.0.1:0").await
+        }
+        bound => bound,
+    }
+    .context("cannot listen on 127.0.0.1")
+}
+
+/// Lets an engine that sleeps see that it is interrupted.
+fn wake_when(interruption: &Interruption, inputs: mpsc::Sender<Message>) {
+    let came = interruption.clone().came();
+    tokio::spawn(async move {
+        came.await;
+        strike::wake(&inputs);
+    });
+}
+
+fn is_told_so_far(folds: &Folds) -> bool {
+    folds.cases.cases.values().all(is_told)
+}
+
+/// Whether something broke of which nothing was heard yet.
+fn is_awaited(folds: &Folds, kept: &KeptWorld) -> bool {
+    let opened = folds.incidents.incidents.values().map(|incident| incident.opened_at).max();
+    kept.last_struck.is_some_and(|struck| opened.is_none_or(|opened| opened < struck))
+}
+
+/// Where the world begins: as it is kept in `dir`, else as the demo always begins.
+fn origin(args: &Args, dir: &DataDir) -> Result<Origin> {
+    if let Some(kept) = Origin::load(dir.path())? {
+        if args.seed.is_some_and(|seed| seed != kept.seed) {
+            bail!(
+                "the world in {} has the seed {}: leave --seed out to go on with it, or take another --data-dir",
+                dir.path().display(),
+                kept.seed
+            );
+        }
+        return Ok(kept);
+    }
+    let seed = args.seed.unwrap_or(Args::SEED);
+    let file = args.family(seed, 0)?;
+    let origin = Origin {
+        world: file.spec.world,
+        seed,
+        fault: Some(file.spec.family),
+        start: crate::cli::START.parse().expect("a timestamp of our own"),
+    };
+    origin.keep(dir.path())?;
+    Ok(origin)
+}

@@ -1,0 +1,167 @@
+//! The folder in which a server keeps its state: named by a person, or temporary and gone with the process.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use tempfile::TempDir;
+
+/// A folder of state.
+pub(crate) struct DataDir {
+    path: PathBuf,
+    /// What removes it at the end, where it is temporary.
+    _temporary: Option<TempDir>,
+}
+
+impl DataDir {
+    /// Name of the file that holds the token.
+    pub(crate) const TOKEN: &str = "token";
+    /// Name of the file that says where the server listens, as long as it does.
+    const ADDRESS: &str = "address";
+
+    /// The named folder, made where it is not there; a temporary one where none is named.
+    ///
+    /// # Errors
+    /// Where it cannot be made.
+    pub(crate) fn open(named: Option<&Path>) -> Result<Self> {
+        let Some(named) = named else {
+            let temporary = tempfile::Builder::new()
+                .prefix("chiron-")
+                .tempdir()
+                .context("cannot make a temporary folder")?;
+            return Ok(Self { path: temporary.path().into(), _temporary: Some(temporary) });
+        };
+        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(named);
+        made.with_context(|| format!("cannot make the data directory {}", named.display()))?;
+        Ok(Self { path: named.into(), _temporary: None })
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where its token is.
+    pub(crate) fn token_file(&self) -> PathBuf {
+        self.path.join(Self::TOKEN)
+    }
+
+    /// The token, made at the first start; only its owner reads it.
+    ///
+    /// # Errors
+    /// Where it cannot be read or made, or is too short.
+    pub(crate) fn token(&self) -> Result<String> {
+        let path = self.token_file();
+        match std::fs::read_to_string(&path) {
+            Ok(text) if text.trim().len() >= 32 => return Ok(text.trim().into()),
+            Ok(_) => bail!(
+                "{} holds no token of at least 32 characters: remove it, and a new one is made",
+                path.display()
+            ),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => {
+                return Err(error).with_context(|| format!("cannot read {}", path.display()));
+            }
+        }
+        let mut bytes = [0; 32];
+        getrandom::fill(&mut bytes).map_err(|error| {
+            anyhow::anyhow!("the operating system gives no random bytes: {error}")
+        })?;
+        let token: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        write_private(&path, &token)?;
+        Ok(token)
+    }
+
+    /// Says in the folder where the server listens, until the value given back is dropped.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub(crate) fn announce(&self, address: SocketAddr) -> Result<Announced> {
+        let (path, text) = (self.path.join(Self::ADDRESS), format!("http://{address}"));
+        write_private(&path, &text)?;
+        Ok(Announced { path, text })
+    }
+
+    /// Where the server over the folder `dir` listens, if it says so.
+    pub(crate) fn address(dir: &Path) -> Option<String> {
+        let text = std::fs::read_to_string(dir.join(Self::ADDRESS)).ok()?;
+        Some(text.trim().into())
+    }
+}
+
+/// A file that says where something is, for as long as this value lives.
+pub(crate) struct Announced {
+    path: PathBuf,
+    text: String,
+}
+
+impl Announced {
+    /// Says `text` in the file at `path`.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub(crate) fn new(path: PathBuf, text: String) -> Result<Self> {
+        write_private(&path, &text)?;
+        Ok(Self { path, text })
+    }
+}
+
+impl Drop for Announced {
+    fn drop(&mut self) {
+        // Another process may have announced itself since: its word stays.
+        if std::fs::read_to_string(&self.path).is_ok_and(|text| text == self.text) {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Writes a file that only its owner reads, whole or not at all.
+fn write_private(path: &Path, text: &str) -> Result<()> {
+    let write = || {
+        let draft = path.with_extension(format!("new-{}", std::process::id()));
+        let mut file = std::fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&draft)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        std::fs::rename(draft, path)
+    };
+    write().with_context(|| format!("cannot write {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_token_is_made_once_and_only_its_owner_reads_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = DataDir::open(Some(&folder.path().join("state"))).unwrap();
+        let token = dir.token().unwrap();
+        assert_eq!((token.len(), dir.token().unwrap()), (64, token));
+        let mode = std::fs::metadata(dir.token_file()).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        std::fs::write(dir.token_file(), "short").unwrap();
+        assert!(dir.token().unwrap_err().to_string().contains("remove it"));
+    }
+
+    #[test]
+    fn an_address_stands_as_long_as_it_is_announced_and_another_s_word_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = DataDir::open(Some(folder.path())).unwrap();
+        let first = dir.announce("127.0.0.1:1".parse().unwrap()).unwrap();
+        assert_eq!(DataDir::address(dir.path()).as_deref(), Some("http://127.0.0.1:1"));
+        let second = dir.announce("127.0.0.1:2".parse().unwrap()).unwrap();
+        drop(first);
+        assert_eq!(DataDir::address(dir.path()).as_deref(), Some("http://127.0.0.1:2"));
+        drop(second);
+        assert_eq!(DataDir::address(dir.path()), None);
+    }
+}

@@ -52,6 +52,7 @@ start() {
     # Spelled out, for `exit` in a command substitution leaves only the substitution.
     binary="$(install)" || exit $?
 
+    : >"$dir/alertmanager.log" # Read below, maybe before the program has begun.
     # Port 0: the system picks one that is free, and the log says which.
     "$binary" --config.file="$config" --storage.path="$dir/data" \
         --web.listen-address=127.0.0.1:0 --cluster.listen-address= \

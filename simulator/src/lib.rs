@@ -12,6 +12,8 @@ mod chance;
 mod controller;
 mod event;
 mod file;
+#[cfg(feature = "http")]
+pub mod http;
 mod interference;
 mod kubelet;
 mod metric;

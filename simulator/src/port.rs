@@ -204,7 +204,7 @@ impl Metrics for SimulatedCluster {
 
 impl World {
     /// The last lines of a container: what it wrote, and what it says of calls that fail now.
-    fn logs(&self, pod: &Key, container: &str, previous: bool, tail: usize) -> Vec<String> {
+    pub(crate) fn logs(&self, pod: &Key, container: &str, previous: bool, tail: usize) -> Vec<String> {
         let Some(object) = self.objects.get(pod) else { return Vec::new() };
         let runtime = self.pods.get(&object.metadata().uid);
         let Some(container) = runtime

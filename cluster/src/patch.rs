@@ -40,7 +40,7 @@ pub enum JsonOp {
         /// Where.
         path: String,
     },
-    /// Replaces what is there; an absent target is an error.
+    /// Replaces what is there; an absent element of a list is an error, an absent member is set.
     Replace {
         /// Where.
         path: String,

@@ -33,6 +33,7 @@ impl Kind {
             | "PersistentVolume"
             | "ResourceQuota"
             | "LimitRange"
+            | "ReplicationController"
             | "Endpoints" => "v1",
             "Deployment" | "ReplicaSet" | "StatefulSet" | "DaemonSet" | "ControllerRevision" => {
                 "apps/v1"
@@ -41,7 +42,7 @@ impl Kind {
             "Job" | "CronJob" => "batch/v1",
             "HorizontalPodAutoscaler" => "autoscaling/v2",
             "PodDisruptionBudget" => "policy/v1",
-            "NetworkPolicy" | "Ingress" => "networking.k8s.io/v1",
+            "NetworkPolicy" | "Ingress" | "IngressClass" => "networking.k8s.io/v1",
             "Lease" => "coordination.k8s.io/v1",
             "Role" | "RoleBinding" | "ClusterRole" | "ClusterRoleBinding" => {
                 "rbac.authorization.k8s.io/v1"
@@ -50,6 +51,8 @@ impl Kind {
                 "admissionregistration.k8s.io/v1"
             }
             "StorageClass" => "storage.k8s.io/v1",
+            "PriorityClass" => "scheduling.k8s.io/v1",
+            "CustomResourceDefinition" => "apiextensions.k8s.io/v1",
             _ => return None,
         };
         Some(Self::new(api_version, kind))
@@ -67,6 +70,9 @@ impl Kind {
                 | "ValidatingWebhookConfiguration"
                 | "MutatingWebhookConfiguration"
                 | "StorageClass"
+                | "PriorityClass"
+                | "IngressClass"
+                | "CustomResourceDefinition"
         )
     }
 }

@@ -1,12 +1,15 @@
 //! What the API server does with a call: checks it, decides, stores.
 
 mod admission;
+mod apply;
 mod call;
 mod change;
 mod create;
 mod defaults;
 mod delete;
 mod evict;
+mod fields;
+mod managed;
 mod read;
 mod refusal;
 mod resource;
@@ -15,8 +18,13 @@ mod send;
 mod update;
 
 pub use call::{Answer, Call, Deed, FieldValidation, Options, Propagation};
+pub(crate) use delete::{FOREGROUND, ORPHAN};
+pub use managed::shown;
 pub use read::Listed;
+pub(crate) use refusal::Named;
 pub use refusal::{Cause, Refusal};
 pub use resource::Resource;
-pub(crate) use resource::{builtin, shelf};
+pub(crate) use resource::{builtin, group, shelf};
 pub use selection::{BadFieldSelector, FieldSelector, Selection};
+#[cfg(feature = "http")]
+pub(crate) use update::scale_of;

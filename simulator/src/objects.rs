@@ -85,6 +85,11 @@ impl Objects {
             .map(|(_, object)| object)
     }
 
+    /// Whether there is any object of a kind.
+    pub(crate) fn has_any(&self, kind: &str) -> bool {
+        self.shelves.get(kind).is_some_and(|shelf| !shelf.is_empty())
+    }
+
     /// Every object, in order of kind, namespace and name.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Object> {
         self.shelves.values().flat_map(|shelf| shelf.values())

@@ -37,6 +37,12 @@ pub(crate) enum Wake {
     Routines,
     /// Everyone, though nothing called them.
     Tick,
+    /// The controller of the disruption budgets of this namespace.
+    Budgets(std::sync::Arc<str>),
+    /// The controller of the quotas of this namespace.
+    Quotas(std::sync::Arc<str>),
+    /// The controller of this definition of a custom kind.
+    Definition(Key),
 }
 
 /// Who wakes when: each at most once, at the earliest time that anyone asked for.

@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use cluster::{Digest, Object, Reply, Request, SecretKey, Service, digest_of_parts};
+use cluster::{Digest, Kind, Object, Reply, Request, SecretKey, Service, digest_of_parts};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use workflow::alertmanager::Webhook;
@@ -13,7 +13,7 @@ use crate::file::{BadFile, WorkloadEntry, WorldFile};
 use crate::interference::Interference;
 use crate::kubelet::PodRuntime;
 use crate::names::{Names, Naming};
-use crate::objects::{Key, Objects};
+use crate::objects::{Key, Objects, served};
 use crate::oracle::Watched;
 use crate::queue::{Queue, Wake};
 use crate::routine::Routines;
@@ -219,7 +219,6 @@ impl World {
     pub fn advance(&mut self, until: Timestamp) -> Advance {
         while let Some((at, wake)) = self.queue.pop(until) {
             self.now = self.now.max(at);
-            self.woken += 1;
             self.act(wake);
             if !self.outbox.is_empty() && self.queue.next().is_none_or(|next| next > self.now) {
                 return Advance { now: self.now, emitted: std::mem::take(&mut self.outbox) };
@@ -324,6 +323,7 @@ impl World {
     }
 
     pub(crate) fn act(&mut self, wake: Wake) {
+        self.woken += 1;
         match wake {
             Wake::Deployment(key) => self.reconcile_deployment(&key),
             Wake::ReplicaSet(key) => self.reconcile_replica_set(&key),
@@ -340,6 +340,9 @@ impl World {
             Wake::Rhythm => self.rise_and_fall(),
             Wake::Routines => self.follow_routines(),
             Wake::Tick => self.tick(),
+            Wake::Budgets(namespace) => self.reconcile_budgets(&namespace),
+            Wake::Quotas(namespace) => self.reconcile_quotas(&namespace),
+            Wake::Definition(key) => self.reconcile_definition(&key),
         }
     }
 
@@ -368,8 +371,16 @@ impl World {
             },
             _ => false,
         };
-        if after.is_none() {
+        if after.is_none() || self.is_born_orphaned(before, after) {
             self.wake(ENDPOINTS, Wake::Garbage);
+        }
+        if self.objects.has_any("PodDisruptionBudget")
+            && matches!(key.kind, "Pod" | "PodDisruptionBudget" | "ReplicaSet" | "Deployment")
+        {
+            self.wake(ENDPOINTS, Wake::Budgets(key.namespace.clone()));
+        }
+        if self.objects.has_any("ResourceQuota") && !key.namespace.is_empty() {
+            self.wake(ENDPOINTS, Wake::Quotas(key.namespace.clone()));
         }
         match key.kind {
             "Deployment" => {
@@ -404,11 +415,31 @@ impl World {
                 self.wake(TRAFFIC, Wake::Traffic);
             }
             "EndpointSlice" => self.wake(TRAFFIC, Wake::Traffic),
+            "CustomResourceDefinition" if after.is_some() => {
+                self.wake(CONTROLLER, Wake::Definition(key.clone()))
+            }
             "Namespace" if object.metadata().deletion_timestamp.is_some() => {
                 self.wake(CONTROLLER, Wake::Namespace(key.clone()))
             }
             _ => {}
         }
+    }
+
+    /// Whether an object now names owners, and none of them is there.
+    fn is_born_orphaned(&self, before: Option<&Object>, after: Option<&Object>) -> bool {
+        let Some(after) = after else { return false };
+        let owned_by = &after.metadata().owner_references;
+        let is_there = |owner: &cluster::OwnerReference| {
+            let kind = Kind::new(owner.api_version.clone(), owner.kind.clone());
+            let namespace =
+                if kind.is_cluster_scoped() { None } else { after.namespace() }.unwrap_or_default();
+            served(&kind)
+                .and_then(|kind| self.objects.get(&Key::new(kind, namespace, &owner.name)))
+                .is_some_and(|found| found.metadata().uid == owner.uid)
+        };
+        !owned_by.is_empty()
+            && before.is_none_or(|before| before.metadata().owner_references != *owned_by)
+            && !owned_by.iter().any(is_there)
     }
 
     fn wake_owner(&mut self, object: &Object) {

@@ -13,7 +13,7 @@ pub(super) fn apply(operations: &[JsonOp], mut document: Value) -> Result<Value,
             JsonOp::Remove { path } => {
                 remove(&mut document, path)?;
             }
-            JsonOp::Replace { path, value } => *find_mut(&mut document, path)? = value.clone(),
+            JsonOp::Replace { path, value } => replace(&mut document, path, value.clone())?,
             JsonOp::Move { from, path } => {
                 if path.strip_prefix(from.as_str()).is_some_and(|rest| rest.starts_with('/')) {
                     return Err(invalid(path, "a value cannot move into itself"));
@@ -161,6 +161,16 @@ fn add(document: &mut Value, pointer: &str, value: Value) -> Result<(), PatchRef
                 &format!("`{member}` cannot be added to a value that has no members"),
             ));
         }
+    }
+    Ok(())
+}
+
+/// Replaces what is there. An absent member of an object is set, as Kubernetes' own API server does against the letter of
+/// the RFC; an absent element of a list is an error.
+fn replace(document: &mut Value, pointer: &str, value: Value) -> Result<(), PatchRefused> {
+    match parent(document, pointer)? {
+        Some((Value::Object(map), member)) => drop(map.insert(member, value)),
+        Some(_) | None => *find_mut(document, pointer)? = value,
     }
     Ok(())
 }

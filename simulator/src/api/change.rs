@@ -2,6 +2,7 @@ use cluster::Object;
 use serde_json::json;
 
 use super::call::{Answer, Call, Deed};
+use super::managed::Operation;
 use super::refusal::{Named, Refusal};
 use super::resource::Resource;
 use super::{defaults, update};
@@ -50,12 +51,26 @@ impl World {
             Key::new(resource.shelf, call.namespace.as_deref().unwrap_or_default(), &call.name);
         let object = match &call.deed {
             Deed::Create(object) => {
-                return self.admit_create(&resource, Some(&key), object.clone(), &call.options);
+                let object = object.clone();
+                return self.admit_create(
+                    &resource,
+                    Some(&key),
+                    object,
+                    &call.options,
+                    Operation::Update,
+                );
             }
             Deed::DeleteAll(selection) => {
                 return Ok(self.admit_delete_all(&resource, call, selection));
             }
-            Deed::Update(_) | Deed::Patch(_) | Deed::Apply(_) | Deed::Delete | Deed::Evict => {
+            Deed::Apply(wanted) => {
+                let live = self.objects.get(&key);
+                if let Some(live) = live {
+                    check_preconditions(call, &named, live)?;
+                }
+                return self.admit_apply(&resource, &key, live, wanted, call);
+            }
+            Deed::Update(_) | Deed::Patch(_) | Deed::Delete | Deed::Evict => {
                 self.objects.get(&key).ok_or_else(|| Refusal::absent(&named))?
             }
         };
@@ -132,10 +147,9 @@ impl World {
     /// The object with what the cluster gives it at birth.
     fn born(&self, object: Object, chance: &mut Chance) -> Object {
         let kind = object.kind().clone();
-        let is_counted = match self.resource(&kind) {
-            Some(resource) => defaults::has_generation(&resource),
-            None => false,
-        };
+        let resource = self.resource(&kind);
+        let is = |claim: fn(&Resource) -> bool| resource.as_deref().is_some_and(claim);
+        let (is_counted, has_status) = (is(defaults::has_generation), is(defaults::has_status));
         let mut metadata = object.metadata().clone();
         metadata.uid = chance.uid();
         metadata.resource_version = String::new();
@@ -155,6 +169,9 @@ impl World {
                     format!("10.96.{}.{}", chance.below(254) + 1, chance.below(254) + 1).into();
                 object.with_field("spec", spec)
             }
+            // What a node is like, only the node can say.
+            "Node" => object,
+            _ if has_status && object.field("status").is_some() => object.without_field("status"),
             _ => object,
         }
     }

@@ -3,6 +3,7 @@ use serde_json::Value;
 
 use super::call::{Answer, Options};
 use super::change::Change;
+use super::managed::{self, Actor, Operation};
 use super::refusal::{Named, Refusal};
 use super::resource::Resource;
 use super::{admission, defaults};
@@ -13,7 +14,8 @@ impl World {
     /// Makes an object as somebody with every right, unseen by the log of requests.
     pub(crate) fn make(&mut self, object: Object) -> Result<Object, Refusal> {
         let resource = self.resource(object.kind()).ok_or_else(Refusal::unknown_resource)?;
-        let change = self.admit_create(&resource, None, object, &Options::default())?;
+        let options = Options::default();
+        let change = self.admit_create(&resource, None, object, &options, Operation::Update)?;
         match self.commit(change) {
             Answer::Created(object) | Answer::Stored(object) => Ok(object),
             Answer::Refused(refusal) => Err(refusal),
@@ -26,7 +28,8 @@ impl World {
         resource: &Resource,
         key: Option<&Key>,
         object: Object,
-        _options: &Options,
+        options: &Options,
+        operation: Operation,
     ) -> Result<Change, Refusal> {
         if *object.kind() != resource.kind {
             let message = format!(
@@ -39,6 +42,8 @@ impl World {
             );
             return Err(Refusal::bad_request(message));
         }
+        let asked = (operation == Operation::Apply)
+            .then(|| managed::owned_fields(&object.to_value(), false));
         let mut object = defaults::fill(object);
         if object.name().is_empty()
             && let Some(Value::String(prefix)) = object.metadata().rest.get("generateName").cloned()
@@ -85,6 +90,12 @@ impl World {
         if self.objects.get(&own).is_some() {
             return Err(Refusal::exists(&named));
         }
-        Ok(Change::Create(own, object))
+        self.check_quotas(resource, &named, &object)?;
+        let actor = Actor { name: &options.manager, subresource: None, now: self.now };
+        if actor.name.is_empty() {
+            return Ok(Change::Create(own, object));
+        }
+        let fields = asked.unwrap_or_else(|| managed::owned_fields(&object.to_value(), true));
+        Ok(Change::Create(own, managed::made(&object, &actor, operation, fields)))
     }
 }

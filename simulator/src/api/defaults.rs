@@ -56,6 +56,15 @@ pub(super) fn fill(object: Object) -> Object {
             }
         }),
         "Secret" => encoded(object),
+        "CustomResourceDefinition" => with_spec(object, |spec| {
+            default(spec, "conversion", json!({"strategy": "None"}));
+            if let Some(Value::Object(names)) = spec.get_mut("names") {
+                let kind =
+                    names.get("kind").and_then(Value::as_str).unwrap_or_default().to_string();
+                default(names, "singular", kind.to_lowercase().into());
+                default(names, "listKind", format!("{kind}List").into());
+            }
+        }),
         _ => object,
     }
 }

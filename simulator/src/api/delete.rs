@@ -6,6 +6,7 @@ use super::call::{Call, Options, Propagation};
 use super::change::Change;
 use super::resource::Resource;
 use super::selection::Selection;
+use crate::controller::CLEANUP;
 use crate::objects::Key;
 use crate::world::World;
 
@@ -17,8 +18,13 @@ pub(crate) const ORPHAN: &str = "orphan";
 impl World {
     /// Deletes an object as a controller does.
     pub(crate) fn delete(&mut self, key: &Key) {
+        self.delete_as(key, None);
+    }
+
+    pub(crate) fn delete_as(&mut self, key: &Key, propagation: Option<Propagation>) {
         if let Some(object) = self.objects.get(key).cloned() {
-            let change = self.admit_delete(key, &object, &Options::default());
+            let options = Options { propagation, ..Options::default() };
+            let change = self.admit_delete(key, &object, &options);
             self.commit(change);
         }
     }
@@ -43,6 +49,11 @@ impl World {
             options.propagation.is_none() || !matches!(one.as_str(), FOREGROUND | ORPHAN)
         });
         metadata.finalizers.extend(finalizer.map(String::from));
+        if key.kind == "CustomResourceDefinition"
+            && !metadata.finalizers.iter().any(|one| one == CLEANUP)
+        {
+            metadata.finalizers.push(CLEANUP.into());
+        }
         if !is_graceful && key.kind != "Namespace" && metadata.finalizers.is_empty() {
             return Change::Remove(key.clone());
         }

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::fields::{Changes, FieldSet};
-use super::refusal::{Cause, Named, Refusal};
+use super::refusal::{Cause, Refusal};
 
 const FIELD: &str = "managedFields";
 /// Parts of an object that nobody owns.
@@ -169,8 +169,8 @@ pub(super) fn managers(object: &Object) -> Vec<Manager> {
     managers
 }
 
-/// The object as a reader of the whole API sees it, with all its managers.
-pub(super) fn shown(object: &Object) -> Object {
+/// The object as a reader of the whole API sees it: with all its managers, those of the world's own among them.
+pub fn shown(object: &Object) -> Object {
     with_managers(object, &managers(object))
 }
 
@@ -198,21 +198,27 @@ pub(super) fn with_managers_of(object: &Object, other: &Object) -> Object {
     object.with_metadata(metadata)
 }
 
-/// The new object as `actor` makes it, who owns all of it.
-pub(super) fn made(object: &Object, actor: &Actor<'_>, operation: Operation) -> Object {
+/// The new object as `actor` makes it, who owns `fields` of it.
+pub(super) fn made(
+    object: &Object,
+    actor: &Actor<'_>,
+    operation: Operation,
+    fields: FieldSet,
+) -> Object {
     if actor.name.is_empty() {
         return with_managers(object, &[]);
     }
-    let value = object.to_value();
-    let (_, fields) = owned_fields(&value, operation == Operation::Update).split("f:status");
-    with_managers(
-        object,
-        &[Manager::new(actor.name, operation, object, "", Some(actor.now), fields)],
-    )
+    let (_, fields) = fields.split("f:status");
+    let maker = Manager::new(actor.name, operation, object, "", Some(actor.now), fields);
+    let managers = if maker.fields.is_empty() { Vec::new() } else { vec![maker] };
+    with_managers(object, &managers)
 }
 
 /// The changed object, whose changed fields `actor` owns from now on.
 pub(super) fn updated(before: &Object, after: &Object, actor: &Actor<'_>) -> Object {
+    if actor.name.is_empty() {
+        return after.clone();
+    }
     let mut managers = managers(before);
     let changes = Changes::between(&before.to_value(), &after.to_value());
     let changed = changes.changed.without(UNOWNED);
@@ -259,7 +265,6 @@ pub(super) fn owned_by_others(managers: &[Manager], actor: &Actor<'_>) -> FieldS
 /// # Errors
 /// 409 where a field changes that another manager owns, unless it is `forced`.
 pub(super) fn applied(
-    named: &Named,
     before: &Object,
     after: &Object,
     actor: &Actor<'_>,
@@ -279,7 +284,7 @@ pub(super) fn applied(
         manager.fields = manager.fields.difference(&theirs).difference(&changes.removed);
     }
     if !forced && !conflicts.is_empty() {
-        return Err(conflict(named, conflicts));
+        return Err(conflict(conflicts));
     }
     let subresource = actor.subresource.unwrap_or_default();
     let mut fresh =
@@ -297,7 +302,7 @@ pub(super) fn applied(
     Ok(with_managers(after, &managers))
 }
 
-fn conflict(named: &Named, mut conflicts: Vec<(String, String)>) -> Refusal {
+fn conflict(mut conflicts: Vec<(String, String)>) -> Refusal {
     conflicts.sort();
     let message = if let [(manager, path)] = &conflicts[..] {
         format!("Apply failed with 1 conflict: conflict with {manager}: {path}")
@@ -316,5 +321,5 @@ fn conflict(named: &Named, mut conflicts: Vec<(String, String)>) -> Refusal {
     let causes = conflicts.iter().map(|(manager, path)| {
         Cause::new("FieldManagerConflict", path, format!("conflict with {manager}"))
     });
-    Refusal { causes: causes.collect(), ..Refusal::conflict_said(named, message) }
+    Refusal { causes: causes.collect(), ..Refusal::new(409, "Conflict", message) }
 }

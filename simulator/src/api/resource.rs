@@ -183,6 +183,14 @@ impl World {
         resources
     }
 
+    /// The resource of this group whose name in paths this is.
+    pub(crate) fn resource_named(&self, of_group: &str, plural: &str) -> Option<Arc<Resource>> {
+        let is_meant =
+            |resource: &Resource| resource.plural == plural && group(&resource.kind) == of_group;
+        let known = BUILTIN.values().find(|resource| is_meant(resource)).cloned();
+        known.or_else(|| self.resources().into_iter().find(is_meant).map(Arc::new))
+    }
+
     /// The resource of `kind`, if it is served.
     pub fn resource(&self, kind: &Kind) -> Option<Arc<Resource>> {
         if let Some(known) = builtin(kind) {

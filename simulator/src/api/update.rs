@@ -3,6 +3,7 @@ use serde_json::json;
 
 use super::call::{Call, Options};
 use super::change::{Change, has_subresource};
+use super::managed::{self, Actor};
 use super::refusal::{Cause, Named, Refusal};
 use super::resource::Resource;
 use super::{admission, defaults};
@@ -37,13 +38,23 @@ impl World {
     ) -> Result<Change, Refusal> {
         let subresource = call.subresource.as_deref();
         check_subresource(resource, subresource)?;
-        let after = if subresource == Some("scale") {
+        if subresource == Some("scale") {
             let scale = scale_of(key.kind, object).ok_or_else(Refusal::unknown_resource)?;
-            rescaled(resource, object, &patched(resource, &scale, patch)?)?
-        } else {
-            patched(resource, object, patch)?
-        };
-        self.admit_change(resource, key, object, after, subresource, &call.options)
+            let after = rescaled(resource, object, &patched(resource, &scale, patch)?)?;
+            return self.admit_change(resource, key, object, after, subresource, &call.options);
+        }
+        let is_about_managers = matches!(patch, Patch::Json(_))
+            && patch.touched().iter().any(|path| path.starts_with("/metadata/managedFields"));
+        if !is_about_managers {
+            let after = patched(resource, object, patch)?;
+            return self.admit_change(resource, key, object, after, subresource, &call.options);
+        }
+        // Whoever writes down managers themselves is taken at their word, as when kubectl begins to apply on the server.
+        let after = patched(resource, &managed::shown(object), patch)?;
+        let after =
+            self.checked(resource, object, managed::with_managers_of(&after, object), subresource)?;
+        let told = patched(resource, &managed::shown(object), patch)?;
+        Ok(concluded(key, object, managed::with_managers_of(&after, &told), subresource))
     }
 
     pub(super) fn admit_update(
@@ -87,7 +98,6 @@ impl World {
         self.admit_change(resource, key, object, after, subresource, &call.options)
     }
 
-    /// What stands between a wanted state of an object and its being stored.
     pub(super) fn admit_change(
         &self,
         resource: &Resource,
@@ -95,27 +105,51 @@ impl World {
         object: &Object,
         wanted: Object,
         subresource: Option<&str>,
-        _options: &Options,
+        options: &Options,
     ) -> Result<Change, Refusal> {
+        let after = self.checked(resource, object, wanted, subresource)?;
+        if after == *object {
+            return Ok(Change::Nothing(object.clone()));
+        }
+        let actor = Actor { name: &options.manager, subresource, now: self.now };
+        let after = managed::updated(object, &after, &actor);
+        Ok(concluded(key, object, after, subresource))
+    }
+
+    /// The wanted state of an object as it may be stored, owned as before.
+    pub(super) fn checked(
+        &self,
+        resource: &Resource,
+        object: &Object,
+        wanted: Object,
+        subresource: Option<&str>,
+    ) -> Result<Object, Refusal> {
         let named = Named::new(Some(resource), &resource.kind, object.name());
         let before = object.metadata();
+        let wanted = managed::with_managers_of(&wanted, object);
         let mut metadata = wanted.metadata().clone();
         if metadata.resource_version != before.resource_version
             && !metadata.resource_version.is_empty()
         {
             return Err(Refusal::modified(&named));
         }
-        if metadata.name != before.name || metadata.namespace != before.namespace {
+        if metadata.name != before.name {
+            return Err(Refusal::bad_request(format!(
+                "the name of the object ({}) does not match the name on the URL ({})",
+                metadata.name, before.name
+            )));
+        }
+        if metadata.namespace != before.namespace {
             return Err(Refusal::bad_request(
-                "the name of the object does not match the name on the URL",
+                "the namespace of the provided object does not match the namespace sent on the request",
             ));
         }
         if metadata.uid != before.uid {
-            let why = format!(
-                "Precondition failed: UID in precondition: {}, UID in object meta: {}",
-                metadata.uid, before.uid
-            );
-            return Err(Refusal::conflict(&named, &why));
+            let why = format!("Invalid value: {:?}: field is immutable", metadata.uid);
+            return Err(Refusal::invalid(
+                &named,
+                vec![Cause::new("FieldValueInvalid", "metadata.uid", why)],
+            ));
         }
         let after = match subresource {
             Some("status") => {
@@ -132,7 +166,7 @@ impl World {
         metadata.generation = before.generation;
         let mut after = defaults::fill(after.with_metadata(metadata));
         if after == *object {
-            return Ok(Change::Nothing(object.clone()));
+            return Ok(after);
         }
         if subresource != Some("status") {
             admission::check(resource, &after)?;
@@ -143,17 +177,28 @@ impl World {
             metadata.generation += 1;
             after = after.with_metadata(metadata);
         }
-        if after.metadata().deletion_timestamp.is_some()
-            && after.metadata().finalizers.is_empty()
-            && !before.finalizers.is_empty()
-            && key.kind != "Namespace"
-        {
-            return Ok(Change::Release(key.clone(), after));
-        }
-        Ok(match subresource {
-            Some("scale") => Change::Scale(key.clone(), after),
-            Some(_) | None => Change::Update(key.clone(), after),
-        })
+        Ok(after)
+    }
+}
+
+/// What it takes that `object` becomes `after`.
+pub(super) fn concluded(
+    key: &Key,
+    object: &Object,
+    after: Object,
+    subresource: Option<&str>,
+) -> Change {
+    if after == *object {
+        return Change::Nothing(object.clone());
+    }
+    let is_held = |object: &Object| !object.metadata().finalizers.is_empty();
+    let is_going = after.metadata().deletion_timestamp.is_some() && key.kind != "Namespace";
+    if is_going && is_held(object) && !is_held(&after) {
+        return Change::Release(key.clone(), after);
+    }
+    match subresource {
+        Some("scale") => Change::Scale(key.clone(), after),
+        Some(_) | None => Change::Update(key.clone(), after),
     }
 }
 
@@ -167,7 +212,10 @@ fn is_spec_changed(resource: &Resource, before: &Object, after: &Object) -> bool
     names.filter(is_counted).any(|name| before.field(name) != after.field(name))
 }
 
-fn check_subresource(resource: &Resource, subresource: Option<&str>) -> Result<(), Refusal> {
+pub(super) fn check_subresource(
+    resource: &Resource,
+    subresource: Option<&str>,
+) -> Result<(), Refusal> {
     match subresource {
         Some(name) if !has_subresource(resource, name) => Err(Refusal::unknown_resource()),
         Some(_) | None => Ok(()),
@@ -176,7 +224,7 @@ fn check_subresource(resource: &Resource, subresource: Option<&str>) -> Result<(
 
 /// The object with the patch laid over it.
 ///
-/// A failed `test` of a JSON patch is 422 too, as a real API server has it.
+/// A failed `test` of a JSON patch is 422 too, as a real API server has it, which does not say what failed either.
 pub(super) fn patched(
     resource: &Resource,
     object: &Object,
@@ -186,6 +234,10 @@ pub(super) fn patched(
         (PatchRefused::Invalid { .. }, Patch::Strategic(_)) if super::builtin(&resource.kind).is_none() => {
             let message = "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml";
             Refusal::new(415, "UnsupportedMediaType", message)
+        }
+        (_, Patch::Json(_)) => {
+            let message = "the server rejected our request due to an error in our request";
+            Refusal::new(422, "Invalid", message)
         }
         (PatchRefused::Invalid { .. } | PatchRefused::TestFailed { .. }, _) => {
             let named = Named::new(Some(resource), &resource.kind, object.name());

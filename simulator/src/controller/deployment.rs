@@ -73,8 +73,11 @@ impl World {
             }
             None => {
                 let set = new_replica_set(&object, &hash, last_revision + 1);
-                let stored =
-                    self.make(set).expect("the ReplicaSet of an admitted Deployment is admitted");
+                // Refused where the namespace is going, or holds as many as its quota allows; then it is as if paused.
+                let Ok(stored) = self.make(set) else {
+                    self.write_deployment_status(key, &object, &sets, None, None);
+                    return;
+                };
                 sets.push(Held {
                     key: Key::new("ReplicaSet", &key.namespace, stored.name()),
                     object: stored,

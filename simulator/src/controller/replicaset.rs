@@ -21,7 +21,9 @@ impl World {
         };
         let mut pods: Vec<Object> =
             self.objects.of_kind("Pod", Some(&key.namespace)).filter(is_own).cloned().collect();
-        let wanted = view.replicas() as usize;
+        // One that is going makes no pods and takes none; whoever collects what it owns does.
+        let is_going = object.metadata().deletion_timestamp.is_some();
+        let wanted = if is_going { pods.len() } else { view.replicas() as usize };
         for _ in pods.len()..wanted {
             let name = format!("{}-{}", key.name, self.chance.suffix(5));
             match self.make(new_pod(&object, &name)) {
@@ -35,12 +37,12 @@ impl World {
                     );
                     pods.push(pod);
                 }
-                Err(_) => {
+                Err(refusal) => {
                     self.record(
                         &object,
                         "Warning",
                         "FailedCreate",
-                        "Error creating: pod was refused",
+                        &format!("Error creating: {}", refusal.message),
                         "replicaset-controller",
                     );
                     break;

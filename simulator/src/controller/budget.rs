@@ -1,0 +1,111 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use cluster::{Object, Pod, Selector};
+use serde_json::{Value, json};
+
+use crate::objects::Key;
+use crate::world::World;
+
+impl World {
+    /// Writes for each disruption budget of a namespace how many more pods may go.
+    pub(crate) fn reconcile_budgets(&mut self, namespace: &Arc<str>) {
+        let budgets: Vec<Object> =
+            self.objects.of_kind("PodDisruptionBudget", Some(namespace)).cloned().collect();
+        for budget in budgets {
+            let status = self.budget_status(&budget);
+            if budget.field("status") != Some(&status) {
+                let key = Key::new("PodDisruptionBudget", namespace, budget.name());
+                self.store(&key, &budget.with_field("status", status));
+            }
+        }
+    }
+
+    /// The disruption budgets that hold for `pod`.
+    pub(crate) fn budgets_of(&self, pod: &Object) -> Vec<&Object> {
+        let budgets = self.objects.of_kind("PodDisruptionBudget", pod.namespace());
+        budgets.filter(|budget| selects(budget, pod)).collect()
+    }
+
+    fn budget_status(&self, budget: &Object) -> Value {
+        let pods: Vec<&Object> = self
+            .objects
+            .of_kind("Pod", budget.namespace())
+            .filter(|pod| selects(budget, pod) && !is_over(pod))
+            .collect();
+        let healthy = pods.iter().filter(|pod| is_healthy(pod)).count() as u64;
+        let counted = pods.len() as u64;
+        let scale = self.scale_of_pods(&pods);
+        let (expected, desired) =
+            match (budget.at("/spec/minAvailable"), budget.at("/spec/maxUnavailable")) {
+                (_, Some(most)) => (scale, scale.saturating_sub(share(most, scale))),
+                (Some(Value::Number(least)), None) => (counted, least.as_u64().unwrap_or(0)),
+                (Some(least), None) => (scale, share(least, scale)),
+                (None, None) => (counted, 0),
+            };
+        let allowed = if expected == 0 { 0 } else { healthy.saturating_sub(desired) };
+        let generation = budget.metadata().generation;
+        let (status, reason) =
+            if allowed > 0 { ("True", "SufficientPods") } else { ("False", "InsufficientPods") };
+        let old = budget.at("/status/conditions/0").filter(|old| old["status"] == status);
+        let since = old.map_or_else(
+            || Value::from(self.written_now()),
+            |old| old["lastTransitionTime"].clone(),
+        );
+        json!({
+            "conditions": [{"type": "DisruptionAllowed", "status": status, "reason": reason, "message": "",
+                "observedGeneration": generation, "lastTransitionTime": since}],
+            "currentHealthy": healthy, "desiredHealthy": desired, "disruptionsAllowed": allowed,
+            "expectedPods": expected, "observedGeneration": generation,
+        })
+    }
+
+    /// How many pods the controllers of these ask for, all together; a pod without one counts for itself.
+    fn scale_of_pods(&self, pods: &[&Object]) -> u64 {
+        let mut scales: BTreeMap<&str, u64> = BTreeMap::new();
+        for pod in pods {
+            let Some(owner) = pod.controller() else {
+                scales.insert(&pod.metadata().uid, 1);
+                continue;
+            };
+            let namespace = pod.namespace().unwrap_or_default();
+            let set = self.objects.get(&Key::new("ReplicaSet", namespace, &owner.name));
+            let top = set.and_then(Object::controller).and_then(|owner| {
+                self.objects.get(&Key::new("Deployment", namespace, &owner.name))
+            });
+            let Some(asking) = top.or(set) else { continue };
+            let replicas = asking.at("/spec/replicas").and_then(Value::as_u64).unwrap_or(1);
+            scales.insert(&asking.metadata().uid, replicas);
+        }
+        scales.values().sum()
+    }
+}
+
+fn selects(budget: &Object, pod: &Object) -> bool {
+    let selector = budget.at("/spec/selector");
+    let selector =
+        selector.and_then(|value| serde_json::from_value::<Selector>(value.clone()).ok());
+    selector.is_some_and(|selector| selector.matches(&pod.metadata().labels))
+}
+
+/// Whether nothing is lost with `pod`: it ended.
+fn is_over(pod: &Object) -> bool {
+    matches!(pod.at("/status/phase").and_then(Value::as_str), Some("Succeeded" | "Failed"))
+}
+
+/// Whether `pod` serves, as far as a budget is concerned.
+pub(crate) fn is_healthy(pod: &Object) -> bool {
+    Pod::of(pod).is_some_and(|pod| pod.is_ready() && !pod.is_terminating())
+}
+
+/// A number, or a share of `all` rounded up.
+fn share(value: &Value, all: u64) -> u64 {
+    match value {
+        Value::Number(number) => number.as_u64().unwrap_or(0),
+        Value::String(text) => {
+            let percent: u64 = text.trim_end_matches('%').parse().unwrap_or(0);
+            all.saturating_mul(percent).div_ceil(100)
+        }
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => 0,
+    }
+}

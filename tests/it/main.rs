@@ -6,6 +6,7 @@ mod architecture;
 mod demo;
 mod evaluation;
 mod kubectl;
+mod kubernetes;
 mod orders;
 mod process;
 mod requirements;

@@ -1,0 +1,330 @@
+//! A shop on a real cluster is broken with kubectl, alerted by the real Alertmanager, and healed by `chiron serve
+//! --kubeconfig` after a person's approval; and what happens where the cluster, or somebody in it, says no.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde_json::{Value, json};
+use store::{Sqlite, Store as _};
+use workflow::Entry;
+use workflow::run::Event;
+
+use super::chiron::{Server, chiron, within};
+use super::standin::StandIn;
+use super::{given, kubectl, kubectl_with, objects};
+
+const SHOP: &str = "shop";
+/// Chiron, as the cluster calls it.
+const CHIRON: &str = "system:serviceaccount:chiron:chiron";
+
+/// The server, and the folder of its record.
+struct Story {
+    server: Server,
+    dir: PathBuf,
+}
+
+fn data(file: &str) -> String {
+    format!("{}/tests/kubernetes/{file}", env!("CARGO_MANIFEST_DIR"))
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+/// A kubeconfig with Chiron's own token and nobody else's rights.
+fn kubeconfig(dir: &Path) -> PathBuf {
+    let path = dir.join("chiron.kubeconfig");
+    let file = path.to_str().unwrap();
+    std::fs::copy(given("CHIRON_TEST_KUBECONFIG"), &path).unwrap();
+    let token = kubectl(&["-n", "chiron", "create", "token", "chiron", "--duration", "2h"]);
+    let config = |arguments: &[&str]| {
+        kubectl(&[&["config", "--kubeconfig", file][..], arguments].concat());
+    };
+    config(&["set-credentials", "chiron", "--token", token.trim()]);
+    config(&["set-context", "shop", "--cluster", "test", "--user", "chiron"]);
+    config(&["use-context", "shop"]);
+    config(&["delete-user", "admin"]);
+    path
+}
+
+impl Story {
+    /// Makes the shop, starts the server, and waits until it knows how all looks when all is well.
+    fn begin() -> Self {
+        kubectl(&["apply", "-f", &data("shop.yaml"), "-f", &data("rights.yaml")]);
+        kubectl(&[
+            "-n",
+            SHOP,
+            "wait",
+            "--for=condition=Available",
+            "deployment",
+            "--all",
+            "--timeout=90s",
+        ]);
+        let dir = PathBuf::from(given("CHIRON_TEST_DATA"));
+        let config = kubeconfig(dir.parent().unwrap());
+        let listen = given("CHIRON_TEST_LISTEN");
+        let always = ["serve", "--kubeconfig", config.to_str().unwrap(), "--autonomy", "approve"];
+        let place = ["--listen", &listen];
+        // Five minutes of health before anything may break would be most of the test.
+        let server = Server::start(&dir, &[&always[..], &place, &["--healthy-for", "15"]].concat());
+        let story = Self { server, dir };
+        let made = story.ask(&["experiment", "create", "-f", &data("experiment.yaml")]);
+        story.ask(&["experiment", "start", text(&made["id"])]);
+        let workloads =
+            objects(&["-n", SHOP, "get", "deployments"])["items"].as_array().unwrap().len();
+        within(120, "what is well is remembered", || {
+            let known = story.entries(|entry| matches!(entry, Entry::ObjectHealthy { object, .. } if object.namespace.as_deref() == Some(SHOP)));
+            (known.len() >= workloads).then_some(())
+        });
+        println!("{workloads} workloads are well, and remembered so");
+        story
+    }
+
+    /// Asks the server over the command line.
+    fn ask(&self, arguments: &[&str]) -> Value {
+        self.server.ask(arguments)
+    }
+
+    /// The entries of the record that a test looks for.
+    fn entries(&self, is_wanted: impl Fn(&Entry) -> bool) -> Vec<Entry> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let store = Sqlite::open_read_only(&self.dir).unwrap();
+            let (mut found, mut after) = (Vec::new(), 0);
+            loop {
+                let records = store.read(after, 1_000).await.unwrap();
+                let Some(last) = records.last() else { return found };
+                after = last.seq;
+                found.extend(
+                    records.iter().map(|record| record.entry().unwrap()).filter(&is_wanted),
+                );
+            }
+        })
+    }
+
+    /// The plan that waits for approval about `subject` (`service=cart`), once there is one.
+    fn plan(&self, subject: &str) -> Value {
+        let (label, name) = subject.split_once('=').unwrap();
+        within(90, &format!("a plan for {subject}"), || {
+            let incidents = self.ask(&["incident", "list"]);
+            let about = incidents["items"].as_array()?.iter().find(|incident| {
+                incident["subject"] == json!([label, name]) && incident["status"] == "open"
+            })?;
+            let plans = self.ask(&["plan", "list"]);
+            let plan = plans["items"].as_array()?.iter().find(|plan| {
+                plan["incident"] == about["id"] && plan["status"] == "awaiting-approval"
+            })?;
+            Some(plan.clone())
+        })
+    }
+
+    /// Approves a plan as a person does, and gives the run that follows.
+    fn approve(&self, plan: &Value) -> String {
+        let id = text(&plan["id"]);
+        println!("approving {id}: {} by {}", text(&plan["workflow"]), text(&plan["source"]));
+        self.ask(&["plan", "approve", id, "--reason", "it says what is wrong", "--by", "somebody"]);
+        within(30, "the plan runs", || {
+            let plan = self.ask(&["plan", "get", id]);
+            plan["run"].as_str().map(ToString::to_string)
+        })
+    }
+
+    /// A run once nothing follows any more, or a person is needed.
+    fn ended(&self, run: &str) -> Value {
+        let ended = within(240, &format!("{run} ends"), || {
+            let run = self.ask(&["run", "get", run]);
+            (!run["endedAt"].is_null() || run["status"] == "needs-human").then_some(run)
+        });
+        println!("{run}: {}; {}", text(&ended["status"]), text(&ended["why"]));
+        ended
+    }
+
+    /// Approves a plan and sees it through to a good end.
+    fn heal(&self, subject: &str) {
+        let run = self.approve(&self.plan(subject));
+        let ended = self.ended(&run);
+        assert_eq!(ended["status"], "succeeded", "{ended:#}");
+    }
+
+    /// Whether the incident about `subject` ended well.
+    fn is_resolved(&self, subject: &str) {
+        let (label, name) = subject.split_once('=').unwrap();
+        within(120, &format!("{subject} is resolved"), || {
+            let incidents = self.ask(&["incident", "list"]);
+            let about = incidents["items"]
+                .as_array()?
+                .iter()
+                .find(|incident| incident["subject"] == json!([label, name]))?;
+            (about["outcome"] == "resolved").then_some(())
+        });
+        println!("{subject}: resolved");
+    }
+}
+
+/// One field of an object, as kubectl reads it.
+fn field(object: &str, path: &str) -> Value {
+    objects(&["-n", SHOP, "get", object]).pointer(path).cloned().unwrap_or_default()
+}
+
+fn break_selector(service: &str) {
+    let stray = json!({"spec": {"selector": {"app": format!("{service}-v2")}}}).to_string();
+    kubectl(&["-n", SHOP, "patch", "service", service, "--type", "merge", "-p", &stray]);
+}
+
+fn lose_key(workload: &str) {
+    let gone = r#"[{"op": "remove", "path": "/data/mode"}]"#;
+    kubectl(&["-n", SHOP, "patch", "configmap", workload, "--type", "json", "-p", gone]);
+    kubectl(&["-n", SHOP, "delete", "pods", "-l", &format!("app={workload}")]);
+}
+
+#[test]
+#[ignore = "needs: kubernetes"]
+fn a_real_cluster_is_healed_and_where_it_says_no_nothing_is_forced() {
+    let story = Story::begin();
+    let _standin = StandIn::start(SHOP, given("CHIRON_TEST_ALERTMANAGER"));
+    four_faults_are_healed(&story);
+    somebody_else_who_keeps_writing_is_never_overwritten(&story);
+    an_admission_veto_ends_the_run(&story);
+    a_right_taken_away_in_mid_run_ends_it(&story);
+    let Story { server, dir } = story;
+    server.end();
+    let verified = chiron().args(["admin", "verify", "--data-dir"]).arg(&dir).output().unwrap();
+    assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
+}
+
+fn four_faults_are_healed(story: &Story) {
+    let port = r#"[{"op": "replace", "path": "/spec/ports/0/targetPort", "value": 9999}]"#;
+    break_selector("cart");
+    kubectl(&["-n", SHOP, "patch", "service", "catalog", "--type", "json", "-p", port]);
+    kubectl(&["-n", SHOP, "scale", "deployment", "payment", "--replicas", "0"]);
+    lose_key("checkout");
+    let subjects = ["service=cart", "service=catalog", "service=payment", "deployment=checkout"];
+    for subject in subjects {
+        story.heal(subject);
+    }
+    assert_eq!(field("service/cart", "/spec/selector"), json!({"app": "cart"}));
+    assert_eq!(field("service/catalog", "/spec/ports/0/targetPort"), 3550);
+    assert_eq!(field("deployment/payment", "/spec/replicas"), 2);
+    assert_eq!(field("configmap/checkout", "/data/mode"), "live");
+    kubectl(&[
+        "-n",
+        SHOP,
+        "wait",
+        "--for=condition=Available",
+        "deployment",
+        "--all",
+        "--timeout=60s",
+    ]);
+    for subject in subjects {
+        story.is_resolved(subject);
+    }
+}
+
+/// Somebody writes to the object so often that what was read is stale by the time it is changed: conflict after
+/// conflict, no more than three new attempts, and never a change by force.
+fn somebody_else_who_keeps_writing_is_never_overwritten(story: &Story) {
+    break_selector("orders");
+    let plan = story.plan("service=orders");
+    let ends = Arc::new(AtomicBool::new(false));
+    let writers: Vec<_> = (0..3)
+        .map(|writer| {
+            let ends = ends.clone();
+            std::thread::spawn(move || {
+                for count in 0_u64.. {
+                    if ends.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    let note = format!("writer-{writer}={count}");
+                    kubectl(&["-n", SHOP, "annotate", "service", "orders", "--overwrite", &note]);
+                }
+            })
+        })
+        .collect();
+    let run = story.approve(&plan);
+    let ended = story.ended(&run);
+    ends.store(true, Ordering::Relaxed);
+    for writer in writers {
+        writer.join().unwrap();
+    }
+    println!("with somebody else writing: {ended:#}");
+    let last = objects(&["-n", SHOP, "get", "service", "orders"]);
+    // Whatever became of the run, no word of the other writer is lost.
+    for writer in 0..3 {
+        assert!(
+            last["metadata"]["annotations"][format!("writer-{writer}")].is_string(),
+            "{last:#}"
+        );
+    }
+    assert!(ended["effects"][0]["attempts"].as_u64() <= Some(4), "{ended:#}");
+    match text(&ended["status"]) {
+        "succeeded" => assert_eq!(last["spec"]["selector"], json!({"app": "orders"})),
+        _ => {
+            assert_eq!(last["spec"]["selector"], json!({"app": "orders-v2"}), "nothing was forced");
+            kubectl(&[
+                "-n",
+                SHOP,
+                "patch",
+                "service",
+                "orders",
+                "--type",
+                "merge",
+                "-p",
+                r#"{"spec": {"selector": {"app": "orders"}}}"#,
+            ]);
+        }
+    }
+}
+
+/// A policy of the cluster refuses what its permissions allow: a definite no, and nothing is changed.
+fn an_admission_veto_ends_the_run(story: &Story) {
+    kubectl(&["-n", SHOP, "scale", "deployment", "search", "--replicas", "0"]);
+    // Proposed before the veto: a dry run would have met it.
+    let plan = story.plan("service=search");
+    kubectl(&["apply", "-f", &data("veto.yaml")]);
+    within(30, "the veto is in force", || {
+        let asked =
+            ["-n", SHOP, "--as", CHIRON, "scale", "deployment", "search", "--replicas", "1"];
+        kubectl_with(&[&asked[..], &["--dry-run=server"]].concat(), "").err()
+    });
+    let run = story.approve(&plan);
+    let ended = story.ended(&run);
+    assert_ne!(ended["status"], "succeeded", "{ended:#}");
+    assert!(
+        ended.to_string().contains("frozen by the platform team"),
+        "the run says who said no: {ended:#}"
+    );
+    assert_eq!(field("deployment/search", "/spec/replicas"), 0, "nothing was changed");
+    kubectl(&["delete", "-f", &data("veto.yaml")]);
+    kubectl(&["-n", SHOP, "scale", "deployment", "search", "--replicas", "2"]);
+}
+
+/// The right to change anything is taken away between the two steps of a run: the second is refused, what the first
+/// did cannot be undone either, and the run ends saying so.
+fn a_right_taken_away_in_mid_run_ends_it(story: &Story) {
+    lose_key("users");
+    let plan = story.plan("deployment=users");
+    let run = story.approve(&plan);
+    within(60, "the first change is made", || {
+        let shown = story.ask(&["run", "get", &run]);
+        let first = shown["effects"].as_array()?.first()?.clone();
+        (first["applied"] == "yes").then_some(())
+    });
+    kubectl(&["delete", "clusterrolebinding", "chiron-changes"]);
+    let ended = story.ended(&run);
+    assert_ne!(ended["status"], "succeeded", "{ended:#}");
+    assert!(ended.to_string().contains("forbidden"), "the run says what it may not: {ended:#}");
+    assert_eq!(field("configmap/users", "/data/mode"), "live", "the first change stands");
+    // A definite no is not asked again: one attempt of the second change.
+    let second = ended["effects"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|effect| effect["target"]["kind"] == "Deployment");
+    if let Some(second) = second {
+        assert_eq!(second["attempts"], 1, "{ended:#}");
+    }
+    let intents = story
+        .entries(|entry| matches!(entry, Entry::Run { event: Event::IntentWritten { .. }, .. }));
+    println!("{} intents in the record", intents.len());
+}

@@ -1,0 +1,231 @@
+//! Stands in for what such a cluster lacks: for Prometheus with kube-state-metrics and a prober, whose rules are judged here
+//! over the objects that kubectl reads, and posted into the real Alertmanager as Prometheus does; and for the one thing
+//! that a kubelet would do and kwok does not: a container whose ConfigMap has no such key is not started.
+
+use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use super::{kubectl_with, objects};
+
+/// How often everything is looked at.
+const EVERY: Duration = Duration::from_secs(1);
+/// How long a condition must hold before its alert fires.
+const FOR: SignedDuration = SignedDuration::from_secs(4);
+/// How long an alert lives that is posted no more.
+const KEEP: SignedDuration = SignedDuration::from_secs(20);
+
+/// Labels of an alert.
+type Labels = BTreeMap<&'static str, String>;
+
+/// Prometheus with kube-state-metrics, and a kubelet, as far as the story needs them.
+pub(super) struct StandIn {
+    ends: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl StandIn {
+    /// Looks at the namespace from now on, and posts what fires into the Alertmanager at this URL.
+    pub(super) fn start(namespace: &'static str, alertmanager: String) -> Self {
+        let ends = Arc::new(AtomicBool::new(false));
+        let heard = ends.clone();
+        let thread = std::thread::spawn(move || {
+            let mut since: BTreeMap<Labels, Timestamp> = BTreeMap::new();
+            while !heard.load(Ordering::Relaxed) {
+                let seen = Seen::look(namespace);
+                seen.hold_back_as_a_kubelet_would();
+                let now = Timestamp::now();
+                let is = seen.alerts();
+                let (still, over): (BTreeMap<_, _>, BTreeMap<_, _>) =
+                    since.into_iter().partition(|(labels, _)| is.contains(labels));
+                since = still;
+                for labels in is {
+                    since.entry(labels).or_insert(now);
+                }
+                let fires = |at: &Timestamp| now.duration_since(*at) >= FOR;
+                let firing = since.iter().filter(|(_, at)| fires(at));
+                let firing = firing.map(|(labels, at)| alert(labels, *at, now + KEEP));
+                let ended = over.iter().filter(|(_, at)| fires(at));
+                let ended = ended.map(|(labels, at)| alert(labels, *at, now));
+                let posted: Vec<Value> = firing.chain(ended).collect();
+                if !posted.is_empty() {
+                    post(&alertmanager, &Value::Array(posted).to_string());
+                }
+                std::thread::sleep(EVERY);
+            }
+        });
+        Self { ends, thread: Some(thread) }
+    }
+}
+
+impl Drop for StandIn {
+    fn drop(&mut self) {
+        self.ends.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            // A panic in it has been printed; the story ends by itself.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn alert(labels: &Labels, starts_at: Timestamp, ends_at: Timestamp) -> Value {
+    json!({
+        "labels": labels, "startsAt": starts_at.to_string(), "endsAt": ends_at.to_string(),
+        "annotations": {"summary": format!("{} in {}", labels["alertname"], labels["namespace"])},
+        "generatorURL": "http://stand-in.invalid/graph",
+    })
+}
+
+fn post(alertmanager: &str, body: &str) {
+    let address = alertmanager.trim_start_matches("http://");
+    let mut stream = TcpStream::connect(address).expect("Alertmanager listens");
+    let length = body.len();
+    write!(stream, "POST /api/v2/alerts HTTP/1.0\r\nHost: {address}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.lines().next().is_some_and(|line| line.contains(" 200 ")), "{answer}");
+}
+
+/// What stands in the namespace at one moment.
+struct Seen {
+    namespace: &'static str,
+    items: Vec<Value>,
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+impl Seen {
+    fn look(namespace: &'static str) -> Self {
+        let kinds = "deployments,pods,services,endpointslices,configmaps";
+        let read = objects(&["-n", namespace, "get", kinds]);
+        Self { namespace, items: list(&read["items"]).to_vec() }
+    }
+
+    fn of<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a Value> {
+        self.items.iter().filter(move |item| item["kind"] == kind)
+    }
+
+    fn pod(&self, name: &str) -> Option<&Value> {
+        self.of("Pod").find(|pod| pod["metadata"]["name"] == name)
+    }
+
+    /// The label sets for which a rule holds now.
+    fn alerts(&self) -> Vec<Labels> {
+        let mut alerts = Vec::new();
+        let mut fire = |alertname: &str, label: &'static str, name: &Value| {
+            alerts.push(Labels::from([
+                ("alertname", alertname.to_string()),
+                ("namespace", self.namespace.to_string()),
+                ("severity", "critical".to_string()),
+                (label, text(name).to_string()),
+            ]));
+        };
+        for deployment in self.of("Deployment") {
+            let available = deployment["status"]["availableReplicas"].as_u64().unwrap_or(0);
+            if Some(available) < deployment["spec"]["replicas"].as_u64() {
+                fire(
+                    "KubeDeploymentReplicasMismatch",
+                    "deployment",
+                    &deployment["metadata"]["name"],
+                );
+            }
+        }
+        for service in self.of("Service") {
+            let name = &service["metadata"]["name"];
+            let (ready, answers) = self.behind(text(name));
+            if ready == 0 {
+                fire("ServiceWithoutReadyEndpoints", "service", name);
+            } else if answers == 0 {
+                fire("ServiceProbeFailed", "service", name);
+            }
+        }
+        alerts
+    }
+
+    /// How many ready endpoints a Service has, and at how many of them a container listens where it leads.
+    fn behind(&self, service: &str) -> (usize, usize) {
+        let (mut ready, mut answers) = (0, 0);
+        for slice in self.of("EndpointSlice") {
+            if slice["metadata"]["labels"]["kubernetes.io/service-name"] != service {
+                continue;
+            }
+            for endpoint in list(&slice["endpoints"]) {
+                if endpoint["conditions"]["ready"] != true {
+                    continue;
+                }
+                ready += 1;
+                let Some(pod) = self.pod(text(&endpoint["targetRef"]["name"])) else { continue };
+                let mut listens = list(&pod["spec"]["containers"])
+                    .iter()
+                    .flat_map(|container| list(&container["ports"]))
+                    .map(|port| &port["containerPort"]);
+                let leads: Vec<&Value> =
+                    list(&slice["ports"]).iter().map(|port| &port["port"]).collect();
+                answers += usize::from(listens.any(|port| leads.contains(&port)));
+            }
+        }
+        (ready, answers)
+    }
+
+    /// The key that a container of a pod wants and no ConfigMap has: the container, the ConfigMap and the key.
+    fn lacks<'a>(&self, pod: &'a Value) -> Option<(&'a str, &'a str, &'a str)> {
+        list(&pod["spec"]["containers"]).iter().find_map(|container| {
+            list(&container["env"]).iter().find_map(|variable| {
+                let asked = &variable["valueFrom"]["configMapKeyRef"];
+                let (map, key) = (asked["name"].as_str()?, asked["key"].as_str()?);
+                let found = self.of("ConfigMap").find(|other| other["metadata"]["name"] == map)?;
+                found["data"][key].is_null().then_some((text(&container["name"]), map, key))
+            })
+        })
+    }
+
+    /// A container that was made after its key was lost cannot be started: its pod's status says so, in a kubelet's words.
+    fn hold_back_as_a_kubelet_would(&self) {
+        for pod in self.of("Pod") {
+            let Some((container, map, key)) = self.lacks(pod) else { continue };
+            let made: Option<Timestamp> = text(&pod["metadata"]["creationTimestamp"]).parse().ok();
+            let is_young = made.is_some_and(|made| {
+                Timestamp::now().duration_since(made) < SignedDuration::from_secs(15)
+            });
+            let is_ready = list(&pod["status"]["conditions"])
+                .iter()
+                .any(|condition| condition["type"] == "Ready" && condition["status"] == "True");
+            if !is_ready || !is_young || !pod["metadata"]["deletionTimestamp"].is_null() {
+                continue;
+            }
+            let now = Timestamp::now().to_string();
+            let condition = |kind: &str, status: &str| json!({"type": kind, "status": status, "lastTransitionTime": now});
+            let message = format!("couldn't find key {key} in ConfigMap {}/{map}", self.namespace);
+            let status = json!({"status": {
+                "phase": "Pending",
+                "conditions": [condition("PodScheduled", "True"), condition("Initialized", "True"),
+                    condition("Ready", "False"), condition("ContainersReady", "False")],
+                "containerStatuses": [{
+                    "name": container, "image": pod["spec"]["containers"][0]["image"], "imageID": "",
+                    "ready": false, "started": false, "restartCount": 0,
+                    "state": {"waiting": {"reason": "CreateContainerConfigError", "message": message}},
+                }],
+            }});
+            let name = text(&pod["metadata"]["name"]);
+            let patch = ["patch", "pod", name, "--subresource", "status", "--type", "merge", "-p"];
+            // The pod may be gone by now; then there is nothing to hold back.
+            let _ = kubectl_with(
+                &[&["-n", self.namespace][..], &patch, &[&status.to_string()]].concat(),
+                "",
+            );
+        }
+    }
+}

@@ -92,7 +92,7 @@ pub(super) async fn a_json_patch_that_does_not_fit_is_refused(world: &mut dyn Fi
     for operation in [
         json!({"op": "remove", "path": "/data/never"}),
         json!({"op": "add", "path": "/never/below", "value": "1"}),
-        json!({"op": "copy", "from": "/data/never", "path": "/data/c"}),
+        json!({"op": "move", "from": "/data/never", "path": "/data/c"}),
     ] {
         refused(&ground.patch(&target, json_patch(json!([operation]))).await);
     }

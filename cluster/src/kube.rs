@@ -34,7 +34,8 @@ use wire::{Call, Heard, Wire};
 /// digests. What the kinds of the cluster are called is asked for once, and again for a kind that is not known.
 pub struct KubeCluster {
     name: String,
-    version: String,
+    /// The namespace of the context that was named: where we may read if not everywhere.
+    namespace: String,
     wire: Wire,
     discovery: Discovery,
     secrets: SecretKey,
@@ -43,16 +44,11 @@ pub struct KubeCluster {
 /// Says where the cluster is, and nothing of credentials.
 impl std::fmt::Debug for KubeCluster {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "KubeCluster({} at {}, {})", self.name, self.wire.server, self.version)
+        write!(f, "KubeCluster({} at {})", self.name, self.wire.server)
     }
 }
 
 impl KubeCluster {
-    /// The version that the API server says it is: `v1.36.3`.
-    pub fn server_version(&self) -> &str {
-        &self.version
-    }
-
     /// The address of the API server.
     pub fn server(&self) -> &str {
         &self.wire.server

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use async_trait::async_trait;
 use cluster::contract::{Fixture, PROMISES};
 use cluster::{Cluster, KubeCluster, KubeLimits, KubeSource, SecretKey};
 use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
 use simulator::http::{self, Options, Pace};
 use simulator::{SimulatedCluster, World, WorldFile};
 use tokio::net::TcpListener;
@@ -69,14 +71,61 @@ fn world() -> Arc<Mutex<World>> {
     Arc::new(Mutex::new(World::new(&WorldFile::parse(WORLD).unwrap(), 1, start).unwrap()))
 }
 
-/// A simulated cluster, whose time a promise moves itself.
-struct Simulated {
+/// The simulated cluster in process.
+struct InProcess {
     world: Arc<Mutex<World>>,
-    cluster: Arc<dyn Cluster>,
+    cluster: SimulatedCluster,
 }
 
 #[async_trait]
-impl Fixture for Simulated {
+impl Fixture for InProcess {
+    fn cluster(&self) -> Arc<dyn Cluster> {
+        Arc::new(self.cluster.clone())
+    }
+
+    fn admin(&self) -> Arc<dyn Cluster> {
+        self.cluster()
+    }
+
+    async fn account(&self, namespace: &str, name: &str) -> Arc<dyn Cluster> {
+        Arc::new(self.cluster.as_account(namespace, name))
+    }
+
+    async fn settle(&mut self, seconds: u32) {
+        advance(&self.world, seconds);
+    }
+}
+
+fn advance(world: &Mutex<World>, seconds: u32) {
+    let mut world = world.lock().unwrap_or_else(PoisonError::into_inner);
+    let until = world.now() + SignedDuration::from_secs(i64::from(seconds));
+    world.advance_fully(until);
+}
+
+/// A cluster that the adapter reaches by a kubeconfig.
+#[derive(Clone)]
+struct Reached {
+    kubeconfig: PathBuf,
+    cluster: Arc<KubeCluster>,
+    /// The world behind it, whose time a promise moves itself; absent where time goes on by itself.
+    world: Option<Arc<Mutex<World>>>,
+}
+
+impl Reached {
+    async fn new(kubeconfig: PathBuf, world: Option<Arc<Mutex<World>>>) -> Self {
+        let source = KubeSource::File { path: kubeconfig.clone(), context: None };
+        let cluster = KubeCluster::connect("test", &source, key(), KubeLimits::default()).await;
+        let cluster = cluster.unwrap_or_else(|error| panic!("{error}: {}", error.hint()));
+        Self { kubeconfig, cluster: Arc::new(cluster), world }
+    }
+}
+
+fn key() -> SecretKey {
+    SecretKey::from_bytes([7; 32])
+}
+
+#[async_trait]
+impl Fixture for Reached {
     fn cluster(&self) -> Arc<dyn Cluster> {
         self.cluster.clone()
     }
@@ -85,10 +134,28 @@ impl Fixture for Simulated {
         self.cluster.clone()
     }
 
+    /// The administrator acts as the account.
+    async fn account(&self, namespace: &str, name: &str) -> Arc<dyn Cluster> {
+        let text = std::fs::read_to_string(&self.kubeconfig).unwrap();
+        let mut config: Value = serde_saphyr::from_str(&text).unwrap();
+        for user in config["users"].as_array_mut().unwrap() {
+            user["user"]["as"] = format!("system:serviceaccount:{namespace}:{name}").into();
+            let all = "system:serviceaccounts";
+            user["user"]["as-groups"] =
+                json!([all, format!("{all}:{namespace}"), "system:authenticated"]);
+        }
+        let mut file = tempfile::NamedTempFile::new_in(self.kubeconfig.parent().unwrap()).unwrap();
+        file.write_all(config.to_string().as_bytes()).unwrap();
+        let source = KubeSource::File { path: file.path().into(), context: None };
+        // Not `connect`, which refuses who may do nothing.
+        Arc::new(KubeCluster::open("test", &source, key(), KubeLimits::default()).await.unwrap())
+    }
+
     async fn settle(&mut self, seconds: u32) {
-        let mut world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
-        let until = world.now() + SignedDuration::from_secs(i64::from(seconds));
-        world.advance_fully(until);
+        match &self.world {
+            Some(world) => advance(world, seconds),
+            None => tokio::time::sleep(Duration::from_secs(u64::from(seconds))).await,
+        }
     }
 }
 
@@ -96,8 +163,7 @@ impl Fixture for Simulated {
 async fn the_simulated_cluster_keeps_every_promise_in_process() {
     let door = || {
         let world = world();
-        let cluster = Arc::new(SimulatedCluster::new(world.clone(), "sim"));
-        Simulated { world, cluster }
+        InProcess { cluster: SimulatedCluster::new(world.clone(), "test"), world }
     };
     check("simulator", 1, door).await;
 }
@@ -105,22 +171,19 @@ async fn the_simulated_cluster_keeps_every_promise_in_process() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_simulated_cluster_keeps_every_promise_through_its_http_api() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("kubeconfig");
+    let kubeconfig = folder.path().join("kubeconfig");
     let world = world();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let options = Options {
-        name: "sim".into(),
-        kubeconfig: Some(path.clone()),
+        name: "test".into(),
+        kubeconfig: Some(kubeconfig.clone()),
         pace: Pace::Led { changed: Arc::new(|| {}) },
         delay: Duration::ZERO,
         note: None,
     };
     let _open = http::serve(world.clone(), listener, options).unwrap();
-    let source = KubeSource::File { path, context: None };
-    let secrets = SecretKey::from_bytes([7; 32]);
-    let cluster = KubeCluster::connect("sim", &source, secrets, KubeLimits::default()).await;
-    let cluster: Arc<dyn Cluster> = Arc::new(cluster.unwrap_or_else(|e| panic!("{e}: {}", e.hint())));
-    check("http", 16, || Simulated { world: world.clone(), cluster: cluster.clone() }).await;
+    let reached = Reached::new(kubeconfig, Some(world)).await;
+    check("http", 16, || reached.clone()).await;
 }
 
 #[test]
@@ -133,36 +196,16 @@ fn no_promise_is_listed_twice() {
 mod kubernetes {
     use super::*;
 
-    struct Real(Arc<dyn Cluster>);
-
-    #[async_trait]
-    impl Fixture for Real {
-        fn cluster(&self) -> Arc<dyn Cluster> {
-            self.0.clone()
-        }
-
-        fn admin(&self) -> Arc<dyn Cluster> {
-            self.0.clone()
-        }
-
-        async fn settle(&mut self, seconds: u32) {
-            tokio::time::sleep(Duration::from_secs(u64::from(seconds))).await;
-        }
-    }
-
-    async fn connect() -> KubeCluster {
+    async fn real() -> Reached {
         let path = std::env::var_os("CHIRON_TEST_KUBECONFIG")
             .expect("CHIRON_TEST_KUBECONFIG names a kubeconfig; tests/kubernetes/run sets it");
-        let source = KubeSource::File { path: path.into(), context: None };
-        let secrets = SecretKey::from_bytes([7; 32]);
-        let cluster = KubeCluster::connect("test", &source, secrets, KubeLimits::default()).await;
-        cluster.unwrap_or_else(|error| panic!("{error}: {}", error.hint()))
+        Reached::new(path.into(), None).await
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     #[ignore = "needs: kubernetes"]
     async fn a_real_api_server_keeps_every_promise() {
-        let cluster: Arc<dyn Cluster> = Arc::new(connect().await);
-        check("kubernetes", 32, || Real(cluster.clone())).await;
+        let reached = real().await;
+        check("kubernetes", 32, || reached.clone()).await;
     }
 }

@@ -165,7 +165,25 @@ impl KubeCluster {
         Ok(names)
     }
 
-    /// Reaches a cluster, as `name` in every reference to its objects, and makes sure that it knows us and lets us read.
+    /// Takes a cluster as `source` says it can be reached, as `name` in every reference to its objects, and asks it
+    /// nothing yet.
+    ///
+    /// # Errors
+    /// [`ConnectError`], of configuration and credentials.
+    pub async fn open(
+        name: impl Into<String>,
+        source: &KubeSource,
+        secrets: SecretKey,
+        limits: KubeLimits,
+    ) -> Result<Self, ConnectError> {
+        let config = configure(source).await?;
+        let namespace = config.default_namespace.clone();
+        let wire = wire(config, limits)?;
+        let discovery = Discovery::default();
+        Ok(Self { name: name.into(), namespace, wire, discovery, secrets })
+    }
+
+    /// As [`KubeCluster::open`], and makes sure that the cluster answers, knows us and lets us read.
     ///
     /// # Errors
     /// [`ConnectError`], which says what is wrong and, in [`ConnectError::hint`], the way out.
@@ -175,12 +193,18 @@ impl KubeCluster {
         secrets: SecretKey,
         limits: KubeLimits,
     ) -> Result<Self, ConnectError> {
-        let config = configure(source).await?;
-        let namespace = config.default_namespace.clone();
-        let wire = wire(config, limits)?;
-        let version = wire.version().await?;
-        wire.expect_rights(&namespace).await?;
-        Ok(Self { name: name.into(), version, wire, discovery: Discovery::default(), secrets })
+        let cluster = Self::open(name, source, secrets, limits).await?;
+        cluster.server_version().await?;
+        cluster.wire.expect_rights(&cluster.namespace).await?;
+        Ok(cluster)
+    }
+
+    /// The version that the API server says it is: `v1.36.3`.
+    ///
+    /// # Errors
+    /// [`ConnectError`], where it does not answer so.
+    pub async fn server_version(&self) -> Result<String, ConnectError> {
+        self.wire.version().await
     }
 }
 

@@ -508,7 +508,7 @@ mod connecting {
             })
         });
         let cluster = connect_as(&server, json!({})).await.unwrap();
-        assert_eq!(cluster.server_version(), "v1.36.0");
+        assert_eq!(cluster.server_version().await.unwrap(), "v1.36.0");
     }
 
     #[tokio::test]

@@ -38,6 +38,30 @@ fn candidate() -> Features {
 }
 
 #[test]
+fn what_a_person_mended_counts_as_what_asking_was_worth_and_never_as_success() {
+    let asked = features("escalate", &[1.0, 0.25, 0.5]);
+    let after = |verdict| {
+        let mut model = model(3);
+        for n in 0..40 {
+            observe(&mut model, n, &asked, Stage::Hold, verdict).unwrap();
+        }
+        estimate(&model, &asked).plan.estimate
+    };
+    let [by_person, resolved, not] =
+        [Verdict::ByPerson, Verdict::Resolved, Verdict::NotResolved].map(after);
+    assert!(not < 0.1 && 0.1 < by_person && by_person < 0.3, "{not} {by_person}");
+    assert!(resolved > 0.8, "{resolved}");
+
+    // A failure that a person mended in the end is as if it had been so from the beginning.
+    let (mut corrected, mut right) = (model(3), model(3));
+    observe(&mut corrected, 1, &asked, Stage::Hold, Verdict::NotResolved).unwrap();
+    let late = observe(&mut corrected, 1, &asked, Stage::Recurrence, Verdict::ByPerson).unwrap();
+    observe(&mut right, 1, &asked, Stage::Hold, Verdict::ByPerson).unwrap();
+    assert_eq!(late, Learned::Corrected);
+    assert!(is_near(&corrected, &right, &asked));
+}
+
+#[test]
 fn a_recurrence_takes_the_place_of_the_hold_exactly() {
     let (mut corrected, mut right) = (model(3), model(3));
     for n in 0..40 {

@@ -266,6 +266,28 @@ fn behind(
     objects.iter().find(is_behind).map(|object| object.reference(cluster))
 }
 
+/// The workload that an incident is about: its target, or the one workload behind a Service. A Service that lost its
+/// workload is about the one that it led to when that was last well. None where a Service leads to several, or to none.
+pub fn owner(evidence: &Evidence) -> Option<ObjectRef> {
+    let target = evidence.target.as_ref()?;
+    if target.kind != "Service" {
+        return Some(target.clone());
+    }
+    let selected = |is_now: bool| -> Vec<&str> {
+        let facts = evidence.facts.of(target, Predicate::Selects);
+        facts.filter(|fact| fact.value == is_now).map(|fact| fact.key.as_str()).collect()
+    };
+    let lost = selected(false);
+    let names = if lost.is_empty() { selected(true) } else { lost };
+    let mut workloads = evidence.objects.iter().filter(|object| {
+        fact::is_workload(object)
+            && names.contains(&object.name())
+            && object.namespace() == target.namespace.as_deref()
+    });
+    let only = workloads.next()?;
+    workloads.next().is_none().then(|| only.reference(&target.cluster))
+}
+
 /// Facts that need more than objects: the alert, health, what changed, what is remembered.
 fn more_facts(
     evidence: &Evidence,

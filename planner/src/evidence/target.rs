@@ -37,8 +37,9 @@ pub(super) async fn find(
             reader.list(kind, namespace).await;
         }
     }
-    // What evidence found before is asked for by its uid: a namesake is another object.
-    if let Some(owner) = &incident.owner {
+    // What evidence found before is asked for by its uid: a namesake is another object. A Service stands for itself: the
+    // workload behind it owns its incident, and is not what its alert is about.
+    if let Some(owner) = incident.owner.as_ref().filter(|_| kind != "Service") {
         let there = reader.get(owner).await;
         return match there {
             Some(object) => Ok(object.reference(reader.cluster.name())),

@@ -45,6 +45,29 @@ async fn evidence_finds_the_target_and_shows_what_changed() {
     }
 }
 
+#[tokio::test]
+async fn every_incident_at_fault_is_owned_by_the_workload_whether_its_alert_names_that_or_a_service()
+ {
+    let mut services = 0;
+    for (family, _) in FAULTS {
+        for seed in SEEDS {
+            let broken = broken(family, seed).await;
+            let target = broken.oracle.target();
+            for evidence in broken.at_fault().await {
+                let asked = evidence.target.as_ref().unwrap();
+                services += usize::from(asked.kind == "Service");
+                let owner = planner::evidence::owner(&evidence).unwrap();
+                assert_eq!(
+                    (owner.kind.as_str(), owner.name.as_str()),
+                    ("Deployment", target.name.as_str()),
+                    "{family} {seed}: {asked}"
+                );
+            }
+        }
+    }
+    assert!(services > 6, "{services}");
+}
+
 /// Says of each incident at fault which of its candidates mends the world.
 async fn mending(
     broken: &Broken,

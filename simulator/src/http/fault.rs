@@ -9,21 +9,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_TYPE, HOST, RETRY_AFTER};
-use http::{Method, Request, Response, StatusCode};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt as _, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
+use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::pki_types::pem::PemObject as _;
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
-use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
+use tokio_rustls::TlsAcceptor;
 
+use super::upstream::{Known, Lost, Upstream};
 use super::{ServeError, kubeconfig, tls};
 
 /// What befalls one change on its way.
@@ -81,11 +79,9 @@ impl Fault {
     fn lets_it_through(self) -> bool {
         match self {
             Self::HangsAfter | Self::ResetAfter | Self::TimedOutAfter | Self::Slow => true,
-            Self::Refused
-            | Self::Hangs
-            | Self::Throttled
-            | Self::Unavailable
-            | Self::TimedOut => false,
+            Self::Refused | Self::Hangs | Self::Throttled | Self::Unavailable | Self::TimedOut => {
+                false
+            }
         }
     }
 }
@@ -118,10 +114,10 @@ impl FaultProxy {
         kubeconfig: &Path,
         schedule: Schedule,
     ) -> Result<Self, ServeError> {
-        let known = kubeconfig::read(upstream)?;
+        let known = Known::read(upstream)?;
         let authority = tls::authority()?;
-        let listener = TcpListener::bind("127.0.0.1:0").await.map_err(ServeError::Listen)?;
-        let address = listener.local_addr().map_err(ServeError::Listen)?;
+        let listener = TcpListener::bind("127.0.0.1:0").await.map_err(ServeError::Address)?;
+        let address = listener.local_addr().map_err(ServeError::Address)?;
         let text = kubeconfig::text(
             "proxied",
             &format!("https://{address}"),
@@ -130,7 +126,7 @@ impl FaultProxy {
         );
         kubeconfig::write(kubeconfig, &text)?;
         let shared = Arc::new(Shared {
-            upstream: Upstream::new(&known)?,
+            upstream: Upstream::new(&known, upstream)?,
             schedule,
             changes: AtomicU64::new(0),
             met: Mutex::default(),
@@ -155,7 +151,7 @@ impl Drop for FaultProxy {
 async fn listen(
     mut listener: TcpListener,
     address: SocketAddr,
-    acceptor: tokio_rustls::TlsAcceptor,
+    acceptor: TlsAcceptor,
     shared: Arc<Shared>,
 ) {
     loop {
@@ -170,10 +166,8 @@ async fn listen(
                 listener = loop {
                     match TcpListener::bind(address).await {
                         Ok(listener) => break listener,
-                        Err(error) => {
-                            tracing::warn!(%address, %error, "cannot listen again yet");
-                            tokio::time::sleep(Duration::from_millis(100)).await;
-                        }
+                        // Somebody else may hold the port for a moment.
+                        Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
                     }
                 };
             }
@@ -181,7 +175,7 @@ async fn listen(
     }
 }
 
-async fn converse(stream: TcpStream, acceptor: tokio_rustls::TlsAcceptor, shared: Arc<Shared>) {
+async fn converse(stream: TcpStream, acceptor: TlsAcceptor, shared: Arc<Shared>) {
     let Ok(stream) = acceptor.accept(stream).await else { return };
     let service = service_fn(move |request| pass(request, shared.clone()));
     // An error here is a connection that was cut off, by the client or on purpose.
@@ -190,7 +184,7 @@ async fn converse(stream: TcpStream, acceptor: tokio_rustls::TlsAcceptor, shared
         .await;
 }
 
-type Answer = Response<BoxBody<Bytes, hyper::Error>>;
+pub(super) type Answer = Response<BoxBody<Bytes, hyper::Error>>;
 
 /// A connection that ends without an answer.
 #[derive(Debug, thiserror::Error)]
@@ -198,7 +192,7 @@ enum Cut {
     #[error("cut off on purpose")]
     OnPurpose,
     #[error("the API server behind the proxy did not answer: {0}")]
-    Upstream(#[from] ServeError),
+    Upstream(#[from] Lost),
 }
 
 async fn pass(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Answer, Cut> {
@@ -256,61 +250,12 @@ fn refusal(status: StatusCode, reason: &str) -> Answer {
 async fn slow(answer: Answer) -> Result<Answer, Cut> {
     let (mut head, body) = answer.into_parts();
     let Ok(whole) = body.collect().await else { return Err(Cut::OnPurpose) };
-    head.headers.remove(http::header::CONTENT_LENGTH);
+    head.headers.remove(CONTENT_LENGTH);
     let pieces: Vec<Bytes> = whole.to_bytes().chunks(64).map(Bytes::copy_from_slice).collect();
     let stream = futures::stream::unfold(pieces.into_iter(), |mut pieces| async {
         let piece = pieces.next()?;
         tokio::time::sleep(Duration::from_millis(5)).await;
         Some((Ok::<_, hyper::Error>(Frame::data(piece)), pieces))
     });
-    Ok(Response::from_parts(head, BodyExt::boxed(StreamBody::new(stream))))
-}
-
-/// The API server behind the proxy, reached anew for each request.
-struct Upstream {
-    authority: String,
-    connector: TlsConnector,
-}
-
-impl Upstream {
-    fn new(known: &kubeconfig::Known) -> Result<Self, ServeError> {
-        let mut roots = RootCertStore::empty();
-        let bad = |why: String| ServeError::Unusable { why };
-        for certificate in CertificateDer::pem_slice_iter(known.certificate.as_bytes()) {
-            let certificate = certificate.map_err(|error| bad(error.to_string()))?;
-            roots.add(certificate).map_err(|error| bad(error.to_string()))?;
-        }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let authority = known
-            .server
-            .strip_prefix("https://")
-            .ok_or_else(|| bad(format!("{} is not an https address", known.server)))?;
-        Ok(Self {
-            authority: authority.trim_end_matches('/').into(),
-            connector: TlsConnector::from(Arc::new(config)),
-        })
-    }
-
-    async fn send(&self, mut request: Request<Incoming>) -> Result<Answer, ServeError> {
-        let host = self.authority.rsplit_once(':').map_or(&*self.authority, |(host, _)| host);
-        let name = ServerName::try_from(host.to_string())
-            .map_err(|error| ServeError::Unusable { why: error.to_string() })?;
-        let lost = |error: &dyn std::error::Error| ServeError::Unusable { why: error.to_string() };
-        let stream = TcpStream::connect(&self.authority).await.map_err(|error| lost(&error))?;
-        let stream = self.connector.connect(name, stream).await.map_err(|error| lost(&error))?;
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream))
-                .await
-                .map_err(|error| lost(&error))?;
-        tokio::spawn(connection);
-        let host = self.authority.parse().map_err(|error| lost(&error))?;
-        request.headers_mut().insert(HOST, host);
-        request.headers_mut().remove(CONNECTION);
-        let answer = sender.send_request(request).await.map_err(|error| lost(&error))?;
-        Ok(answer.map(|body| body.boxed()))
-    }
+    Ok(Response::from_parts(head, StreamBody::new(stream).boxed()))
 }

@@ -134,21 +134,28 @@ impl KubeCluster {
         Ok(Page { items, resource_version, continue_token })
     }
 
-    /// The scale of an object names the object's version but is not held to its uid: where only the uid is demanded, the
-    /// version of that incarnation is.
+    /// What the server is to be held to. It does not hold the scale of an object to a uid, so there the version of that
+    /// incarnation is demanded; and it takes ten seconds to refuse an eviction for a wrong uid, longer than we wait, so
+    /// there we look first.
     async fn pinned(&self, request: &Request) -> Result<Preconditions, Reply> {
         let wanted = &request.preconditions;
         let is_scale =
             matches!(&request.verb, Verb::Patch { subresource: Some(of), .. } if of == "scale");
-        let (true, Some(uid), None) = (is_scale, &wanted.uid, &wanted.resource_version) else {
+        let is_pinned = wanted.resource_version.is_some() && is_scale;
+        let Some(uid) = wanted
+            .uid
+            .as_ref()
+            .filter(|_| (is_scale && !is_pinned) || matches!(request.verb, Verb::Evict))
+        else {
             return Ok(wanted.clone());
         };
         match self.read(&request.target.without_uid(), Consistency::Latest).await {
-            Ok(Some(now)) if now.metadata().uid == *uid => {
+            Ok(Some(now)) if now.metadata().uid != *uid => Err(moved(&request.target)),
+            Ok(Some(now)) if is_scale => {
                 let resource_version = Some(now.metadata().resource_version.clone());
-                Ok(Preconditions { uid: None, resource_version })
+                Ok(Preconditions { resource_version, ..wanted.clone() })
             }
-            Ok(Some(_)) => Err(another(&request.target)),
+            Ok(Some(_)) => Ok(wanted.clone()),
             Ok(None) => Err(Reply::Absent),
             Err(failure) => Err(unread(failure)),
         }
@@ -177,10 +184,6 @@ impl KubeCluster {
 /// What may be repeated of the cluster's words about a kind.
 fn words(kind: &str) -> Words {
     if kind == "Secret" { Words::Withheld } else { Words::Told }
-}
-
-fn another(target: &ObjectRef) -> Reply {
-    Reply::Conflict { message: format!("{target} is another incarnation now") }
 }
 
 /// A change that was not sent, since what it needs to know could not be read.
@@ -291,7 +294,7 @@ impl Cluster for KubeCluster {
         });
         match answered {
             Reply::Refused { code: 422, .. } if self.is_stale(request).await => {
-                another_version(&request.target)
+                moved(&request.target)
             }
             answered => answered,
         }
@@ -337,8 +340,8 @@ impl Cluster for KubeCluster {
     }
 }
 
-fn another_version(target: &ObjectRef) -> Reply {
-    Reply::Conflict { message: format!("{target} has been modified since it was read") }
+fn moved(target: &ObjectRef) -> Reply {
+    Reply::Conflict { message: format!("{target} is no longer what it was when it was read") }
 }
 
 /// Whether a log was refused because there is none yet: the container waits, or had no life before this one.

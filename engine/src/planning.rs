@@ -31,10 +31,10 @@ impl Engine {
         let Some(incident) = self.folds.incidents.incidents.get(id).cloned() else { return Ok(()) };
         let evidence = self.evidence(&incident, now).await;
         let mut entries = vec![Entry::EvidenceGathered(evidence.clone())];
-        if let Some(target) = &evidence.target {
+        if let Some(owner) = planner::evidence::owner(&evidence) {
             let found = incident::decide(
                 &self.folds.incidents,
-                &IncidentInput::OwnerFound(id.clone(), target.clone()),
+                &IncidentInput::OwnerFound(id.clone(), owner),
                 now,
             );
             let is_merged =

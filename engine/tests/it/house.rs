@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use actions::Next;
-use cluster::{Agent, Cluster, Mode, Reply, Request};
+use cluster::{Agent, Cluster, Mode, ObjectRef, Reply, Request};
 use engine::{Case, Engine, Folds, Message, Pace, Parts, Settings, Sources, Stop, Time};
 use jiff::{SignedDuration, Timestamp};
 use simulator::{AlertMode, Oracle, ScenarioFile, SimulatedCluster, WorldFile, scenario};
@@ -132,6 +132,11 @@ impl House {
         self.inputs.try_send((input, back)).unwrap_or_else(|_| panic!("the inbox is full"));
         self.runtime.block_on(self.engine.run(Stop::At(self.engine.now()))).unwrap();
         answer.try_recv().unwrap()
+    }
+
+    /// The object at fault.
+    pub(crate) fn target(&self) -> &ObjectRef {
+        self.oracle.target()
     }
 
     /// The case of the first incident.

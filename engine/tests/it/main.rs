@@ -3,4 +3,5 @@
 mod autonomy;
 mod escalated;
 mod house;
+mod merged;
 mod resolved;

@@ -4,13 +4,21 @@
 //! simulated one. Each makes a namespace of its own and looks only at what it made, for a real cluster keeps objects of
 //! its own everywhere. No workload needs to run.
 
+mod account;
+mod apply;
+mod budget;
 mod create;
+mod custom;
 mod delete;
 mod ground;
 mod list;
 mod metrics;
+mod owner;
 mod patch;
+mod quota;
 mod read;
+mod refusal;
+mod rollout;
 mod secret;
 mod subresource;
 mod validation;
@@ -33,6 +41,9 @@ pub trait Fixture: Send + Sync {
     /// The same cluster with every right: it makes namespaces, secrets and what else a promise needs. May be the same
     /// value as `cluster`.
     fn admin(&self) -> Arc<dyn Cluster>;
+
+    /// The same cluster as a service account meets it, which `admin` made: with the rights that roles give it.
+    async fn account(&self, namespace: &str, name: &str) -> Arc<dyn Cluster>;
 
     /// Lets so many seconds pass, virtual or real, so that controllers and caches come to rest.
     async fn settle(&mut self, seconds: u32);
@@ -68,7 +79,9 @@ pub const PROMISES: &[(&str, Promise)] = promises! {
         a_list_selects_by_labels,
         a_list_selects_by_expressions,
         an_empty_list_is_no_failure,
-        pages_are_bounded_and_lose_nothing;
+        pages_are_bounded_and_lose_nothing,
+        pages_show_one_moment,
+        a_token_that_is_none_is_refused;
     create:
         a_new_object_gets_uid_version_and_time,
         what_only_the_cluster_may_say_is_not_taken_from_a_client,
@@ -81,7 +94,9 @@ pub const PROMISES: &[(&str, Promise)] = promises! {
         a_new_deployment_starts_at_generation_one_without_status,
         a_deployment_gets_its_defaults,
         a_service_gets_its_defaults,
-        the_agent_is_accepted;
+        the_agent_is_accepted,
+        a_generated_name_is_a_new_one,
+        a_lease_is_made_by_one_only;
     validation:
         bad_names_are_refused,
         bad_labels_are_refused,
@@ -95,7 +110,13 @@ pub const PROMISES: &[(&str, Promise)] = promises! {
         service_ports_must_be_ports,
         an_immutable_config_map_keeps_its_data,
         an_object_keeps_its_name,
-        a_refused_change_changes_nothing;
+        a_refused_change_changes_nothing,
+        the_address_of_a_service_stays,
+        a_secret_keeps_its_type,
+        a_pod_keeps_all_but_its_images,
+        config_data_has_a_bound,
+        annotations_have_a_bound,
+        an_owner_has_a_uid;
     patch:
         a_merge_patch_changes_what_it_names,
         a_merge_patch_removes_with_null,
@@ -115,14 +136,44 @@ pub const PROMISES: &[(&str, Promise)] = promises! {
         a_stale_version_within_the_patch_is_a_conflict,
         preconditions_that_hold_let_the_change_through,
         a_dry_run_patch_stores_nothing_and_answers_as_if,
-        generation_counts_changes_of_the_spec_only;
+        generation_counts_changes_of_the_spec_only,
+        a_lease_is_taken_by_one_only,
+        the_time_of_birth_stays;
+    apply:
+        apply_makes_what_is_not_there,
+        apply_sets_what_it_names_and_leaves_the_rest,
+        apply_of_what_another_owns_is_a_conflict,
+        a_conflict_of_apply_names_fields_and_managers,
+        a_conflict_within_a_list_names_the_element,
+        apply_of_the_same_value_is_no_conflict,
+        what_is_no_longer_applied_goes,
+        what_is_no_longer_applied_stays_where_another_owns_it,
+        apply_again_changes_nothing,
+        apply_tells_containers_and_variables_apart_by_name,
+        an_applied_change_counts_in_the_generation,
+        apply_leaves_the_status_alone,
+        a_dry_run_of_apply_stores_nothing,
+        apply_holds_preconditions,
+        apply_refuses_what_is_not_valid;
+    owner:
+        who_makes_an_object_owns_its_fields,
+        who_changes_a_field_owns_it,
+        who_applies_owns_what_is_applied,
+        an_applier_owns_elements_by_their_keys,
+        the_status_has_managers_of_its_own,
+        what_is_removed_is_owned_by_nobody;
     subresource:
         the_status_is_not_changed_beside_its_subresource,
         the_status_subresource_changes_the_status_only,
         the_scale_subresource_sets_replicas,
         the_scale_subresource_refuses_what_is_negative,
         the_scale_subresource_holds_preconditions,
-        the_scale_of_an_absent_object_is_absent;
+        the_scale_of_an_absent_object_is_absent,
+        a_replica_set_is_scaled_too,
+        a_dry_run_of_a_scale_stores_nothing,
+        what_has_no_scale_is_not_scaled,
+        the_status_holds_preconditions,
+        the_status_of_a_pod_is_written;
     delete:
         a_deleted_object_is_absent,
         deletion_of_an_absent_object_meets_absence,
@@ -132,14 +183,76 @@ pub const PROMISES: &[(&str, Promise)] = promises! {
         owned_objects_go_with_their_owner,
         a_finalizer_holds_an_object_until_it_is_removed,
         a_namespace_takes_its_objects_with_it,
-        eviction_of_an_absent_pod_meets_absence;
+        eviction_of_an_absent_pod_meets_absence,
+        what_is_held_can_still_be_changed,
+        what_is_going_takes_no_new_finalizer,
+        a_held_object_can_be_deleted_again,
+        the_last_of_two_finalizers_lets_go,
+        an_object_of_a_lost_owner_is_collected,
+        an_object_of_two_owners_stays_with_the_second,
+        what_the_owned_own_goes_too,
+        a_namespace_that_is_going_takes_nothing_new;
+    budget:
+        eviction_takes_a_pod,
+        a_budget_tells_how_many_pods_may_go,
+        a_budget_keeps_the_last_pod,
+        a_budget_keeps_nothing_from_being_deleted,
+        a_pod_that_never_ran_is_evicted_past_its_budget,
+        a_dry_run_evicts_nothing,
+        eviction_with_a_stale_uid_is_a_conflict;
+    quota:
+        a_quota_tells_what_is_used,
+        a_quota_refuses_what_exceeds_it,
+        a_quota_leaves_changes_and_other_kinds_alone,
+        a_quota_has_room_again_after_a_deletion,
+        a_quota_counts_objects_of_any_kind,
+        a_quota_adds_up_what_pods_ask_for,
+        a_pod_must_say_what_a_quota_counts;
+    account:
+        an_account_without_a_role_may_nothing,
+        a_role_allows_what_it_lists_and_no_more,
+        a_dry_run_needs_the_same_rights,
+        a_role_holds_in_its_namespace_only,
+        a_cluster_role_bound_in_a_namespace_holds_there,
+        a_role_for_names_holds_for_those,
+        a_subresource_is_a_right_of_its_own,
+        what_an_account_may_is_answered,
+        a_revoked_role_is_worth_nothing;
+    refusal:
+        what_is_not_valid_is_told_with_field_and_reason,
+        a_taken_name_is_told,
+        a_stale_version_is_told,
+        an_unreadable_object_is_a_bad_request_or_not_valid;
+    custom:
+        a_definition_makes_a_kind,
+        custom_objects_are_listed_and_told,
+        custom_objects_count_changes_of_all_but_their_status,
+        the_status_of_a_custom_object_is_its_subresource,
+        custom_objects_take_no_strategic_patch,
+        custom_objects_are_applied,
+        custom_objects_own_and_are_owned,
+        a_kind_without_a_definition_takes_nothing,
+        objects_go_with_their_definition;
+    rollout:
+        a_deployment_gets_a_replica_set_of_its_template,
+        another_template_is_another_revision,
+        a_deployment_makes_pods_that_its_set_owns,
+        pods_that_serve_make_a_deployment_available,
+        a_deployment_that_goes_takes_its_pods,
+        a_lost_pod_is_replaced,
+        the_pods_of_a_service_become_its_endpoints;
     watch:
         changes_come_in_order_and_each_once,
         changes_go_on_where_the_last_one_ended,
         changes_keep_to_their_namespace_and_kind,
         what_changes_nothing_is_not_told,
         deletions_tell_the_last_state,
-        an_unreadable_version_is_refused;
+        an_unreadable_version_is_refused,
+        changes_of_all_namespaces_hold_each,
+        a_mark_of_deletion_is_told_as_a_change,
+        changes_of_the_status_are_told,
+        what_is_applied_is_told,
+        a_list_is_where_changes_go_on_when_they_are_forgotten;
     secret:
         no_value_of_a_secret_comes_through,
         equal_values_have_equal_digests_and_others_do_not,
@@ -195,6 +308,6 @@ mod tests {
     fn every_promise_has_a_name_of_its_own() {
         let names: BTreeSet<_> = PROMISES.iter().map(|(name, _)| name).collect();
         assert_eq!(names.len(), PROMISES.len());
-        assert!(PROMISES.len() >= 40, "{}", PROMISES.len());
+        assert!(PROMISES.len() >= 120, "{}", PROMISES.len());
     }
 }

@@ -15,6 +15,7 @@ mod refusal;
 mod resource;
 mod selection;
 mod send;
+mod template;
 mod update;
 
 pub use call::{Answer, Call, Deed, FieldValidation, Options, Propagation};

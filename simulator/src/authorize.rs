@@ -2,42 +2,45 @@
 
 use cluster::{Kind, Object};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
+#[cfg(feature = "http")]
+use serde_json::json;
 
-use super::authenticate::{MASTERS, User};
 use crate::api::{Refusal, Resource, Selection};
+use crate::user::{MASTERS, User};
 use crate::world::World;
 
 /// What somebody wants to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Deed {
+pub(crate) enum Deed {
     /// Something with a resource.
     Resource(Wanted),
     /// Something with a path that is no resource.
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "only HTTP has paths"))]
     Path { verb: String, path: String },
 }
 
 /// A verb on a resource.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Wanted {
-    pub(super) verb: String,
-    pub(super) group: String,
-    pub(super) plural: String,
-    pub(super) subresource: String,
-    pub(super) namespace: Option<String>,
-    pub(super) name: String,
+pub(crate) struct Wanted {
+    pub(crate) verb: String,
+    pub(crate) group: String,
+    pub(crate) plural: String,
+    pub(crate) subresource: String,
+    pub(crate) namespace: Option<String>,
+    pub(crate) name: String,
 }
 
 /// One rule of a role, as on the wire.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub(super) struct Rule {
-    pub(super) verbs: Vec<String>,
-    pub(super) api_groups: Vec<String>,
-    pub(super) resources: Vec<String>,
-    pub(super) resource_names: Vec<String>,
+pub(crate) struct Rule {
+    pub(crate) verbs: Vec<String>,
+    pub(crate) api_groups: Vec<String>,
+    pub(crate) resources: Vec<String>,
+    pub(crate) resource_names: Vec<String>,
     #[serde(rename = "nonResourceURLs")]
-    pub(super) paths: Vec<String>,
+    pub(crate) paths: Vec<String>,
 }
 
 impl Rule {
@@ -79,7 +82,7 @@ impl Wanted {
 }
 
 /// Whether `user` may do `deed`.
-pub(super) fn may(world: &World, user: &User, deed: &Deed) -> bool {
+pub(crate) fn may(world: &World, user: &User, deed: &Deed) -> bool {
     if user.is_in(MASTERS) {
         return true;
     }
@@ -91,7 +94,7 @@ pub(super) fn may(world: &World, user: &User, deed: &Deed) -> bool {
 }
 
 /// Every rule that holds for `user`: those of the whole cluster, and those of `namespace`.
-pub(super) fn rules(world: &World, user: &User, namespace: Option<&str>) -> Vec<Rule> {
+pub(crate) fn rules(world: &World, user: &User, namespace: Option<&str>) -> Vec<Rule> {
     let mut rules = everyone(user);
     let all = |kind: &str, namespace: Option<&str>| {
         let kind = Kind::new("rbac.authorization.k8s.io/v1", kind);
@@ -244,7 +247,7 @@ fn built_in(name: &str) -> Vec<Rule> {
 }
 
 /// 403 in the words of Kubernetes.
-pub(super) fn forbidden(user: &User, deed: &Deed, resource: Option<&Resource>) -> Refusal {
+pub(crate) fn forbidden(user: &User, deed: &Deed, resource: Option<&Resource>) -> Refusal {
     match deed {
         Deed::Path { verb, path } => Refusal::new(
             403,
@@ -272,21 +275,20 @@ pub(super) fn forbidden(user: &User, deed: &Deed, resource: Option<&Resource>) -
                 name => format!("{qualified} {name:?} is forbidden: {why}"),
             };
             let refusal = Refusal::new(403, "Forbidden", message);
-            match resource {
-                Some(resource) => refusal.of(resource, &wanted.name),
-                None => Refusal {
-                    kind: wanted.plural.clone(),
-                    group: wanted.group.clone(),
-                    name: wanted.name.clone(),
-                    ..refusal
-                },
+            let plural = resource.map_or(&wanted.plural, |resource| &resource.plural);
+            Refusal {
+                kind: plural.clone(),
+                group: wanted.group.clone(),
+                name: wanted.name.clone(),
+                ..refusal
             }
         }
     }
 }
 
+#[cfg(feature = "http")]
 /// Rules as a SelfSubjectRulesReview tells them.
-pub(super) fn told(rules: &[Rule]) -> Value {
+pub(crate) fn told(rules: &[Rule]) -> Value {
     let is_path = |rule: &&Rule| !rule.paths.is_empty();
     let resource_rules: Vec<Value> = rules
         .iter()
@@ -307,7 +309,8 @@ pub(super) fn told(rules: &[Rule]) -> Value {
     json!({"resourceRules": resource_rules, "nonResourceRules": path_rules, "incomplete": false})
 }
 
+#[cfg(feature = "http")]
 /// The rules of an administrator, who needs no binding.
-pub(super) fn of_masters() -> Vec<Rule> {
+pub(crate) fn of_masters() -> Vec<Rule> {
     built_in("cluster-admin")
 }

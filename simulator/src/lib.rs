@@ -6,6 +6,7 @@
 
 mod alertmanager;
 pub mod api;
+mod authorize;
 mod base64;
 mod behaviour;
 mod chance;
@@ -30,6 +31,7 @@ mod script;
 mod stale;
 mod tick;
 mod traffic;
+mod user;
 mod world;
 
 pub use alertmanager::Grouping;

@@ -1,12 +1,14 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use crate::api::{FieldSelector, Refusal, Resource, Selection};
+use crate::api::{Answer, FieldSelector, Refusal, Resource, Selection, group};
+use crate::authorize::{self, Deed, Wanted};
 use crate::objects::Key;
+use crate::user::User;
 use crate::world::World;
 use async_trait::async_trait;
 use cluster::{
     Cluster, Consistency, Kind, ListQuery, LogQuery, MetricQuery, Metrics, Object, ObjectRef, Page,
-    ReadFailure, Reply, Request, Sample, WatchEvent,
+    ReadFailure, Reply, Request, Sample, Verb, WatchEvent,
 };
 use jiff::Timestamp;
 
@@ -15,6 +17,8 @@ use jiff::Timestamp;
 pub struct SimulatedCluster {
     world: Arc<Mutex<World>>,
     name: String,
+    /// Who meets it; absent for somebody with every right.
+    user: Option<User>,
 }
 
 /// How many objects one page holds where the query does not say.
@@ -23,7 +27,12 @@ const PAGE: usize = 500;
 impl SimulatedCluster {
     /// Puts `world` behind the ports, under the name that references to its objects carry.
     pub fn new(world: Arc<Mutex<World>>, name: impl Into<String>) -> Self {
-        Self { world, name: name.into() }
+        Self { world, name: name.into(), user: None }
+    }
+
+    /// The same cluster as a service account meets it, with the rights that roles give it.
+    pub fn as_account(&self, namespace: &str, name: &str) -> Self {
+        Self { user: Some(User::account(namespace, name, "")), ..self.clone() }
     }
 
     /// As [`Cluster::send`], with `before` done at the very moment of the request, while nothing else can happen: a
@@ -38,6 +47,9 @@ impl SimulatedCluster {
     ) -> Result<Reply, E> {
         let mut world = self.world();
         before(world.now())?;
+        if let Err(refusal) = self.may_send(&world, request) {
+            return Ok(Answer::Refused(refusal).reply());
+        }
         Ok(match world.send(request) {
             Reply::Accepted(object) => Reply::Accepted(world.secrets().hide(&object)),
             Reply::Found(object) => Reply::Found(world.secrets().hide(&object)),
@@ -57,6 +69,7 @@ impl SimulatedCluster {
         verb: &str,
         kind: &Kind,
         namespace: Option<&str>,
+        name: &str,
     ) -> Result<Arc<Resource>, ReadFailure> {
         let resource = world.resource(kind).ok_or_else(Refusal::unknown_resource);
         let resource = resource.map_err(|refusal| failure(kind, refusal))?;
@@ -64,7 +77,53 @@ impl SimulatedCluster {
             let message = format!("cannot {verb} {}", resource.plural);
             return Err(failure(kind, Refusal::new(403, "Forbidden", message)));
         }
+        let wanted = wanted(&resource, verb, namespace, name);
+        self.is_allowed(world, &resource, wanted).map_err(|refusal| failure(kind, refusal))?;
         Ok(resource)
+    }
+
+    fn is_allowed(
+        &self,
+        world: &World,
+        resource: &Resource,
+        wanted: Wanted,
+    ) -> Result<(), Refusal> {
+        let Some(user) = &self.user else { return Ok(()) };
+        let deed = Deed::Resource(wanted);
+        if authorize::may(world, user, &deed) {
+            return Ok(());
+        }
+        Err(authorize::forbidden(user, &deed, Some(resource)))
+    }
+
+    fn may_send(&self, world: &World, request: &Request) -> Result<(), Refusal> {
+        let target = &request.target;
+        let Some(resource) = world.resource(&target.object_kind()) else { return Ok(()) };
+        let (verb, subresource, name) = match &request.verb {
+            Verb::Create(_) => ("create", "", ""),
+            Verb::Patch { subresource, .. } => {
+                ("patch", subresource.as_deref().unwrap_or_default(), target.name.as_str())
+            }
+            Verb::Apply(_) => ("patch", "", target.name.as_str()),
+            Verb::Delete { .. } => ("delete", "", target.name.as_str()),
+            Verb::Evict => ("create", "eviction", target.name.as_str()),
+        };
+        let wanted = Wanted {
+            subresource: subresource.into(),
+            ..wanted(&resource, verb, target.namespace.as_deref(), name)
+        };
+        self.is_allowed(world, &resource, wanted)
+    }
+}
+
+fn wanted(resource: &Resource, verb: &str, namespace: Option<&str>, name: &str) -> Wanted {
+    Wanted {
+        verb: verb.into(),
+        group: group(&resource.kind).into(),
+        plural: resource.plural.clone(),
+        subresource: String::new(),
+        namespace: namespace.map(String::from),
+        name: name.into(),
     }
 }
 
@@ -95,7 +154,7 @@ impl Cluster for SimulatedCluster {
     ) -> Result<Option<Object>, ReadFailure> {
         let world = self.world();
         let namespace = object.namespace.as_deref();
-        let kind = self.readable(&world, "get", &object.object_kind(), namespace)?;
+        let kind = self.readable(&world, "get", &object.object_kind(), namespace, &object.name)?;
         let key = Key::new(kind.shelf, namespace.unwrap_or_default(), &object.name);
         let found = world.objects.get(&key);
         let found = found
@@ -106,7 +165,7 @@ impl Cluster for SimulatedCluster {
     async fn list(&self, query: &ListQuery) -> Result<Page, ReadFailure> {
         let world = self.world();
         let kind = &query.kind;
-        self.readable(&world, "list", kind, query.namespace.as_deref())?;
+        self.readable(&world, "list", kind, query.namespace.as_deref(), "")?;
         let selection = Selection {
             labels: query.selector.clone().unwrap_or_default(),
             fields: FieldSelector::default(),
@@ -135,7 +194,7 @@ impl Cluster for SimulatedCluster {
         resource_version: &str,
     ) -> Result<Vec<WatchEvent>, ReadFailure> {
         let world = self.world();
-        self.readable(&world, "watch", kind, namespace)?;
+        self.readable(&world, "watch", kind, namespace, "")?;
         let version: u64 = resource_version.parse().map_err(|_| ReadFailure::Refused {
             what: kind.kind.clone(),
             code: 400,
@@ -167,7 +226,8 @@ impl Cluster for SimulatedCluster {
     async fn logs(&self, query: &LogQuery) -> Result<Vec<String>, ReadFailure> {
         let world = self.world();
         let namespace = query.pod.namespace.as_deref();
-        let kind = self.readable(&world, "get", &query.pod.object_kind(), namespace)?;
+        let kind =
+            self.readable(&world, "get", &query.pod.object_kind(), namespace, &query.pod.name)?;
         let key = Key::new(kind.shelf, namespace.unwrap_or_default(), &query.pod.name);
         if world.objects.get(&key).is_none() {
             return Err(ReadFailure::Refused {
@@ -186,8 +246,10 @@ impl Cluster for SimulatedCluster {
         namespace: Option<&str>,
     ) -> Result<bool, ReadFailure> {
         let world = self.world();
-        let resource = world.resource(kind);
-        Ok(resource.is_some_and(|resource| world.may(verb, resource.shelf, namespace)))
+        let Some(resource) = world.resource(kind) else { return Ok(false) };
+        let wanted = wanted(&resource, verb, namespace, "");
+        Ok(world.may(verb, resource.shelf, namespace)
+            && self.is_allowed(&world, &resource, wanted).is_ok())
     }
 }
 
@@ -204,7 +266,13 @@ impl Metrics for SimulatedCluster {
 
 impl World {
     /// The last lines of a container: what it wrote, and what it says of calls that fail now.
-    pub(crate) fn logs(&self, pod: &Key, container: &str, previous: bool, tail: usize) -> Vec<String> {
+    pub(crate) fn logs(
+        &self,
+        pod: &Key,
+        container: &str,
+        previous: bool,
+        tail: usize,
+    ) -> Vec<String> {
         let Some(object) = self.objects.get(pod) else { return Vec::new() };
         let runtime = self.pods.get(&object.metadata().uid);
         let Some(container) = runtime

@@ -15,7 +15,6 @@ kind: World
 metadata: {name: contract}
 spec:
   objects:
-  - {apiVersion: v1, kind: Node, metadata: {name: node-1}}
   - {apiVersion: v1, kind: Namespace, metadata: {name: shop}}
   - apiVersion: apps/v1
     kind: Deployment
@@ -55,6 +54,10 @@ impl Fixture for Simulated {
         self.cluster.clone()
     }
 
+    async fn account(&self, namespace: &str, name: &str) -> Arc<dyn Cluster> {
+        Arc::new(self.cluster.as_account(namespace, name))
+    }
+
     async fn settle(&mut self, seconds: u32) {
         let mut world = self.world.lock().unwrap();
         let until = world.now() + SignedDuration::from_secs(i64::from(seconds));
@@ -67,11 +70,13 @@ async fn the_simulated_cluster_keeps_every_promise() {
     let mut broken = Vec::new();
     for (name, promise) in PROMISES {
         let outcome = tokio::spawn(async move { promise(&mut Simulated::new()).await }).await;
-        if outcome.is_err() {
-            broken.push(*name);
+        if let Err(error) = outcome {
+            let panic = error.into_panic();
+            let said = panic.downcast_ref::<String>().cloned().unwrap_or_default();
+            broken.push(format!("{name}: {said}"));
         }
     }
-    assert_eq!(broken, [""; 0], "{} of {} promises are broken", broken.len(), PROMISES.len());
+    assert!(broken.is_empty(), "{} of {} are broken:\n{}", broken.len(), PROMISES.len(), broken.join("\n"));
 }
 
 #[tokio::test]

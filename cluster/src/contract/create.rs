@@ -153,3 +153,31 @@ pub(super) async fn the_agent_is_accepted(world: &mut dyn Fixture) {
     };
     absent(&ground.cluster.send(&gone).await);
 }
+
+pub(super) async fn a_generated_name_is_a_new_one(world: &mut dyn Fixture) {
+    let ground = Ground::new(world, "generated").await;
+    let object = ground.config_map("", json!({}));
+    let mut metadata = object.metadata().clone();
+    metadata.rest.insert("generateName".into(), "c-".into());
+    let object = object.with_metadata(metadata);
+    let first = accepted(ground.create(&object, Mode::Apply).await);
+    let second = accepted(ground.create(&object, Mode::Apply).await);
+    for made in [&first, &second] {
+        assert!(made.name().starts_with("c-") && made.name().len() > 2, "{:?}", made.name());
+        assert_eq!(ground.found(&ground.name("ConfigMap", made.name())).await, *made);
+    }
+    assert_ne!(first.name(), second.name());
+}
+
+pub(super) async fn a_lease_is_made_by_one_only(world: &mut dyn Fixture) {
+    let ground = Ground::new(world, "lease").await;
+    let lease = |holder: &str| {
+        let spec =
+            json!({"holderIdentity": holder, "leaseDurationSeconds": 15, "leaseTransitions": 0});
+        ground.object("Lease", "leader", json!({"spec": spec}))
+    };
+    accepted(ground.create(&lease("one"), Mode::Apply).await);
+    conflict(&ground.create(&lease("two"), Mode::Apply).await);
+    let stored = ground.found(&ground.name("Lease", "leader")).await;
+    assert_eq!(stored.at("/spec/holderIdentity"), Some(&json!("one")));
+}

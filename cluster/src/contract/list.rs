@@ -2,7 +2,7 @@ use serde_json::json;
 
 use super::Fixture;
 use super::ground::{Ground, MINE, names, page};
-use crate::{Kind, ListQuery, Selector};
+use crate::{Kind, ListQuery, Mode, Preconditions, ReadFailure, Reply, Selector};
 
 async fn with_config_maps(world: &dyn Fixture, what: &str, names: &[&str]) -> Ground {
     let ground = Ground::new(world, what).await;
@@ -116,5 +116,42 @@ pub(super) async fn pages_are_bounded_and_lose_nothing(world: &mut dyn Fixture) 
         seen,
         ["a", "b", "c", "d", "e"],
         "all pages together hold every object once, in order"
+    );
+}
+
+pub(super) async fn pages_show_one_moment(world: &mut dyn Fixture) {
+    let ground = with_config_maps(world, "list-moment", &["a", "b", "c", "d", "e"]).await;
+    let mut query = ListQuery {
+        selector: Some(Selector::of_labels([MINE])),
+        limit: Some(2),
+        ..ListQuery::latest(Kind::new("v1", "ConfigMap"), Some(&ground.namespace))
+    };
+    let first = page(&*ground.cluster, &query).await;
+    let mut seen: Vec<String> =
+        names(&first.items).iter().map(|name| (*name).to_string()).collect();
+    let gone = ground.name("ConfigMap", "d");
+    assert_eq!(ground.delete(&gone, Preconditions::default(), Mode::Apply).await, Reply::Deleted);
+    ground.make(&ground.config_map("c-1", json!({}))).await;
+    query.continue_token = first.continue_token;
+    assert!(query.continue_token.is_some(), "more follows");
+    while query.continue_token.is_some() {
+        let next = page(&*ground.cluster, &query).await;
+        assert_eq!(next.resource_version, first.resource_version, "all pages are of one version");
+        seen.extend(next.items.iter().map(|object| object.name().to_string()));
+        query.continue_token = next.continue_token;
+    }
+    assert_eq!(seen, ["a", "b", "c", "d", "e"], "what happened meanwhile is not seen");
+}
+
+pub(super) async fn a_token_that_is_none_is_refused(world: &mut dyn Fixture) {
+    let ground = with_config_maps(world, "list-token", &["a"]).await;
+    let query = ListQuery {
+        continue_token: Some("no-token".into()),
+        ..ListQuery::latest(Kind::new("v1", "ConfigMap"), Some(&ground.namespace))
+    };
+    let listed = ground.cluster.list(&query).await;
+    assert!(
+        matches!(listed, Err(ReadFailure::Refused { code: 400, .. } | ReadFailure::Gone)),
+        "{listed:?}"
     );
 }

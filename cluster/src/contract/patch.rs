@@ -306,3 +306,24 @@ pub(super) async fn generation_counts_changes_of_the_spec_only(world: &mut dyn F
         3
     );
 }
+
+pub(super) async fn a_lease_is_taken_by_one_only(world: &mut dyn Fixture) {
+    let ground = Ground::new(world, "lease-taken").await;
+    let spec = json!({"spec": {"holderIdentity": "gone", "leaseDurationSeconds": 15}});
+    let seen = ground.make(&ground.object("Lease", "leader", spec)).await;
+    let target = ground.name("Lease", "leader");
+    let take =
+        |holder: &str| merge(json!({"spec": {"holderIdentity": holder, "leaseTransitions": 1}}));
+    let expected = version_is(&seen.metadata().resource_version);
+    accepted(ground.send(&target, take("one"), expected.clone(), Mode::Apply).await);
+    conflict(&ground.send(&target, take("two"), expected, Mode::Apply).await);
+    assert_eq!(ground.found(&target).await.at("/spec/holderIdentity"), Some(&json!("one")));
+}
+
+pub(super) async fn the_time_of_birth_stays(world: &mut dyn Fixture) {
+    let (ground, target, made) = with_config(world, "birth").await;
+    let patch =
+        json!({"metadata": {"creationTimestamp": "2001-01-01T00:00:00Z"}, "data": {"a": "2"}});
+    let after = accepted(ground.merge(&target, patch).await);
+    assert_eq!(after.metadata().creation_timestamp, made.metadata().creation_timestamp);
+}

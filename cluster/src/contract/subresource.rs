@@ -2,7 +2,7 @@ use serde_json::json;
 
 use super::Fixture;
 use super::ground::{Ground, absent, accepted, conflict, invalid, version_is};
-use crate::{ObjectRef, Preconditions, Reply};
+use crate::{Mode, ObjectRef, Patch, Preconditions, Reply, Verb};
 
 async fn with_deployment(world: &dyn Fixture, what: &str) -> (Ground, ObjectRef) {
     let ground = Ground::new(world, what).await;
@@ -91,4 +91,53 @@ pub(super) async fn the_scale_of_an_absent_object_is_absent(world: &mut dyn Fixt
             .patch_at(&target, "scale", json!({"spec": {"replicas": 1}}), Preconditions::default())
             .await,
     );
+}
+
+pub(super) async fn a_replica_set_is_scaled_too(world: &mut dyn Fixture) {
+    let ground = Ground::new(world, "scale-set").await;
+    let deployment = ground.deployment("r");
+    let spec = deployment.field("spec").cloned().unwrap_or_default();
+    ground.make(&ground.object("ReplicaSet", "r", json!({"spec": spec}))).await;
+    let target = ground.name("ReplicaSet", "r");
+    let one = json!({"spec": {"replicas": 1}});
+    accepted(ground.patch_at(&target, "scale", one, Preconditions::default()).await);
+    assert_eq!(ground.found(&target).await.at("/spec/replicas"), Some(&json!(1)));
+}
+
+pub(super) async fn a_dry_run_of_a_scale_stores_nothing(world: &mut dyn Fixture) {
+    let (ground, target) = with_deployment(world, "scale-dry").await;
+    let patch = Patch::Merge(json!({"spec": {"replicas": 3}}));
+    let verb = Verb::Patch { patch, subresource: Some("scale".into()) };
+    let answer = accepted(ground.send(&target, verb, Preconditions::default(), Mode::DryRun).await);
+    assert_eq!(answer.at("/spec/replicas"), Some(&json!(3)));
+    assert_eq!(ground.found(&target).await.at("/spec/replicas"), Some(&json!(0)));
+}
+
+pub(super) async fn what_has_no_scale_is_not_scaled(world: &mut dyn Fixture) {
+    let ground = Ground::new(world, "scale-none").await;
+    ground.make(&ground.config_map("c", json!({}))).await;
+    let one = json!({"spec": {"replicas": 1}});
+    let target = ground.name("ConfigMap", "c");
+    let reply = ground.patch_at(&target, "scale", one, Preconditions::default()).await;
+    assert!(matches!(reply, Reply::Absent | Reply::Refused { code: 404 | 405, .. }), "{reply:?}");
+}
+
+pub(super) async fn the_status_holds_preconditions(world: &mut dyn Fixture) {
+    let (ground, target) = with_deployment(world, "status-stale").await;
+    let first = ground.found(&target).await.metadata().resource_version.clone();
+    accepted(ground.merge(&target, json!({"spec": {"minReadySeconds": 5}})).await);
+    let patch = json!({"status": {"collisionCount": 7}});
+    conflict(&ground.patch_at(&target, "status", patch, version_is(&first)).await);
+}
+
+pub(super) async fn the_status_of_a_pod_is_written(world: &mut dyn Fixture) {
+    let ground = Ground::new(world, "status-pod").await;
+    ground.pod(world, "p").await;
+    let target = ground.name("Pod", "p");
+    assert_eq!(ground.found(&target).await.at("/status/phase"), Some(&json!("Pending")));
+    ground.serve(&target).await;
+    world.settle(2).await;
+    let pod = ground.found(&target).await;
+    assert_eq!(pod.at("/status/phase"), Some(&json!("Running")));
+    assert_eq!(crate::Condition::of(&pod, "Ready").and_then(|ready| ready.holds), Some(true));
 }

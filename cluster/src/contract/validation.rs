@@ -192,3 +192,66 @@ pub(super) async fn a_refused_change_changes_nothing(world: &mut dyn Fixture) {
     );
     assert_eq!(ground.found(&ground.name("ConfigMap", "c")).await, made);
 }
+
+pub(super) async fn the_address_of_a_service_stays(world: &mut dyn Fixture) {
+    let ground = Ground::new(world, "address").await;
+    let service = json!({"spec": {"selector": {"app": "x"}, "ports": [{"port": 80}]}});
+    let made = ground.make(&ground.object("Service", "s", service)).await;
+    let target = ground.name("Service", "s");
+    invalid(
+        &ground
+            .merge(
+                &target,
+                json!({"spec": {"clusterIP": "10.96.7.7", "clusterIPs": ["10.96.7.7"]}}),
+            )
+            .await,
+    );
+    assert_eq!(ground.found(&target).await.at("/spec/clusterIP"), made.at("/spec/clusterIP"));
+}
+
+pub(super) async fn a_secret_keeps_its_type(world: &mut dyn Fixture) {
+    let ground = Ground::new(world, "secret-type").await;
+    ground.make(&ground.object("Secret", "s", json!({"type": "Opaque"}))).await;
+    let target = ground.name("Secret", "s");
+    invalid(&ground.merge(&target, json!({"type": "example.com/other"})).await);
+}
+
+pub(super) async fn a_pod_keeps_all_but_its_images(world: &mut dyn Fixture) {
+    let ground = Ground::new(world, "pod-spec").await;
+    ground.pod(world, "p").await;
+    let target = ground.name("Pod", "p");
+    let container = |fields: Value| {
+        let mut container = json!({"name": "main"});
+        let fields = fields.as_object().cloned().unwrap_or_default();
+        container.as_object_mut().expect("written above as an object").extend(fields);
+        crate::Patch::Strategic(json!({"spec": {"containers": [container]}}))
+    };
+    invalid(&ground.patch(&target, container(json!({"command": ["sh"]}))).await);
+    let after = accepted(
+        ground.patch(&target, container(json!({"image": "registry.k8s.io/pause:3.9"}))).await,
+    );
+    assert_eq!(after.at("/spec/containers/0/image"), Some(&json!("registry.k8s.io/pause:3.9")));
+}
+
+pub(super) async fn config_data_has_a_bound(world: &mut dyn Fixture) {
+    let ground = Ground::new(world, "large-data").await;
+    let most = "x".repeat(1024 * 1024);
+    let too_much = ground.config_map("c", json!({"a": most, "b": "x"}));
+    invalid(&ground.create(&too_much, Mode::Apply).await);
+    accepted(ground.create(&ground.config_map("c", json!({"a": most})), Mode::Apply).await);
+}
+
+pub(super) async fn annotations_have_a_bound(world: &mut dyn Fixture) {
+    let ground = Ground::new(world, "large-annotations").await;
+    ground.make(&ground.config_map("c", json!({}))).await;
+    let patch = json!({"metadata": {"annotations": {"a": "x".repeat(256 * 1024)}}});
+    invalid(&ground.merge(&ground.name("ConfigMap", "c"), patch).await);
+}
+
+pub(super) async fn an_owner_has_a_uid(world: &mut dyn Fixture) {
+    let ground = Ground::new(world, "owner-uid").await;
+    ground.make(&ground.config_map("c", json!({}))).await;
+    let owner = json!({"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": ""});
+    let patch = json!({"metadata": {"ownerReferences": [owner]}});
+    invalid(&ground.merge(&ground.name("ConfigMap", "c"), patch).await);
+}

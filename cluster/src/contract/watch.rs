@@ -2,7 +2,7 @@ use serde_json::json;
 
 use super::Fixture;
 use super::ground::{Ground, accepted, refused};
-use crate::{Kind, Mode, Object, Preconditions, Reply, Verb, WatchEvent};
+use crate::{Kind, Mode, Object, Preconditions, ReadFailure, Reply, Verb, WatchEvent};
 
 /// The changes of the ConfigMaps that the promise made, as `+name`, `~name`, `-name`, and the version after the last.
 async fn changes(ground: &Ground, after: &str) -> (Vec<String>, Option<String>) {
@@ -140,4 +140,80 @@ pub(super) async fn an_unreadable_version_is_refused(world: &mut dyn Fixture) {
         .changes(&Kind::new("v1", "ConfigMap"), Some(&ground.namespace), "no-version")
         .await;
     assert!(changes.is_err(), "{changes:?}");
+}
+
+pub(super) async fn changes_of_all_namespaces_hold_each(world: &mut dyn Fixture) {
+    let here = Ground::new(world, "changes-all").await;
+    let there = Ground::new(world, "changes-all").await;
+    let begin = here.list("ConfigMap").await.resource_version;
+    here.make(&here.config_map("a", json!({}))).await;
+    there.make(&there.config_map("b", json!({}))).await;
+    world.settle(1).await;
+    let kind = Kind::new("v1", "ConfigMap");
+    let told = here.cluster.changes(&kind, None, &begin).await;
+    let told = told.unwrap_or_else(|failure| panic!("changes after {begin}: {failure}"));
+    let added: Vec<(&str, &str)> = told
+        .iter()
+        .filter_map(|event| match event {
+            WatchEvent::Added(object) => Some((object.namespace()?, object.name())),
+            WatchEvent::Modified(_) | WatchEvent::Deleted(_) | WatchEvent::Bookmark(_) => None,
+        })
+        .filter(|(namespace, name)| {
+            [&here.namespace, &there.namespace].iter().any(|own| own == namespace)
+                && ["a", "b"].contains(name)
+        })
+        .collect();
+    assert_eq!(added, [(here.namespace.as_str(), "a"), (there.namespace.as_str(), "b")]);
+}
+
+pub(super) async fn a_mark_of_deletion_is_told_as_a_change(world: &mut dyn Fixture) {
+    let ground = Ground::new(world, "changes-mark").await;
+    let object = ground.config_map("a", json!({}));
+    let mut metadata = object.metadata().clone();
+    metadata.finalizers = vec!["example.com/hold".into()];
+    ground.make(&object.with_metadata(metadata)).await;
+    let begin = ground.list("ConfigMap").await.resource_version;
+    delete(&ground, "a").await;
+    let target = ground.name("ConfigMap", "a");
+    accepted(ground.merge(&target, json!({"metadata": {"finalizers": null}})).await);
+    world.settle(1).await;
+    assert_eq!(changes(&ground, &begin).await.0, ["~a", "-a"]);
+}
+
+pub(super) async fn changes_of_the_status_are_told(world: &mut dyn Fixture) {
+    let ground = Ground::new(world, "changes-status").await;
+    ground.pod(world, "p").await;
+    let begin = ground.list("Pod").await.resource_version;
+    ground.serve(&ground.name("Pod", "p")).await;
+    world.settle(1).await;
+    let running = raw(&ground, "Pod", &begin).await.into_iter().any(|event| match event {
+        WatchEvent::Modified(pod) => pod.at("/status/phase") == Some(&json!("Running")),
+        WatchEvent::Added(_) | WatchEvent::Deleted(_) | WatchEvent::Bookmark(_) => false,
+    });
+    assert!(running, "the change of the status should be told");
+}
+
+pub(super) async fn what_is_applied_is_told(world: &mut dyn Fixture) {
+    let ground = Ground::new(world, "changes-applied").await;
+    let begin = ground.list("ConfigMap").await.resource_version;
+    accepted(ground.apply(&ground.config_map("a", json!({"x": "1"}))).await);
+    accepted(ground.apply(&ground.config_map("a", json!({"x": "2"}))).await);
+    accepted(ground.apply(&ground.config_map("a", json!({"x": "2"}))).await);
+    world.settle(1).await;
+    assert_eq!(changes(&ground, &begin).await.0, ["+a", "~a"]);
+}
+
+pub(super) async fn a_list_is_where_changes_go_on_when_they_are_forgotten(world: &mut dyn Fixture) {
+    let ground = Ground::new(world, "changes-gone").await;
+    ground.make(&ground.config_map("a", json!({}))).await;
+    let kind = Kind::new("v1", "ConfigMap");
+    match ground.cluster.changes(&kind, Some(&ground.namespace), "1").await {
+        // Either all is remembered from the beginning, or the version is gone.
+        Ok(_) | Err(ReadFailure::Gone) => {}
+        Err(other) => panic!("changes from the beginning: {other}"),
+    }
+    let listed = ground.list("ConfigMap").await;
+    ground.make(&ground.config_map("b", json!({}))).await;
+    world.settle(1).await;
+    assert_eq!(changes(&ground, &listed.resource_version).await.0, ["+b"]);
 }

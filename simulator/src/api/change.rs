@@ -163,10 +163,17 @@ impl World {
             }
             "Namespace" => object.with_field("status", json!({"phase": "Active"})),
             "Deployment" | "ReplicaSet" => object.with_field("status", json!({})),
-            "Service" if object.at("/spec/clusterIP").is_none() => {
+            "Service" => {
+                let object = object.with_field("status", json!({"loadBalancer": {}}));
+                let is_external =
+                    object.at("/spec/type").is_some_and(|kind| kind == "ExternalName");
+                if object.at("/spec/clusterIP").is_some() || is_external {
+                    return object;
+                }
                 let mut spec = object.field("spec").cloned().unwrap_or_default();
-                spec["clusterIP"] =
-                    format!("10.96.{}.{}", chance.below(254) + 1, chance.below(254) + 1).into();
+                let address = format!("10.96.{}.{}", chance.below(254) + 1, chance.below(254) + 1);
+                spec["clusterIP"] = address.clone().into();
+                spec["clusterIPs"] = json!([address]);
                 object.with_field("spec", spec)
             }
             // What a node is like, only the node can say.

@@ -2,6 +2,7 @@ use cluster::Object;
 use serde_json::{Map, Value, json};
 
 use super::resource::{Resource, builtin};
+use super::template;
 use crate::base64;
 
 /// Whether the status is changed through its subresource alone.
@@ -30,6 +31,8 @@ pub(super) fn has_generation(resource: &Resource) -> bool {
 pub(super) fn fill(object: Object) -> Object {
     match object.kind().kind.as_str() {
         "Deployment" => with_spec(object, |spec| {
+            fill_template(spec);
+            drop_empty(spec);
             default(spec, "replicas", json!(1));
             default(spec, "revisionHistoryLimit", json!(10));
             default(spec, "progressDeadlineSeconds", json!(600));
@@ -39,23 +42,21 @@ pub(super) fn fill(object: Object) -> Object {
                 json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": "25%"}}),
             );
         }),
-        "ReplicaSet" => with_spec(object, |spec| default(spec, "replicas", json!(1))),
-        "Pod" => with_spec(object, |spec| {
-            default(spec, "restartPolicy", json!("Always"));
-            default(spec, "terminationGracePeriodSeconds", json!(30));
+        "ReplicaSet" => with_spec(object, |spec| {
+            fill_template(spec);
+            default(spec, "replicas", json!(1));
         }),
-        "Service" => with_spec(object, |spec| {
-            default(spec, "type", json!("ClusterIP"));
-            if let Some(Value::Array(ports)) = spec.get_mut("ports") {
-                for port in ports.iter_mut().filter_map(Value::as_object_mut) {
-                    default(port, "protocol", json!("TCP"));
-                    if let Some(number) = port.get("port").cloned() {
-                        default(port, "targetPort", number);
-                    }
-                }
+        "StatefulSet" | "DaemonSet" => with_spec(object, fill_template),
+        "Pod" => with_spec(object, template::fill_pod),
+        "Service" => with_spec(object, template::fill_service),
+        "Secret" => {
+            let object = encoded(object);
+            if object.field("type").is_some() {
+                object
+            } else {
+                object.with_field("type", "Opaque".into())
             }
-        }),
-        "Secret" => encoded(object),
+        }
         "CustomResourceDefinition" => with_spec(object, |spec| {
             default(spec, "conversion", json!({"strategy": "None"}));
             if let Some(Value::Object(names)) = spec.get_mut("names") {
@@ -66,6 +67,24 @@ pub(super) fn fill(object: Object) -> Object {
             }
         }),
         _ => object,
+    }
+}
+
+/// Fills the pod template within a specification.
+fn fill_template(spec: &mut Map<String, Value>) {
+    let pod = spec.get_mut("template").and_then(|template| template.get_mut("spec"));
+    if let Some(Value::Object(pod)) = pod {
+        template::fill_pod(pod);
+    }
+}
+
+/// Drops what Kubernetes does not write where it is empty, so that a template without annotations has one form.
+fn drop_empty(spec: &mut Map<String, Value>) {
+    let metadata = spec.get_mut("template").and_then(|template| template.get_mut("metadata"));
+    if let Some(Value::Object(metadata)) = metadata {
+        metadata.retain(|_, value| {
+            !value.is_null() && value.as_object().is_none_or(|map| !map.is_empty())
+        });
     }
 }
 

@@ -148,7 +148,9 @@ pub(super) fn managers(object: &Object) -> Vec<Manager> {
     }
     let owned =
         managers.iter().fold(FieldSet::default(), |owned, manager| owned.union(&manager.fields));
-    let (status, rest) = all.difference(&owned).split("f:status");
+    // Whoever lets others manage an object owns no more of it than single fields.
+    let own = if is_known { owned_fields(&value, false) } else { all };
+    let (status, rest) = own.difference(&owned).split("f:status");
     let birth = object.metadata().creation_timestamp;
     let is_made_by_controller = object.controller().is_some() || is_known;
     let (maker, keeper) = match object.kind().kind.as_str() {

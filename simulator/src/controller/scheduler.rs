@@ -12,7 +12,9 @@ impl World {
     /// Gives a pod the fitting node with the fewest pods.
     pub(crate) fn schedule(&mut self, key: &Key) {
         let Some(pod) = self.objects.get(key).cloned() else { return };
-        if pod.at("/spec/nodeName").is_some() || pod.metadata().deletion_timestamp.is_some() {
+        let is_pending = pod.at("/status/phase").is_none_or(|phase| phase == "Pending");
+        let is_placed = pod.at("/spec/nodeName").is_some();
+        if is_placed || !is_pending || pod.metadata().deletion_timestamp.is_some() {
             return;
         }
         let mut load: BTreeMap<String, usize> = BTreeMap::new();

@@ -127,8 +127,8 @@ pub(crate) fn main() -> ExitCode {
     };
     done.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
-        error
-            .downcast_ref::<client::Refused>()
-            .map_or(ExitCode::FAILURE, client::Refused::exit_code)
+        let refused = error.downcast_ref::<client::Refused>().map(client::Refused::exit_code);
+        let no_cluster = error.downcast_ref::<serve::NoCluster>().map(serve::NoCluster::exit_code);
+        refused.or(no_cluster).unwrap_or(ExitCode::FAILURE)
     })
 }

@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
+use cluster::SecretKey;
 use tempfile::TempDir;
 
 /// A folder of state.
@@ -18,6 +19,7 @@ pub(crate) struct DataDir {
 impl DataDir {
     /// Name of the file that holds the token.
     pub(crate) const TOKEN: &str = "token";
+    const KEY: &str = "key";
     /// Name of the file that says where the server listens, as long as it does.
     const ADDRESS: &str = "address";
 
@@ -65,13 +67,32 @@ impl DataDir {
                 return Err(error).with_context(|| format!("cannot read {}", path.display()));
             }
         }
-        let mut bytes = [0; 32];
-        getrandom::fill(&mut bytes).map_err(|error| {
-            anyhow::anyhow!("the operating system gives no random bytes: {error}")
-        })?;
-        let token: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let token = hex(&random()?);
         write_private(&path, &token)?;
         Ok(token)
+    }
+
+    /// The key under which values of Secrets become digests, made at the first start; only its owner reads it.
+    ///
+    /// # Errors
+    /// Where it cannot be read or made, or is none.
+    pub(crate) fn secret_key(&self) -> Result<SecretKey> {
+        let path = self.path.join(Self::KEY);
+        match std::fs::read_to_string(&path) {
+            Ok(text) => match unhex(text.trim()) {
+                Some(bytes) => Ok(SecretKey::from_bytes(bytes)),
+                None => bail!(
+                    "{} holds no key of 64 hexadecimal digits: remove it, and a new one is made; what is remembered of Secrets is then read as changed once",
+                    path.display()
+                ),
+            },
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let bytes = random()?;
+                write_private(&path, &hex(&bytes))?;
+                Ok(SecretKey::from_bytes(bytes))
+            }
+            Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+        }
     }
 
     /// Says in the folder where the server listens, until the value given back is dropped.
@@ -117,6 +138,28 @@ impl Drop for Announced {
     }
 }
 
+fn random() -> Result<[u8; 32]> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| anyhow::anyhow!("the operating system gives no random bytes: {error}"))?;
+    Ok(bytes)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn unhex(text: &str) -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    if text.len() != 64 || !text.is_ascii() {
+        return None;
+    }
+    for (i, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&text[2 * i..2 * i + 2], 16).ok()?;
+    }
+    Some(bytes)
+}
+
 /// Writes a file that only its owner reads, whole or not at all.
 fn write_private(path: &Path, text: &str) -> Result<()> {
     let write = || {
@@ -150,6 +193,16 @@ mod tests {
         assert_eq!(mode & 0o777, 0o600);
         std::fs::write(dir.token_file(), "short").unwrap();
         assert!(dir.token().unwrap_err().to_string().contains("remove it"));
+    }
+
+    #[test]
+    fn the_key_of_secrets_is_made_once_and_a_damaged_one_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = DataDir::open(Some(folder.path())).unwrap();
+        let digest = || dir.secret_key().unwrap().digest(b"value");
+        assert_eq!(digest(), digest());
+        std::fs::write(folder.path().join("key"), "zz".repeat(32)).unwrap();
+        assert!(dir.secret_key().unwrap_err().to_string().contains("remove it"));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What the binary carries with it: worlds, scenarios, templates, sample history.
 
+use std::path::{Path, PathBuf};
+
 use anyhow::{Context as _, Result};
 use simulator::{ScenarioFile, WorldFile};
 use workflow::{Catalogue, Limits, PastExecution, Template};
@@ -67,6 +69,34 @@ pub(crate) fn templates(catalogue: &Catalogue) -> Result<Vec<Template>> {
             .with_context(|| format!("template `{name}` is not valid: {:?}", parsed.diagnostics))
     };
     TEMPLATES.iter().map(read).collect()
+}
+
+/// The templates in a folder: each file of it that is called `.yaml` or `.yml`, in the order of their names.
+///
+/// # Errors
+/// Where the folder or a file cannot be read, or a file holds no valid template: with all that is wrong with it.
+pub(crate) fn templates_in(folder: &Path, catalogue: &Catalogue) -> Result<Vec<Template>> {
+    let read = || {
+        let mut paths = Vec::new();
+        for entry in std::fs::read_dir(folder)? {
+            paths.push(entry?.path());
+        }
+        Ok::<_, std::io::Error>(paths)
+    };
+    let mut paths =
+        read().with_context(|| format!("cannot read the templates in {}", folder.display()))?;
+    paths.retain(|path| path.extension().is_some_and(|ext| ext == "yaml" || ext == "yml"));
+    paths.sort();
+    let template = |path: &PathBuf| {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read {}", path.display()))?;
+        let parsed = workflow::validate::validate_template(&text, catalogue, &Limits::default());
+        parsed.value.with_context(|| {
+            let path = path.display();
+            format!("{path} is no valid template: `chiron workflow lint {path}` says why")
+        })
+    };
+    paths.iter().map(template).collect()
 }
 
 /// Executions made with the simulator, brought in as history that says so.

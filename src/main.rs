@@ -9,6 +9,7 @@ mod origin;
 mod poster;
 mod serving;
 mod story;
+mod unmeasured;
 mod wiring;
 
 use std::process::ExitCode;

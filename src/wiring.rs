@@ -10,7 +10,7 @@ use simulator::{SimulatedCluster, World};
 use store::{Memory, Salts, Sqlite, Store};
 use tokio::sync::mpsc;
 use workflow::guardrail::Autonomy;
-use workflow::{Guardrails, Limits};
+use workflow::{Guardrails, Limits, Template};
 
 use crate::datasets;
 
@@ -58,11 +58,33 @@ pub(crate) fn memory(seed: u64) -> Arc<dyn Store> {
     Arc::new(Memory::new(Salts::seeded(&format!("salts/{seed}"))))
 }
 
+/// How an engine goes about its work.
+pub(crate) struct Conduct {
+    /// What it may do.
+    pub(crate) guardrails: Guardrails,
+    /// How long it waits for what.
+    pub(crate) settings: Settings,
+    /// Templates beside those that the binary carries.
+    pub(crate) templates: Vec<Template>,
+}
+
+impl Conduct {
+    /// The defaults at this autonomy.
+    pub(crate) fn at(autonomy: Autonomy) -> Self {
+        Self {
+            guardrails: guardrails(autonomy),
+            settings: Settings::default(),
+            templates: Vec::new(),
+        }
+    }
+}
+
 /// Puts an engine over a simulated world.
 pub(crate) async fn simulate(setup: Setup, store: Arc<dyn Store>) -> Result<Simulation> {
     let cluster = Arc::new(SimulatedCluster::new(setup.world.clone(), CLUSTER));
     let time = Time::Simulated { world: setup.world, pace: setup.pace };
-    engine_over(cluster.clone(), cluster, time, setup.seed, guardrails(setup.autonomy), store).await
+    engine_over(cluster.clone(), cluster, time, setup.seed, Conduct::at(setup.autonomy), store)
+        .await
 }
 
 /// Puts an engine over any cluster, with what the binary carries with it.
@@ -71,14 +93,16 @@ pub(crate) async fn engine_over(
     metrics: Arc<dyn Metrics>,
     time: Time,
     seed: u64,
-    guardrails: Guardrails,
+    conduct: Conduct,
     store: Arc<dyn Store>,
 ) -> Result<Simulation> {
     let limits = Limits::default();
     let (inputs, inbox) = mpsc::channel(limits.queue);
     let catalogue = actions::catalogue();
-    let sources =
-        Sources { templates: datasets::templates(&catalogue)?, retrieval: true, reversal: true };
+    // An operator's own come first: among equals, order decides.
+    let mut templates = conduct.templates;
+    templates.extend(datasets::templates(&catalogue)?);
+    let sources = Sources { templates, retrieval: true, reversal: true };
     let policy = learner::policy("igw").context("the policy `igw` is built in")?;
     let parts = Parts {
         store: store.clone(),
@@ -86,10 +110,10 @@ pub(crate) async fn engine_over(
         metrics,
         time,
         catalogue,
-        guardrails,
+        guardrails: conduct.guardrails,
         sources,
         policy,
-        settings: Settings::default(),
+        settings: conduct.settings,
         limits,
         seed,
         inbox,

@@ -44,6 +44,8 @@ pub enum Stage {
 pub struct Case {
     /// The incident.
     pub incident: IncidentId,
+    /// How many cases there were before it: of those that are due, the oldest comes first.
+    pub place: usize,
     /// How far it is.
     pub stage: Stage,
     /// Decisions made.
@@ -202,6 +204,7 @@ impl Cases {
             IncidentEvent::Opened { incident } => {
                 let case = Case {
                     incident: incident.id.clone(),
+                    place: self.cases.len(),
                     stage: Stage::Wanted(incident.opened_at + settings.gather_after.signed()),
                     attempt: 0,
                     runs: 0,

@@ -1,4 +1,6 @@
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use cluster::{Cluster, Metrics, ObjectRef};
 use executor::driver::{self, MAX_INPUTS, Stepped};
@@ -13,13 +15,14 @@ use workflow::incident::{self, IncidentInput};
 use workflow::outcome::Stage as OutcomeStage;
 use workflow::run::{Effect, RunInput};
 use workflow::{
-    AlertStatus, Answer, Catalogue, Draft, Entry, Guardrails, Input, Limits, alertmanager,
+    AlertStatus, Answer, Catalogue, Draft, Entry, Evidence, Guardrails, Input, Limits, alertmanager,
 };
 
 use crate::case::{Case, Stage};
 use crate::folds::Folds;
-use crate::healthy::Healthy;
+use crate::healthy::{self, Healthy, Look};
 use crate::learned;
+use crate::planning;
 use crate::time::{Arrival, Time};
 use crate::{Settings, Sources};
 
@@ -97,9 +100,25 @@ pub struct Engine {
     healthy: Healthy,
     inbox: mpsc::Receiver<Message>,
     is_closed: bool,
-    performed: (mpsc::UnboundedSender<RunInput>, mpsc::UnboundedReceiver<RunInput>),
+    brought: (mpsc::UnboundedSender<Brought>, mpsc::UnboundedReceiver<Brought>),
+    /// Incidents whose evidence is being gathered beside the loop.
+    pub(crate) gathering: BTreeSet<IncidentId>,
     run_deadline: Option<Timestamp>,
 }
+
+/// What a task beside the loop brings back. Only under the wall clock are there any: a slow cluster must not hold up what
+/// comes in.
+enum Brought {
+    /// An effect was performed.
+    Performed(RunInput),
+    /// Workloads were looked at.
+    Looked { look: Look, at: Timestamp },
+    /// Evidence of an incident was gathered.
+    Gathered(Box<Evidence>),
+}
+
+/// Longest time for which the loop waits for answers of a real cluster within one thing that it does.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Runs that may go on side by side.
 const CONCURRENT_RUNS: usize = 100;
@@ -132,7 +151,8 @@ impl Engine {
             healthy: Healthy::default(),
             inbox: parts.inbox,
             is_closed: false,
-            performed: mpsc::unbounded_channel(),
+            brought: mpsc::unbounded_channel(),
+            gathering: BTreeSet::new(),
             run_deadline: None,
         };
         engine.catch_up().await?;
@@ -216,7 +236,7 @@ impl Engine {
                             Some(message) => self.take(vec![message]).await?,
                             None => self.is_closed = true,
                         },
-                        Some(input) = self.performed.1.recv() => drop(self.step(vec![input]).await?),
+                        Some(brought) = self.brought.1.recv() => self.take_brought(vec![brought]).await?,
                     }
                 }
             }
@@ -245,16 +265,96 @@ impl Engine {
             }
         }
         self.take(messages).await?;
-        let mut inputs = Vec::new();
-        while inputs.len() < MAX_INPUTS
-            && let Ok(input) = self.performed.1.try_recv()
+        let mut brought = Vec::new();
+        while brought.len() < MAX_INPUTS
+            && let Ok(one) = self.brought.1.try_recv()
         {
-            inputs.push(input);
+            brought.push(one);
+        }
+        self.take_brought(brought).await
+    }
+
+    async fn take_brought(&mut self, brought: Vec<Brought>) -> Result<(), Failure> {
+        let mut inputs = Vec::new();
+        for one in brought {
+            match one {
+                Brought::Performed(input) => inputs.push(input),
+                Brought::Looked { look, at } => self.take_look(look, at).await?,
+                Brought::Gathered(evidence) => {
+                    let id = evidence.incident.clone();
+                    self.gathering.remove(&id);
+                    let case = self.folds.cases.cases.get(&id);
+                    // The incident may have closed, or become part of another, meanwhile.
+                    if case.is_some_and(|case| matches!(case.stage, Stage::Wanted(_))) {
+                        self.plan_on(*evidence).await?;
+                    }
+                }
+            }
         }
         if !inputs.is_empty() {
             self.step(inputs).await?;
         }
         Ok(())
+    }
+
+    /// What was healthy and unchanged for long enough is recorded, if it is news.
+    async fn take_look(&mut self, look: Look, at: Timestamp) -> Result<(), Failure> {
+        let found = self.healthy.judge(look, at, &self.settings);
+        let known_good = &self.folds.known_good;
+        let news: Vec<Entry> = found
+            .into_iter()
+            .filter(|(object, related)| !known_good.holds(object, related))
+            .map(|(object, related)| Entry::ObjectHealthy { object, related })
+            .collect();
+        self.record(self.time.now(), news).await
+    }
+
+    /// Looks at workloads: beside the loop under the wall clock, at once in a simulated world.
+    async fn look(&mut self, now: Timestamp) -> Result<(), Failure> {
+        self.healthy.begin(now, &self.settings);
+        match &self.time {
+            Time::Simulated { .. } => {
+                let look = healthy::look(&*self.cluster, now).await;
+                self.take_look(look, now).await
+            }
+            Time::Wall(_) => {
+                let (cluster, back) = (self.cluster.clone(), self.brought.0.clone());
+                tokio::spawn(async move {
+                    let look = healthy::look(&*cluster, now).await;
+                    let _ = back.send(Brought::Looked { look, at: now });
+                });
+                Ok(())
+            }
+        }
+    }
+
+    /// Gathers the evidence that a decision wants: beside the loop under the wall clock, at once in a simulated world.
+    async fn gather(&mut self, id: &IncidentId, now: Timestamp) -> Result<(), Failure> {
+        match &self.time {
+            Time::Simulated { .. } => self.plan(id).await,
+            Time::Wall(_) => {
+                let incidents = &self.folds.incidents.incidents;
+                let Some(incident) = incidents.get(id).cloned() else { return Ok(()) };
+                self.gathering.insert(id.clone());
+                let (cluster, metrics) = (self.cluster.clone(), self.metrics.clone());
+                let (known_good, back) = (self.folds.known_good.clone(), self.brought.0.clone());
+                tokio::spawn(async move {
+                    let evidence =
+                        planning::evidence(&*cluster, &*metrics, &incident, &known_good, now).await;
+                    let _ = back.send(Brought::Gathered(Box::new(evidence)));
+                });
+                Ok(())
+            }
+        }
+    }
+
+    /// Waits for answers of the cluster within one thing that the loop does: under the wall clock no longer than
+    /// [`PATIENCE`], after which there is nothing.
+    pub(crate) async fn patiently<T>(&self, answers: impl Future<Output = T>) -> Option<T> {
+        match &self.time {
+            Time::Simulated { .. } => Some(answers.await),
+            Time::Wall(_) => tokio::time::timeout(PATIENCE, answers).await.ok(),
+        }
     }
 
     async fn take_emissions(&mut self, emissions: Vec<Emission>) -> Result<(), Failure> {
@@ -307,14 +407,7 @@ impl Engine {
                 continue;
             }
             if self.healthy.next().is_none_or(|at| at <= now) {
-                let found = self.healthy.look(&*self.cluster, now, &self.settings).await;
-                let known_good = &self.folds.known_good;
-                let news: Vec<Entry> = found
-                    .into_iter()
-                    .filter(|(object, related)| !known_good.holds(object, related))
-                    .map(|(object, related)| Entry::ObjectHealthy { object, related })
-                    .collect();
-                self.record(now, news).await?;
+                self.look(now).await?;
                 continue;
             }
             let due = self
@@ -322,11 +415,12 @@ impl Engine {
                 .cases
                 .cases
                 .values()
-                .find(|case| self.due(case).is_some_and(|at| at <= now));
+                .filter(|case| self.due(case).is_some_and(|at| at <= now))
+                .min_by_key(|case| case.place);
             let Some(case) = due else { return Ok(()) };
             let id = case.incident.clone();
             match case.stage.clone() {
-                Stage::Wanted(_) => self.plan(&id).await?,
+                Stage::Wanted(_) => self.gather(&id, now).await?,
                 Stage::Ready => self.submit(&id).await?,
                 Stage::Holding(_) | Stage::Judging => self.observe(&id, OutcomeStage::Hold).await?,
                 Stage::Watching(_) => self.observe(&id, OutcomeStage::Recurrence).await?,
@@ -438,10 +532,11 @@ impl Engine {
                     performed.push(executor::perform(effect, cluster, metrics).await)
                 }
                 Time::Wall(_) => {
-                    let back = self.performed.0.clone();
+                    let back = self.brought.0.clone();
                     tokio::spawn(async move {
                         // Nobody listens only while the process ends; the effect is then resolved by reading.
-                        let _ = back.send(executor::perform(effect, cluster, metrics).await);
+                        let performed = executor::perform(effect, cluster, metrics).await;
+                        let _ = back.send(Brought::Performed(performed));
                     });
                 }
             }

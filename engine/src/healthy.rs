@@ -1,5 +1,5 @@
 //! Watches workloads for the time in which they are healthy and unchanged, after which what stands around them is
-//! known to be good.
+//! known to be good. Looking is apart from judging, so that a slow cluster holds up nothing but the look.
 
 use std::collections::BTreeMap;
 
@@ -10,6 +10,7 @@ use cluster::{
 use jiff::Timestamp;
 
 use crate::Settings;
+use crate::glance::Glance;
 
 /// How long each workload has been healthy as it is.
 #[derive(Default)]
@@ -30,44 +31,30 @@ impl Healthy {
         self.next
     }
 
-    /// Looks at every workload once; gives those that have been healthy long enough, with what stands around them.
-    pub(crate) async fn look(
+    /// A look begins now; the next one is due in its turn.
+    pub(crate) fn begin(&mut self, now: Timestamp, settings: &Settings) {
+        self.next = Some(now + settings.healthy_every.signed());
+    }
+
+    /// Takes in what a look at `now` saw; gives what has been healthy long enough, with what stands around it.
+    pub(crate) fn judge(
         &mut self,
-        cluster: &dyn Cluster,
+        look: Look,
         now: Timestamp,
         settings: &Settings,
     ) -> Vec<(ObjectRef, Vec<Object>)> {
-        self.next = Some(now + settings.healthy_every.signed());
-        match self.healthy_long_enough(cluster, now, settings).await {
-            Ok(found) => found,
+        let well = match look {
+            Ok(well) => well,
             Err(failure) => {
                 // Not seen is not healthy: the time begins anew once it can be read again.
                 tracing::warn!(%failure, "workloads could not be looked at");
                 self.seen.clear();
-                Vec::new()
+                return Vec::new();
             }
-        }
-    }
-
-    async fn healthy_long_enough(
-        &mut self,
-        cluster: &dyn Cluster,
-        now: Timestamp,
-        settings: &Settings,
-    ) -> Result<Vec<(ObjectRef, Vec<Object>)>, ReadFailure> {
-        let kind = |name: &str| Kind::builtin(name).expect("a built-in kind");
-        let workloads = all(cluster, kind("Deployment")).await?;
-        let pods = all(cluster, kind("Pod")).await?;
+        };
         let mut found = Vec::new();
         let mut kept = BTreeMap::new();
-        for workload in &workloads {
-            let reference = workload.reference(cluster.name());
-            let own: Vec<Object> =
-                pods.iter().filter(|pod| belongs(pod, workload)).cloned().collect();
-            if health(workload, &own, now).level != HealthLevel::Healthy {
-                continue;
-            }
-            let related = planner::surroundings(cluster, &reference).await?;
+        for (reference, related) in well {
             let surroundings = Digest::of(canonical_json(&related).unwrap_or_default().as_bytes());
             let standing = match self.seen.remove(&reference) {
                 Some(standing) if standing.surroundings == surroundings => standing,
@@ -84,8 +71,29 @@ impl Healthy {
             );
         }
         self.seen = kept;
-        Ok(found)
+        found
     }
+}
+
+/// What one look saw: each workload that is healthy now, with what stands around it.
+pub(crate) type Look = Result<Vec<(ObjectRef, Vec<Object>)>, ReadFailure>;
+
+/// Looks at every workload once.
+pub(crate) async fn look(cluster: &dyn Cluster, now: Timestamp) -> Look {
+    let cluster = &Glance::new(cluster);
+    let kind = |name: &str| Kind::builtin(name).expect("a built-in kind");
+    let workloads = all(cluster, kind("Deployment")).await?;
+    let pods = all(cluster, kind("Pod")).await?;
+    let mut well = Vec::new();
+    for workload in &workloads {
+        let own: Vec<Object> = pods.iter().filter(|pod| belongs(pod, workload)).cloned().collect();
+        if health(workload, &own, now).level == HealthLevel::Healthy {
+            let reference = workload.reference(cluster.name());
+            let related = planner::surroundings(cluster, &reference).await?;
+            well.push((reference, related));
+        }
+    }
+    Ok(well)
 }
 
 /// Whether a pod is one of the workload's, by the workload's own selector.

@@ -7,6 +7,7 @@ mod answering;
 mod case;
 mod engine;
 mod folds;
+mod glance;
 mod healthy;
 mod learned;
 mod observing;

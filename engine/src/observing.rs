@@ -25,6 +25,8 @@ impl Engine {
                 }))
             }
             Stage::Watching(deadline) => Some(*deadline),
+            // Its evidence is on the way.
+            Stage::Wanted(_) if self.gathering.contains(&case.incident) => None,
             Stage::Wanted(at) => Some(*at),
             Stage::Judging | Stage::Ready => Some(Timestamp::MIN),
             Stage::WithPerson => self.asked_until(case),
@@ -67,11 +69,16 @@ impl Engine {
         let objects: Vec<ObjectRef> =
             case.health_before.iter().map(|(object, _)| object.clone()).collect();
         let mut after: Vec<(ObjectRef, Health)> = Vec::new();
-        for object in &objects {
-            match executor::measure(&*self.cluster, object, now).await {
-                Ok(health) => after.push((object.clone(), health)),
-                Err(failure) => tracing::warn!(%object, %failure, "health could not be read"),
+        let measured = async {
+            for object in &objects {
+                match executor::measure(&*self.cluster, object, now).await {
+                    Ok(health) => after.push((object.clone(), health)),
+                    Err(failure) => tracing::warn!(%object, %failure, "health could not be read"),
+                }
             }
+        };
+        if self.patiently(measured).await.is_none() {
+            tracing::warn!(incident = %id, "health could not be read in time");
         }
         let has_recurred = stage == OutcomeStage::Recurrence && is_firing;
         let is_asked = plan.source == Source::Escalate;

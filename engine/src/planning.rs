@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use cluster::{Cluster, Metrics};
 use jiff::Timestamp;
-use planner::{Neighbour, ReadLimits, Reversal};
+use planner::{KnownGood, Neighbour, ReadLimits, Reversal};
 use workflow::decision::{Considered, DecisionMode, Refusal};
 use workflow::experiment::{ExperimentEvent, Treatment};
 use workflow::guardrail::Autonomy;
@@ -24,12 +25,20 @@ struct Question {
 }
 
 impl Engine {
-    /// Makes the next decision on an incident and freezes the plan that it chose. Under `autonomy: observe` it gathers the
-    /// evidence, and that is all.
+    /// Gathers evidence of an incident at once, and makes the next decision on it.
     pub(crate) async fn plan(&mut self, id: &IncidentId) -> Result<(), Failure> {
         let now = self.time.now();
         let Some(incident) = self.folds.incidents.incidents.get(id).cloned() else { return Ok(()) };
         let evidence = self.evidence(&incident, now).await;
+        self.plan_on(evidence).await
+    }
+
+    /// Makes the next decision on an incident, on this evidence of it, and freezes the plan that it chose. Under `autonomy:
+    /// observe` the evidence is recorded, and that is all.
+    pub(crate) async fn plan_on(&mut self, evidence: Evidence) -> Result<(), Failure> {
+        let now = self.time.now();
+        let id = &evidence.incident.clone();
+        let Some(incident) = self.folds.incidents.incidents.get(id).cloned() else { return Ok(()) };
         let mut entries = vec![Entry::EvidenceGathered(evidence.clone())];
         if let Some(owner) = planner::evidence::owner(&evidence) {
             let found = incident::decide(
@@ -68,17 +77,7 @@ impl Engine {
     }
 
     async fn evidence(&self, incident: &Incident, now: Timestamp) -> Evidence {
-        let limits = ReadLimits::default();
-        let known_good = &self.folds.known_good;
-        planner::evidence::collect(
-            &*self.cluster,
-            &*self.metrics,
-            incident,
-            known_good,
-            &limits,
-            now,
-        )
-        .await
+        evidence(&*self.cluster, &*self.metrics, incident, &self.folds.known_good, now).await
     }
 
     fn question(
@@ -197,6 +196,9 @@ impl Engine {
                     "too_many_runs",
                     "the incident has had as many runs as the guardrails allow",
                 ))
+            } else if mask.values().any(|refusal: &Refusal| refusal.code == UNANSWERED) {
+                // Who did not answer for one candidate is not waited for with the next.
+                Some(unanswered())
             } else {
                 self.verify(question, candidate).await.err()
             };
@@ -208,7 +210,10 @@ impl Engine {
     }
 
     async fn verify(&self, question: &Question, candidate: &Candidate) -> Result<(), Refusal> {
-        let replies = planner::dry_run(&*self.cluster, candidate, &self.rules.catalogue).await;
+        let asked = planner::dry_run(&*self.cluster, candidate, &self.rules.catalogue);
+        let Some(replies) = self.patiently(asked).await else {
+            return Err(unanswered());
+        };
         planner::verify(
             candidate,
             &question.evidence,
@@ -335,6 +340,24 @@ impl Engine {
             question.now,
         )
     }
+}
+
+/// Gathers evidence of an incident, within the bounds of what is read for one.
+pub(crate) async fn evidence(
+    cluster: &dyn Cluster,
+    metrics: &dyn Metrics,
+    incident: &Incident,
+    known_good: &KnownGood,
+    now: Timestamp,
+) -> Evidence {
+    let limits = ReadLimits::default();
+    planner::evidence::collect(cluster, metrics, incident, known_good, &limits, now).await
+}
+
+const UNANSWERED: &str = "dry_run_unanswered";
+
+fn unanswered() -> Refusal {
+    refusal(UNANSWERED, "the cluster did not say in time whether it would take it")
 }
 
 fn refusal(code: &str, message: &str) -> Refusal {

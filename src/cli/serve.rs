@@ -1,51 +1,64 @@
-//! `chiron serve`: the server in front of the engine, with a simulated cluster at the wall clock.
+//! `chiron serve`: the server in front of the engine, over a real cluster or a simulated one, at the wall clock.
 
 mod alerts;
+mod real;
+mod simulated;
+mod timing;
 
 use std::io::Write as _;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Result, bail};
-use engine::{Pace, Stop, Time};
-use jiff::{SignedDuration, Timestamp};
-use simulator::scenario;
-use store::{Salts, Store as _};
+use anyhow::Result;
+use jiff::Timestamp;
 
 use crate::cli::autonomy::Freedom;
 use crate::cli::serve::alerts::Alerts;
+use crate::cli::serve::timing::Timing;
 use crate::data_dir::DataDir;
-use crate::kept_world::{self, KeptWorld};
-use crate::origin::Origin;
-use crate::poster::{self, Clock};
+use crate::datasets;
 use crate::serving::{self, Interruption, Serving};
-use crate::{datasets, wiring};
+use crate::wiring::{self, Conduct};
 
-/// Serves the API over a simulated cluster that keeps pace with the wall clock.
+pub(crate) use real::NoCluster;
+
+/// Serves the API over a real cluster, or over a simulated one that keeps pace with the wall clock.
+///
+/// Alerts come in at `POST /api/v1/ingest/alertmanager`. A plan waits for a person unless --autonomy says otherwise.
 #[derive(clap::Args)]
 #[command(
-    after_help = "EXAMPLES\n  chiron serve --simulate --fault bad-image --data-dir state\n  chiron serve --simulate --alerts http://127.0.0.1:9093 --autonomy auto"
+    after_help = "EXAMPLES\n  chiron serve --kubeconfig ~/.kube/config --context staging --data-dir state\n  chiron serve --simulate --fault bad-image --data-dir state\n  chiron serve --simulate --alerts http://127.0.0.1:9093 --autonomy auto"
 )]
+#[group(id = "where", required = true, multiple = false, args = ["simulate", "kubeconfig", "in_cluster"])]
 pub(crate) struct Args {
     /// Simulates the cluster; the world's name may follow after `=`.
-    #[arg(long, value_name = "WORLD", num_args = 0..=1, require_equals = true, default_missing_value = "shop", required = true)]
+    #[arg(long, value_name = "WORLD", num_args = 0..=1, require_equals = true, default_missing_value = "shop")]
     simulate: Option<String>,
-    /// Draws names, the workload at fault, and every chance; 42 for a new world.
+    /// Reaches a real cluster as this kubeconfig says.
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// One of the kubeconfig's contexts; its current one where absent.
+    #[arg(long, value_name = "NAME", requires = "kubeconfig")]
+    context: Option<String>,
+    /// Reaches the cluster in which it runs, as the pod's service account.
+    #[arg(long)]
+    in_cluster: bool,
+    /// Draws every choice, and in a simulated cluster names and the workload at fault; 42 where nothing is kept.
     #[arg(long)]
     seed: Option<u64>,
     /// What breaks: a fault family of the starter suite; nothing where absent.
-    #[arg(long, value_name = "FAMILY")]
+    #[arg(long, value_name = "FAMILY", requires = "simulate")]
     fault: Option<String>,
     /// Seconds from the first start until it breaks.
-    #[arg(long, value_name = "SECONDS", default_value_t = 15)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 15, requires = "simulate")]
     fault_after: u32,
     /// Simulated seconds a second; above 1 the world runs ahead of the wall clock.
-    #[arg(long, default_value_t = 1.0, value_parser = speed)]
+    #[arg(long, default_value_t = 1.0, value_parser = speed, requires = "simulate")]
     speed: f64,
     /// Where the world's alerts go: `none`, `internal` (straight to the engine), or the URL of an Alertmanager.
-    #[arg(long, default_value = "internal", value_parser = alerts::parse)]
+    #[arg(long, default_value = "internal", value_parser = alerts::parse, requires = "simulate")]
     alerts: Alerts,
     /// Where the API listens.
     #[arg(long, default_value = "127.0.0.1:7420")]
@@ -59,6 +72,26 @@ pub(crate) struct Args {
     /// How far Chiron goes by itself.
     #[arg(long, value_enum, default_value_t = Freedom::Approve)]
     autonomy: Freedom,
+    /// A folder of templates beside the built-in ones, as `chiron workflow lint` checks them.
+    #[arg(long, value_name = "DIR")]
+    templates: Option<PathBuf>,
+    #[command(flatten)]
+    timing: Timing,
+}
+
+impl Args {
+    /// How the engine goes about its work.
+    fn conduct(&self) -> Result<Conduct> {
+        let templates = match &self.templates {
+            Some(folder) => datasets::templates_in(folder, &actions::catalogue())?,
+            None => Vec::new(),
+        };
+        Ok(Conduct {
+            guardrails: wiring::guardrails(self.autonomy.autonomy()),
+            settings: self.timing.settings(),
+            templates,
+        })
+    }
 }
 
 /// Reads how fast simulated time goes.
@@ -75,49 +108,34 @@ pub(crate) fn speed(text: &str) -> Result<f64, String> {
 /// Serves until it is interrupted.
 ///
 /// # Errors
-/// Where the data directory or the address cannot be had, or the engine stops.
+/// Where the data directory, the cluster or the address cannot be had, or the engine stops.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let dir = DataDir::open(args.data_dir.as_deref())?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    runtime.block_on(serve(args, &dir))?;
+    runtime.block_on(async {
+        // From here on a signal ends the server in order, also while it starts.
+        let interruption = Interruption::listen()?;
+        match &args.simulate {
+            Some(world) => simulated::serve(args, &dir, world, interruption).await,
+            None => real::serve(args, &dir, interruption).await,
+        }
+    })?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn serve(args: &Args, dir: &DataDir) -> Result<()> {
-    // From here on a signal ends the server in order, also while it starts.
-    let interruption = Interruption::listen()?;
-    // The lock on the record guards everything else in the directory.
-    let store = wiring::open_store(dir.path(), Salts::System)?;
-    let now = Timestamp::now();
-    let origin = origin(args, dir.path(), now)?;
-    let is_new = store.head().await? == 0;
-    let kept = KeptWorld::open(dir.path(), &origin, args.alerts.mode(), &*store).await?;
-    // After a restart the engine catches up with the clock. A world that ran ahead of it does not go back.
-    let pace = |reached: Timestamp| {
-        let machine = Timestamp::now();
-        let clock = Clock { world: reached.max(machine), machine, speed: args.speed };
-        (Pace::speed(args.speed, clock.world), clock)
-    };
-    let (pace_now, mut posted_by) = pace(kept.now());
-    let time = Time::Simulated { world: kept.world.clone(), pace: pace_now };
-    let guardrails = wiring::guardrails(args.autonomy.autonomy());
-    let wiring::Simulation { mut engine, store, inputs } =
-        wiring::engine_over(kept.cluster, kept.simulated, time, origin.seed, guardrails, store)
-            .await?;
-    if is_new {
-        engine.import(datasets::HISTORY, datasets::history()?).await?;
-        // It was there while all was well, so that it knows how that looks.
-        engine.set_pace(Pace::Free);
-        engine.run(Stop::At(now)).await?;
-        let (pace_now, clock_now) = pace(engine.now());
-        engine.set_pace(pace_now);
-        posted_by = clock_now;
-    }
+/// Serves `simulation` until both it and the server have come to their end.
+async fn serve(
+    args: &Args,
+    dir: &DataDir,
+    simulation: wiring::Simulation,
+    now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    interruption: Interruption,
+) -> Result<()> {
+    let wiring::Simulation { mut engine, store, inputs } = simulation;
     let token = dir.token()?;
     let listener = serving::listen(args.listen).await?;
     let address = listener.local_addr()?;
-    let clock = kept.world.clone();
     let router = server::router(server::Server {
         inputs,
         store,
@@ -125,15 +143,9 @@ async fn serve(args: &Args, dir: &DataDir) -> Result<()> {
         token,
         limits: workflow::Limits::default(),
         hosts: serving::hosts(address, &args.hosts),
-        now: Arc::new(move || kept_world::now(&clock)),
+        now,
         extra: None,
     });
-    let poster = match &args.alerts {
-        Alerts::To(url) => {
-            Some(tokio::spawn(poster::post(kept.world, posted_by, poster::alerts_url(url))))
-        }
-        Alerts::None | Alerts::Internal => None,
-    };
     let serving = Serving::start(listener, router, interruption);
     let _announced = dir.announce(address)?;
     {
@@ -142,43 +154,5 @@ async fn serve(args: &Args, dir: &DataDir) -> Result<()> {
         writeln!(out, "serving http://{address}, the token is in {}", token.display())?;
         out.flush()?;
     }
-    let ran = serving.run(&mut engine).await;
-    if let Some(poster) = poster {
-        poster.abort();
-    }
-    ran
-}
-
-/// Where the world begins: as it is kept in `dir`, else so that everything is up now and the fault is near.
-fn origin(args: &Args, dir: &Path, now: Timestamp) -> Result<Origin> {
-    let name = args.simulate.clone().unwrap_or_else(|| "shop".into());
-    if let Some(kept) = Origin::load(dir)? {
-        let is_same = name == kept.world
-            && args.seed.is_none_or(|seed| seed == kept.seed)
-            && (args.fault.is_none() || args.fault == kept.fault);
-        if !is_same {
-            bail!(
-                "the world in {} is {}, seed {}, fault {}: leave --seed and --fault out to go on with it, or take another --data-dir",
-                dir.display(),
-                kept.world,
-                kept.seed,
-                kept.fault.as_deref().unwrap_or("none")
-            );
-        }
-        return Ok(kept);
-    }
-    let seed = args.seed.unwrap_or(42);
-    let world = datasets::world(&name)?;
-    let lead = match &args.fault {
-        // Drawn by the seed alone, wherever the world's time begins.
-        Some(fault) => {
-            let prepared = scenario::prepare(&datasets::scenario(fault)?, &world, seed, now)?;
-            prepared.oracle.fault_at().duration_since(now)
-                - SignedDuration::from_secs(args.fault_after.into())
-        }
-        None => SignedDuration::from_mins(15),
-    };
-    let origin = Origin { world: name, seed, fault: args.fault.clone(), start: now - lead };
-    origin.keep(dir)?;
-    Ok(origin)
+    serving.run(&mut engine).await
 }

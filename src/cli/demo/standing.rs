@@ -2,6 +2,7 @@
 
 use std::io::{ErrorKind, IsTerminal as _};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
@@ -71,10 +72,10 @@ impl Demo {
         let is_new = store.head().await? == 0;
         let kept = KeptWorld::open(dir.path(), &origin, AlertMode::Internal, &*store).await?;
         let time = Time::Simulated { world: kept.world.clone(), pace: Pace::Free };
-        let guardrails = wiring::guardrails(Autonomy::Auto);
+        let conduct = wiring::Conduct::at(Autonomy::Auto);
         let (cluster, metrics) = (kept.cluster.clone(), kept.simulated.clone());
         let wiring::Simulation { mut engine, store, inputs } =
-            wiring::engine_over(cluster, metrics, time, origin.seed, guardrails, store).await?;
+            wiring::engine_over(cluster, metrics, time, origin.seed, conduct, store).await?;
         if is_new {
             engine.import(datasets::HISTORY, datasets::history()?).await?;
         }
@@ -157,6 +158,9 @@ struct Served {
     /// Present where other commands find the demo by themselves.
     found: Option<Announced>,
     _address: Announced,
+    /// The way in for kubectl; it closes with this.
+    _door: simulator::http::Handle,
+    kubeconfig: PathBuf,
 }
 
 impl Served {
@@ -175,6 +179,7 @@ impl Served {
                 .to_string(),
         ];
         lines.extend(wishes.iter().map(|wish| format!("  chiron {wish}{at}")));
+        lines.push(format!("  kubectl --kubeconfig {} get pods -A", self.kubeconfig.display()));
         lines
     }
 }
@@ -191,6 +196,7 @@ async fn serve(
     let listener = listen(args.listen).await?;
     let at = listener.local_addr()?;
     let clock = kept.world.clone();
+    let waking = inputs.clone();
     let router = server::router(server::Server {
         inputs: inputs.clone(),
         store: store.clone(),
@@ -201,11 +207,14 @@ async fn serve(
         now: Arc::new(move || kept_world::now(&clock)),
         extra: Some(strike::route(kept.striker.clone(), inputs)),
     });
+    let kubeconfig = dir.path().join("kubeconfig");
+    let door = kept.open_door(kubeconfig.clone(), move || strike::wake(&waking)).await?;
     let serving = Serving::start(listener, router, interruption.clone());
     let found = place::announce(dir.path())
         .inspect_err(|error| tracing::info!(error = %format!("{error:#}"), "other commands must be told where the demo is"))
         .ok();
-    Ok(Served { at, serving, found, _address: dir.announce(at)? })
+    let kubeconfig = std::path::absolute(&kubeconfig).unwrap_or(kubeconfig);
+    Ok(Served { at, serving, found, _address: dir.announce(at)?, _door: door, kubeconfig })
 }
 
 /// Listens where it was asked to; else on the port that clients try first, or on a free one where that is taken.

@@ -6,16 +6,19 @@
 
 mod agent;
 mod authenticate;
-mod authorize;
 mod body;
 mod change;
 mod clock;
 mod discovery;
 mod door;
+mod fault;
 mod kubeconfig;
 mod log;
 mod media;
 mod openapi;
+mod options;
+mod patch;
+mod payload;
 mod protobuf;
 mod query;
 mod read;
@@ -28,6 +31,8 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod upstream;
+mod validate;
 mod watch;
 mod wire;
 
@@ -47,6 +52,8 @@ use tokio::task::JoinHandle;
 use tokio_rustls::{TlsAcceptor, rustls};
 
 pub use clock::{Note, Pace};
+pub use fault::{Fault, FaultProxy, Schedule};
+pub use upstream::effects;
 
 use crate::world::World;
 use authenticate::Credentials;
@@ -91,6 +98,14 @@ pub enum ServeError {
     /// The listener has no address.
     #[error("cannot tell where the server listens")]
     Address(#[source] io::Error),
+    /// The kubeconfig is not one that was written here, or nobody answers where it leads.
+    #[error("cannot use the kubeconfig {path}: {why}")]
+    NoKubeconfig {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        why: String,
+    },
     /// The kubeconfig could not be written.
     #[error("cannot write the kubeconfig {path}")]
     Kubeconfig {

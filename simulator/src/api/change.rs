@@ -9,7 +9,7 @@ use super::{defaults, update};
 use crate::chance::Chance;
 use crate::objects::Key;
 use crate::queue::Wake;
-use crate::world::{ENDPOINTS, RULES, World};
+use crate::world::{CONTROLLER, ENDPOINTS, RULES, World};
 
 /// What a call that may be granted does.
 pub(super) enum Change {
@@ -110,6 +110,10 @@ impl World {
                 }
                 let object = self.born(object, &mut chance);
                 self.chance = chance;
+                let is_asked_for = object.metadata().rest.contains_key("managedFields");
+                if key.kind == "Namespace" && is_asked_for {
+                    self.wake(CONTROLLER, Wake::Namespace(key.clone()));
+                }
                 Answer::Created(self.store(&key, &object))
             }
             Change::Scale(key, object) => {
@@ -146,8 +150,7 @@ impl World {
 
     /// The object with what the cluster gives it at birth.
     fn born(&self, object: Object, chance: &mut Chance) -> Object {
-        let kind = object.kind().clone();
-        let resource = self.resource(&kind);
+        let resource = self.resource(object.kind());
         let is = |claim: fn(&Resource) -> bool| resource.as_deref().is_some_and(claim);
         let (is_counted, has_status) = (is(defaults::has_generation), is(defaults::has_status));
         let mut metadata = object.metadata().clone();
@@ -157,7 +160,7 @@ impl World {
         metadata.deletion_timestamp = None;
         metadata.generation = i64::from(is_counted);
         let object = object.with_metadata(metadata);
-        match kind.kind.as_str() {
+        match resource.map_or("", |resource| resource.shelf) {
             "Pod" => {
                 object.with_field("status", json!({"phase": "Pending", "qosClass": "Burstable"}))
             }

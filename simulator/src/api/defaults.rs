@@ -29,7 +29,7 @@ pub(super) fn has_generation(resource: &Resource) -> bool {
 
 /// The object with what Kubernetes takes where a field is absent.
 pub(super) fn fill(object: Object) -> Object {
-    match object.kind().kind.as_str() {
+    match builtin(object.kind()).map_or("", |resource| resource.shelf) {
         "Deployment" => with_spec(object, |spec| {
             fill_template(spec);
             drop_empty(spec);

@@ -35,8 +35,9 @@ fn members_of<'a>(map: &'a mut Members, field: &str) -> impl Iterator<Item = &'a
 
 fn fill_container(container: &mut Members) {
     let image = container.get("image").and_then(Value::as_str).unwrap_or_default();
-    default_of_image(image)
-        .map_or((), |policy| default(container, "imagePullPolicy", policy.into()));
+    if let Some(policy) = default_of_image(image) {
+        default(container, "imagePullPolicy", policy.into());
+    }
     default(container, "resources", json!({}));
     default(container, "terminationMessagePath", json!("/dev/termination-log"));
     default(container, "terminationMessagePolicy", json!("File"));

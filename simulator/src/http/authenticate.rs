@@ -6,15 +6,8 @@ use serde_json::{Value, json};
 
 use crate::api::Refusal;
 use crate::base64;
+use crate::user::User;
 use crate::world::World;
-
-/// Somebody whom the server knows.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct User {
-    pub(super) name: String,
-    pub(super) uid: String,
-    pub(super) groups: Vec<String>,
-}
 
 /// What tells who somebody is.
 pub(super) struct Credentials {
@@ -26,8 +19,6 @@ pub(super) struct Credentials {
 
 /// The issuer and the audience of service-account tokens.
 const ISSUER: &str = "https://kubernetes.default.svc";
-/// Members of this group may do everything.
-pub(super) const MASTERS: &str = "system:masters";
 
 impl Credentials {
     /// Takes 64 bytes of chance: half for the administrator's token, half for the key.
@@ -105,51 +96,6 @@ impl Credentials {
         let uid = &found.metadata().uid;
         (account["serviceaccount"]["uid"].as_str() == Some(uid))
             .then(|| User::account(namespace, name, uid))
-    }
-}
-
-impl User {
-    fn admin() -> Self {
-        Self::known("kubernetes-admin", "", &[MASTERS])
-    }
-
-    fn anonymous() -> Self {
-        let groups = vec!["system:unauthenticated".into()];
-        Self { name: "system:anonymous".into(), uid: String::new(), groups }
-    }
-
-    fn account(namespace: &str, name: &str, uid: &str) -> Self {
-        let name = format!("system:serviceaccount:{namespace}:{name}");
-        let groups = ["system:serviceaccounts", &format!("system:serviceaccounts:{namespace}")];
-        Self::known(&name, uid, &groups)
-    }
-
-    fn known(name: &str, uid: &str, groups: &[&str]) -> Self {
-        let groups = groups.iter().copied().chain(["system:authenticated"]);
-        Self { name: name.into(), uid: uid.into(), groups: groups.map(String::from).collect() }
-    }
-
-    /// Somebody under another name, as whoever may act for others asks for.
-    pub(super) fn acting_for(name: &str, uid: &str, groups: &[&str]) -> Self {
-        match name.strip_prefix("system:serviceaccount:").and_then(|rest| rest.split_once(':')) {
-            Some((namespace, account)) if groups.is_empty() => {
-                Self::account(namespace, account, uid)
-            }
-            Some(_) | None => Self::known(name, uid, groups),
-        }
-    }
-
-    pub(super) fn is_in(&self, group: &str) -> bool {
-        self.groups.iter().any(|known| known == group)
-    }
-
-    /// As reviews tell it.
-    pub(super) fn to_value(&self) -> Value {
-        let mut value = json!({"username": self.name, "groups": self.groups});
-        if !self.uid.is_empty() {
-            value["uid"] = self.uid.clone().into();
-        }
-        value
     }
 }
 

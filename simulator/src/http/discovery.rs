@@ -9,13 +9,16 @@ use crate::world::World;
 pub(super) const GIT_VERSION: &str = "v1.36.3";
 
 /// The order in which a real API server names its groups; others follow by name.
-const ORDER: [&str; 13] = [
+const ORDER: [&str; 19] = [
+    "",
+    "apiregistration.k8s.io",
     "apps",
     "events.k8s.io",
     "authentication.k8s.io",
     "authorization.k8s.io",
     "autoscaling",
     "batch",
+    "certificates.k8s.io",
     "networking.k8s.io",
     "policy",
     "rbac.authorization.k8s.io",
@@ -23,10 +26,14 @@ const ORDER: [&str; 13] = [
     "admissionregistration.k8s.io",
     "apiextensions.k8s.io",
     "scheduling.k8s.io",
+    "coordination.k8s.io",
+    "node.k8s.io",
+    "discovery.k8s.io",
 ];
 
 /// Kinds of requests, of which no object is ever kept: group and version, kind, resource, whether it is of a namespace.
-const REQUESTS: [(&str, &str, &str, bool); 6] = [
+const REQUESTS: [(&str, &str, &str, bool); 7] = [
+    ("v1", "Binding", "bindings", true),
     ("authentication.k8s.io/v1", "SelfSubjectReview", "selfsubjectreviews", false),
     ("authentication.k8s.io/v1", "TokenReview", "tokenreviews", false),
     ("authorization.k8s.io/v1", "LocalSubjectAccessReview", "localsubjectaccessreviews", true),

@@ -10,8 +10,7 @@ use hyper::body::Incoming;
 use hyper::{HeaderMap, Method, Response, header};
 use tokio::sync::Semaphore;
 
-use super::authenticate::{Credentials, User};
-use super::authorize::{self, Deed, Wanted};
+use super::authenticate::Credentials;
 use super::body::{self, Body};
 use super::clock::{Clock, Note};
 use super::media::{self, Accepted, Shape};
@@ -19,7 +18,9 @@ use super::query::Query;
 use super::respond::{self, Answered};
 use super::route::{Place, Route};
 use super::{change, discovery, log, openapi, read, review, watch};
-use crate::api::{Refusal, Resource, group};
+use crate::api::{Refusal, Resource, builtin, group};
+use crate::authorize::{self, Deed, Wanted};
+use crate::user::User;
 use crate::world::World;
 
 /// How many requests are worked at once; others wait their turn. Watches and logs that are followed do not count.
@@ -71,7 +72,7 @@ impl Door {
             .into_iter()
             .filter(|one| {
                 discovery::request(&one.kind.api_version, &one.plural).is_some()
-                    || Kind::builtin(&one.kind.kind).is_some()
+                    || builtin(&one.kind).is_some()
             })
             .map(|one| ((one.kind.api_version.clone(), one.plural.clone()), Arc::new(one)))
             .collect();
@@ -229,9 +230,13 @@ impl Door {
             }
             Route::GroupVersion(api_version) => discovery::resource_list(&resources(), api_version)
                 .ok_or_else(Refusal::no_such_path)?,
-            Route::OpenApi(None) => openapi::index(&self.world(), &resources()),
-            Route::OpenApi(Some(document)) => {
-                return openapi::document(&self.world(), &resources(), document);
+            Route::OpenApi(name) => {
+                let resources = resources();
+                let world = self.world();
+                match name {
+                    None => openapi::index(&world, &resources),
+                    Some(name) => return openapi::document(&world, &resources, name),
+                }
             }
             Route::Effects => {
                 serde_json::json!({"kind": "Effects", "effects": self.world().effects()})
@@ -270,7 +275,8 @@ impl Door {
             ("watch", _, None) => watch::watch(self, request, resource),
             ("get" | "list" | "watch", _, _) => Err(Refusal::not_allowed()),
             _ => {
-                let bytes: Bytes = body::read(incoming).await?;
+                let reading = tokio::time::timeout(PATIENCE, body::read(incoming));
+                let bytes: Bytes = reading.await.unwrap_or_else(|_| Err(Refusal::too_slow()))?;
                 match (verb, subresource) {
                     ("create", Some("token")) => {
                         review::token(self, request, name.unwrap_or_default(), &bytes)
@@ -287,7 +293,7 @@ impl Door {
 
 /// What a method means at a place.
 fn verb(method: &Method, place: &Place, query: &Query) -> Result<&'static str, Refusal> {
-    let is_watch = query.is("watch")?;
+    let is_watch = query.is("watch");
     match (method.as_str(), &place.name) {
         ("GET" | "HEAD", None) if is_watch => Ok("watch"),
         ("GET" | "HEAD", Some(_)) => Ok("get"),

@@ -50,13 +50,13 @@ pub(super) fn log(door: &Arc<Door>, request: &Request, name: &str) -> Answered {
     let wanted = Wanted {
         key: Key::new("Pod", namespace, name),
         container: container(&pod, query.text("container"))?,
-        is_previous: query.is("previous")?,
+        is_previous: query.is("previous"),
         tail: bound(query.number("tailLines")?),
         since,
-        has_timestamps: query.is("timestamps")?,
+        has_timestamps: query.is("timestamps"),
         limit_bytes: bound(query.number("limitBytes")?),
     };
-    if query.is("follow")? {
+    if query.is("follow") {
         let (sender, receiver) = mpsc::channel(16);
         tokio::spawn(follow(door.clone(), wanted, pod.metadata().uid.clone(), sender));
         return Ok(respond::stream(TEXT, receiver));
@@ -133,11 +133,13 @@ impl Wanted {
         let kept: Vec<&String> = lines.iter().filter(|line| self.is_recent(line)).collect();
         let mut text = Vec::new();
         for line in &kept[kept.len().saturating_sub(tail)..] {
-            if self.has_timestamps {
-                let at = line.split(' ').next().filter(|at| at.parse::<Timestamp>().is_ok());
-                text.extend(at.map(|at| format!("{at} ")).unwrap_or_default().into_bytes());
+            // The time stands before every line that is kept, and is told where it is asked for.
+            let (at, told) = stamped(line);
+            if let Some(at) = at.filter(|_| self.has_timestamps) {
+                text.extend(at.as_bytes());
+                text.push(b' ');
             }
-            text.extend(line.as_bytes());
+            text.extend(told.as_bytes());
             text.push(b'\n');
         }
         text.truncate(self.limit_bytes);
@@ -146,8 +148,16 @@ impl Wanted {
 
     fn is_recent(&self, line: &str) -> bool {
         let Some(since) = self.since else { return true };
-        let at = line.split(' ').next().and_then(|at| at.parse::<Timestamp>().ok());
+        let at = stamped(line).0.and_then(|at| at.parse::<Timestamp>().ok());
         at.is_none_or(|at| at >= since)
+    }
+}
+
+/// The time at which a line was written, and the line.
+fn stamped(line: &str) -> (Option<&str>, &str) {
+    match line.split_once(' ') {
+        Some((at, rest)) if at.parse::<Timestamp>().is_ok() => (Some(at), rest),
+        Some(_) | None => (None, line),
     }
 }
 

@@ -25,18 +25,10 @@ impl Query {
         self.0.iter().filter(move |(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// A claim: `true` and `1` hold, absent and everything else that reads as a claim does not.
-    ///
-    /// # Errors
-    /// 400 where the value is no claim.
-    pub(super) fn is(&self, name: &str) -> Result<bool, Refusal> {
-        match self.text(name) {
-            None | Some("false" | "False" | "FALSE" | "f" | "F" | "0") => Ok(false),
-            Some("true" | "True" | "TRUE" | "t" | "T" | "1") => Ok(true),
-            Some(other) => Err(Refusal::bad_request(format!(
-                "strconv.ParseBool: parsing {other:?}: invalid syntax"
-            ))),
-        }
+    /// A claim: whatever stands there but `false` and `0` holds; what is absent does not.
+    pub(super) fn is(&self, name: &str) -> bool {
+        let found = self.0.iter().find(|(known, _)| known == name);
+        found.is_some_and(|(_, value)| !value.eq_ignore_ascii_case("false") && value != "0")
     }
 
     /// A whole number.
@@ -91,10 +83,10 @@ mod tests {
             Query::parse("labelSelector=a%3Db%2Cc+in+%28d%29&limit=500&watch=1&x=%zz&pretty");
         assert_eq!(query.text("labelSelector"), Some("a=b,c in (d)"));
         assert_eq!(query.number("limit"), Ok(Some(500)));
-        assert_eq!(query.is("watch"), Ok(true));
+        assert!(query.is("watch") && query.is("pretty") && !query.is("force"));
         assert_eq!(query.text("x"), Some("%zz"));
         assert_eq!(query.text("pretty"), None);
         assert!(Query::parse("limit=many").number("limit").is_err());
-        assert!(Query::parse("watch=maybe").is("watch").is_err());
+        assert!(Query::parse("watch=maybe").is("watch") && !Query::parse("watch=False").is("watch"));
     }
 }

@@ -10,14 +10,17 @@ use super::media::Shape;
 use super::respond::{self, Answered, List};
 use super::table::{self, Columns, Included, Names};
 use super::wire::Wire;
-use crate::api::{FieldSelector, Refusal, Resource, Selection, shown};
+use crate::api::{FieldSelector, Refusal, Resource, Selection, builtin, shown};
 
 /// Which objects a list, a watch or a deletion of many wants.
-pub(super) fn selection(request: &Request) -> Result<Selection, Refusal> {
+pub(super) fn selection(request: &Request, resource: &Resource) -> Result<Selection, Refusal> {
     let labels = match request.query.text("labelSelector") {
         None => Selector::default(),
         Some(text) => Selector::from_str(text).map_err(|error| {
-            Refusal::bad_request(format!("unable to parse requirement: {error}"))
+            // The commonest slip in Kubernetes' own words.
+            let is_open = text.matches('(').count() > text.matches(')').count();
+            let why = if is_open { "found '', expected: ',' or ')'".into() } else { error.to_string() };
+            Refusal::bad_request(format!("unable to parse requirement: {why}"))
         })?,
     };
     let fields = match request.query.text("fieldSelector") {
@@ -25,7 +28,34 @@ pub(super) fn selection(request: &Request) -> Result<Selection, Refusal> {
         Some(text) => FieldSelector::from_str(text)
             .map_err(|error| Refusal::bad_request(error.to_string()))?,
     };
+    for path in fields.paths() {
+        check_field(resource, path)?;
+    }
     Ok(Selection { labels, fields })
+}
+
+/// Refuses a field by which objects of this kind cannot be selected.
+fn check_field(resource: &Resource, path: &str) -> Result<(), Refusal> {
+    let known: &[&str] = match resource.kind.kind.as_str() {
+        "Pod" => &["spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName", "spec.hostNetwork", "status.phase", "status.podIP", "status.podIPs", "status.nominatedNodeName"],
+        "Event" => &["involvedObject.kind", "involvedObject.namespace", "involvedObject.name", "involvedObject.uid", "involvedObject.apiVersion", "involvedObject.resourceVersion", "involvedObject.fieldPath", "reason", "reportingComponent", "source", "type"],
+        "Namespace" => &["status.phase"],
+        "Node" => &["spec.unschedulable"],
+        "ReplicaSet" | "ReplicationController" => &["status.replicas"],
+        "Secret" => &["type"],
+        "Service" => &["spec.clusterIP", "spec.type"],
+        "Job" => &["status.successful"],
+        _ => &[],
+    };
+    if matches!(path, "metadata.name" | "metadata.namespace") || known.contains(&path) {
+        return Ok(());
+    }
+    let message = if known.is_empty() {
+        format!("{path:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"")
+    } else {
+        format!("field label not supported: {path}")
+    };
+    Err(Refusal::bad_request(message))
 }
 
 /// How much of each object stands beside its row.
@@ -68,7 +98,7 @@ pub(super) fn get(door: &Door, request: &Request, resource: &Resource, name: &st
 
 /// A list, or a page of one.
 pub(super) fn list(door: &Door, request: &Request, resource: &Resource) -> Answered {
-    let selection = selection(request)?;
+    let selection = selection(request, resource)?;
     let limit = match request.query.number("limit")? {
         Some(limit) if limit > 0 => usize::try_from(limit).ok(),
         Some(_) | None => None,
@@ -110,7 +140,7 @@ pub(super) fn whole<'a>(
     metadata: Value,
     items: &'a [cluster::Object],
 ) -> List<'a> {
-    let is_built_in = cluster::Kind::builtin(&resource.kind.kind).is_some();
+    let is_built_in = builtin(&resource.kind).is_some();
     let wire = if is_built_in { Wire::without_type } else { Wire::with_type };
     List {
         kind: format!("{}List", resource.kind.kind),
@@ -123,46 +153,46 @@ pub(super) fn whole<'a>(
 /// Refuses a list at a version that is no version, is to come, or is past and must be met exactly.
 fn check_version(request: &Request, current: u64, is_continued: bool) -> Result<(), Refusal> {
     let text = request.query.text("resourceVersion");
-    let wanted = text.map(version).transpose()?;
+    let wanted = text.map(version).transpose();
+    let wanted =
+        wanted.map_err(|why| Refusal::bad_request(format!("invalid resource version: {why}")))?;
     let matching = request.query.text("resourceVersionMatch");
+    let forbidden = |why: &str| {
+        let why = format!("Forbidden: {why}");
+        Refusal::bad_option("ListOptions", "FieldValueForbidden", "resourceVersionMatch", &why)
+    };
     match (matching, wanted) {
         (None, _) => {}
         (Some("Exact" | "NotOlderThan"), Some(_)) if !is_continued => {}
         (Some("Exact" | "NotOlderThan"), Some(_)) => {
-            return Err(invalid_options(
-                "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden when continue is provided",
-            ));
+            return Err(forbidden("resourceVersionMatch is forbidden when continue is provided"));
         }
         (Some("Exact" | "NotOlderThan"), None) => {
-            return Err(invalid_options(
-                "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided",
+            return Err(forbidden(
+                "resourceVersionMatch is forbidden unless resourceVersion is provided",
             ));
         }
         (Some(other), _) => {
-            return Err(invalid_options(&format!(
-                "resourceVersionMatch: Unsupported value: {other:?}: supported values: \"Exact\", \"NotOlderThan\", \"\""
-            )));
+            let why = format!(
+                "Unsupported value: {other:?}: supported values: \"Exact\", \"NotOlderThan\", \"\""
+            );
+            let reason = "FieldValueNotSupported";
+            return Err(Refusal::bad_option("ListOptions", reason, "resourceVersionMatch", &why));
         }
     }
     match wanted {
         Some(wanted) if wanted > current => Err(too_large(wanted, current)),
-        Some(wanted) if matching == Some("Exact") && wanted != current => Err(Refusal::expired(
-            format!("The resourceVersion for the provided list is too old: {wanted} ({current})"),
-        )),
+        Some(wanted) if matching == Some("Exact") && wanted != current => {
+            Err(Refusal::expired("The resourceVersion for the provided list is too old."))
+        }
         Some(_) | None => Ok(()),
     }
 }
 
-/// A resource version out of a query.
-pub(super) fn version(text: &str) -> Result<u64, Refusal> {
-    text.parse().map_err(|_| {
-        invalid_options(&format!("resourceVersion: Invalid value: {text:?}: strconv.ParseUint: parsing {text:?}: invalid syntax"))
-    })
-}
-
-/// 422 or 400 about the options of a list or a watch.
-pub(super) fn invalid_options(why: &str) -> Refusal {
-    Refusal::new(422, "Invalid", format!("ListOptions.meta.k8s.io \"\" is invalid: {why}"))
+/// A resource version out of a query; else why it is none.
+pub(super) fn version(text: &str) -> Result<u64, String> {
+    let why = "strconv.ParseUint: parsing";
+    text.parse().map_err(|_| format!("resourceVersion: Invalid value: {text:?}: {why} {text:?}: invalid syntax"))
 }
 
 /// 504 for a version that is still to come.

@@ -6,13 +6,13 @@ use hyper::header;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
-use super::authenticate::{MASTERS, User};
-use super::authorize::{self, Deed, Wanted};
-use super::change::decode;
 use super::door::{Door, Request};
 use super::media;
+use super::payload::decode;
 use super::respond::{self, Answered};
 use crate::api::{Refusal, Resource};
+use crate::authorize::{self, Deed, Wanted};
+use crate::user::{MASTERS, User};
 
 /// The bounds of a token's life, in seconds, and how long it is where nobody says.
 const SHORTEST: i64 = 600;

@@ -69,6 +69,10 @@ impl Route {
     }
 
     fn objects(api_version: String, rest: &[&str]) -> Self {
+        // An empty namespace is every namespace.
+        if let ["namespaces", "", plural] = rest {
+            return Self::objects(api_version, &[plural]);
+        }
         if rest.iter().any(|segment| segment.is_empty()) {
             return Self::Nowhere;
         }
@@ -134,7 +138,8 @@ mod tests {
             ("/apis/x.io/v1/clusters/b%2Fc/status", "x.io/v1 clusters ns= name=b/c sub=status"),
             ("/api/v1/nodes/n/", "v1 nodes ns= name=n sub="),
             ("/apis/apps/v1/", "GroupVersion(\"apps/v1\")"),
-            ("/api/v1/namespaces//pods", "Nowhere"),
+            ("/api/v1/namespaces//pods", "v1 pods ns= name= sub="),
+            ("/api/v1/namespaces//pods/a", "Nowhere"),
             ("/api/v1/a/b/c/d", "Nowhere"),
             ("/", "Nowhere"),
             ("/readyz/etcd", "Health"),

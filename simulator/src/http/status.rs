@@ -7,17 +7,25 @@ use crate::api::{Cause, Refusal, Resource, group};
 impl Refusal {
     /// 404 for a path under which there is nothing.
     pub(super) fn no_such_path() -> Self {
-        let cause = Cause {
-            reason: "UnexpectedServerResponse".into(),
-            message: "404 page not found".into(),
-            field: String::new(),
-        };
-        Self { causes: vec![cause], ..Self::unknown_resource() }
+        Self::unknown_resource()
+    }
+
+    /// 422 about an option of the request: `CreateOptions`, its field, and what is wrong with that.
+    pub(super) fn bad_option(options: &str, reason: &str, field: &str, why: &str) -> Self {
+        let message = format!("{options}.meta.k8s.io \"\" is invalid: {field}: {why}");
+        let cause = Cause { reason: reason.into(), message: why.into(), field: field.into() };
+        let (group, kind) = ("meta.k8s.io".into(), options.into());
+        Self { group, kind, causes: vec![cause], ..Self::new(422, "Invalid", message) }
     }
 
     /// 401.
     pub(super) fn unauthorized() -> Self {
         Self::new(401, "Unauthorized", "Unauthorized")
+    }
+
+    /// 504 for a body that does not come.
+    pub(super) fn too_slow() -> Self {
+        Self::new(504, "Timeout", "Timeout: request did not complete within the allotted timeout")
     }
 
     /// 413.
@@ -26,23 +34,18 @@ impl Refusal {
         Self::new(413, "RequestEntityTooLarge", message)
     }
 
-    /// 415, with what is understood.
-    pub(super) fn unsupported(sent: &str, understood: &[&str]) -> Self {
+    /// 415 for a whole object in a form that is not known.
+    pub(super) fn unknown_form(known: &[&str]) -> Self {
         let message = format!(
-            "the body of the request was in an unknown format ({sent}) - accepted media types include: {}",
-            understood.join(", ")
+            "the body of the request was in an unknown format - accepted media types include: {}",
+            known.join(", ")
         );
         Self::new(415, "UnsupportedMediaType", message)
     }
 
-    /// The same, about this resource and name, unless it is about something already.
-    pub(super) fn of(mut self, resource: &Resource, name: &str) -> Self {
-        if self.kind.is_empty() {
-            self.kind.clone_from(&resource.plural);
-            self.group = group(&resource.kind).into();
-            self.name = name.into();
-        }
-        self
+    /// 415 for a patch in a form that is not known, or not for this kind.
+    pub(super) fn unknown_patch() -> Self {
+        Self::new(415, "UnsupportedMediaType", "415: Unsupported Media Type")
     }
 }
 

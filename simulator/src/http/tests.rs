@@ -1,1 +1,256 @@
+//! The door as a client meets it: over TLS, byte by byte.
 
+mod bad;
+mod client;
+mod rights;
+mod speed;
+mod watching;
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use super::{Handle, Options, Pace, serve};
+use crate::file::WorldFile;
+use crate::world::{AlertMode, World};
+use client::Client;
+
+const WORLD: &str = "
+apiVersion: chiron.dev/v1alpha1
+kind: World
+metadata: {name: small, description: One workload on one node.}
+spec:
+  objects:
+  - {apiVersion: v1, kind: Node, metadata: {name: node-1}, status: {capacity: {cpu: '8', memory: 16Gi, pods: '110'}, conditions: [{type: Ready, status: 'True'}]}}
+  - {apiVersion: v1, kind: Namespace, metadata: {name: shop}}
+  - apiVersion: apps/v1
+    kind: Deployment
+    metadata: {name: cart, namespace: shop, labels: {app: cart}}
+    spec:
+      replicas: 2
+      selector: {matchLabels: {app: cart}}
+      template:
+        metadata: {labels: {app: cart}}
+        spec: {containers: [{name: cart, image: 'registry.example/cart:1', ports: [{containerPort: 8080}]}]}
+  - {apiVersion: v1, kind: ConfigMap, metadata: {name: cart, namespace: shop, labels: {app: cart}}, data: {a: '1'}}
+  - {apiVersion: v1, kind: Secret, metadata: {name: word, namespace: shop}, data: {word: aHVzaA==}}
+  - {apiVersion: v1, kind: ServiceAccount, metadata: {name: robot, namespace: shop}}
+  images:
+    registry.example/cart:1: {listens: [{port: 8080, paths: [/healthz]}], startup: 100ms, memoryMiB: 16, logs: [listening]}
+";
+
+/// An open door to a small world that is up, and a client with the token of its kubeconfig.
+struct House {
+    handle: Handle,
+    world: Arc<Mutex<World>>,
+    client: Client,
+}
+
+impl House {
+    async fn open() -> Self {
+        Self::open_to(WORLD, None).await
+    }
+
+    async fn open_to(world: &str, kubeconfig: Option<std::path::PathBuf>) -> Self {
+        let start: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        let mut world = World::new(&WorldFile::parse(world).unwrap(), 1, start).unwrap();
+        world.set_alert_mode(AlertMode::None);
+        world.advance_fully(start + SignedDuration::from_mins(2));
+        let world = Arc::new(Mutex::new(world));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let options = Options {
+            name: "small".into(),
+            kubeconfig,
+            pace: Pace::Wall { speed: 1.0 },
+            delay: Duration::ZERO,
+            note: None,
+        };
+        let handle = serve(world.clone(), listener, options).unwrap();
+        let client = Client::of(&handle);
+        Self { handle, world, client }
+    }
+
+    /// Asks with a JSON body, and gives the status and the JSON that is answered.
+    async fn ask(&self, method: &str, path: &str, body: Value) -> (u16, Value) {
+        let kind = match method {
+            "PATCH" => "application/merge-patch+json",
+            _ => "application/json",
+        };
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        self.client.send(method, path, &[("Content-Type", kind)], body.as_bytes()).await.json()
+    }
+
+    async fn get(&self, path: &str) -> (u16, Value) {
+        self.ask("GET", path, Value::Null).await
+    }
+}
+
+const PODS: &str = "/api/v1/namespaces/shop/pods";
+const MAPS: &str = "/api/v1/namespaces/shop/configmaps";
+const DEPLOYMENT: &str = "/apis/apps/v1/namespaces/shop/deployments/cart";
+
+#[tokio::test]
+async fn what_there_is_can_be_found_in_one_document_or_in_many() {
+    let house = House::open().await;
+    let (code, groups) = house.get("/apis").await;
+    assert_eq!((code, &groups["kind"]), (200, &json!("APIGroupList")));
+    assert_eq!(groups["groups"][0]["preferredVersion"]["groupVersion"], "apiregistration.k8s.io/v1");
+    let (_, list) = house.get("/apis/apps/v1").await;
+    let names: Vec<&str> =
+        list["resources"].as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
+    assert!(names.contains(&"deployments") && names.contains(&"deployments/scale"), "{names:?}");
+    let accept = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json";
+    let answer = house.client.send("GET", "/api", &[("Accept", accept)], b"").await;
+    assert!(answer.header("content-type").unwrap().contains("as=APIGroupDiscoveryList"));
+    let (_, core) = answer.json();
+    assert_eq!(core["items"].as_array().unwrap().len(), 1);
+    for path in ["/version", "/api/v1", "/apis/apps", "/openapi/v3", "/openapi/v3/apis/apps/v1", "/openapi/v3/api/v1"] {
+        assert_eq!(house.get(path).await.0, 200, "{path}");
+    }
+    for path in ["/livez", "/readyz", "/healthz"] {
+        let answer = house.client.anonymous().send("GET", path, &[], b"").await;
+        assert_eq!((answer.code, &*answer.body), (200, &b"ok"[..]), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_document_describes_the_fields_of_its_kinds() {
+    let house = House::open().await;
+    let (_, document) = house.get("/openapi/v3/apis/apps/v1").await;
+    let schemas = &document["components"]["schemas"];
+    let spec = &schemas["io.k8s.api.apps.v1.DeploymentSpec"];
+    assert_eq!(spec["properties"]["replicas"]["format"], "int32");
+    assert_eq!(spec["required"], json!(["selector", "template"]));
+    let containers = &schemas["io.k8s.api.core.v1.PodSpec"]["properties"]["containers"];
+    assert_eq!(containers["x-kubernetes-patch-merge-key"], "name");
+    let patch = &document["paths"]["/apis/apps/v1/namespaces/{namespace}/deployments/{name}"]["patch"];
+    assert_eq!(patch["x-kubernetes-group-version-kind"]["kind"], "Deployment");
+}
+
+#[tokio::test]
+async fn objects_are_made_read_changed_and_deleted() {
+    let house = House::open().await;
+    let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "new"}, "data": {"a": "1"}});
+    let (code, made) = house.ask("POST", MAPS, map.clone()).await;
+    assert_eq!((code, &made["metadata"]["namespace"]), (201, &json!("shop")));
+    let path = format!("{MAPS}/new");
+    let (code, again) = house.ask("POST", MAPS, map).await;
+    assert_eq!((code, &again["reason"], &again["details"]["name"]), (409, &json!("AlreadyExists"), &json!("new")));
+    let (code, changed) = house.ask("PATCH", &path, json!({"data": {"b": "2"}})).await;
+    assert_eq!((code, &changed["data"]), (200, &json!({"a": "1", "b": "2"})));
+    let (code, stale) = house.ask("PUT", &path, made).await;
+    assert_eq!((code, &stale["reason"]), (409, &json!("Conflict")));
+    let (code, dry) = house.ask("DELETE", &format!("{path}?dryRun=All"), Value::Null).await;
+    assert_eq!((code, &dry["status"]), (200, &json!("Success")));
+    let (code, gone) = house.ask("DELETE", &path, Value::Null).await;
+    assert_eq!((code, &gone["status"], &gone["details"]["kind"]), (200, &json!("Success"), &json!("configmaps")));
+    assert!(gone["details"]["uid"].is_string());
+    let (code, absent) = house.get(&path).await;
+    assert_eq!((code, &absent["message"]), (404, &json!("configmaps \"new\" not found")));
+}
+
+#[tokio::test]
+async fn a_deployment_scales_through_its_subresource_and_pods_are_evicted_through_theirs() {
+    let house = House::open().await;
+    let (code, scale) = house.get(&format!("{DEPLOYMENT}/scale")).await;
+    assert_eq!((code, &scale["kind"], &scale["spec"]["replicas"]), (200, &json!("Scale"), &json!(2)));
+    let (code, scaled) = house.ask("PATCH", &format!("{DEPLOYMENT}/scale"), json!({"spec": {"replicas": 1}})).await;
+    assert_eq!((code, &scaled["spec"]["replicas"]), (200, &json!(1)));
+    let (_, pods) = house.get(PODS).await;
+    let name = pods["items"][0]["metadata"]["name"].as_str().unwrap();
+    let eviction = json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name}});
+    let (code, evicted) = house.ask("POST", &format!("{PODS}/{name}/eviction"), eviction).await;
+    assert_eq!((code, &evicted["status"]), (201, &json!("Success")));
+}
+
+#[tokio::test]
+async fn a_list_comes_in_pages_that_are_of_one_version() {
+    let house = House::open().await;
+    for i in 0..5 {
+        let map = json!({"metadata": {"name": format!("m{i}"), "labels": {"of": "pages"}}});
+        assert_eq!(house.ask("POST", MAPS, map).await.0, 201);
+    }
+    let (_, page) = house.get(&format!("{MAPS}?limit=4")).await;
+    assert_eq!(page["items"].as_array().unwrap().len(), 4);
+    assert_eq!(page["metadata"]["remainingItemCount"], 2);
+    assert_eq!(house.ask("DELETE", &format!("{MAPS}/m4"), Value::Null).await.0, 200);
+    let token = page["metadata"]["continue"].as_str().unwrap().replace('=', "%3D").replace('+', "%2B");
+    let (code, rest) = house.get(&format!("{MAPS}?limit=4&continue={token}")).await;
+    assert_eq!(code, 200, "{rest}");
+    assert_eq!(rest["items"].as_array().unwrap().len(), 2);
+    assert_eq!(rest["metadata"]["resourceVersion"], page["metadata"]["resourceVersion"]);
+    assert!(rest["items"][0].get("kind").is_none(), "the list says the kind of its items");
+}
+
+#[tokio::test]
+async fn a_table_has_the_columns_that_kubectl_shows() {
+    let house = House::open().await;
+    let accept = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
+    let (code, table) = house.client.send("GET", PODS, &[("Accept", accept)], b"").await.json();
+    assert_eq!((code, &table["kind"]), (200, &json!("Table")));
+    let names: Vec<&str> = table["columnDefinitions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|column| column["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        names,
+        ["Name", "Ready", "Status", "Restarts", "Age", "IP", "Node", "Nominated Node", "Readiness Gates"]
+    );
+    let row = &table["rows"][0];
+    assert_eq!(row["cells"].as_array().unwrap()[1..4], [json!("1/1"), json!("Running"), json!("0")]);
+    assert_eq!(row["object"]["kind"], "PartialObjectMetadata");
+}
+
+#[tokio::test]
+async fn logs_are_told_and_followed_to_the_end_of_the_pod() {
+    let house = House::open().await;
+    let (_, pods) = house.get(PODS).await;
+    let name = pods["items"][0]["metadata"]["name"].as_str().unwrap().to_string();
+    let log = house.client.send("GET", &format!("{PODS}/{name}/log?tailLines=1"), &[], b"").await;
+    assert_eq!((log.code, log.text().as_str()), (200, "listening\n"));
+    let path = format!("{PODS}/{name}/log?timestamps=true");
+    let log = house.client.send("GET", &path, &[], b"").await;
+    assert!(log.text().starts_with("2026-01-01T00:0"), "{}", log.text());
+    let (code, wrong) = house.get(&format!("{PODS}/{name}/log?container=other")).await;
+    assert_eq!((code, &wrong["reason"]), (400, &json!("BadRequest")));
+    let (code, _) = house.get(&format!("{PODS}/{name}/log?previous=true")).await;
+    assert_eq!(code, 400);
+    let mut followed = house.client.open("GET", &format!("{PODS}/{name}/log?follow=true")).await;
+    assert_eq!(followed.line().await.as_deref(), Some("listening"));
+    let path = format!("{PODS}/{name}?gracePeriodSeconds=0");
+    assert_eq!(house.ask("DELETE", &path, Value::Null).await.0, 200);
+    assert_eq!(followed.line().await, None);
+}
+
+#[tokio::test]
+async fn secrets_come_with_their_values_and_effects_are_counted_by_key() {
+    let house = House::open().await;
+    let (_, secret) = house.get("/api/v1/namespaces/shop/secrets/word").await;
+    assert_eq!(secret["data"]["word"], "aHVzaA==");
+    let agent = "chiron/0.1.0 (run=run_1; step=s; key=sha256:ab; epoch=3)";
+    let headers = [("User-Agent", agent), ("Content-Type", "application/merge-patch+json")];
+    for value in ["2", "2"] {
+        let patch = json!({"data": {"a": value}}).to_string();
+        let answer = house.client.send("PATCH", &format!("{MAPS}/cart"), &headers, patch.as_bytes()).await;
+        assert_eq!(answer.code, 200);
+    }
+    // What changed nothing is not an application.
+    let (_, effects) = house.get("/chiron/effects").await;
+    assert_eq!(effects["effects"], json!({"sha256:ab": 1}));
+}
+
+#[tokio::test]
+async fn the_kubeconfig_is_readable_by_its_owner_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let path = std::env::temp_dir().join(format!("chiron-door-{}", std::process::id()));
+    std::fs::write(&path, "old").unwrap();
+    let house = House::open_to(WORLD, Some(path.clone())).await;
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), house.handle.kubeconfig);
+    std::fs::remove_file(path).unwrap();
+}

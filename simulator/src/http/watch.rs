@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::door::{Door, Request};
 use super::media::Shape;
-use super::read::{included, invalid_options, selection, version};
+use super::read::{included, selection, version};
 use super::respond::{self, Answered};
 use super::table::{self, Columns, Included, Names};
 use super::wire::Wire;
@@ -47,26 +47,33 @@ enum Begin {
 }
 
 pub(super) fn watch(door: &Arc<Door>, request: &Request, resource: &Arc<Resource>) -> Answered {
-    let selection = selection(request)?;
+    let selection = selection(request, resource)?;
     let begin = match request.query.text("resourceVersion") {
         None | Some("0") => Begin::Now,
-        Some(text) => Begin::After(version(text)?),
+        Some(text) => {
+            // A real server fails here, and says no more than this.
+            Begin::After(version(text).map_err(|why| Refusal::new(500, "InternalError", why))?)
+        }
     };
-    let has_bookmarks = request.query.is("allowWatchBookmarks")?;
+    let has_bookmarks = request.query.is("allowWatchBookmarks");
     let initial = match request.query.text("sendInitialEvents") {
         None => None,
-        Some(_) => Some(request.query.is("sendInitialEvents")?),
+        Some(_) => Some(request.query.is("sendInitialEvents")),
+    };
+    let forbidden = |why: &str| {
+        let why = format!("Forbidden: {why}");
+        Refusal::bad_option("ListOptions", "FieldValueForbidden", "resourceVersionMatch", &why)
     };
     match (initial, request.query.text("resourceVersionMatch")) {
         (None, None) | (Some(_), Some("NotOlderThan")) => {}
         (None, Some(_)) => {
-            return Err(invalid_options(
-                "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+            return Err(forbidden(
+                "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
             ));
         }
         (Some(_), _) => {
-            return Err(invalid_options(
-                "resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+            return Err(forbidden(
+                "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
             ));
         }
     }
@@ -78,6 +85,7 @@ pub(super) fn watch(door: &Arc<Door>, request: &Request, resource: &Arc<Resource
     };
     let columns =
         (request.accepted.shape == Shape::Table).then(|| Columns::of(&door.world(), resource));
+    let included = if columns.is_some() { included(request)? } else { Included::Metadata };
     let watch = Watch {
         door: door.clone(),
         resource: resource.clone(),
@@ -85,7 +93,7 @@ pub(super) fn watch(door: &Arc<Door>, request: &Request, resource: &Arc<Resource
         selection,
         shape: request.accepted.shape,
         columns,
-        included: included(request)?,
+        included,
         names: Names::Told,
         has_bookmarks,
     };

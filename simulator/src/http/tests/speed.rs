@@ -1,0 +1,49 @@
+//! How fast the door is. The bars are those of a quiet machine, divided by ten.
+
+use std::time::Instant;
+
+use serde_json::json;
+
+use super::{House, MAPS};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(clippy::disallowed_methods, reason = "a speed is measured with the clock")]
+async fn reads_are_answered_at_speed() {
+    let house = House::open().await;
+    let (connections, each) = (8, 250);
+    let begin = Instant::now();
+    let mut reading = tokio::task::JoinSet::new();
+    for _ in 0..connections {
+        let client = house.client.clone();
+        reading.spawn(async move {
+            let mut connection = client.connect().await;
+            let request = client.request("GET", &format!("{MAPS}/cart"), &[], b"");
+            for _ in 0..each {
+                connection.write(&request).await.unwrap();
+                assert_eq!(connection.answer().await.code, 200);
+            }
+        });
+    }
+    reading.join_all().await;
+    let rate = f64::from(connections * each) / begin.elapsed().as_secs_f64();
+    println!("{rate:.0} reads a second");
+    assert!(rate >= 200.0, "{rate:.0} reads a second");
+}
+
+#[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "a speed is measured with the clock")]
+async fn a_table_of_a_thousand_pods_comes_at_once() {
+    let house = House::open().await;
+    for i in 0..1000 {
+        let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": format!("p{i}"), "namespace": "shop"},
+            "spec": {"containers": [{"name": "c", "image": "registry.example/cart:1"}]}});
+        let pod = cluster::Object::from_value(pod).unwrap();
+        house.world.lock().unwrap().make(pod).unwrap();
+    }
+    let accept = [("Accept", "application/json;as=Table;v=v1;g=meta.k8s.io")];
+    let begin = Instant::now();
+    let (code, table) = house.client.send("GET", "/api/v1/pods", &accept, b"").await.json();
+    println!("{:?}", begin.elapsed());
+    assert_eq!((code, table["rows"].as_array().unwrap().len()), (200, 1002));
+    assert!(begin.elapsed().as_millis() < 3000, "{:?}", begin.elapsed());
+}

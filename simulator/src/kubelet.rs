@@ -36,6 +36,11 @@ impl PodRuntime {
         self.serving().any(|behaviour| behaviour.listens_on(port))
     }
 
+    /// Which programs serve; two are one if they are the same value in memory.
+    fn programs(&self) -> impl Iterator<Item = *const Behaviour> {
+        self.serving().map(Arc::as_ptr)
+    }
+
     /// What the programs that serve do.
     pub(crate) fn serving(&self) -> impl Iterator<Item = &Arc<Behaviour>> {
         let running = self.containers.iter().filter_map(ContainerRuntime::running);
@@ -51,10 +56,9 @@ impl World {
             return;
         }
         let uid = pod.metadata().uid.clone();
-        let mut runtime = self
-            .pods
-            .remove(&uid)
-            .map_or_else(|| self.new_runtime(&pod), |runtime| (*runtime).clone());
+        let before = self.pods.remove(&uid);
+        let mut runtime =
+            before.as_ref().map_or_else(|| self.new_runtime(&pod), |runtime| (**runtime).clone());
         if pod.metadata().deletion_timestamp.is_some() {
             self.stop_pod(key, &pod, runtime);
             return;
@@ -66,14 +70,18 @@ impl World {
             next = next.into_iter().chain(due).min();
         }
         let status = status::status(&pod, &runtime, self.now);
+        let does_as_before = before.is_some_and(|before| before.programs().eq(runtime.programs()));
         self.pods.insert(uid, Arc::new(runtime));
         let has_changed = pod.field("status") != Some(&status);
         if has_changed {
             self.store(key, &pod.with_field("status", status));
         }
         if has_changed || !self.is_uncalled {
-            self.note_runtime(key);
+            self.stale.measured.insert(key.clone());
             self.wake(TRAFFIC, Wake::Traffic);
+        }
+        if !does_as_before {
+            self.note_routes(key);
         }
         if let Some(next) = next {
             self.wake_at(next, Wake::Kubelet(key.clone()));

@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use cluster::Object;
+use cluster::{Object, Pod};
 
 use crate::objects::Key;
 use crate::world::World;
@@ -28,7 +28,9 @@ impl World {
             "Deployment" => drop(self.stale.measured.insert(key.clone())),
             "Pod" => {
                 self.stale.measured.insert(key.clone());
-                self.note_routes(key);
+                if answers(before) != answers(after) {
+                    self.note_routes(key);
+                }
             }
             "Service" | "EndpointSlice" => self.note_routes(key),
             // Through its ReplicaSet a pod belongs to a Deployment, under whose name it asks others.
@@ -44,15 +46,18 @@ impl World {
         }
     }
 
-    /// Notes that what a node holds of a pod changed.
-    pub(crate) fn note_runtime(&mut self, pod: &Key) {
-        self.stale.measured.insert(pod.clone());
-        self.note_routes(pod);
-    }
-
-    fn note_routes(&mut self, key: &Key) {
+    /// Notes that in the namespace of an object somebody may ask somebody else than before, or fare otherwise.
+    pub(crate) fn note_routes(&mut self, key: &Key) {
         if !self.stale.routed.contains(&key.namespace) {
             self.stale.routed.insert(key.namespace.clone());
         }
     }
+}
+
+/// What of a pod decides whether it asks others and is asked: which one it is, whose, and whether it is ready and stays.
+fn answers(pod: Option<&Object>) -> Option<(&str, Option<&str>, bool, bool)> {
+    let view = Pod::of(pod?)?;
+    let object = view.object();
+    let owner = object.controller().map(|owner| owner.name.as_str());
+    Some((&object.metadata().uid, owner, view.is_ready(), view.is_terminating()))
 }

@@ -67,8 +67,10 @@ impl World {
     pub(crate) fn tick(&mut self) {
         self.is_uncalled = true;
         for (wake, reaction) in self.everyone() {
-            // Who was called by a change a moment ago has not had time to see it; looking now would be too early.
-            if !self.queue.is_due(&wake, self.now + reaction) {
+            // Who was called by a change a moment ago has not had time to see it; looking now would be too early. Traffic
+            // is called in the end, by way of the endpoints, where a pod went.
+            let is_to_come = wake == Wake::Traffic && !self.stale.routed.is_empty();
+            if !is_to_come && !self.queue.is_due(&wake, self.now + reaction) {
                 self.act(wake);
             }
         }

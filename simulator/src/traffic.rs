@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use workflow::duration::Span;
 
+use crate::behaviour::Behaviour;
 use crate::objects::Key;
 use crate::queue::Wake;
 use crate::world::{RULES, TRAFFIC, World};
@@ -181,24 +182,8 @@ impl World {
 
     /// Works out who asks whom in one namespace; whether anything flows otherwise than before.
     fn reroute_namespace(&mut self, namespace: &Arc<str>) -> bool {
-        let mut wanted: BTreeMap<Route, (u16, f64)> = BTreeMap::new();
-        for visitors in self.visitors.iter().filter(|one| one.namespace == **namespace) {
-            let route =
-                (visitors.client.clone(), visitors.namespace.clone(), visitors.service.clone());
-            wanted.insert(route, (visitors.port, visitors.requests_per_minute));
-        }
-        for pod in self.objects.of_kind("Pod", Some(namespace)) {
-            let is_ready =
-                cluster::Pod::of(pod).is_some_and(|pod| pod.is_ready() && !pod.is_terminating());
-            let Some(runtime) = self.pods.get(&pod.metadata().uid).filter(|_| is_ready) else {
-                continue;
-            };
-            let client = self.workload_of(pod);
-            for call in runtime.serving().flat_map(|behaviour| &behaviour.calls) {
-                let route = (client.clone(), namespace.to_string(), call.service.clone());
-                wanted.insert(route, (call.port, call.requests_per_minute));
-            }
-        }
+        let wanted = self.wanted_in(namespace);
+        let fates = self.fates(namespace, &wanted);
         let (now, factor) = (self.now, self.factor);
         let mut has_changed = false;
         if let Some(before) = self.routes.get(namespace) {
@@ -209,8 +194,7 @@ impl World {
             }
         }
         let mut routes = Vec::with_capacity(wanted.len());
-        for (route, (port, per_minute)) in wanted {
-            let (failing, why) = self.failing(&route.1, &route.2, port);
+        for ((route, (_, per_minute)), (failing, why)) in wanted.into_iter().zip(fates) {
             match self.traffic.get_mut(&route) {
                 Some(flow) => has_changed |= flow.change(now, per_minute * factor, failing, why),
                 None => {
@@ -225,8 +209,84 @@ impl World {
         has_changed
     }
 
+    /// Who asks whom in one namespace: the port, and requests a minute before the rhythm of the world.
+    fn wanted_in(&self, namespace: &Arc<str>) -> BTreeMap<Route, (u16, f64)> {
+        let mut wanted: BTreeMap<Route, (u16, f64)> = BTreeMap::new();
+        for visitors in self.visitors.iter().filter(|one| one.namespace == **namespace) {
+            let route =
+                (visitors.client.clone(), visitors.namespace.clone(), visitors.service.clone());
+            wanted.insert(route, (visitors.port, visitors.requests_per_minute));
+        }
+        // Pods of one workload follow one another and ask the same: once is enough.
+        let mut last: Option<(String, *const Behaviour)> = None;
+        for pod in self.objects.of_kind("Pod", Some(namespace)) {
+            let Some(runtime) = self.pods.get(&pod.metadata().uid) else { continue };
+            let mut asking =
+                runtime.serving().filter(|behaviour| !behaviour.calls.is_empty()).peekable();
+            if asking.peek().is_none()
+                || !cluster::Pod::of(pod).is_some_and(|pod| pod.is_ready() && !pod.is_terminating())
+            {
+                continue;
+            }
+            let client = self.workload_of(pod);
+            for behaviour in asking {
+                let program = Arc::as_ptr(behaviour);
+                if last.as_ref().is_some_and(|(name, known)| *name == client && *known == program) {
+                    continue;
+                }
+                for call in &behaviour.calls {
+                    let route = (client.clone(), namespace.to_string(), call.service.clone());
+                    wanted.insert(route, (call.port, call.requests_per_minute));
+                }
+                last = Some((client.clone(), program));
+            }
+        }
+        wanted
+    }
+
+    /// Which share fails of what is asked on each of `wanted`, and why.
+    fn fates(
+        &self,
+        namespace: &str,
+        wanted: &BTreeMap<Route, (u16, f64)>,
+    ) -> Vec<(f64, &'static str)> {
+        let mut slices: BTreeMap<&str, Vec<EndpointSlice<'_>>> = BTreeMap::new();
+        for object in self.objects.of_kind("EndpointSlice", Some(namespace)) {
+            let slice = EndpointSlice::of(object);
+            if let Some((slice, service)) = slice.and_then(|slice| Some((slice, slice.service()?)))
+            {
+                slices.entry(service).or_default().push(slice);
+            }
+        }
+        let mut known: BTreeMap<(&str, u16), (f64, &'static str)> = BTreeMap::new();
+        let fate = |((_, _, service), (port, _)): (&'_ Route, &(u16, f64))| {
+            let own = slices.get(service.as_str()).map_or(&[][..], Vec::as_slice);
+            self.fate(namespace, service, *port, own)
+        };
+        wanted
+            .iter()
+            .map(|(route, asked)| {
+                *known.entry((&route.2, asked.0)).or_insert_with(|| fate((route, asked)))
+            })
+            .collect()
+    }
+
     /// Which share of the requests to a Service's port fails now, and why.
     pub(crate) fn failing(&self, namespace: &str, service: &str, port: u16) -> (f64, &'static str) {
+        let slices =
+            self.objects.of_kind("EndpointSlice", Some(namespace)).filter_map(EndpointSlice::of);
+        let own: Vec<EndpointSlice<'_>> =
+            slices.filter(|slice| slice.service() == Some(service)).collect();
+        self.fate(namespace, service, port, &own)
+    }
+
+    fn fate(
+        &self,
+        namespace: &str,
+        service: &str,
+        port: u16,
+        slices: &[EndpointSlice<'_>],
+    ) -> (f64, &'static str) {
         let Some(object) = self.objects.get(&Key::new("Service", namespace, service)) else {
             return (1.0, "no such host");
         };
@@ -236,9 +296,7 @@ impl World {
             return (1.0, "connect: connection timed out");
         };
         let (mut ready, mut well) = (0_u32, 0_u32);
-        let slices =
-            self.objects.of_kind("EndpointSlice", Some(namespace)).filter_map(EndpointSlice::of);
-        for slice in slices.filter(|slice| slice.service() == Some(service)) {
+        for slice in slices {
             let target =
                 slice.ports().find(|(name, _)| *name == wanted.name).map(|(_, number)| number);
             for endpoint in slice.endpoints().filter(cluster::Endpoint::is_ready) {

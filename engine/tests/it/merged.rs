@@ -81,3 +81,34 @@ fn a_service_that_selects_nothing_is_about_the_workload_that_it_led_to() {
     let kinds: BTreeSet<String> = house.entries().into_iter().filter_map(of_it).collect();
     assert_eq!(kinds, BTreeSet::from(["Service".to_string()]));
 }
+
+#[test]
+fn of_incidents_that_open_at_the_same_moment_the_first_stays() {
+    let plan = Plan {
+        family: "missing-config-key",
+        seed: 2,
+        autonomy: Autonomy::Auto,
+        templates: &["restore-missing-key"],
+    };
+    let mut house = House::build(&plan);
+    house.until(20);
+    let opened: Vec<_> = house
+        .entries()
+        .into_iter()
+        .filter_map(|entry| match entry {
+            Entry::Incident(IncidentEvent::Opened { incident }) => Some(incident),
+            _ => None,
+        })
+        .collect();
+    let first = &opened[0];
+    assert!(
+        opened[1..].iter().any(|other| other.opened_at == first.opened_at && other.id < first.id)
+    );
+    let incidents = &house.engine.folds().incidents.incidents;
+    assert_eq!(incidents[&first.id].merged_into, None);
+    assert!(
+        incidents
+            .values()
+            .all(|other| other.merged_into.as_ref().is_none_or(|into| *into == first.id))
+    );
+}

@@ -8,6 +8,7 @@ mod client;
 mod demo;
 mod eval;
 mod experiment;
+mod guardrail;
 mod plan;
 mod run;
 mod serve;
@@ -64,6 +65,9 @@ enum Command {
     /// Makes, starts, stops and reads experiments.
     #[command(subcommand)]
     Experiment(experiment::Command),
+    /// Shows guardrails: what Chiron may and may not do.
+    #[command(subcommand)]
+    Guardrail(guardrail::Command),
     /// Looks after a data directory.
     #[command(subcommand)]
     Admin(admin::Command),
@@ -118,6 +122,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Stop(args) => run::stop(&args),
         Command::Resume(args) => run::resume(&args),
         Command::Experiment(command) => experiment::run(&command),
+        Command::Guardrail(command) => guardrail::run(&command),
         Command::Admin(command) => admin::run(&command),
         Command::Eval(command) => eval::run(&command),
         Command::Bench(command) => bench::run(&command),

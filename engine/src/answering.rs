@@ -175,7 +175,22 @@ impl Engine {
                         "wait for its end, or cancel it",
                     ));
                 }
+                if self.folds.incidents.current(&incident).is_none_or(|open| open.id != incident) {
+                    return Ok(refused(
+                        RefusedBecause::Conflict,
+                        "incident_over",
+                        "the incident is closed, or was merged into another",
+                        "ask for a plan for an open incident",
+                    ));
+                }
                 tracing::info!(%incident, %by, "a new plan was asked for");
+                if let Some(plan) =
+                    case.plan.as_ref().filter(|_| case.stage == Stage::AwaitingApproval)
+                {
+                    let why = format!("{by} asked for another plan");
+                    let withdrawn = Entry::PlanWithdrawn { plan: plan.id.clone(), why };
+                    self.record(now, vec![withdrawn]).await?;
+                }
                 self.plan(&incident).await?;
                 Ok(Answer::Done)
             }

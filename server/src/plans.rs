@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use store::{PlanRow, Queries};
 use utoipa::ToSchema;
 use workflow::feedback::Opinion;
-use workflow::id::PlanId;
+use workflow::id::{IncidentId, PlanId};
 use workflow::{Answer, Decision, Input, RequestKey, Severity, Workflow};
 
 use crate::api::{Api, unexpected};
@@ -40,6 +40,45 @@ pub(crate) async fn plans(
         "withdrawn",
     ])?;
     Ok(Json(List::of(api.store.plans(&page).await?, PlanItem::of)))
+}
+
+/// For what a plan is wanted.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct PlanBody {
+    /// Id of an open incident.
+    incident: String,
+    /// Who, at most 128 characters; `api` where it is left out.
+    #[serde(default)]
+    by: Option<String>,
+}
+
+/// Makes another plan for an incident, from what is seen now. One that waited for approval is withdrawn.
+#[utoipa::path(post, path = "/api/v1/plans", tag = "plans", request_body = PlanBody,
+    responses((status = 201, description = "The plan.", body = Object), (status = 404, description = "There is no such incident.", body = Problem),
+        (status = 409, description = "A plan of it runs, it is over, or the guardrails let nothing be proposed.", body = Problem)))]
+pub(crate) async fn create(
+    State(api): State<Arc<Api>>,
+    Document(body): Document<PlanBody>,
+) -> Result<Response, Problem> {
+    let by = who(body.by)?;
+    let text: String = body.incident.chars().take(64).collect();
+    let none = || Problem::not_found("incident", &text);
+    let incident: IncidentId = text.parse().map_err(|_| none())?;
+    let before = api.store.incident(&incident).await?.ok_or_else(none)?.plan;
+    api.order(Input::Replan { incident: incident.clone(), by }).await?;
+    let now = api.store.incident(&incident).await?.ok_or_else(none)?.plan;
+    let Some(id) = now.filter(|now| before.as_ref() != Some(now)) else {
+        return Err(Problem::new(
+            StatusCode::CONFLICT,
+            "no_plan",
+            "nothing was proposed: evidence showed that the incident belongs to another one, or `autonomy` is `observe`",
+            "show the incident, and the guardrails in force",
+        ));
+    };
+    let row = find(&api, &id).await?;
+    let place = format!("/api/v1/plans/{id}");
+    Ok((StatusCode::CREATED, [(header::LOCATION, place)], shown(&row)).into_response())
 }
 
 /// Shows one plan. Its ETag is its digest, which approval and rejection name.

@@ -60,7 +60,7 @@ fn guarded() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(incidents::incidents))
         .routes(routes!(incidents::incident))
         .routes(routes!(incidents::similar))
-        .routes(routes!(plans::plans))
+        .routes(routes!(plans::plans, plans::create))
         .routes(routes!(plans::plan))
         .routes(routes!(plans::explain))
         .routes(routes!(plans::approve))

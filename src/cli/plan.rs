@@ -19,6 +19,17 @@ pub(crate) enum Command {
         #[command(flatten)]
         connection: Connection,
     },
+    /// Makes another plan for an incident, from what is seen now; one that waited for approval is withdrawn.
+    Create {
+        /// The incident's id.
+        #[arg(long)]
+        incident: String,
+        /// Who.
+        #[arg(long, env = "USER", value_name = "NAME")]
+        by: Option<String>,
+        #[command(flatten)]
+        connection: Connection,
+    },
     /// Shows one.
     Get {
         /// Its id.
@@ -102,6 +113,23 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode> {
                 ("RUN", "run"),
             ],
         ),
+        Command::Create { incident, by, connection } => {
+            let mut body = json!({"incident": incident});
+            name(&mut body, by.as_deref());
+            talk(connection, async |client| {
+                let answer = client.post("/plans", &body).await?;
+                let text = |name: &str| answer[name].as_str().unwrap_or_default().to_string();
+                client.print(&answer, |_| {
+                    format!(
+                        "{}  {}\nnext: chiron plan explain {}",
+                        text("id"),
+                        text("status"),
+                        text("id")
+                    )
+                })?;
+                Ok(ExitCode::SUCCESS)
+            })
+        }
         Command::Get { id, connection } => show(connection, &format!("/plans/{}", segment(id))),
         Command::Explain { id, connection } => talk(connection, async |client| {
             let answer = client.get(&format!("/plans/{}/explain", segment(id))).await?;

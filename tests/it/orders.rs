@@ -1,5 +1,6 @@
 //! What people order over HTTP, and how it is refused where it makes no sense: with the status that the API documents.
 
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::process::{Process, within};
@@ -61,5 +62,137 @@ async fn orders_that_make_no_sense_are_refused_with_the_documented_status() {
     }
     assert_eq!(server.post("/resume", &resume).await, (200, json!({"items": []})));
     assert_eq!(refused(server.post("/resume", &resume).await), rejected);
+    server.end();
+}
+
+/// Status and body of a `POST` that its client names by a key.
+async fn named(server: &Process, key: &str, path: &str, body: &Value) -> (u16, Value) {
+    let request = server.request(Method::POST, path).header("Idempotency-Key", key).json(body);
+    let response = request.send().await.unwrap();
+    (response.status().as_u16(), response.json().await.unwrap())
+}
+
+#[tokio::test]
+async fn a_request_repeated_under_its_key_is_answered_as_it_was_and_not_done_again_by_a_server_killed_since()
+ {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("data");
+    let start = |more: &[&str]| {
+        Process::start(
+            &dir,
+            &[&["--simulate", "--speed", "50", "--listen", "127.0.0.1:0"], more].concat(),
+        )
+    };
+    let server = start(&["--seed", "3", "--fault", "scaled-to-zero", "--fault-after", "0"]);
+    let plan = within(60, "a plan awaits approval", async || {
+        let plans = server.get("/plans?status=needs-approval").await;
+        plans["items"].as_array()?.first().cloned()
+    })
+    .await;
+    let (id, digest) = (plan["id"].as_str().unwrap(), plan["digest"].as_str().unwrap());
+    let feedback = (format!("/plans/{id}/feedback"), json!({"opinion": "right", "by": "ada"}));
+    let variants = json!([
+        {"name": "a", "share": 0.5, "treatment": {"kind": "baseline"}},
+        {"name": "b", "share": 0.5, "treatment": {"kind": "policy", "policy": "greedy"}},
+    ]);
+    let experiment = ("/experiments".to_string(), json!({"name": "greed", "variants": variants}));
+    let mut given = Vec::new();
+    for (path, body) in [&feedback, &experiment] {
+        let answer = named(&server, path, path, body).await;
+        assert_eq!(answer.0, 201, "{path}: {}", answer.1);
+        given.push(answer);
+    }
+    let approve = async |server: &Process, key: &str| {
+        let request = server.request(Method::POST, &format!("/plans/{id}/approve"));
+        let request =
+            request.header("If-Match", format!("\"{digest}\"")).header("Idempotency-Key", key);
+        request.send().await.unwrap().status().as_u16()
+    };
+    assert_eq!(approve(&server, "approval-1").await, 200);
+    server.kill();
+
+    let server = start(&[]);
+    for ((path, body), given) in [&feedback, &experiment].into_iter().zip(given) {
+        assert_eq!(
+            named(&server, path, path, body).await,
+            given,
+            "the answer stands in the record"
+        );
+        let mut another = body.clone();
+        another[if path == "/experiments" { "name" } else { "by" }] = json!("another");
+        let reused = (422, "idempotency_key_reused".to_string());
+        assert_eq!(refused(named(&server, path, path, &another).await), reused);
+    }
+    assert_eq!(server.get("/experiments").await["items"].as_array().map(Vec::len), Some(1));
+    let told = server.get(&format!("/plans/{id}")).await;
+    assert_eq!(told["review"]["isApproved"], true, "{told}");
+    assert_eq!(
+        approve(&server, "approval-1").await,
+        200,
+        "the answer was lost: asked again, it is given"
+    );
+    assert_eq!(approve(&server, "approval-2").await, 409, "approved already");
+    let long = "k".repeat(256);
+    assert_eq!(
+        refused(named(&server, &long, &feedback.0, &feedback.1).await),
+        (400, "bad_idempotency_key".into())
+    );
+    server.end();
+}
+
+#[tokio::test]
+async fn another_plan_can_be_asked_for_and_the_guardrails_in_force_are_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Process::start(
+        &folder.path().join("data"),
+        &[
+            "--simulate",
+            "--seed",
+            "3",
+            "--fault",
+            "scaled-to-zero",
+            "--fault-after",
+            "0",
+            "--speed",
+            "50",
+        ]
+        .into_iter()
+        .chain(["--listen", "127.0.0.1:0"])
+        .collect::<Vec<_>>(),
+    );
+    let listed = server.get("/guardrails").await;
+    let item = &listed["items"][0];
+    assert_eq!(
+        (&item["isInForce"], &item["autonomy"]),
+        (&json!(true), &json!("approve")),
+        "{listed}"
+    );
+    for of in ["name", "version"] {
+        let shown = server.get(&format!("/guardrails/{}", item[of].as_str().unwrap())).await;
+        assert_eq!(
+            (&shown["version"], &shown["kind"]),
+            (&item["version"], &json!("RemediationGuardrail"))
+        );
+        assert_eq!(shown["spec"]["autonomy"], "approve");
+    }
+    let none = server.request(Method::GET, "/guardrails/none").send().await.unwrap();
+    assert_eq!(none.status(), 404);
+
+    let first = within(60, "a plan awaits approval", async || {
+        let plans = server.get("/plans?status=needs-approval").await;
+        plans["items"].as_array()?.first().cloned()
+    })
+    .await;
+    let body = json!({"incident": first["incident"], "by": "ada"});
+    let (status, second) = server.post("/plans", &body).await;
+    assert_eq!((status, &second["incident"]), (201, &first["incident"]), "{second}");
+    assert_ne!(second["id"], first["id"]);
+    let withdrawn = server.get(&format!("/plans/{}", first["id"].as_str().unwrap())).await;
+    assert_eq!(
+        (&withdrawn["status"], &withdrawn["withdrawn"]),
+        (&json!("withdrawn"), &json!("ada asked for another plan"))
+    );
+    let unknown = json!({"incident": "inc_00000000000000000000000000"});
+    assert_eq!(refused(server.post("/plans", &unknown).await), (404, "not_found".into()));
     server.end();
 }

@@ -1,7 +1,8 @@
 //! Policies side by side, in few worlds: the full figures are `chiron eval run`'s.
 
+use std::num::NonZero;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use engine::Sources;
 use evals::{
@@ -57,8 +58,16 @@ fn chiron() -> Chiron {
 }
 
 fn run(contestant: Box<dyn Contestant>, seeds: u64, naming: Naming) -> Report {
-    evaluate(&suite(), &[contestant], seeds, naming, 2, "2026-01-01T00:00:00Z".parse().unwrap())
-        .unwrap()
+    let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
+    evaluate(
+        &suite(),
+        &[contestant],
+        seeds,
+        naming,
+        threads,
+        "2026-01-01T00:00:00Z".parse().unwrap(),
+    )
+    .unwrap()
 }
 
 /// Families with a fault, and their verdicts.
@@ -71,22 +80,57 @@ fn verdicts(report: &Report) -> Vec<(&str, &str)> {
         .collect()
 }
 
+/// Seeds of each scenario: as many as a test run has time for.
+const SEEDS: u64 = 5;
+
+/// Chiron in worlds as they are, and in the same worlds with every name and annotation scrambled: played once for all
+/// tests, for that takes long.
+static DRAWN: LazyLock<Report> = LazyLock::new(|| run(Box::new(chiron()), SEEDS, Naming::Drawn));
+static SCRAMBLED: LazyLock<Report> =
+    LazyLock::new(|| run(Box::new(chiron()), SEEDS, Naming::Scrambled));
+
 #[test]
 fn chiron_mends_what_is_broken_harms_nothing_and_leaves_alone_what_is_well() {
-    let report = run(Box::new(chiron()), 3, Naming::Drawn);
-    let resolved = verdicts(&report).iter().filter(|(_, verdict)| *verdict == "resolved").count();
+    let report = &*DRAWN;
+    let resolved = verdicts(report).iter().filter(|(_, verdict)| *verdict == "resolved").count();
     assert!(resolved >= 7, "{report:#?}");
     assert_eq!(report.policies[0].harmful, 0, "{report:#?}");
     let well =
         report.policies[0].families.iter().find(|family| family.family == "nothing-wrong").unwrap();
-    assert_eq!(well.acted, 0);
+    assert_eq!((well.mitigation.n, well.acted), (SEEDS, 0));
 }
 
 #[test]
 fn names_and_annotations_carry_nothing_that_chiron_goes_by() {
-    let (drawn, scrambled) =
-        (run(Box::new(chiron()), 2, Naming::Drawn), run(Box::new(chiron()), 2, Naming::Scrambled));
-    assert_eq!(verdicts(&drawn), verdicts(&scrambled));
+    let verdicts_of = |report| {
+        let verdicts = verdicts(report);
+        assert_eq!(verdicts.len(), 8);
+        assert!(
+            verdicts.iter().all(|(_, verdict)| ["resolved", "failed"].contains(verdict)),
+            "{report:#?}"
+        );
+        verdicts
+    };
+    assert_eq!(verdicts_of(&*DRAWN), verdicts_of(&*SCRAMBLED));
+    assert_eq!(SCRAMBLED.policies[0].harmful, 0, "{:#?}", &*SCRAMBLED);
+    let acted = |report: &Report| {
+        report.policies[0]
+            .families
+            .iter()
+            .find(|family| family.family == "nothing-wrong")
+            .unwrap()
+            .acted
+    };
+    assert_eq!((acted(&DRAWN), acted(&SCRAMBLED)), (0, 0));
+}
+
+#[test]
+fn of_all_worlds_that_break_chiron_mends_more_than_95_percent() {
+    let of = [&DRAWN, &SCRAMBLED].map(|report| report.policies[0].mitigation);
+    let worlds: u64 = of.iter().map(|share| share.n).sum();
+    let mended: f64 = of.iter().map(|share| share.estimate * share.n as f64).sum();
+    assert_eq!(worlds, 2 * 8 * SEEDS);
+    assert!(mended / worlds as f64 > 0.95, "{mended} of {worlds}");
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! One contract, three doors: the promises of the port, kept by the simulated cluster in process, by the same cluster
 //! behind its HTTP API, and by a real API server. Each door runs every promise and tells how many it kept.
 
+mod kubernetes;
+
 use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -204,22 +206,4 @@ async fn the_simulated_cluster_keeps_every_promise_through_its_http_api() {
 fn no_promise_is_listed_twice() {
     let names: BTreeSet<_> = PROMISES.iter().map(|(name, _)| name).collect();
     assert_eq!(names.len(), PROMISES.len());
-}
-
-/// What needs a real API server, whose kubeconfig the environment names.
-mod kubernetes {
-    use super::*;
-
-    async fn real() -> Reached {
-        let path = std::env::var_os("CHIRON_TEST_KUBECONFIG")
-            .expect("CHIRON_TEST_KUBECONFIG names a kubeconfig; tests/kubernetes/run sets it");
-        Reached::new(path.into(), None).await
-    }
-
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    #[ignore = "needs: kubernetes"]
-    async fn a_real_api_server_keeps_every_promise() {
-        let reached = real().await;
-        check("kubernetes", 32, || reached.clone()).await;
-    }
 }

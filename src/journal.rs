@@ -13,6 +13,7 @@ use cluster::{
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use simulator::api::Call;
 use simulator::{Oracle, SimulatedCluster, World};
 
 use crate::datasets;
@@ -39,6 +40,11 @@ pub(crate) enum Deed {
         effect_key: String,
         /// What.
         request: Box<Request>,
+    },
+    /// Somebody asked for a change through the Kubernetes API.
+    Call {
+        /// What.
+        call: Box<Call>,
     },
     /// Something broke.
     Strike {
@@ -76,6 +82,10 @@ impl Line {
         match &self.deed {
             Deed::Request { request, .. } => {
                 world.replay(self.at, request);
+            }
+            Deed::Call { call } => {
+                world.advance_fully(self.at);
+                world.call(call);
             }
             Deed::Strike { strike } => {
                 world.advance_fully(self.at);

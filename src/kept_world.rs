@@ -1,13 +1,16 @@
 //! A simulated world that outlives the process: rebuilt from where it began and what was done to it since.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use cluster::ObjectRef;
 use jiff::Timestamp;
+use simulator::http;
 use simulator::{AlertMode, SimulatedCluster, World};
 use store::Store;
+use tokio::net::TcpListener;
 
 use crate::journal::{Deed, Journal, JournaledCluster, Line, Strike};
 use crate::origin::Origin;
@@ -25,6 +28,7 @@ pub(crate) struct KeptWorld {
     pub(crate) last_struck: Option<Timestamp>,
     /// What lets something else break.
     pub(crate) striker: Striker,
+    journal: Arc<Journal>,
 }
 
 impl KeptWorld {
@@ -49,7 +53,7 @@ impl KeptWorld {
                     strikes += 1;
                     last_struck = Some(line.at);
                 }
-                Deed::Request { .. } => {}
+                Deed::Request { .. } | Deed::Call { .. } => {}
             }
         }
         // The world goes on where the record ends: what it emitted meanwhile is not lost.
@@ -63,11 +67,37 @@ impl KeptWorld {
         let cluster = Arc::new(JournaledCluster::new(simulated.clone(), journal.clone()));
         let striker = Striker {
             world: world.clone(),
-            journal,
+            journal: journal.clone(),
             seed: origin.seed,
             strikes: Arc::new(Mutex::new(strikes)),
         };
-        Ok(Self { world, cluster, simulated: Arc::new(simulated), last_struck, striker })
+        Ok(Self { world, cluster, simulated: Arc::new(simulated), last_struck, striker, journal })
+    }
+
+    /// Opens a door of the Kubernetes API to the world, and writes `kubeconfig` for whoever goes through it; `changed` is
+    /// called after each change. What is asked for is noted first, as every change is.
+    ///
+    /// # Errors
+    /// Where no port can be had, or the file cannot be written.
+    pub(crate) async fn open_door(
+        &self,
+        kubeconfig: PathBuf,
+        changed: impl Fn() + Send + Sync + 'static,
+    ) -> Result<http::Handle> {
+        let listener =
+            TcpListener::bind("127.0.0.1:0").await.context("cannot listen on 127.0.0.1")?;
+        let journal = self.journal.clone();
+        let note: http::Note = Arc::new(move |at, call| {
+            journal.note(&Line { at, deed: Deed::Call { call: Box::new(call.clone()) } })
+        });
+        let options = http::Options {
+            name: wiring::CLUSTER.into(),
+            kubeconfig: Some(kubeconfig),
+            pace: http::Pace::Led { changed: Arc::new(changed) },
+            delay: Duration::ZERO,
+            note: Some(note),
+        };
+        Ok(http::serve(self.world.clone(), listener, options)?)
     }
 
     /// The time in the world.

@@ -27,6 +27,22 @@ pub(super) fn fill_pod(spec: &mut Members) {
     members_of(spec, "volumes").for_each(fill_volume);
 }
 
+/// Fills what a pod gets when it is admitted, over what its template says.
+pub(super) fn admit_pod(spec: &mut Members) {
+    default(spec, "enableServiceLinks", json!(true));
+    default(spec, "preemptionPolicy", json!("PreemptLowerPriority"));
+    default(spec, "priority", json!(0));
+    default(spec, "serviceAccountName", json!("default"));
+    fill_pod(spec);
+    // It stays for five minutes on a node that is not heard of.
+    let toleration = |key: &str| json!({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300});
+    let usual = json!([
+        toleration("node.kubernetes.io/not-ready"),
+        toleration("node.kubernetes.io/unreachable")
+    ]);
+    default(spec, "tolerations", usual);
+}
+
 /// The elements of a list that are objects.
 fn members_of<'a>(map: &'a mut Members, field: &str) -> impl Iterator<Item = &'a mut Members> {
     let list = map.get_mut(field).and_then(Value::as_array_mut);

@@ -47,7 +47,7 @@ pub(super) fn fill(object: Object) -> Object {
             default(spec, "replicas", json!(1));
         }),
         "StatefulSet" | "DaemonSet" => with_spec(object, fill_template),
-        "Pod" => with_spec(object, template::fill_pod),
+        "Pod" => with_spec(object, template::admit_pod),
         "Service" => with_spec(object, template::fill_service),
         "Secret" => {
             let object = encoded(object);

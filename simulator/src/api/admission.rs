@@ -59,12 +59,25 @@ pub(super) fn check(resource: &Resource, object: &Object) -> Result<(), Refusal>
     }
 }
 
-/// Checks that a change leaves alone what may not change.
-pub(super) fn check_update(
+/// Checks an object that is to take the place of another, and tells all that is wrong with it.
+pub(super) fn check_change(
     resource: &Resource,
     before: &Object,
     after: &Object,
 ) -> Result<(), Refusal> {
+    match (check(resource, after), check_update(resource, before, after)) {
+        (Err(state), Err(change)) if state.code == change.code => {
+            let named = Named::new(None, after.kind(), after.name());
+            let causes = state.causes.into_iter().chain(change.causes).collect();
+            Err(Refusal::invalid(&named, causes))
+        }
+        (Err(refusal), _) | (Ok(()), Err(refusal)) => Err(refusal),
+        (Ok(()), Ok(())) => Ok(()),
+    }
+}
+
+/// Checks that a change leaves alone what may not change.
+fn check_update(resource: &Resource, before: &Object, after: &Object) -> Result<(), Refusal> {
     metadata::check_update(before, after)?;
     let is_same = |pointer: &str| before.at(pointer) == after.at(pointer);
     let immutable = |pointer: &str| {

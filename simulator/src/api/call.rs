@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 use super::refusal::{Named, Refusal};
 use super::selection::Selection;
 use crate::interference::Interference;
-use crate::world::World;
+use crate::objects::Key;
+use crate::queue::Wake;
+use crate::world::{CONTROLLER, World};
 
 /// One call of the Kubernetes API that may change something, as it is on the wire.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -171,6 +173,11 @@ impl World {
                 *self.effects.entry(call.agent.effect_key.clone()).or_default() += 1;
             }
             self.look_for_forbidden();
+            if let Answer::Created(made) = &answer
+                && let Some(key) = Key::of(made).filter(|key| key.kind == "Namespace")
+            {
+                self.wake(CONTROLLER, Wake::Namespace(key));
+            }
         }
         if interference == Interference::UnknownAfterApply {
             (Some(answer), lost("before the answer arrived"))

@@ -9,7 +9,7 @@ use super::{defaults, update};
 use crate::chance::Chance;
 use crate::objects::Key;
 use crate::queue::Wake;
-use crate::world::{CONTROLLER, ENDPOINTS, RULES, World};
+use crate::world::{ENDPOINTS, RULES, World};
 
 /// What a call that may be granted does.
 pub(super) enum Change {
@@ -110,10 +110,6 @@ impl World {
                 }
                 let object = self.born(object, &mut chance);
                 self.chance = chance;
-                let is_asked_for = object.metadata().rest.contains_key("managedFields");
-                if key.kind == "Namespace" && is_asked_for {
-                    self.wake(CONTROLLER, Wake::Namespace(key.clone()));
-                }
                 Answer::Created(self.store(&key, &object))
             }
             Change::Scale(key, object) => {

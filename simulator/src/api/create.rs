@@ -69,6 +69,12 @@ impl World {
                 ));
             }
         }
+        if resource.shelf == "Namespace" && key.is_some() {
+            // Every namespace that a client makes carries its name as a label, for selectors to find it by.
+            let mut metadata = object.metadata().clone();
+            metadata.labels.insert("kubernetes.io/metadata.name".into(), object.name().into());
+            object = object.with_metadata(metadata);
+        }
         let own = Key::new(resource.shelf, object.namespace().unwrap_or_default(), object.name());
         let named = Named::new(Some(resource), &resource.kind, object.name());
         if resource.namespaced {

@@ -11,6 +11,10 @@ use super::fields::{Changes, FieldSet};
 use super::refusal::{Cause, Refusal};
 
 const FIELD: &str = "managedFields";
+const CONTROLLERS: &str = "kube-controller-manager";
+const KUBELET: &str = "kubelet";
+/// Whoever made what stands in a world's file.
+const FIRST: &str = "kubectl-create";
 /// Parts of an object that nobody owns.
 const UNOWNED: &[&[&str]] = &[
     &["f:apiVersion"],
@@ -84,6 +88,11 @@ impl Manager {
             && self.subresource == actor.subresource.unwrap_or_default()
     }
 
+    /// Whether this is one of the world's own, whose fields are worked out and not written.
+    fn is_worked_out(&self) -> bool {
+        self.operation == Operation::Update && matches!(self.name.as_str(), CONTROLLERS | KUBELET)
+    }
+
     fn of_wire(value: &Value) -> Option<Self> {
         let text = |member: &str| value.get(member).and_then(Value::as_str);
         Some(Self {
@@ -150,16 +159,20 @@ pub(super) fn managers(object: &Object) -> Vec<Manager> {
         managers.iter().fold(FieldSet::default(), |owned, manager| owned.union(&manager.fields));
     // Whoever lets others manage an object owns no more of it than single fields.
     let own = if is_known { owned_fields(&value, false) } else { all };
-    let (status, rest) = own.difference(&owned).split("f:status");
+    let (status, mut rest) = own.difference(&owned).split("f:status");
+    if is_known {
+        // What nobody asked for is a default of the server, and nobody's.
+        rest = rest.split("f:metadata").0;
+    }
     let birth = object.metadata().creation_timestamp;
     let is_made_by_controller = object.controller().is_some() || is_known;
     let (maker, keeper) = match object.kind().kind.as_str() {
-        "Node" => ("kubelet", "kubelet"),
-        "Pod" if is_made_by_controller => ("kube-controller-manager", "kubelet"),
-        "Pod" => ("kubectl-create", "kubelet"),
-        "EndpointSlice" | "Event" => ("kube-controller-manager", "kube-controller-manager"),
-        _ if is_made_by_controller => ("kube-controller-manager", "kube-controller-manager"),
-        _ => ("kubectl-create", "kube-controller-manager"),
+        "Node" => (KUBELET, KUBELET),
+        "Pod" if is_made_by_controller => (CONTROLLERS, KUBELET),
+        "Pod" => (FIRST, KUBELET),
+        "EndpointSlice" | "Event" => (CONTROLLERS, CONTROLLERS),
+        _ if is_made_by_controller => (CONTROLLERS, CONTROLLERS),
+        _ => (FIRST, CONTROLLERS),
     };
     if !rest.is_empty() {
         managers.push(Manager::new(maker, Operation::Update, object, "", birth, rest));
@@ -246,7 +259,7 @@ pub(super) fn updated(before: &Object, after: &Object, actor: &Actor<'_>) -> Obj
             None => managers.push(fresh),
         }
     }
-    managers.retain(|manager| !manager.fields.is_empty());
+    managers.retain(|manager| !manager.fields.is_empty() && !manager.is_worked_out());
     with_managers(after, &managers)
 }
 
@@ -300,7 +313,7 @@ pub(super) fn applied(
         }
         None => managers.push(fresh),
     }
-    managers.retain(|manager| !manager.fields.is_empty());
+    managers.retain(|manager| !manager.fields.is_empty() && !manager.is_worked_out());
     Ok(with_managers(after, &managers))
 }
 

@@ -164,13 +164,18 @@ impl World {
         metadata.creation_timestamp = before.creation_timestamp;
         metadata.deletion_timestamp = before.deletion_timestamp;
         metadata.generation = before.generation;
+        for own in ["deletionGracePeriodSeconds", "generateName"] {
+            match before.rest.get(own) {
+                Some(value) => metadata.rest.insert(own.into(), value.clone()),
+                None => metadata.rest.remove(own),
+            };
+        }
         let mut after = defaults::fill(after.with_metadata(metadata));
         if after == *object {
             return Ok(after);
         }
         if subresource != Some("status") {
-            admission::check(resource, &after)?;
-            admission::check_update(resource, object, &after)?;
+            admission::check_change(resource, object, &after)?;
         }
         if defaults::has_generation(resource) && is_spec_changed(resource, object, &after) {
             let mut metadata = after.metadata().clone();

@@ -36,11 +36,13 @@ impl World {
                 Some(json!({"name": port.name, "port": number?, "protocol": port.protocol}))
             })
             .collect();
+        let publishes_all =
+            object.at("/spec/publishNotReadyAddresses").and_then(Value::as_bool) == Some(true);
         let endpoints: Vec<Value> = pods
             .iter()
             .map(|object| {
                 let pod = Pod::of(object).expect("a Pod is stored under its kind");
-                let is_ready = pod.is_ready() && !pod.is_terminating();
+                let is_ready = publishes_all || pod.is_ready() && !pod.is_terminating();
                 json!({
                     "addresses": [pod.ip()],
                     "conditions": {"ready": is_ready, "serving": pod.is_ready(), "terminating": pod.is_terminating()},

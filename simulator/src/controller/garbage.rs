@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 
 use cluster::Object;
+use serde_json::json;
 
 use crate::api::{FOREGROUND, ORPHAN, Propagation};
 use crate::objects::Key;
@@ -96,9 +97,28 @@ impl World {
         }
     }
 
-    /// Deletes what is in a namespace that is going, and then the namespace itself.
+    /// Gives a new namespace what every namespace has: an account for its pods, and the certificate of the cluster.
+    fn furnish(&mut self, namespace: &Object) {
+        let metadata = |name: &str| json!({"name": name, "namespace": namespace.name()});
+        let why = "Contains a CA bundle that can be used to verify the kube-apiserver when using internal endpoints such as the internal service IP or kubernetes.default.svc. No other usage is guaranteed across distributions of Kubernetes clusters.";
+        let mut bundle = metadata("kube-root-ca.crt");
+        bundle["annotations"] = json!({"kubernetes.io/description": why});
+        let account =
+            json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata("default")});
+        let bundle = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": bundle, "data": {"ca.crt": ""}});
+        for value in [account, bundle] {
+            // Refused only where somebody made it already.
+            let _ = self.make(Object::from_value(value).expect("it is written as an object"));
+        }
+    }
+
+    /// Deletes what is in a namespace that is going, and then the namespace itself; furnishes one that is not.
     pub(crate) fn empty_namespace(&mut self, key: &Key) {
         let Some(namespace) = self.objects.get(key).cloned() else { return };
+        if namespace.metadata().deletion_timestamp.is_none() {
+            self.furnish(&namespace);
+            return;
+        }
         let inside: Vec<Key> = self
             .objects
             .all()

@@ -7,6 +7,9 @@ use crate::objects::Key;
 use crate::queue::Wake;
 use crate::world::World;
 
+/// When a pod that was refused is tried again.
+const RETRY: SignedDuration = SignedDuration::from_secs(5);
+
 impl World {
     /// Makes or deletes pods until a ReplicaSet has as many as it asks for, and writes its status.
     pub(crate) fn reconcile_replica_set(&mut self, key: &Key) {
@@ -45,6 +48,7 @@ impl World {
                         &format!("Error creating: {}", refusal.message),
                         "replicaset-controller",
                     );
+                    self.wake(RETRY, Wake::ReplicaSet(key.clone()));
                     break;
                 }
             }

@@ -4,8 +4,11 @@
 
 mod alertmanager;
 mod architecture;
+mod chaos;
 mod demo;
+mod doors;
 mod evaluation;
+mod kubeconfig;
 mod kubectl;
 mod kubernetes;
 mod orders;

@@ -173,7 +173,18 @@ impl Object {
             Some(slash) => (&rest[..slash], &rest[slash..]),
             None => (rest, ""),
         };
-        self.field(field)?.pointer(below)
+        let value = self.field(field)?;
+        if below.contains('~') {
+            return value.pointer(below);
+        }
+        // As `Value::pointer`, which copies every step of the way to unescape it.
+        below.split('/').skip(1).try_fold(value, |value, step| match value {
+            Value::Object(map) => map.get(step),
+            // An index is written without a sign and without leading zeros.
+            Value::Array(_) if step.starts_with('+') || step.len() > 1 && step.starts_with('0') => None,
+            Value::Array(items) => items.get(step.parse::<usize>().ok()?),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
+        })
     }
 
     /// The same object with one top-level field replaced, all others shared.

@@ -39,7 +39,17 @@ pub struct Condition<'a> {
 impl<'a> Condition<'a> {
     /// The conditions in the status of `object`.
     pub fn all_of(object: &'a Object) -> impl Iterator<Item = Condition<'a>> {
-        items(object.field("status"), "conditions").map(|condition| Condition {
+        items(object.field("status"), "conditions").map(Self::read)
+    }
+
+    /// The condition of type `kind` in the status of `object`.
+    pub fn of(object: &'a Object, kind: &str) -> Option<Condition<'a>> {
+        let mut all = items(object.field("status"), "conditions");
+        all.find(|condition| text(condition, "type") == kind).map(Self::read)
+    }
+
+    fn read(condition: &'a Value) -> Self {
+        Condition {
             kind: text(condition, "type"),
             holds: match text(condition, "status") {
                 "True" => Some(true),
@@ -49,12 +59,7 @@ impl<'a> Condition<'a> {
             reason: text(condition, "reason"),
             message: text(condition, "message"),
             last_transition_time: text(condition, "lastTransitionTime"),
-        })
-    }
-
-    /// The condition of type `kind` in the status of `object`.
-    pub fn of(object: &'a Object, kind: &str) -> Option<Condition<'a>> {
-        Self::all_of(object).find(|condition| condition.kind == kind)
+        }
     }
 }
 

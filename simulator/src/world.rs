@@ -97,6 +97,8 @@ pub struct World {
     pub(crate) alerts: Alerts,
     pub(crate) holding: Holding,
     pub(crate) stale: Stale,
+    /// Of every Deployment the hash of its template, and of which generation; known from the objects, and no part of it.
+    pub(crate) hashes: BTreeMap<String, (i64, String)>,
     pub(crate) routines: Routines,
     pub(crate) pace: Pace,
     /// Whether who looks now was called by nobody, and calls nobody where nothing changed.
@@ -164,6 +166,7 @@ impl World {
             alerts: Alerts::default(),
             holding: Holding::default(),
             stale: Stale::default(),
+            hashes: BTreeMap::new(),
             routines: Routines::default(),
             pace: Pace::Skipping,
             is_uncalled: false,
@@ -384,13 +387,17 @@ impl World {
         }
         match key.kind {
             "Deployment" => {
+                if after.is_none() {
+                    self.hashes.remove(&object.metadata().uid);
+                }
                 if !is_same("spec") || before.map(Object::metadata) != after.map(Object::metadata) {
                     self.wake(CONTROLLER, Wake::Deployment(key.clone()));
                 }
                 self.wake(RULES, Wake::Rules);
             }
             "ReplicaSet" => {
-                if !is_same("spec") {
+                let generation = |object: &Object| object.metadata().generation;
+                if !is_same("spec") || before.map(generation) != after.map(generation) {
                     self.wake(CONTROLLER, Wake::ReplicaSet(key.clone()));
                 }
                 self.wake_owner(object);
@@ -414,7 +421,15 @@ impl World {
                 self.wake(ENDPOINTS, Wake::Endpoints(key.clone()));
                 self.wake(TRAFFIC, Wake::Traffic);
             }
-            "EndpointSlice" => self.wake(TRAFFIC, Wake::Traffic),
+            "EndpointSlice" => {
+                self.wake(TRAFFIC, Wake::Traffic);
+                if let Some(service) = object.metadata().labels.get("kubernetes.io/service-name")
+                    && after.is_none()
+                {
+                    let service = Key::new("Service", &key.namespace, service);
+                    self.wake(ENDPOINTS, Wake::Endpoints(service));
+                }
+            }
             "CustomResourceDefinition" if after.is_some() => {
                 self.wake(CONTROLLER, Wake::Definition(key.clone()))
             }

@@ -120,7 +120,8 @@ fn items_at<'a>(object: &'a Object, field: &str) -> std::slice::Iter<'a, Value> 
 impl<'a> Endpoint<'a> {
     /// Whether it takes traffic; an unsaid condition counts as ready, as Kubernetes has it.
     pub fn is_ready(&self) -> bool {
-        self.value.pointer("/conditions/ready").and_then(Value::as_bool).unwrap_or(true)
+        let conditions = self.value.get("conditions");
+        conditions.and_then(|all| all.get("ready")).and_then(Value::as_bool).unwrap_or(true)
     }
 
     /// Its addresses.

@@ -52,7 +52,7 @@ impl World {
             .collect();
         sets.sort_by_key(|set| (set.object.metadata().creation_timestamp, set.revision()));
 
-        let hash = template_hash(object.at("/spec/template").unwrap_or(&Value::Null));
+        let hash = self.template_hash_of(&object);
         let newest = sets
             .iter()
             .position(|set| set.object.metadata().labels.get(TEMPLATE_HASH) == Some(&hash));
@@ -103,6 +103,19 @@ impl World {
         }
         self.drop_old_sets(&object, &sets, newest);
         self.write_deployment_status(key, &object, &sets, Some(newest), found);
+    }
+
+    /// The hash of a Deployment's template; worked out again only for another generation.
+    fn template_hash_of(&mut self, deployment: &Object) -> String {
+        let metadata = deployment.metadata();
+        match self.hashes.get(&metadata.uid) {
+            Some((generation, hash)) if *generation == metadata.generation => hash.clone(),
+            _ => {
+                let hash = template_hash(deployment.at("/spec/template").unwrap_or(&Value::Null));
+                self.hashes.insert(metadata.uid.clone(), (metadata.generation, hash.clone()));
+                hash
+            }
+        }
     }
 
     /// The steps of a rolling update, as far as surge and availability let it go now.

@@ -17,11 +17,11 @@ impl World {
         if is_placed || !is_pending || pod.metadata().deletion_timestamp.is_some() {
             return;
         }
-        let mut load: BTreeMap<String, usize> = BTreeMap::new();
+        let mut load: BTreeMap<&str, usize> = BTreeMap::new();
         for node in
             self.objects.of_kind("Pod", None).filter_map(|pod| pod.at("/spec/nodeName")?.as_str())
         {
-            *load.entry(node.into()).or_default() += 1;
+            *load.entry(node).or_default() += 1;
         }
         let nodes: Vec<&Object> = self.objects.of_kind("Node", None).collect();
         let fitting = nodes

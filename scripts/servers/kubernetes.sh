@@ -167,15 +167,19 @@ launch() {
     echo $! >"$dir/$name.pid"
 }
 
-# await DIR NAME SECONDS COMMAND…: repeats the command until it succeeds; gives up when NAME has ended or time is over.
+# await DIR NAME SECONDS COMMAND…: repeats the command until it succeeds; gives up when a server has ended or time is over.
 await() {
-    local dir="$1" name="$2" deadline=$((SECONDS + $3)) seconds="$3" pid
+    local dir="$1" name="$2" deadline=$((SECONDS + $3)) seconds="$3" file
     shift 3
-    pid="$(<"$dir/$name.pid")"
     until "$@" >/dev/null 2>&1; do
-        if ! kill -0 "$pid" 2>/dev/null || ((SECONDS >= deadline)); then
+        for file in "$dir"/*.pid; do
+            kill -0 "$(<"$file")" 2>/dev/null && continue
+            name="$(basename "$file" .pid)"
+            deadline=0
+        done
+        if ((SECONDS >= deadline)); then
             tail -n 20 "$dir/$name.log" >&2
-            say "$name was not ready within $seconds s; the end of its log is above"
+            say "$name has ended, or was not ready within $seconds s; the end of its log is above"
             return 1
         fi
         sleep 0.2

@@ -19,8 +19,13 @@ use super::{kubectl_with, objects};
 const EVERY: Duration = Duration::from_secs(1);
 /// How long a condition must hold before its alert fires.
 const FOR: SignedDuration = SignedDuration::from_secs(4);
+/// How long an alert goes on firing once its condition holds no more: `keep_firing_for` of a rule. Longer than a step of a
+/// run takes, so that the second step of a run is not left out because the alert has ended.
+const KEEP_FIRING_FOR: SignedDuration = SignedDuration::from_secs(60);
 /// How long an alert lives that is posted no more.
 const KEEP: SignedDuration = SignedDuration::from_secs(20);
+/// Younger pods are those whose containers are being made.
+const NEW: SignedDuration = SignedDuration::from_secs(15);
 
 /// Labels of an alert.
 type Labels = BTreeMap<&'static str, String>;
@@ -37,23 +42,28 @@ impl StandIn {
         let ends = Arc::new(AtomicBool::new(false));
         let heard = ends.clone();
         let thread = std::thread::spawn(move || {
-            let mut since: BTreeMap<Labels, Timestamp> = BTreeMap::new();
+            // Since when each condition holds, and when it held last.
+            let mut since: BTreeMap<Labels, (Timestamp, Timestamp)> = BTreeMap::new();
             while !heard.load(Ordering::Relaxed) {
                 let seen = Seen::look(namespace);
-                seen.hold_back_as_a_kubelet_would();
+                seen.start_containers_as_a_kubelet_would();
                 let now = Timestamp::now();
-                let is = seen.alerts();
-                let (still, over): (BTreeMap<_, _>, BTreeMap<_, _>) =
-                    since.into_iter().partition(|(labels, _)| is.contains(labels));
-                since = still;
-                for labels in is {
-                    since.entry(labels).or_insert(now);
+                for labels in seen.alerts() {
+                    since.entry(labels).or_insert((now, now)).1 = now;
                 }
-                let fires = |at: &Timestamp| now.duration_since(*at) >= FOR;
-                let firing = since.iter().filter(|(_, at)| fires(at));
-                let firing = firing.map(|(labels, at)| alert(labels, *at, now + KEEP));
-                let ended = over.iter().filter(|(_, at)| fires(at));
-                let ended = ended.map(|(labels, at)| alert(labels, *at, now));
+                let fires =
+                    |(from, last): &(Timestamp, Timestamp)| last.duration_since(*from) >= FOR;
+                let is_kept = |held: &(Timestamp, Timestamp)| {
+                    let keep = if fires(held) { KEEP_FIRING_FOR } else { SignedDuration::ZERO };
+                    now.duration_since(held.1) <= keep
+                };
+                let (still, over): (BTreeMap<_, _>, BTreeMap<_, _>) =
+                    since.into_iter().partition(|(_, held)| is_kept(held));
+                since = still;
+                let firing = since.iter().filter(|(_, held)| fires(held));
+                let firing = firing.map(|(labels, held)| alert(labels, held.0, now + KEEP));
+                let ended = over.iter().filter(|(_, held)| fires(held));
+                let ended = ended.map(|(labels, held)| alert(labels, held.0, now));
                 let posted: Vec<Value> = firing.chain(ended).collect();
                 if !posted.is_empty() {
                     post(&alertmanager, &Value::Array(posted).to_string());
@@ -180,52 +190,62 @@ impl Seen {
         (ready, answers)
     }
 
-    /// The key that a container of a pod wants and no ConfigMap has: the container, the ConfigMap and the key.
-    fn lacks<'a>(&self, pod: &'a Value) -> Option<(&'a str, &'a str, &'a str)> {
+    /// The key that a container of a pod wants and its ConfigMap has not: the ConfigMap and the key.
+    fn lacks<'a>(&self, pod: &'a Value) -> Option<(&'a str, &'a str)> {
         list(&pod["spec"]["containers"]).iter().find_map(|container| {
             list(&container["env"]).iter().find_map(|variable| {
                 let asked = &variable["valueFrom"]["configMapKeyRef"];
                 let (map, key) = (asked["name"].as_str()?, asked["key"].as_str()?);
                 let found = self.of("ConfigMap").find(|other| other["metadata"]["name"] == map)?;
-                found["data"][key].is_null().then_some((text(&container["name"]), map, key))
+                found["data"][key].is_null().then_some((map, key))
             })
         })
     }
 
-    /// A container that was made after its key was lost cannot be started: its pod's status says so, in a kubelet's words.
-    fn hold_back_as_a_kubelet_would(&self) {
+    /// A container whose key is lost when it is made is not started, and is tried again until the key is there: the
+    /// pod's status says so, in a kubelet's words.
+    fn start_containers_as_a_kubelet_would(&self) {
         for pod in self.of("Pod") {
-            let Some((container, map, key)) = self.lacks(pod) else { continue };
-            let made: Option<Timestamp> = text(&pod["metadata"]["creationTimestamp"]).parse().ok();
-            let is_young = made.is_some_and(|made| {
-                Timestamp::now().duration_since(made) < SignedDuration::from_secs(15)
-            });
-            let is_ready = list(&pod["status"]["conditions"])
-                .iter()
-                .any(|condition| condition["type"] == "Ready" && condition["status"] == "True");
-            if !is_ready || !is_young || !pod["metadata"]["deletionTimestamp"].is_null() {
-                continue;
-            }
-            let now = Timestamp::now().to_string();
-            let condition = |kind: &str, status: &str| json!({"type": kind, "status": status, "lastTransitionTime": now});
-            let message = format!("couldn't find key {key} in ConfigMap {}/{map}", self.namespace);
-            let status = json!({"status": {
-                "phase": "Pending",
-                "conditions": [condition("PodScheduled", "True"), condition("Initialized", "True"),
-                    condition("Ready", "False"), condition("ContainersReady", "False")],
-                "containerStatuses": [{
-                    "name": container, "image": pod["spec"]["containers"][0]["image"], "imageID": "",
-                    "ready": false, "started": false, "restartCount": 0,
-                    "state": {"waiting": {"reason": "CreateContainerConfigError", "message": message}},
-                }],
-            }});
             let name = text(&pod["metadata"]["name"]);
+            let is_waiting = !pod
+                .pointer("/status/containerStatuses/0/state/waiting")
+                .unwrap_or(&Value::Null)
+                .is_null();
+            let made: Option<Timestamp> = text(&pod["metadata"]["creationTimestamp"]).parse().ok();
+            let is_new = made.is_some_and(|made| Timestamp::now().duration_since(made) < NEW);
+            let is_leaving = !pod["metadata"]["deletionTimestamp"].is_null();
+            let status = match self.lacks(pod) {
+                Some((map, key)) if is_new && !is_waiting && !is_leaving => {
+                    let message =
+                        format!("couldn't find key {key} in ConfigMap {}/{map}", self.namespace);
+                    let state = json!({"waiting": {"reason": "CreateContainerConfigError", "message": message}});
+                    status(pod, "Pending", "False", &state)
+                }
+                None if is_waiting && !is_leaving => {
+                    let state = json!({"running": {"startedAt": Timestamp::now().to_string()}});
+                    status(pod, "Running", "True", &state)
+                }
+                Some(_) | None => continue,
+            };
             let patch = ["patch", "pod", name, "--subresource", "status", "--type", "merge", "-p"];
-            // The pod may be gone by now; then there is nothing to hold back.
-            let _ = kubectl_with(
-                &[&["-n", self.namespace][..], &patch, &[&status.to_string()]].concat(),
-                "",
-            );
+            // The pod may be gone by now; then there is nothing to say of it.
+            let _ = kubectl_with(&[&["-n", self.namespace][..], &patch, &[&status]].concat(), "");
         }
     }
+}
+
+/// The status of a pod with one container, as a kubelet writes it.
+fn status(pod: &Value, phase: &str, is_ready: &str, state: &Value) -> String {
+    let now = Timestamp::now().to_string();
+    let condition = |kind: &str, status: &str| json!({"type": kind, "status": status, "lastTransitionTime": now});
+    let container = &pod["spec"]["containers"][0];
+    let runs = is_ready == "True";
+    json!({"status": {
+        "phase": phase,
+        "conditions": [condition("PodScheduled", "True"), condition("Initialized", "True"),
+            condition("Ready", is_ready), condition("ContainersReady", is_ready)],
+        "containerStatuses": [{"name": container["name"], "image": container["image"], "imageID": "",
+            "ready": runs, "started": runs, "restartCount": 0, "state": state}],
+    }})
+    .to_string()
 }

@@ -168,3 +168,140 @@ fn deletion(wanted: &Preconditions, grace_seconds: Option<u32>, mode: Mode) -> V
     }
     options
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Agent, Kind};
+
+    fn resource() -> Resource {
+        Resource {
+            group: "apps".into(),
+            version: "v1".into(),
+            plural: "deployments".into(),
+            is_namespaced: true,
+        }
+    }
+
+    fn request(verb: Verb) -> Request {
+        Request {
+            target: ObjectRef::builtin("c", "Deployment", Some("shop"), "cart"),
+            verb,
+            preconditions: Preconditions {
+                uid: Some("u1".into()),
+                resource_version: Some("7".into()),
+            },
+            mode: Mode::DryRun,
+            agent: Agent::default(),
+        }
+    }
+
+    fn sent(request: &Request) -> Result<(String, &'static str, Value), Reply> {
+        let call = call(request, &request.preconditions, &resource())?;
+        let body = serde_json::from_slice(&call.body).unwrap();
+        Ok((format!("{} {}", call.method, call.path), call.content_type, body))
+    }
+
+    fn cart() -> Object {
+        let managed = json!([{"manager": "kubectl"}]);
+        Object::from_value(json!({"apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": {"name": "cart", "namespace": "shop", "managedFields": managed}, "spec": {"replicas": 2}}))
+        .unwrap()
+    }
+
+    #[test]
+    fn every_verb_carries_its_preconditions_where_the_server_looks_for_them() {
+        let all = "/apis/apps/v1/namespaces/shop/deployments";
+        let merge = |subresource: Option<&str>| Verb::Patch {
+            patch: Patch::Merge(json!({"metadata": {"labels": {"a": "b"}}})),
+            subresource: subresource.map(Into::into),
+        };
+        let merged =
+            json!({"metadata": {"labels": {"a": "b"}, "resourceVersion": "7", "uid": "u1"}});
+        let json_patch = Verb::Patch {
+            patch: Patch::Json(vec![JsonOp::Remove { path: "/spec/paused".into() }]),
+            subresource: None,
+        };
+        let demands = json!({"uid": "u1", "resourceVersion": "7"});
+        let dry = "fieldManager=chiron&dryRun=All";
+        let cases = [
+            (
+                merge(None),
+                format!("PATCH {all}/cart?{dry}"),
+                "application/merge-patch+json",
+                merged.clone(),
+            ),
+            (
+                merge(Some("scale")),
+                format!("PATCH {all}/cart/scale?{dry}"),
+                "application/merge-patch+json",
+                merged,
+            ),
+            (
+                json_patch,
+                format!("PATCH {all}/cart?{dry}"),
+                "application/json-patch+json",
+                json!([{"op": "replace", "path": "/metadata/resourceVersion", "value": "7"},
+                    {"op": "replace", "path": "/metadata/uid", "value": "u1"},
+                    {"op": "remove", "path": "/spec/paused"}]),
+            ),
+            (
+                Verb::Apply(cart()),
+                format!("PATCH {all}/cart?fieldManager=chiron&force=false&dryRun=All"),
+                "application/apply-patch+yaml",
+                json!({"apiVersion": "apps/v1", "kind": "Deployment", "spec": {"replicas": 2},
+                    "metadata": {"name": "cart", "namespace": "shop", "resourceVersion": "7", "uid": "u1"}}),
+            ),
+            (
+                Verb::Delete { grace_seconds: Some(5) },
+                format!("DELETE {all}/cart?dryRun=All"),
+                "application/json",
+                json!({"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background",
+                    "gracePeriodSeconds": 5, "preconditions": demands, "dryRun": ["All"]}),
+            ),
+            (
+                Verb::Evict,
+                format!("POST {all}/cart/eviction?dryRun=All"),
+                "application/json",
+                json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "cart", "namespace": "shop"},
+                    "deleteOptions": {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background",
+                        "preconditions": demands, "dryRun": ["All"]}}),
+            ),
+        ];
+        for (verb, path, content_type, body) in cases {
+            assert_eq!(sent(&request(verb)).unwrap(), (path, content_type, body));
+        }
+        let meant = Request { mode: Mode::Apply, ..request(Verb::Create(cart())) };
+        assert_eq!(sent(&meant).unwrap().0, format!("POST {all}?fieldManager=chiron"));
+    }
+
+    #[test]
+    fn what_would_mean_something_else_on_the_wire_is_not_sent() {
+        let whole = request(Verb::Delete { grace_seconds: None });
+        let of = |name: &str, namespace: Option<&str>| Request {
+            target: ObjectRef {
+                name: name.into(),
+                namespace: namespace.map(Into::into),
+                ..whole.target.clone()
+            },
+            ..whole.clone()
+        };
+        for bad in [
+            of("", Some("shop")),
+            of("..", Some("shop")),
+            of("a/b", Some("shop")),
+            of("cart", None),
+            of("cart", Some("")),
+            of("cart", Some("..")),
+        ] {
+            assert!(matches!(sent(&bad), Err(Reply::Refused { code: 400, .. })), "{}", bad.target);
+        }
+        let other =
+            Request { target: of("till", Some("shop")).target, ..request(Verb::Create(cart())) };
+        assert!(matches!(sent(&other), Err(Reply::Refused { code: 400, .. })));
+        let kind = Kind::new("apps/v1", "ReplicaSet");
+        let wrong = ObjectRef { kind: kind.kind, ..whole.target.clone() };
+        let other = Request { target: wrong, ..request(Verb::Create(cart())) };
+        assert!(matches!(sent(&other), Err(Reply::Refused { code: 400, .. })));
+    }
+}

@@ -76,7 +76,13 @@ async fn the_simulated_cluster_keeps_every_promise() {
             broken.push(format!("{name}: {said}"));
         }
     }
-    assert!(broken.is_empty(), "{} of {} are broken:\n{}", broken.len(), PROMISES.len(), broken.join("\n"));
+    assert!(
+        broken.is_empty(),
+        "{} of {} are broken:\n{}",
+        broken.len(),
+        PROMISES.len(),
+        broken.join("\n")
+    );
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! What a kind's own rules say of an object that is to be stored.
 
+mod budget;
 mod data;
 mod definition;
 mod metadata;
@@ -24,9 +25,11 @@ enum Wrong<'a> {
     Duplicate(&'a Value),
     /// It holds more bytes than this.
     TooLong(usize),
+    /// It is none of these.
+    Unsupported(&'a Value, &'a [&'a str]),
 }
 
-fn wrong(object: &Object, field: &str, what: &Wrong<'_>) -> Refusal {
+fn cause(field: &str, what: &Wrong<'_>) -> Cause {
     let (reason, message) = match what {
         Wrong::Required("") => ("FieldValueRequired", "Required value".to_string()),
         Wrong::Required(why) => ("FieldValueRequired", format!("Required value: {why}")),
@@ -38,9 +41,24 @@ fn wrong(object: &Object, field: &str, what: &Wrong<'_>) -> Refusal {
         Wrong::TooLong(most) => {
             ("FieldValueTooLong", format!("Too long: may not be more than {most} bytes"))
         }
+        Wrong::Unsupported(value, known) => {
+            let known: Vec<String> = known.iter().map(|one| format!("{one:?}")).collect();
+            let known = known.join(", ");
+            (
+                "FieldValueNotSupported",
+                format!("Unsupported value: {value}: supported values: {known}"),
+            )
+        }
     };
-    let named = Named::new(None, object.kind(), object.name());
-    Refusal::invalid(&named, vec![Cause::new(reason, field, message)])
+    Cause::new(reason, field, message)
+}
+
+fn wrong(object: &Object, field: &str, what: &Wrong<'_>) -> Refusal {
+    refused(object, vec![cause(field, what)])
+}
+
+fn refused(object: &Object, causes: Vec<Cause>) -> Refusal {
+    Refusal::invalid(&Named::new(None, object.kind(), object.name()), causes)
 }
 
 /// Checks an object as it is to be stored.
@@ -49,12 +67,14 @@ pub(super) fn check(resource: &Resource, object: &Object) -> Result<(), Refusal>
     metadata::check_labels(object)?;
     metadata::check_annotations(object)?;
     metadata::check_owners(object)?;
+    metadata::check_finalizers(object)?;
     match resource.shelf {
         "Deployment" | "ReplicaSet" => workload::check(object),
         "Pod" => workload::check_containers(object, "spec"),
         "Service" => service::check(object),
         "ConfigMap" | "Secret" => data::check(object),
         "CustomResourceDefinition" => definition::check(object),
+        "PodDisruptionBudget" => budget::check(object),
         _ => Ok(()),
     }
 }
@@ -67,9 +87,7 @@ pub(super) fn check_change(
 ) -> Result<(), Refusal> {
     match (check(resource, after), check_update(resource, before, after)) {
         (Err(state), Err(change)) if state.code == change.code => {
-            let named = Named::new(None, after.kind(), after.name());
-            let causes = state.causes.into_iter().chain(change.causes).collect();
-            Err(Refusal::invalid(&named, causes))
+            Err(refused(after, state.causes.into_iter().chain(change.causes).collect()))
         }
         (Err(refusal), _) | (Ok(()), Err(refusal)) => Err(refusal),
         (Ok(()), Ok(())) => Ok(()),
@@ -93,7 +111,9 @@ fn check_update(resource: &Resource, before: &Object, after: &Object) -> Result<
         "Service" => service::check_update(before, after),
         "ConfigMap" | "Secret" => data::check_update(before, after),
         "RoleBinding" | "ClusterRoleBinding" if !is_same("/roleRef") => {
-            let value = after.field("roleRef").cloned().unwrap_or_default();
+            let part = |name: &str| after.at(&format!("/roleRef/{name}")).cloned();
+            // Told as the server holds it, not as it is on the wire.
+            let value = serde_json::json!({"APIGroup": part("apiGroup"), "Kind": part("kind"), "Name": part("name")});
             Err(wrong(after, "roleRef", &Wrong::Invalid(&value, "cannot change roleRef")))
         }
         "Pod" => workload::check_pod_update(before, after),

@@ -1,5 +1,5 @@
 use cluster::Object;
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::call::{Call, Options, Propagation};
@@ -63,7 +63,7 @@ impl World {
         if metadata.deletion_timestamp.is_none() {
             let seconds = if is_graceful { grace } else { 0 };
             let at = self.now + SignedDuration::from_secs(seconds as i64);
-            metadata.deletion_timestamp = Some(at);
+            metadata.deletion_timestamp = Timestamp::from_second(at.as_second()).ok().or(Some(at));
             metadata.rest.insert("deletionGracePeriodSeconds".into(), seconds.into());
             metadata.generation += i64::from(metadata.generation > 0);
         }

@@ -59,6 +59,8 @@ impl FieldSet {
                 }
             }
             (Make::Keyed(keys), Value::Array(elements)) => {
+                // Every pod has a list of containers, so nobody comes to own it by making it.
+                self.is_member |= is_new && path.last() != Some(&"containers");
                 for element in elements {
                     let Some(edge) = edge(keys, element) else { continue };
                     let below = self.below.entry(edge).or_default();
@@ -67,6 +69,7 @@ impl FieldSet {
                 }
             }
             (Make::Set, Value::Array(elements)) => {
+                self.is_member |= is_new;
                 for element in elements {
                     self.below.entry(format!("v:{element}")).or_default().is_member = true;
                 }

@@ -33,7 +33,7 @@ const UNOWNED: &[&[&str]] = &[
 ];
 
 /// Whether a manager says what it wants, or changes what it finds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Operation {
     Apply,
     Update,
@@ -139,6 +139,20 @@ impl Manager {
     }
 }
 
+/// Without what the server gives an object, and nobody owns.
+fn unasked(object: &Object, fields: FieldSet) -> FieldSet {
+    if object.kind().kind != "Service" || object.kind().api_version != "v1" {
+        return fields;
+    }
+    fields.without(&[
+        &["f:spec", "f:clusterIP"],
+        &["f:spec", "f:clusterIPs"],
+        &["f:spec", "f:ipFamilies"],
+        &["f:spec", "f:ipFamilyPolicy"],
+        &["f:status", "f:loadBalancer"],
+    ])
+}
+
 /// The managers that are written into the object.
 fn written(object: &Object) -> Option<Vec<Manager>> {
     let list = object.metadata().rest.get(FIELD)?.as_array()?;
@@ -157,12 +171,11 @@ pub(super) fn managers(object: &Object) -> Vec<Manager> {
     }
     let owned =
         managers.iter().fold(FieldSet::default(), |owned, manager| owned.union(&manager.fields));
-    // Whoever lets others manage an object owns no more of it than single fields.
-    let own = if is_known { owned_fields(&value, false) } else { all };
-    let (status, mut rest) = own.difference(&owned).split("f:status");
+    let (status, mut rest) = unasked(object, all.difference(&owned)).split("f:status");
     if is_known {
-        // What nobody asked for is a default of the server, and nobody's.
-        rest = rest.split("f:metadata").0;
+        // What nobody asked for is a default of the server, and nobody's; metadata is what controllers write.
+        let fields = owned_fields(&value, false).difference(&owned);
+        rest = fields.split("f:metadata").0;
     }
     let birth = object.metadata().creation_timestamp;
     let is_made_by_controller = object.controller().is_some() || is_known;
@@ -174,14 +187,28 @@ pub(super) fn managers(object: &Object) -> Vec<Manager> {
         _ if is_made_by_controller => (CONTROLLERS, CONTROLLERS),
         _ => (FIRST, CONTROLLERS),
     };
+    let (status, rest) = match is_known {
+        // A controller writes what it says of an object together with its status.
+        true => (status.union(&rest), FieldSet::default()),
+        false => (status, rest),
+    };
     if !rest.is_empty() {
         managers.push(Manager::new(maker, Operation::Update, object, "", birth, rest));
     }
     if !status.is_empty() {
-        managers.push(Manager::new(keeper, Operation::Update, object, "status", birth, status));
+        let time = last_told(object).or(birth);
+        managers.push(Manager::new(keeper, Operation::Update, object, "status", time, status));
     }
     managers.retain(|manager| !manager.fields.is_empty());
     managers
+}
+
+/// When the latest of its conditions was written.
+fn last_told(object: &Object) -> Option<Timestamp> {
+    let conditions = object.at("/status/conditions").and_then(Value::as_array)?;
+    let times =
+        conditions.iter().flat_map(|one| [&one["lastUpdateTime"], &one["lastTransitionTime"]]);
+    times.filter_map(|time| time.as_str()?.parse().ok()).max()
 }
 
 /// The object as a reader of the whole API sees it: with all its managers, those of the world's own among them.
@@ -194,7 +221,9 @@ pub(super) fn with_managers(object: &Object, managers: &[Manager]) -> Object {
     if managers.is_empty() {
         metadata.rest.remove(FIELD);
     } else {
-        metadata.rest.insert(FIELD.into(), managers.iter().map(Manager::to_wire).collect());
+        let mut managers: Vec<&Manager> = managers.iter().collect();
+        managers.sort_by_key(|one| (one.operation, one.time, &one.name, &one.subresource));
+        metadata.rest.insert(FIELD.into(), managers.into_iter().map(Manager::to_wire).collect());
     }
     object.with_metadata(metadata)
 }
@@ -224,6 +253,10 @@ pub(super) fn made(
         return with_managers(object, &[]);
     }
     let (_, fields) = fields.split("f:status");
+    let fields = match operation {
+        Operation::Apply => fields,
+        Operation::Update => unasked(object, fields),
+    };
     let maker = Manager::new(actor.name, operation, object, "", Some(actor.now), fields);
     let managers = if maker.fields.is_empty() { Vec::new() } else { vec![maker] };
     with_managers(object, &managers)
@@ -246,14 +279,9 @@ pub(super) fn updated(before: &Object, after: &Object, actor: &Actor<'_>) -> Obj
     if !changed.is_empty() {
         let own = managers.iter_mut().find(|manager| manager.is(actor, Operation::Update));
         let subresource = actor.subresource.unwrap_or_default();
-        let fresh = Manager::new(
-            actor.name,
-            Operation::Update,
-            after,
-            subresource,
-            Some(actor.now),
-            changed,
-        );
+        // Kubernetes does not note when something was scaled.
+        let time = (subresource != "scale").then_some(actor.now);
+        let fresh = Manager::new(actor.name, Operation::Update, after, subresource, time, changed);
         match own {
             Some(own) => *own = Manager { fields: own.fields.union(&fresh.fields), ..fresh },
             None => managers.push(fresh),

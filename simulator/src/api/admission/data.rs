@@ -35,6 +35,14 @@ pub(super) fn check(object: &Object) -> Result<(), Refusal> {
                 return Err(wrong(object, &field, &Wrong::Invalid(value, "must be a text")));
             };
             let is_encoded = is_secret || member == "binaryData";
+            if is_encoded && base64::decode(text).is_none() {
+                let kind = &object.kind().kind;
+                let version = &object.kind().api_version;
+                let message = format!(
+                    "{kind} in version {version:?} cannot be handled as a {kind}: illegal base64 data at input byte 0"
+                );
+                return Err(Refusal::bad_request(message));
+            }
             size += if is_encoded {
                 base64::decode(text).map_or(text.len(), |bytes| bytes.len())
             } else {

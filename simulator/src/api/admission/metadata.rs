@@ -66,12 +66,8 @@ pub(super) fn check_labels(object: &Object) -> Result<(), Refusal> {
         Err(wrong(object, "metadata.labels", &Wrong::Invalid(&Value::from(text), why)))
     };
     for (key, value) in &object.metadata().labels {
-        let is_key = match key.split_once('/') {
-            Some((prefix, name)) => is_word(prefix, 253) && is_word(name, 63),
-            None => is_word(key, 63),
-        };
-        if !is_key {
-            return invalid(key, LABEL_KEY);
+        if let Some(why) = flaw_of_label_key(key) {
+            return invalid(key, why);
         }
         if value.len() > 63 {
             return invalid(value, "must be no more than 63 bytes");
@@ -81,6 +77,30 @@ pub(super) fn check_labels(object: &Object) -> Result<(), Refusal> {
         }
     }
     Ok(())
+}
+
+pub(super) fn check_finalizers(object: &Object) -> Result<(), Refusal> {
+    for (i, one) in object.metadata().finalizers.iter().enumerate() {
+        let is_known = matches!(one.as_str(), "orphan" | "foregroundDeletion" | "kubernetes");
+        let is_qualified = one
+            .split_once('/')
+            .is_some_and(|(domain, name)| is_word(domain, 253) && is_word(name, 63));
+        if !is_known && !is_qualified {
+            let why = "name is neither a standard finalizer name nor is it fully qualified";
+            let field = format!("metadata.finalizers[{i}]");
+            return Err(wrong(object, &field, &Wrong::Invalid(&Value::from(one.as_str()), why)));
+        }
+    }
+    Ok(())
+}
+
+/// Whether `text` may be the key of a label; if not, why.
+pub(super) fn flaw_of_label_key(text: &str) -> Option<&'static str> {
+    let is_key = match text.split_once('/') {
+        Some((prefix, name)) => is_word(prefix, 253) && is_word(name, 63),
+        None => is_word(text, 63),
+    };
+    (!is_key).then_some(LABEL_KEY)
 }
 
 fn is_word(text: &str, longest: usize) -> bool {
@@ -111,7 +131,7 @@ pub(super) fn check_annotations(object: &Object) -> Result<(), Refusal> {
 
 pub(super) fn check_owners(object: &Object) -> Result<(), Refusal> {
     let owners = &object.metadata().owner_references;
-    for (i, owner) in owners.iter().enumerate() {
+    for owner in owners {
         for (member, text) in [
             ("apiVersion", &owner.api_version),
             ("kind", &owner.kind),
@@ -119,7 +139,7 @@ pub(super) fn check_owners(object: &Object) -> Result<(), Refusal> {
             ("uid", &owner.uid),
         ] {
             if text.is_empty() {
-                let field = format!("metadata.ownerReferences[{i}].{member}");
+                let field = format!("metadata.ownerReferences.{member}");
                 return Err(wrong(
                     object,
                     &field,

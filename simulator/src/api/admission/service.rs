@@ -1,8 +1,9 @@
 use cluster::{Object, PortRef};
 use serde_json::Value;
 
-use super::{Wrong, wrong};
-use crate::api::refusal::Refusal;
+use super::metadata::flaw_of_label_key;
+use super::{Wrong, cause, refused, wrong};
+use crate::api::refusal::{Cause, Refusal};
 
 pub(super) fn check(object: &Object) -> Result<(), Refusal> {
     let ports = object.at("/spec/ports").and_then(Value::as_array).cloned().unwrap_or_default();
@@ -11,50 +12,56 @@ pub(super) fn check(object: &Object) -> Result<(), Refusal> {
     if ports.is_empty() && !is_external && !is_headless {
         return Err(wrong(object, "spec.ports", &Wrong::Required("")));
     }
+    let mut causes = Vec::new();
+    let kinds = ["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"];
+    if let Some(kind) = object.at("/spec/type").filter(|kind| !kinds.iter().any(|one| kind == one))
+    {
+        causes.push(cause("spec.type", &Wrong::Unsupported(kind, &kinds)));
+    }
     for (i, port) in ports.iter().enumerate() {
-        let number = port.get("port").cloned().unwrap_or_default();
-        if !number.as_u64().is_some_and(|port| (1..=65535).contains(&port)) {
-            let why = "must be between 1 and 65535, inclusive";
-            return Err(wrong(
-                object,
-                &format!("spec.ports[{i}].port"),
-                &Wrong::Invalid(&number, why),
-            ));
-        }
-        match port.get("targetPort").and_then(PortRef::of) {
-            Some(PortRef::Number(1..)) => {}
-            Some(PortRef::Name(name)) if is_port_name(name) => {}
-            Some(PortRef::Number(0) | PortRef::Name(_)) | None => {
-                let target = port.get("targetPort").cloned().unwrap_or_default();
-                let why = if target.is_string() {
-                    "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)"
-                } else {
-                    "must be between 1 and 65535, inclusive"
-                };
-                let field = format!("spec.ports[{i}].targetPort");
-                return Err(wrong(object, &field, &Wrong::Invalid(&target, why)));
-            }
-        }
-        let name =
-            |port: &Value| port.get("name").and_then(Value::as_str).unwrap_or_default().to_string();
-        if ports.len() > 1 && name(port).is_empty() {
-            return Err(wrong(object, &format!("spec.ports[{i}].name"), &Wrong::Required("")));
-        }
-        if ports.len() > 1 && ports[..i].iter().any(|other| name(other) == name(port)) {
-            let value = Value::from(name(port));
-            return Err(wrong(object, &format!("spec.ports[{i}].name"), &Wrong::Duplicate(&value)));
+        check_port(&ports, i, port, &mut causes);
+    }
+    if let Some(selector) = object.at("/spec/selector") {
+        check_selector(selector, &mut causes);
+    }
+    if causes.is_empty() { Ok(()) } else { Err(refused(object, causes)) }
+}
+
+fn check_port(ports: &[Value], i: usize, port: &Value, causes: &mut Vec<Cause>) {
+    let range = "must be between 1 and 65535, inclusive";
+    let field = |name: &str| format!("spec.ports[{i}].{name}");
+    let name =
+        |port: &Value| port.get("name").and_then(Value::as_str).unwrap_or_default().to_string();
+    if ports.len() > 1 && name(port).is_empty() {
+        causes.push(cause(&field("name"), &Wrong::Required("")));
+    } else if ports.len() > 1 && ports[..i].iter().any(|other| name(other) == name(port)) {
+        causes.push(cause(&field("name"), &Wrong::Duplicate(&Value::from(name(port)))));
+    }
+    let number = port.get("port").cloned().unwrap_or_default();
+    if !number.as_u64().is_some_and(|port| (1..=65535).contains(&port)) {
+        causes.push(cause(&field("port"), &Wrong::Invalid(&number, range)));
+    }
+    match port.get("targetPort").and_then(PortRef::of) {
+        Some(PortRef::Number(1..)) => {}
+        Some(PortRef::Name(name)) if is_port_name(name) => {}
+        Some(PortRef::Number(0) | PortRef::Name(_)) | None => {
+            let target = port.get("targetPort").cloned().unwrap_or_default();
+            let letters = "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)";
+            let why = if target.is_string() { letters } else { range };
+            causes.push(cause(&field("targetPort"), &Wrong::Invalid(&target, why)));
         }
     }
-    let selector = object.at("/spec/selector").filter(|selector| {
-        !selector.as_object().is_some_and(|map| map.values().all(Value::is_string))
-    });
-    match selector {
-        Some(selector) => Err(wrong(
-            object,
-            "spec.selector",
-            &Wrong::Invalid(selector, "must map texts to texts"),
-        )),
-        None => Ok(()),
+}
+
+fn check_selector(selector: &Value, causes: &mut Vec<Cause>) {
+    let Some(labels) = selector.as_object().filter(|map| map.values().all(Value::is_string)) else {
+        causes.push(cause("spec.selector", &Wrong::Invalid(selector, "must map texts to texts")));
+        return;
+    };
+    for key in labels.keys() {
+        if let Some(why) = flaw_of_label_key(key) {
+            causes.push(cause("spec.selector", &Wrong::Invalid(&Value::from(key.as_str()), why)));
+        }
     }
 }
 

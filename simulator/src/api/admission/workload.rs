@@ -13,6 +13,12 @@ pub(super) fn check(object: &Object) -> Result<(), Refusal> {
         let why = "must be greater than or equal to 0";
         return Err(wrong(object, "spec.replicas", &Wrong::Invalid(&replicas, why)));
     }
+    let settled = object.at("/spec/minReadySeconds").cloned().unwrap_or_else(|| 0.into());
+    if !settled.as_i64().is_some_and(|seconds| seconds >= 0) {
+        let why = "must be greater than or equal to 0";
+        return Err(wrong(object, "spec.minReadySeconds", &Wrong::Invalid(&settled, why)));
+    }
+    check_strategy(object)?;
     let selector = object.at("/spec/selector").cloned().unwrap_or_default();
     let read = serde_json::from_value::<Selector>(selector.clone()).ok();
     let Some(read) = read.filter(|selector| !selector.is_empty()) else {
@@ -29,7 +35,27 @@ pub(super) fn check(object: &Object) -> Result<(), Refusal> {
         let why = "`selector` does not match template `labels`";
         return Err(wrong(object, "spec.template.metadata.labels", &Wrong::Invalid(&labels, why)));
     }
+    if let Some(policy) = object.at("/spec/template/spec/restartPolicy")
+        && policy != "Always"
+    {
+        let what = Wrong::Unsupported(policy, &["Always"]);
+        return Err(wrong(object, "spec.template.spec.restartPolicy", &what));
+    }
     check_containers(object, "spec.template.spec")
+}
+
+fn check_strategy(object: &Object) -> Result<(), Refusal> {
+    let Some(kind) = object.at("/spec/strategy/type") else { return Ok(()) };
+    if kind == "Recreate" || kind == "RollingUpdate" {
+        return Ok(());
+    }
+    // Told as the server holds it, not as it is on the wire.
+    let part = |name: &str| object.at(&format!("/spec/strategy/rollingUpdate/{name}"));
+    let mut value = json!({"Type": kind});
+    value["RollingUpdate"] =
+        json!({"MaxUnavailable": part("maxUnavailable"), "MaxSurge": part("maxSurge")});
+    let what = Wrong::Unsupported(&value, &["Recreate", "RollingUpdate"]);
+    Err(wrong(object, "spec.strategy", &what))
 }
 
 pub(super) fn check_containers(object: &Object, place: &str) -> Result<(), Refusal> {
@@ -53,6 +79,7 @@ pub(super) fn check_containers(object: &Object, place: &str) -> Result<(), Refus
             return Err(wrong(object, &format!("{field}.image"), &Wrong::Required("")));
         }
         check_resources(object, &field, container)?;
+        check_ports(object, &field, container)?;
         check_probes(object, &field, container)?;
         for (i, variable) in container.env().enumerate() {
             if variable.name.is_empty() {
@@ -71,6 +98,22 @@ pub(super) fn check_containers(object: &Object, place: &str) -> Result<(), Refus
     }
     if names.is_empty() {
         return Err(wrong(object, &format!("{place}.containers"), &Wrong::Required("")));
+    }
+    Ok(())
+}
+
+fn check_ports(object: &Object, field: &str, container: &Container<'_>) -> Result<(), Refusal> {
+    let ports = container.value().get("ports").and_then(Value::as_array).into_iter().flatten();
+    for (i, port) in ports.enumerate() {
+        let field = format!("{field}.ports[{i}].containerPort");
+        match port.get("containerPort") {
+            None => return Err(wrong(object, &field, &Wrong::Required(""))),
+            Some(number) if !number.as_u64().is_some_and(|port| (1..=65535).contains(&port)) => {
+                let why = "must be between 1 and 65535, inclusive";
+                return Err(wrong(object, &field, &Wrong::Invalid(number, why)));
+            }
+            Some(_) => {}
+        }
     }
     Ok(())
 }

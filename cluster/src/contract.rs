@@ -2,7 +2,8 @@
 //!
 //! The promises are those of the Kubernetes API that Chiron relies on, so they must be true of a real API server as of a
 //! simulated one. Each makes a namespace of its own and looks only at what it made, for a real cluster keeps objects of
-//! its own everywhere. No workload needs to run.
+//! its own everywhere. No workload runs: a world without nodes is enough, and where a pod must serve, the promise writes
+//! its status.
 
 mod account;
 mod apply;

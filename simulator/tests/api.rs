@@ -376,3 +376,37 @@ fn a_namespace_that_a_client_makes_is_furnished() {
         inside.map(|one| format!("{} {}", one.kind().kind, one.name())).collect();
     assert_eq!(inside, ["ConfigMap kube-root-ca.crt", "ServiceAccount default"]);
 }
+
+#[test]
+fn an_update_of_a_custom_object_says_of_which_version() {
+    let mut world = world();
+    let schema = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+    let definition = json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": "widgets.example.com"}, "spec": {"group": "example.com", "scope": "Cluster",
+            "names": {"plural": "widgets", "kind": "Widget"},
+            "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": schema}}]}});
+    make(&mut world, &object(definition));
+    pass(&mut world, 1);
+    let kind = Kind::new("example.com/v1", "Widget");
+    let of =
+        |deed: Deed| Call { kind: kind.clone(), namespace: None, ..call("Namespace", "w", deed) };
+    let widget = |size: u32| {
+        object(
+            json!({"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "w"}, "spec": {"size": size}}),
+        )
+    };
+    let made = stored(world.call(&of(Deed::Create(widget(1)))));
+    let refusal = refused(world.call(&of(Deed::Update(widget(2)))));
+    assert_eq!(
+        refusal.message,
+        "widgets.example.com \"w\" is invalid: metadata.resourceVersion: Invalid value: 0: must be specified for an update"
+    );
+    let after = stored(world.call(&of(Deed::Update(made.with_field("spec", json!({"size": 2}))))));
+    assert_eq!(after.metadata().generation, 2);
+    let served = world.resources();
+    let resource = served.iter().find(|one| one.kind == kind).expect("it is served");
+    assert_eq!(
+        (resource.plural.as_str(), resource.singular.as_str(), resource.namespaced),
+        ("widgets", "widget", false)
+    );
+}

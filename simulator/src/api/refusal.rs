@@ -163,6 +163,23 @@ impl Refusal {
         Self { kind: named.kind.clone(), causes, ..Self::new(422, "Invalid", message).about(named) }
     }
 
+    /// 422 for an update of a custom object that does not say of which version.
+    pub(crate) fn unversioned(named: &Named) -> Self {
+        let cause = Cause::new(
+            "FieldValueInvalid",
+            "metadata.resourceVersion",
+            "Invalid value: 0: must be specified for an update",
+        );
+        let message = format!(
+            "{} {:?} is invalid: {}: {}",
+            named.qualified(),
+            named.name,
+            cause.field,
+            cause.message
+        );
+        Self { causes: vec![cause], ..Self::new(422, "Invalid", message).about(named) }
+    }
+
     pub(crate) fn throttled(retry_after_seconds: u32) -> Self {
         let message = "too many requests, please try again later";
         Self {

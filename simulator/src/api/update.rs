@@ -1,4 +1,4 @@
-use cluster::{JsonOp, Object, Patch, PatchRefused};
+use cluster::{JsonOp, Object, Patch};
 use serde_json::json;
 
 use super::call::{Call, Options};
@@ -79,6 +79,11 @@ impl World {
             return Err(Refusal::bad_request(
                 "the namespace of the provided object does not match the namespace sent on the request",
             ));
+        }
+        let is_custom = super::builtin(&resource.kind).is_none();
+        if is_custom && wanted.metadata().resource_version.is_empty() {
+            let named = Named::new(Some(resource), &resource.kind, object.name());
+            return Err(Refusal::unversioned(&named));
         }
         let after = if subresource == Some("scale") {
             rescaled(resource, object, wanted)?
@@ -235,16 +240,17 @@ pub(super) fn patched(
     object: &Object,
     patch: &Patch,
 ) -> Result<Object, Refusal> {
-    patch.apply(object).map_err(|error| match (&error, patch) {
-        (PatchRefused::Invalid { .. }, Patch::Strategic(_)) if super::builtin(&resource.kind).is_none() => {
+    let is_custom = super::builtin(&resource.kind).is_none();
+    patch.apply(object).map_err(|error| match patch {
+        Patch::Strategic(_) if is_custom => {
             let message = "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml";
             Refusal::new(415, "UnsupportedMediaType", message)
         }
-        (_, Patch::Json(_)) => {
+        Patch::Json(_) => {
             let message = "the server rejected our request due to an error in our request";
             Refusal::new(422, "Invalid", message)
         }
-        (PatchRefused::Invalid { .. } | PatchRefused::TestFailed { .. }, _) => {
+        Patch::Merge(_) | Patch::Strategic(_) => {
             let named = Named::new(Some(resource), &resource.kind, object.name());
             let cause = Cause::new("FieldValueInvalid", "patch", error.to_string());
             Refusal::invalid(&named, vec![cause])

@@ -12,7 +12,7 @@ macro_rules! files {
     };
 }
 
-const WORLDS: &[(&str, &str)] = files!("worlds": "shop");
+const WORLDS: &[(&str, &str)] = files!("worlds": "chaos", "shop", "shop-busy");
 
 const STARTER: &[(&str, &str)] = files!("scenarios/starter":
     "bad-image", "crash-after-bad-config", "missing-config-key", "wrong-service-selector", "wrong-target-port", "scaled-to-zero",
@@ -31,7 +31,11 @@ const STARTER_HISTORY: &str = include_str!("../datasets/history/starter.jsonl");
 pub(crate) fn world(name: &str) -> Result<WorldFile> {
     let text = find(WORLDS, name)
         .with_context(|| format!("there is no world `{name}`; there is: {}", names(WORLDS)))?;
-    WorldFile::parse(text).with_context(|| format!("world `{name}`"))
+    let file = WorldFile::parse(text).with_context(|| format!("world `{name}`"))?;
+    match file.spec.base.clone() {
+        None => Ok(file),
+        Some(base) => file.on(&world(&base)?).with_context(|| format!("world `{name}`")),
+    }
 }
 
 /// The scenario of the starter suite that this name (its family) stands for.

@@ -1,25 +1,13 @@
 //! `chiron bench`: figures of speed and size, each beside the machine's own floor.
 
+mod first;
+mod multiplied;
+mod simulator;
+
 use std::io::Write as _;
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
-use cluster::{Cluster, Metrics};
-use engine::{Pace, Stage, Stop};
-use executor::driver::{self, MAX_INPUTS};
-use executor::{Fleet, Rules};
-use jiff::{SignedDuration, Timestamp};
-use serde_json::json;
-use simulator::{AlertMode, Emission, SimulatedCluster, World, scenario};
-use store::{Salts, Store};
-use workflow::guardrail::Autonomy;
-use workflow::id::{CandidateId, DecisionId, IncidentId, PlanId, RunId};
-use workflow::run::RunInput;
-use workflow::{Account, Catalogue, Estimate, Estimates, Features, Plan, Source, Step, Workflow};
-
-use crate::{datasets, wiring};
+use anyhow::Result;
 
 /// What is measured.
 #[derive(clap::Subcommand)]
@@ -36,6 +24,18 @@ pub(crate) enum Command {
         #[arg(long, default_value_t = 10_000)]
         executions: usize,
     },
+    /// How fast simulated time passes, and how large a simulated cluster is: the shop, and 10, 100 and 1,000 workloads.
+    Simulator {
+        /// One JSON object in place of lines.
+        #[arg(long)]
+        json: bool,
+        /// Runs a day of the busy shop twice, once with nothing skipped, and compares the digests of the two records.
+        #[arg(long)]
+        every_tick: bool,
+        /// Measures one row in this process and prints it as JSON: `quiet:15`, `busy:1000`.
+        #[arg(long, hide = true)]
+        row: Option<String>,
+    },
 }
 
 /// Runs a `bench` command.
@@ -43,70 +43,40 @@ pub(crate) enum Command {
 /// # Errors
 /// Where a file cannot be written or an embedded one is damaged.
 pub(crate) fn run(command: &Command) -> Result<ExitCode> {
-    let Command::First { json, seconds, executions } = command;
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let figures = runtime.block_on(first(*seconds, *executions))?;
+    let (figures, json, code) = match command {
+        Command::First { json, seconds, executions } => {
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(2)
+                .enable_all()
+                .build()?;
+            let figures = runtime.block_on(first::first(*seconds, *executions))?;
+            (figures, *json, ExitCode::SUCCESS)
+        }
+        Command::Simulator { row: Some(row), .. } => {
+            (simulator::row(row)?, true, ExitCode::SUCCESS)
+        }
+        Command::Simulator { json, every_tick: true, row: None } => {
+            let (figures, is_equal) = simulator::every_tick()?;
+            (figures, *json, if is_equal { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        Command::Simulator { json, every_tick: false, row: None } => {
+            (simulator::rows()?, *json, ExitCode::SUCCESS)
+        }
+    };
     let mut out = std::io::stdout().lock();
-    if *json {
+    if json {
         writeln!(out, "{}", serde_json::to_string_pretty(&figures)?)?;
     } else {
         for (name, value) in figures.as_object().expect("figures are an object") {
-            writeln!(out, "{name:<28} {value}")?;
+            match value {
+                serde_json::Value::Array(rows) => {
+                    rows.iter().try_for_each(|row| writeln!(out, "{name:<28} {row}"))?;
+                }
+                value => writeln!(out, "{name:<28} {value}")?,
+            }
         }
     }
-    Ok(ExitCode::SUCCESS)
-}
-
-async fn first(seconds: u64, executions: usize) -> Result<serde_json::Value> {
-    let folder = tempfile::tempdir()?;
-    let floor = fdatasync_us(folder.path())?;
-    let begun = Instant::now();
-    let simulation = healed(1, Vec::new()).await?;
-    let start_to_plan = simulation.1.map_or(begun.elapsed(), |at| at.duration_since(begun));
-    let rss_demo = rss_mib();
-    let plan_p99 = plans(executions).await?;
-    let steps_per_second = fleet(folder.path().join("steps"), 50, 10, None).await?.0;
-    let (_, cpu) =
-        fleet(folder.path().join("load"), 100, 10, Some(Duration::from_secs(seconds))).await?;
-    let rate = simulated_minutes_per_second()?;
-    Ok(json!({
-        "startToPlanMs": start_to_plan.as_millis(),
-        "planP99Ms": plan_p99,
-        "pastExecutions": executions,
-        "rssMiB": rss_demo,
-        "cpuPercent": cpu,
-        "cpuPercentOf": "two cores, 100 concurrent runs at 1,000 steps a minute",
-        "loadSeconds": seconds,
-        "stepsPerSecond": steps_per_second,
-        "fdatasyncUs": floor,
-        "simulatedMinutesPerSecond": rate,
-        "leavesOut": "real API servers, network, and any other machine than this one",
-    }))
-}
-
-/// Median of 200 appends of 512 bytes, each made durable.
-fn fdatasync_us(folder: &std::path::Path) -> Result<u128> {
-    let mut file = std::fs::File::create(folder.join("floor"))?;
-    let mut times = Vec::new();
-    for _ in 0..200 {
-        let begun = Instant::now();
-        file.write_all(&[7; 512])?;
-        file.sync_data()?;
-        times.push(begun.elapsed().as_micros());
-    }
-    times.sort_unstable();
-    Ok(times[times.len() / 2])
-}
-
-/// Resident memory of this process, in MiB; 0 where the system does not say.
-fn rss_mib() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let kib = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))
-        .and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
-    kib.map_or(0, |kib| kib / 1024)
+    Ok(code)
 }
 
 /// Seconds of processor time that this process has used.
@@ -119,220 +89,12 @@ fn cpu_seconds() -> f64 {
     (ticks(11) + ticks(12)) / 100.0
 }
 
-/// One incident from start to plan in memory; the moment of the plan, and the simulation.
-async fn healed(
-    seed: u64,
-    history: Vec<workflow::PastExecution>,
-) -> Result<(wiring::Simulation, Option<Instant>)> {
-    let start: Timestamp = crate::cli::START.parse().expect("a timestamp of our own");
-    let prepared = scenario::prepare(
-        &datasets::scenario("bad-image")?,
-        &datasets::world("shop")?,
-        seed,
-        start,
-    )?;
-    let mut world = prepared.world;
-    world.set_alert_mode(AlertMode::Internal);
-    let setup = wiring::Setup {
-        world: Arc::new(Mutex::new(world)),
-        pace: Pace::Free,
-        seed,
-        autonomy: Autonomy::Auto,
-    };
-    let mut simulation = wiring::simulate(setup, wiring::memory(seed)).await?;
-    let history = if history.is_empty() { datasets::history()? } else { history };
-    simulation.engine.import(datasets::HISTORY, history).await?;
-    simulation
-        .engine
-        .run(Stop::When(Box::new(|folds| {
-            folds.cases.cases.values().any(|case| case.plan.is_some())
-        })))
-        .await?;
-    let planned = Instant::now();
-    simulation
-        .engine
-        .run(Stop::When(Box::new(|folds| {
-            folds.cases.cases.values().all(|case| {
-                matches!(case.stage, Stage::Watching(_) | Stage::WithPerson | Stage::Settled)
-            })
-        })))
-        .await?;
-    Ok((simulation, Some(planned)))
-}
-
-/// The 99th percentile of a hundred plannings, from reading the evidence to the frozen plan, in milliseconds, with so many past
-/// executions in memory.
-async fn plans(executions: usize) -> Result<f64> {
-    let sample = datasets::history()?;
-    let many: Vec<workflow::PastExecution> = sample
-        .iter()
-        .cycle()
-        .take(executions)
-        .enumerate()
-        .map(|(i, execution)| {
-            let mut execution = execution.clone();
-            execution.id = format!("{}/{i}", execution.id);
-            // Signatures that are alike and not equal, as those of a real past would be.
-            execution.signature.push(format!("variant{}", i % 997));
-            execution
-        })
-        .collect();
-    let (simulation, _) = healed(2, many).await?;
-    let incident = simulation
-        .engine
-        .folds()
-        .cases
-        .cases
-        .keys()
-        .next()
-        .cloned()
-        .context("the bench's incident")?;
-    let mut times = Vec::new();
-    for _ in 0..100 {
-        let begun = Instant::now();
-        simulation.engine.rehearse(&incident).await.context("the bench's incident")?;
-        times.push(begun.elapsed().as_secs_f64() * 1_000.0);
-    }
-    times.sort_by(f64::total_cmp);
-    Ok(times[98])
-}
-
-/// Runs `runs` plans of `steps` no-op steps each side by side on SQLite; at the required rate for a while, or once as
-/// fast as they go. Gives steps a second, and percent of two cores.
-async fn fleet(
-    dir: std::path::PathBuf,
-    runs: usize,
-    steps: usize,
-    hold: Option<Duration>,
-) -> Result<(f64, f64)> {
-    std::fs::create_dir_all(&dir)?;
-    let store = wiring::open_store(&dir, Salts::System)?;
-    let rules =
-        Rules { guardrails: wiring::guardrails(Autonomy::Auto), catalogue: actions::catalogue() };
-    let epoch = store.claim(Timestamp::now(), env!("CARGO_PKG_VERSION")).await?;
-    let (mut fleet, _) = driver::recover(runs, &*store).await?;
-    let world =
-        World::named(&datasets::world("shop")?, 1, Timestamp::now(), simulator::Naming::Literal)?;
-    let cluster = Arc::new(SimulatedCluster::new(Arc::new(Mutex::new(world)), wiring::CLUSTER));
-    let (begun, cpu) = (Instant::now(), cpu_seconds());
-    let mut done = 0usize;
-    let mut round = 0u64;
-    loop {
-        let inputs = (0..runs).map(|i| submit(round, i as u64, steps, &rules.catalogue)).collect();
-        drive(&mut fleet, inputs, &rules, epoch, &*store, cluster.clone(), cluster.clone()).await?;
-        done += runs * steps;
-        round += 1;
-        let Some(hold) = hold else { break };
-        if begun.elapsed() >= hold {
-            break;
-        }
-        // 1,000 steps a minute: the next round begins when this one's share of time is over.
-        let share = Duration::from_secs_f64(done as f64 / (1_000.0 / 60.0)).min(hold);
-        tokio::time::sleep(share.saturating_sub(begun.elapsed())).await;
-    }
-    let elapsed = begun.elapsed().as_secs_f64();
-    Ok((done as f64 / elapsed, (cpu_seconds() - cpu) / elapsed / 2.0 * 100.0))
-}
-
-/// Steps the fleet until nothing is wanted any more.
-async fn drive(
-    fleet: &mut Fleet,
-    inputs: Vec<RunInput>,
-    rules: &Rules,
-    epoch: u64,
-    store: &dyn Store,
-    cluster: Arc<dyn Cluster>,
-    metrics: Arc<dyn Metrics>,
-) -> Result<()> {
-    let mut waiting = inputs;
-    loop {
-        let batch: Vec<RunInput> = waiting.drain(..waiting.len().min(MAX_INPUTS)).collect();
-        let pending = driver::step(fleet, &batch, rules, Timestamp::now(), epoch, store).await?;
-        for effect in pending.effects {
-            waiting.push(executor::perform(effect, cluster.clone(), metrics.clone()).await);
-        }
-        if waiting.is_empty() {
-            let Some(deadline) =
-                pending.deadline.filter(|_| fleet.live().any(|run| !run.status.is_terminal()))
-            else {
-                return Ok(());
-            };
-            let wait =
-                Duration::try_from(deadline.duration_since(Timestamp::now())).unwrap_or_default();
-            tokio::time::sleep(wait).await;
-            waiting.push(RunInput::Due);
-        }
-    }
-}
-
-fn submit(round: u64, i: u64, steps: usize, catalogue: &Catalogue) -> RunInput {
-    let step = |n: usize| -> Step {
-        let needs: Vec<String> = if n == 0 { Vec::new() } else { vec![format!("s{}", n - 1)] };
-        serde_json::from_value(json!({"id": format!("s{n}"), "action": "wait", "arguments": {"duration": "0s"}, "needs": needs}))
-            .expect("a step of our own")
-    };
-    debug_assert!(catalogue.get("wait").is_some());
-    let workflow = Workflow::of_steps("bench", "", (0..steps).map(step).collect(), Vec::new());
-    let now = Timestamp::UNIX_EPOCH;
-    let incident = IncidentId::derive(now, "bench", round << 20 | i);
-    let none = Estimate { estimate: 0.5, low: 0.0, high: 1.0 };
-    let digest = workflow::Digest::ZERO;
-    let plan = Plan {
-        id: PlanId::derive(now, incident.as_str(), 0),
-        digest: Plan::digest_of(&incident, &workflow, &[], ""),
-        workflow,
-        targets: Vec::new(),
-        guardrails_version: String::new(),
-        candidate: CandidateId::derive(now, incident.as_str(), 0),
-        source: Source::DoNothing,
-        decision: DecisionId::derive(now, incident.as_str(), 0),
-        confidence: none,
-        steps: Vec::new(),
-        estimates: Estimates {
-            plan: none,
-            optimistic: 0.5,
-            observations: 0.0,
-            steps: Vec::new(),
-            model: digest,
-        },
-        features: Features {
-            schema: digest,
-            arm: "bench".into(),
-            values: Vec::new(),
-            steps: Vec::new(),
-        },
-        explanation: Vec::new(),
-        account: Account::default(),
-        attempt: 1,
-        needs_approval: None,
-        created_at: now,
-        incident,
-    };
-    RunInput::Submit {
-        run: RunId::derive(now, plan.id.as_str(), 0),
-        plan: Box::new(plan),
-        guarded: Vec::new(),
-        by: "bench".into(),
-    }
-}
-
-/// Simulated minutes of the shop a second of one core, with one pod lost every five minutes.
-fn simulated_minutes_per_second() -> Result<f64> {
-    let start: Timestamp = crate::cli::START.parse().expect("a timestamp of our own");
-    let mut world = World::named(&datasets::world("shop")?, 1, start, simulator::Naming::Literal)?;
-    let begun = Instant::now();
-    let mut minutes = 0u32;
-    let mut alerts = 0;
-    while begun.elapsed() < Duration::from_secs(2) {
-        let until = world.now() + SignedDuration::from_mins(5);
-        alerts += world
-            .advance_fully(until)
-            .iter()
-            .filter(|emission| matches!(emission, Emission::Alerts(_)))
-            .count();
-        world.lose_pods("shop", "cart", Some(1));
-        minutes += 5;
-    }
-    tracing::info!(alerts, "the shop went on");
-    Ok(f64::from(minutes) / begun.elapsed().as_secs_f64())
+/// A figure of this process' memory, in bytes: `VmRSS`, `VmHWM`; 0 where the system does not say.
+fn memory_bytes(figure: &str) -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let kib = status
+        .lines()
+        .find_map(|line| line.strip_prefix(figure)?.strip_prefix(':'))
+        .and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
+    kib.map_or(0, |kib| kib * 1024)
 }

@@ -3,6 +3,7 @@
 mod chiron;
 mod healing;
 mod standin;
+mod writers;
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};

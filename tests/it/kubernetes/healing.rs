@@ -1,14 +1,10 @@
 //! A shop on a real cluster is broken with kubectl, alerted by the real Alertmanager, and healed by `chiron serve
 //! --kubeconfig` after a person's approval; and what happens where the cluster, or somebody in it, says no.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use store::{Sqlite, Store as _};
 use workflow::Entry;
@@ -16,6 +12,7 @@ use workflow::run::Event;
 
 use super::chiron::{Server, chiron, within};
 use super::standin::StandIn;
+use super::writers::Writers;
 use super::{given, kubectl, kubectl_with, objects};
 
 const SHOP: &str = "shop";
@@ -86,7 +83,8 @@ impl Story {
         let workloads =
             objects(&["-n", SHOP, "get", "deployments"])["items"].as_array().unwrap().len();
         within(120, "what is well is remembered", || {
-            let known = story.entries(|entry| matches!(entry, Entry::ObjectHealthy { object, .. } if object.namespace.as_deref() == Some(SHOP)));
+            let is_ours = |(_, entry): &(Timestamp, Entry)| matches!(entry, Entry::ObjectHealthy { object, .. } if object.namespace.as_deref() == Some(SHOP));
+            let known: Vec<_> = story.record().into_iter().filter(is_ours).collect();
             (known.len() >= workloads).then_some(())
         });
         println!("{workloads} workloads are well, and remembered so");
@@ -98,19 +96,17 @@ impl Story {
         self.server.ask(arguments)
     }
 
-    /// The entries of the record that a test looks for.
-    fn entries(&self, is_wanted: impl Fn(&Entry) -> bool) -> Vec<Entry> {
+    /// The record, each entry with its moment.
+    fn record(&self) -> Vec<(Timestamp, Entry)> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let store = Sqlite::open_read_only(&self.dir).unwrap();
-            let (mut found, mut after) = (Vec::new(), 0);
+            let (mut record, mut after) = (Vec::new(), 0);
             loop {
                 let records = store.read(after, 1_000).await.unwrap();
-                let Some(last) = records.last() else { return found };
+                let Some(last) = records.last() else { return record };
                 after = last.seq;
-                found.extend(
-                    records.iter().map(|record| record.entry().unwrap()).filter(&is_wanted),
-                );
+                record.extend(records.iter().map(|record| (record.at, record.entry().unwrap())));
             }
         })
     }
@@ -193,6 +189,7 @@ fn a_real_cluster_is_healed_and_where_it_says_no_nothing_is_forced() {
     somebody_else_who_keeps_writing_is_never_overwritten(&story);
     an_admission_veto_ends_the_run(&story);
     a_right_taken_away_in_mid_run_ends_it(&story);
+    it_was_cheap_and_quick(&story);
     let Story { server, dir } = story;
     server.end();
     let verified = chiron().args(["admin", "verify", "--data-dir"]).arg(&dir).output().unwrap();
@@ -250,68 +247,6 @@ fn somebody_else_who_keeps_writing_is_never_overwritten(story: &Story) {
     kubectl(&["-n", SHOP, "patch", "service", "orders", "--type", "merge", "-p", mended]);
 }
 
-/// Somebody who annotates an object without end, through `kubectl proxy`.
-struct Writers {
-    proxy: Child,
-    ends: Arc<AtomicBool>,
-    threads: Vec<JoinHandle<u64>>,
-}
-
-impl Writers {
-    fn start(path: &'static str) -> Self {
-        let mut proxy = Command::new(given("CHIRON_TEST_KUBECTL"))
-            .args(["--kubeconfig", &given("CHIRON_TEST_KUBECONFIG"), "proxy", "--port", "0"])
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut said = String::new();
-        BufReader::new(proxy.stdout.take().unwrap()).read_line(&mut said).unwrap();
-        let address = said.trim().rsplit(' ').next().unwrap().to_string();
-        let ends = Arc::new(AtomicBool::new(false));
-        let writer = |writer: u8| {
-            let (address, ends) = (address.clone(), ends.clone());
-            std::thread::spawn(move || {
-                let mut count = 0;
-                while !ends.load(Ordering::Relaxed) {
-                    count += 1;
-                    annotate(&address, path, &format!("writer-{writer}"), count);
-                }
-                count
-            })
-        };
-        let threads = [writer(0), writer(1)].into();
-        Self { proxy, ends, threads }
-    }
-
-    /// Ends them; gives how often they wrote.
-    fn end(mut self) -> u64 {
-        self.ends.store(true, Ordering::Relaxed);
-        let written = self.threads.drain(..).map(|thread| thread.join().unwrap()).sum();
-        self.proxy.kill().unwrap();
-        self.proxy.wait().unwrap();
-        written
-    }
-}
-
-impl Drop for Writers {
-    fn drop(&mut self) {
-        self.ends.store(true, Ordering::Relaxed);
-        // It has ended already where the test went well.
-        let _ = self.proxy.kill();
-        let _ = self.proxy.wait();
-    }
-}
-
-fn annotate(address: &str, path: &str, name: &str, count: u64) {
-    let body = json!({"metadata": {"annotations": {name: count.to_string()}}}).to_string();
-    let length = body.len();
-    let mut stream = TcpStream::connect(address).unwrap();
-    write!(stream, "PATCH {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Type: application/merge-patch+json\r\nContent-Length: {length}\r\n\r\n{body}").unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    assert!(answer.lines().next().is_some_and(|line| line.contains(" 200 ")), "{answer}");
-}
-
 /// A policy of the cluster refuses what its permissions allow: a definite no, and nothing is changed.
 fn an_admission_veto_ends_the_run(story: &Story) {
     kubectl(&["-n", SHOP, "scale", "deployment", "search", "--replicas", "0"]);
@@ -360,7 +295,30 @@ fn a_right_taken_away_in_mid_run_ends_it(story: &Story) {
     if let Some(second) = second {
         assert_eq!(second["attempts"], 1, "{ended:#}");
     }
-    let intents = story
-        .entries(|entry| matches!(entry, Entry::Run { event: Event::IntentWritten { .. }, .. }));
-    println!("{} intents in the record", intents.len());
+}
+
+/// What it took: calls for the evidence of an incident, and time from an intent to the API server's answer.
+fn it_was_cheap_and_quick(story: &Story) {
+    let (mut calls, mut intents, mut took) = (Vec::new(), BTreeMap::new(), Vec::new());
+    for (at, entry) in story.record() {
+        match entry {
+            Entry::EvidenceGathered(evidence) => calls.push(evidence.calls),
+            Entry::Run { event: Event::IntentWritten { key, .. }, .. } => {
+                intents.insert(key, at);
+            }
+            Entry::Run { event: Event::EffectAnswered { key, .. }, .. } => {
+                took.extend(intents.remove(&key).map(|since| at.duration_since(since).as_millis()));
+            }
+            _ => {}
+        }
+    }
+    took.sort_unstable();
+    let (most, median) = (calls.iter().max().unwrap(), took[took.len() / 2]);
+    println!("evidence: at most {most} API calls an incident, of {}", calls.len());
+    println!(
+        "changes: {}, from intent to answer {median} ms in the middle, {} ms at most",
+        took.len(),
+        took.last().unwrap()
+    );
+    assert!(*most <= 60 && median <= 50);
 }

@@ -410,3 +410,19 @@ fn an_update_of_a_custom_object_says_of_which_version() {
         ("widgets", "widget", false)
     );
 }
+
+#[test]
+fn events_are_selected_by_what_they_are_about() {
+    let mut world = world();
+    make(&mut world, &deployment(1));
+    pass(&mut world, 30);
+    let count = |fields: &str| {
+        let selection = Selection { fields: fields.parse().unwrap(), ..Selection::default() };
+        let kind = Kind::new("v1", "Event");
+        world.collect(&kind, Some("shop"), &selection, None, None).unwrap().items.len()
+    };
+    assert_eq!(count("involvedObject.kind=Deployment,involvedObject.name=web"), 1);
+    assert_eq!(count("involvedObject.kind=Deployment,source=deployment-controller"), 1);
+    assert_eq!(count("involvedObject.kind=Deployment,type=Warning"), 0);
+    assert_eq!(count("reason=Started"), 1);
+}

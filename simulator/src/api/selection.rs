@@ -67,16 +67,14 @@ fn text_at(object: &Object, path: &str) -> String {
     match path {
         "metadata.name" => return object.name().into(),
         "metadata.namespace" => return object.namespace().unwrap_or_default().into(),
+        // Of an Event: the part of the cluster that wrote it.
+        "source" => return text_at(object, "source.component"),
         _ => {}
     }
     match object.at(&format!("/{}", path.replace('.', "/"))) {
         Some(Value::String(text)) => text.clone(),
         Some(Value::Bool(is)) => is.to_string(),
         Some(Value::Number(number)) => number.to_string(),
-        // Kubernetes writes the reason of an Event's source under this older name too.
-        None if path == "source" => {
-            object.at("/source/component").and_then(Value::as_str).unwrap_or_default().into()
-        }
         None if path == "spec.unschedulable" => "false".into(),
         Some(Value::Null | Value::Array(_) | Value::Object(_)) | None => String::new(),
     }

@@ -47,6 +47,9 @@ struct Difference {
     lines: Option<String>,
     /// What matches is replaced by `…`.
     text: Option<String>,
+    /// Whether the two may agree by chance: how fast something is, and where it is put.
+    #[serde(default)]
+    sometimes: bool,
     reason: String,
 }
 
@@ -301,9 +304,10 @@ fn a_session_of_kubectl_goes_the_same_way_with_a_real_and_a_simulated_cluster() 
     assert!(wrong.is_empty(), "- the real cluster says, + the simulated one:{wrong}");
     for ((difference, ..), is_used) in allowed.iter().zip(is_used) {
         assert!(
-            is_used,
+            is_used || difference.sometimes,
             "`{}` has no such difference any more: {}",
-            difference.command, difference.reason
+            difference.command,
+            difference.reason
         );
     }
     println!(

@@ -6,7 +6,7 @@
 #   kubernetes.sh start DIR [OPTION…] starts etcd, kube-apiserver and kube-controller-manager on free ports with all state in DIR,
 #                                     waits until they are ready and prints the path of the administrator's kubeconfig.
 #                                     DIR then holds kubeconfig, and NAME.pid and NAME.log of each server
-#          --nodes N                  also kube-scheduler, kwok and N nodes, so that pods run (by name: kwok plays the kubelets)
+#          --nodes N                  also kube-scheduler, kwok and N nodes, so that pods run (kwok plays the kubelets)
 #   kubernetes.sh stop DIR            stops those started in DIR, by their process ids
 #   kubernetes.sh kubectl ARG…        the kubectl of the same version
 #

@@ -136,19 +136,25 @@ impl Drop for Handle {
 ///
 /// # Errors
 /// [`ServeError`], before anything is served.
-pub fn serve(world: Arc<Mutex<World>>, listener: TcpListener, options: Options) -> Result<Handle, ServeError> {
+pub fn serve(
+    world: Arc<Mutex<World>>,
+    listener: TcpListener,
+    options: Options,
+) -> Result<Handle, ServeError> {
     let address = listener.local_addr().map_err(ServeError::Address)?;
     let authority = tls::authority()?;
     let mut chance = [0; 64];
     getrandom::fill(&mut chance).map_err(ServeError::Chance)?;
     let credentials = Credentials::new(&chance);
     let server = format!("https://{address}");
-    let kubeconfig = kubeconfig::text(&options.name, &server, &authority.certificate, &credentials.admin);
+    let kubeconfig =
+        kubeconfig::text(&options.name, &server, &authority.certificate, &credentials.admin);
     if let Some(path) = &options.kubeconfig {
         kubeconfig::write(path, &kubeconfig)?;
     }
     let clock = Clock::new(world, options.pace);
-    let door = Arc::new(Door::new(clock, credentials, address.to_string(), options.delay, options.note));
+    let door =
+        Arc::new(Door::new(clock, credentials, address.to_string(), options.delay, options.note));
     let mover = door.clone();
     let tasks = vec![
         tokio::spawn(async move { mover.clock.run().await }),
@@ -183,7 +189,9 @@ async fn accept(door: Arc<Door>, listener: TcpListener, acceptor: TlsAcceptor) {
 async fn converse(door: Arc<Door>, stream: TcpStream, acceptor: &TlsAcceptor) {
     // Small answers leave at once; that it cannot be set only makes them slower.
     drop(stream.set_nodelay(true));
-    let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await else { return };
+    let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await else {
+        return;
+    };
     let service = service_fn(move |request| {
         let door = door.clone();
         async move { Ok::<_, Infallible>(door.answer(request).await) }

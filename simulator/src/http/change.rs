@@ -53,7 +53,7 @@ pub(super) fn change(
         Answer::Lost { message } => {
             return Err(Refusal::new(504, "Timeout", format!("Timeout: {message}")));
         }
-        _ if call.deed == Deed::Evict => {
+        Answer::Created(_) | Answer::Stored(_) | Answer::Deleted(_) if call.deed == Deed::Evict => {
             let told = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
             respond::written(201, &told, request.accepted.writing)
         }
@@ -67,7 +67,8 @@ pub(super) fn change(
             respond::written(200, &list, request.accepted.writing)
         }
         Answer::Deleted(None) => {
-            let uid = before.first().map(|object| object.metadata().uid.clone()).unwrap_or_default();
+            let uid =
+                before.first().map(|object| object.metadata().uid.clone()).unwrap_or_default();
             let told = status::success(resource, &call.name, &uid);
             respond::written(200, &told, request.accepted.writing)
         }
@@ -121,7 +122,9 @@ fn call(
             subresource = None;
             Deed::Evict
         }
-        ("create", None) => Deed::Create(own_object(request, resource, media, bytes, options.validation, warnings)?),
+        ("create", None) => {
+            Deed::Create(own_object(request, resource, media, bytes, options.validation, warnings)?)
+        }
         ("update", Some("scale")) => {
             let body = object_body(media, bytes, "autoscaling/v1", "Scale")?;
             Deed::Update(object(body)?)
@@ -172,7 +175,9 @@ fn own_object(
 ) -> Result<Object, Refusal> {
     let kind = &resource.kind;
     let mut body = object_body(media, bytes, &kind.api_version, &kind.kind)?;
-    warnings.extend(validate::fit(kind, &mut body, validation).map_err(|misfit| misfit.of_object(kind))?);
+    warnings.extend(
+        validate::fit(kind, &mut body, validation).map_err(|misfit| misfit.of_object(kind))?,
+    );
     if let Some(namespace) = &request.place.namespace {
         match body["metadata"]["namespace"].as_str() {
             None | Some("") => body["metadata"]["namespace"] = namespace.clone().into(),

@@ -44,10 +44,6 @@ pub(super) struct Clock {
 }
 
 impl Clock {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the door keeps pace with the clock of the machine"
-    )]
     pub(super) fn new(world: Arc<Mutex<World>>, pace: Pace) -> Self {
         let (now, version) = {
             let world = lock(&world);

@@ -72,7 +72,12 @@ fn propagation(text: &str) -> Result<Propagation, Refusal> {
             let why = format!(
                 "Unsupported value: {other:?}: supported values: \"Foreground\", \"Background\", \"Orphan\", \"nil\""
             );
-            Err(Refusal::bad_option("DeleteOptions", "FieldValueNotSupported", "propagationPolicy", &why))
+            Err(Refusal::bad_option(
+                "DeleteOptions",
+                "FieldValueNotSupported",
+                "propagationPolicy",
+                &why,
+            ))
         }
     }
 }

@@ -42,7 +42,12 @@ pub(super) fn deed(
         APPLY => {
             let Some(manager) = request.query.text("fieldManager") else {
                 let why = "Required value: is required for apply patch";
-                return Err(Refusal::bad_option("PatchOptions", "FieldValueRequired", "fieldManager", why));
+                return Err(Refusal::bad_option(
+                    "PatchOptions",
+                    "FieldValueRequired",
+                    "fieldManager",
+                    why,
+                ));
             };
             options.manager = manager.into();
             apply(request, resource, bytes, options)
@@ -69,9 +74,14 @@ fn json(bytes: &Bytes) -> Result<Deed, Refusal> {
         );
         return Err(Refusal::new(413, "RequestEntityTooLarge", message));
     }
-    let operations: Result<Vec<JsonOp>, _> = operations.into_iter().map(serde_json::from_value).collect();
+    let operations: Result<Vec<JsonOp>, _> =
+        operations.into_iter().map(serde_json::from_value).collect();
     let operations = operations.map_err(|_| {
-        Refusal::new(422, "Invalid", "the server rejected our request due to an error in our request")
+        Refusal::new(
+            422,
+            "Invalid",
+            "the server rejected our request due to an error in our request",
+        )
     })?;
     Ok(Deed::Patch(Patch::Json(operations)))
 }
@@ -86,7 +96,12 @@ fn tree(bytes: &Bytes) -> Result<Value, Refusal> {
 }
 
 /// Fits the tree of a patch to its kind; a Scale is what its own few fields say.
-fn fit(request: &Request, resource: &Resource, tree: &mut Value, options: &Options) -> Result<Vec<String>, Refusal> {
+fn fit(
+    request: &Request,
+    resource: &Resource,
+    tree: &mut Value,
+    options: &Options,
+) -> Result<Vec<String>, Refusal> {
     if request.place.subresource.as_deref() == Some("scale") {
         return Ok(Vec::new());
     }
@@ -95,7 +110,12 @@ fn fit(request: &Request, resource: &Resource, tree: &mut Value, options: &Optio
 }
 
 /// Server-side apply: the fields that a manager wants.
-fn apply(request: &Request, resource: &Resource, bytes: &Bytes, options: &Options) -> Result<Deed, Refusal> {
+fn apply(
+    request: &Request,
+    resource: &Resource,
+    bytes: &Bytes,
+    options: &Options,
+) -> Result<Deed, Refusal> {
     let is_scale = request.place.subresource.as_deref() == Some("scale");
     let (api_version, kind) = if is_scale {
         ("autoscaling/v1", "Scale")
@@ -129,7 +149,12 @@ fn apply(request: &Request, resource: &Resource, bytes: &Bytes, options: &Option
     if let Some(namespace) = &request.place.namespace {
         body["metadata"]["namespace"] = namespace.clone().into();
     }
-    let mut unknown = fit(request, resource, &mut body, &Options { validation: crate::api::FieldValidation::Warn, ..options.clone() })?;
+    let mut unknown = fit(
+        request,
+        resource,
+        &mut body,
+        &Options { validation: crate::api::FieldValidation::Warn, ..options.clone() },
+    )?;
     if let Some(first) = unknown.pop() {
         let field = first.trim_start_matches("unknown field ").trim_matches('"');
         let (group, version) = api_version.rsplit_once('/').unwrap_or(("", api_version));

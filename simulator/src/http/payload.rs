@@ -94,4 +94,3 @@ fn yaml(bytes: &Bytes, kind: &str) -> Result<Value, Refusal> {
     let text = std::str::from_utf8(bytes).map_err(|error| unreadable(&error))?;
     serde_saphyr::from_str(text).map_err(|error| unreadable(&error))
 }
-

@@ -87,6 +87,8 @@ mod tests {
         assert_eq!(query.text("x"), Some("%zz"));
         assert_eq!(query.text("pretty"), None);
         assert!(Query::parse("limit=many").number("limit").is_err());
-        assert!(Query::parse("watch=maybe").is("watch") && !Query::parse("watch=False").is("watch"));
+        assert!(
+            Query::parse("watch=maybe").is("watch") && !Query::parse("watch=False").is("watch")
+        );
     }
 }

@@ -19,7 +19,8 @@ pub(super) fn selection(request: &Request, resource: &Resource) -> Result<Select
         Some(text) => Selector::from_str(text).map_err(|error| {
             // The commonest slip in Kubernetes' own words.
             let is_open = text.matches('(').count() > text.matches(')').count();
-            let why = if is_open { "found '', expected: ',' or ')'".into() } else { error.to_string() };
+            let why =
+                if is_open { "found '', expected: ',' or ')'".into() } else { error.to_string() };
             Refusal::bad_request(format!("unable to parse requirement: {why}"))
         })?,
     };
@@ -37,8 +38,30 @@ pub(super) fn selection(request: &Request, resource: &Resource) -> Result<Select
 /// Refuses a field by which objects of this kind cannot be selected.
 fn check_field(resource: &Resource, path: &str) -> Result<(), Refusal> {
     let known: &[&str] = match resource.kind.kind.as_str() {
-        "Pod" => &["spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName", "spec.hostNetwork", "status.phase", "status.podIP", "status.podIPs", "status.nominatedNodeName"],
-        "Event" => &["involvedObject.kind", "involvedObject.namespace", "involvedObject.name", "involvedObject.uid", "involvedObject.apiVersion", "involvedObject.resourceVersion", "involvedObject.fieldPath", "reason", "reportingComponent", "source", "type"],
+        "Pod" => &[
+            "spec.nodeName",
+            "spec.restartPolicy",
+            "spec.schedulerName",
+            "spec.serviceAccountName",
+            "spec.hostNetwork",
+            "status.phase",
+            "status.podIP",
+            "status.podIPs",
+            "status.nominatedNodeName",
+        ],
+        "Event" => &[
+            "involvedObject.kind",
+            "involvedObject.namespace",
+            "involvedObject.name",
+            "involvedObject.uid",
+            "involvedObject.apiVersion",
+            "involvedObject.resourceVersion",
+            "involvedObject.fieldPath",
+            "reason",
+            "reportingComponent",
+            "source",
+            "type",
+        ],
         "Namespace" => &["status.phase"],
         "Node" => &["spec.unschedulable"],
         "ReplicaSet" | "ReplicationController" => &["status.replicas"],
@@ -51,7 +74,9 @@ fn check_field(resource: &Resource, path: &str) -> Result<(), Refusal> {
         return Ok(());
     }
     let message = if known.is_empty() {
-        format!("{path:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"")
+        format!(
+            "{path:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\""
+        )
     } else {
         format!("field label not supported: {path}")
     };
@@ -192,7 +217,9 @@ fn check_version(request: &Request, current: u64, is_continued: bool) -> Result<
 /// A resource version out of a query; else why it is none.
 pub(super) fn version(text: &str) -> Result<u64, String> {
     let why = "strconv.ParseUint: parsing";
-    text.parse().map_err(|_| format!("resourceVersion: Invalid value: {text:?}: {why} {text:?}: invalid syntax"))
+    text.parse().map_err(|_| {
+        format!("resourceVersion: Invalid value: {text:?}: {why} {text:?}: invalid syntax")
+    })
 }
 
 /// 504 for a version that is still to come.

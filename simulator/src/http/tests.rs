@@ -97,17 +97,32 @@ async fn what_there_is_can_be_found_in_one_document_or_in_many() {
     let house = House::open().await;
     let (code, groups) = house.get("/apis").await;
     assert_eq!((code, &groups["kind"]), (200, &json!("APIGroupList")));
-    assert_eq!(groups["groups"][0]["preferredVersion"]["groupVersion"], "apiregistration.k8s.io/v1");
+    assert_eq!(
+        groups["groups"][0]["preferredVersion"]["groupVersion"],
+        "apiregistration.k8s.io/v1"
+    );
     let (_, list) = house.get("/apis/apps/v1").await;
-    let names: Vec<&str> =
-        list["resources"].as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
+    let names: Vec<&str> = list["resources"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["name"].as_str().unwrap())
+        .collect();
     assert!(names.contains(&"deployments") && names.contains(&"deployments/scale"), "{names:?}");
-    let accept = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json";
+    let accept =
+        "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json";
     let answer = house.client.send("GET", "/api", &[("Accept", accept)], b"").await;
     assert!(answer.header("content-type").unwrap().contains("as=APIGroupDiscoveryList"));
     let (_, core) = answer.json();
     assert_eq!(core["items"].as_array().unwrap().len(), 1);
-    for path in ["/version", "/api/v1", "/apis/apps", "/openapi/v3", "/openapi/v3/apis/apps/v1", "/openapi/v3/api/v1"] {
+    for path in [
+        "/version",
+        "/api/v1",
+        "/apis/apps",
+        "/openapi/v3",
+        "/openapi/v3/apis/apps/v1",
+        "/openapi/v3/api/v1",
+    ] {
         assert_eq!(house.get(path).await.0, 200, "{path}");
     }
     for path in ["/livez", "/readyz", "/healthz"] {
@@ -126,7 +141,8 @@ async fn a_document_describes_the_fields_of_its_kinds() {
     assert_eq!(spec["required"], json!(["selector", "template"]));
     let containers = &schemas["io.k8s.api.core.v1.PodSpec"]["properties"]["containers"];
     assert_eq!(containers["x-kubernetes-patch-merge-key"], "name");
-    let patch = &document["paths"]["/apis/apps/v1/namespaces/{namespace}/deployments/{name}"]["patch"];
+    let patch =
+        &document["paths"]["/apis/apps/v1/namespaces/{namespace}/deployments/{name}"]["patch"];
     assert_eq!(patch["x-kubernetes-group-version-kind"]["kind"], "Deployment");
 }
 
@@ -138,7 +154,10 @@ async fn objects_are_made_read_changed_and_deleted() {
     assert_eq!((code, &made["metadata"]["namespace"]), (201, &json!("shop")));
     let path = format!("{MAPS}/new");
     let (code, again) = house.ask("POST", MAPS, map).await;
-    assert_eq!((code, &again["reason"], &again["details"]["name"]), (409, &json!("AlreadyExists"), &json!("new")));
+    assert_eq!(
+        (code, &again["reason"], &again["details"]["name"]),
+        (409, &json!("AlreadyExists"), &json!("new"))
+    );
     let (code, changed) = house.ask("PATCH", &path, json!({"data": {"b": "2"}})).await;
     assert_eq!((code, &changed["data"]), (200, &json!({"a": "1", "b": "2"})));
     let (code, stale) = house.ask("PUT", &path, made).await;
@@ -146,7 +165,10 @@ async fn objects_are_made_read_changed_and_deleted() {
     let (code, dry) = house.ask("DELETE", &format!("{path}?dryRun=All"), Value::Null).await;
     assert_eq!((code, &dry["status"]), (200, &json!("Success")));
     let (code, gone) = house.ask("DELETE", &path, Value::Null).await;
-    assert_eq!((code, &gone["status"], &gone["details"]["kind"]), (200, &json!("Success"), &json!("configmaps")));
+    assert_eq!(
+        (code, &gone["status"], &gone["details"]["kind"]),
+        (200, &json!("Success"), &json!("configmaps"))
+    );
     assert!(gone["details"]["uid"].is_string());
     let (code, absent) = house.get(&path).await;
     assert_eq!((code, &absent["message"]), (404, &json!("configmaps \"new\" not found")));
@@ -156,12 +178,17 @@ async fn objects_are_made_read_changed_and_deleted() {
 async fn a_deployment_scales_through_its_subresource_and_pods_are_evicted_through_theirs() {
     let house = House::open().await;
     let (code, scale) = house.get(&format!("{DEPLOYMENT}/scale")).await;
-    assert_eq!((code, &scale["kind"], &scale["spec"]["replicas"]), (200, &json!("Scale"), &json!(2)));
-    let (code, scaled) = house.ask("PATCH", &format!("{DEPLOYMENT}/scale"), json!({"spec": {"replicas": 1}})).await;
+    assert_eq!(
+        (code, &scale["kind"], &scale["spec"]["replicas"]),
+        (200, &json!("Scale"), &json!(2))
+    );
+    let (code, scaled) =
+        house.ask("PATCH", &format!("{DEPLOYMENT}/scale"), json!({"spec": {"replicas": 1}})).await;
     assert_eq!((code, &scaled["spec"]["replicas"]), (200, &json!(1)));
     let (_, pods) = house.get(PODS).await;
     let name = pods["items"][0]["metadata"]["name"].as_str().unwrap();
-    let eviction = json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name}});
+    let eviction =
+        json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name}});
     let (code, evicted) = house.ask("POST", &format!("{PODS}/{name}/eviction"), eviction).await;
     assert_eq!((code, &evicted["status"]), (201, &json!("Success")));
 }
@@ -177,7 +204,8 @@ async fn a_list_comes_in_pages_that_are_of_one_version() {
     assert_eq!(page["items"].as_array().unwrap().len(), 4);
     assert_eq!(page["metadata"]["remainingItemCount"], 2);
     assert_eq!(house.ask("DELETE", &format!("{MAPS}/m4"), Value::Null).await.0, 200);
-    let token = page["metadata"]["continue"].as_str().unwrap().replace('=', "%3D").replace('+', "%2B");
+    let token =
+        page["metadata"]["continue"].as_str().unwrap().replace('=', "%3D").replace('+', "%2B");
     let (code, rest) = house.get(&format!("{MAPS}?limit=4&continue={token}")).await;
     assert_eq!(code, 200, "{rest}");
     assert_eq!(rest["items"].as_array().unwrap().len(), 2);
@@ -199,10 +227,23 @@ async fn a_table_has_the_columns_that_kubectl_shows() {
         .collect();
     assert_eq!(
         names,
-        ["Name", "Ready", "Status", "Restarts", "Age", "IP", "Node", "Nominated Node", "Readiness Gates"]
+        [
+            "Name",
+            "Ready",
+            "Status",
+            "Restarts",
+            "Age",
+            "IP",
+            "Node",
+            "Nominated Node",
+            "Readiness Gates"
+        ]
     );
     let row = &table["rows"][0];
-    assert_eq!(row["cells"].as_array().unwrap()[1..4], [json!("1/1"), json!("Running"), json!("0")]);
+    assert_eq!(
+        row["cells"].as_array().unwrap()[1..4],
+        [json!("1/1"), json!("Running"), json!("0")]
+    );
     assert_eq!(row["object"]["kind"], "PartialObjectMetadata");
 }
 
@@ -236,7 +277,8 @@ async fn secrets_come_with_their_values_and_effects_are_counted_by_key() {
     let headers = [("User-Agent", agent), ("Content-Type", "application/merge-patch+json")];
     for value in ["2", "2"] {
         let patch = json!({"data": {"a": value}}).to_string();
-        let answer = house.client.send("PATCH", &format!("{MAPS}/cart"), &headers, patch.as_bytes()).await;
+        let answer =
+            house.client.send("PATCH", &format!("{MAPS}/cart"), &headers, patch.as_bytes()).await;
         assert_eq!(answer.code, 200);
     }
     // What changed nothing is not an application.

@@ -3,7 +3,7 @@
 use cluster::Kind;
 use serde_json::Value;
 
-use super::schema::{Field, SCHEMA, Shape, Type};
+use super::schema::{SCHEMA, Shape, Type};
 use crate::api::{Cause, FieldValidation, Refusal};
 
 /// Words of a strategic merge patch that are no fields.
@@ -14,11 +14,18 @@ const DIRECTIVES: char = '$';
 ///
 /// # Errors
 /// [`Misfit`] where a value is of another type, or where a field is not known and the request is strict.
-pub(super) fn fit(kind: &Kind, body: &mut Value, validation: FieldValidation) -> Result<Vec<String>, Misfit> {
-    let Some((name, known)) = SCHEMA.of_kind(&kind.api_version, &kind.kind) else { return Ok(Vec::new()) };
+pub(super) fn fit(
+    kind: &Kind,
+    body: &mut Value,
+    validation: FieldValidation,
+) -> Result<Vec<String>, Misfit> {
+    let Some((name, known)) = SCHEMA.of_kind(&kind.api_version, &kind.kind) else {
+        return Ok(Vec::new());
+    };
     let mut walk = Walk { unknown: Vec::new() };
     walk.object(name, known, body, "", true).map_err(Misfit)?;
-    let told: Vec<String> = walk.unknown.iter().map(|field| format!("unknown field {field:?}")).collect();
+    let told: Vec<String> =
+        walk.unknown.iter().map(|field| format!("unknown field {field:?}")).collect();
     match validation {
         FieldValidation::Strict if !told.is_empty() => {
             Err(Misfit(format!("strict decoding error: {}", told.join(", "))))
@@ -37,14 +44,17 @@ impl Misfit {
     pub(super) fn of_object(self, kind: &Kind) -> Refusal {
         let version = kind.api_version.rsplit('/').next().unwrap_or_default();
         let (kind, why) = (&kind.kind, self.0);
-        Refusal::bad_request(format!("{kind} in version {version:?} cannot be handled as a {kind}: {why}"))
+        Refusal::bad_request(format!(
+            "{kind} in version {version:?} cannot be handled as a {kind}: {why}"
+        ))
     }
 
     /// What is answered where the body was a patch.
     pub(super) fn of_patch(self, patch: &str) -> Refusal {
         let why = format!("Invalid value: {patch:?}: {}", self.0);
         let message = format!(" \"\" is invalid: patch: {why}");
-        let cause = Cause { reason: "FieldValueInvalid".into(), message: why, field: "patch".into() };
+        let cause =
+            Cause { reason: "FieldValueInvalid".into(), message: why, field: "patch".into() };
         Refusal { causes: vec![cause], ..Refusal::new(422, "Invalid", message) }
     }
 }
@@ -54,41 +64,57 @@ struct Walk {
 }
 
 impl Walk {
-    fn object(&mut self, name: &str, known: &Type, value: &mut Value, path: &str, is_root: bool) -> Result<(), String> {
+    fn object(
+        &mut self,
+        name: &str,
+        known: &Type,
+        value: &mut Value,
+        path: &str,
+        is_root: bool,
+    ) -> Result<(), String> {
         let Value::Object(members) = value else { return Ok(()) };
         let mut wrong = Ok(());
         members.retain(|member, value| {
-            if is_root && matches!(member.as_str(), "apiVersion" | "kind") || member.starts_with(DIRECTIVES) {
+            if is_root && matches!(member.as_str(), "apiVersion" | "kind")
+                || member.starts_with(DIRECTIVES)
+            {
                 return true;
             }
             let below = if path.is_empty() { member.clone() } else { format!("{path}.{member}") };
-            let field = known.fields.iter().find(|field| field.name == member && !field.is("inline"));
+            let field =
+                known.fields.iter().find(|field| field.name == member && !field.is("inline"));
             let Some(field) = field else {
                 self.unknown.push(below);
                 return false;
             };
             if wrong.is_ok() {
-                wrong = self.value(name, field, &field.shape, value, &below);
+                wrong = self.value(name, &field.shape, value, &below);
             }
             true
         });
         wrong
     }
 
-    fn value(&mut self, name: &str, field: &Field, shape: &Shape, value: &mut Value, path: &str) -> Result<(), String> {
+    fn value(
+        &mut self,
+        name: &str,
+        shape: &Shape,
+        value: &mut Value,
+        path: &str,
+    ) -> Result<(), String> {
         if value.is_null() {
             return Ok(());
         }
         match (shape, &mut *value) {
             (Shape::List(item), Value::Array(items)) => {
                 for (i, one) in items.iter_mut().enumerate() {
-                    self.value(name, field, item, one, &format!("{path}[{i}]"))?;
+                    self.value(name, item, one, &format!("{path}[{i}]"))?;
                 }
                 Ok(())
             }
             (Shape::Map(item), Value::Object(members)) => {
                 for (key, one) in members {
-                    self.value(name, field, item, one, &format!("{path}.{key}"))?;
+                    self.value(name, item, one, &format!("{path}.{key}"))?;
                 }
                 Ok(())
             }
@@ -104,7 +130,11 @@ impl Walk {
             (Shape::Int32 | Shape::Int64, Value::Number(number)) if number.is_i64() => Ok(()),
             (wanted, found) => {
                 let owner = name.rsplit('.').next().unwrap_or_default();
-                let without_indices: String = path.split('.').map(|part| part.split('[').next().unwrap_or_default()).collect::<Vec<_>>().join(".");
+                let without_indices: String = path
+                    .split('.')
+                    .map(|part| part.split('[').next().unwrap_or_default())
+                    .collect::<Vec<_>>()
+                    .join(".");
                 Err(format!(
                     "json: cannot unmarshal {} into Go struct field {owner}.{without_indices} of type {}",
                     said(found),
@@ -142,7 +172,8 @@ fn go_type(shape: &Shape) -> String {
         Shape::Raw | Shape::Fields => "interface {}".into(),
         Shape::Of(name) => {
             let mut parts = name.rsplit('.');
-            let (kind, version) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+            let (kind, version) =
+                (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
             format!("{}.{kind}", if version == "meta" { "v1" } else { version })
         }
         Shape::List(item) => format!("[]{}", go_type(item)),
@@ -162,11 +193,23 @@ mod tests {
             "spec": {"replicaz": 2, "replicas": 1, "template": {"spec": {"containers": [{"name": "c", "imag": "i"}]}}}});
         let mut pruned = body.clone();
         let unknown = fit(&kind, &mut pruned, FieldValidation::Warn).unwrap();
-        assert_eq!(unknown, ["unknown field \"spec.replicaz\"", "unknown field \"spec.template.spec.containers[0].imag\""]);
-        assert_eq!(pruned["spec"], json!({"replicas": 1, "template": {"spec": {"containers": [{"name": "c"}]}}}));
-        let refusal = fit(&kind, &mut body.clone(), FieldValidation::Strict).unwrap_err().of_object(&kind);
+        assert_eq!(
+            unknown,
+            [
+                "unknown field \"spec.replicaz\"",
+                "unknown field \"spec.template.spec.containers[0].imag\""
+            ]
+        );
+        assert_eq!(
+            pruned["spec"],
+            json!({"replicas": 1, "template": {"spec": {"containers": [{"name": "c"}]}}})
+        );
+        let refusal =
+            fit(&kind, &mut body.clone(), FieldValidation::Strict).unwrap_err().of_object(&kind);
         assert!(refusal.message.starts_with("Deployment in version \"v1\" cannot be handled as a Deployment: strict decoding error: unknown field"));
-        let refusal = fit(&kind, &mut json!({"spec": {"replicas": "two"}}), FieldValidation::Warn).unwrap_err().of_object(&kind);
+        let refusal = fit(&kind, &mut json!({"spec": {"replicas": "two"}}), FieldValidation::Warn)
+            .unwrap_err()
+            .of_object(&kind);
         assert!(refusal.message.ends_with("json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32"), "{}", refusal.message);
     }
 }

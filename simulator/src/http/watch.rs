@@ -56,10 +56,8 @@ pub(super) fn watch(door: &Arc<Door>, request: &Request, resource: &Arc<Resource
         }
     };
     let has_bookmarks = request.query.is("allowWatchBookmarks");
-    let initial = match request.query.text("sendInitialEvents") {
-        None => None,
-        Some(_) => Some(request.query.is("sendInitialEvents")),
-    };
+    let initial = request.query.text("sendInitialEvents");
+    let initial = initial.map(|_| request.query.is("sendInitialEvents"));
     let forbidden = |why: &str| {
         let why = format!("Forbidden: {why}");
         Refusal::bad_option("ListOptions", "FieldValueForbidden", "resourceVersionMatch", &why)

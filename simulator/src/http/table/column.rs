@@ -78,9 +78,10 @@ impl Columns {
             "ResourceQuota" => (policy::QUOTA, policy::quota),
             "Lease" => (policy::LEASE, policy::lease),
             "RoleBinding" | "ClusterRoleBinding" => (policy::BINDING, policy::binding),
-            "Role" | "ClusterRole" | "CustomResourceDefinition" => {
+            "Role" | "ClusterRole" | "CustomResourceDefinition" | "LimitRange" => {
                 (policy::CREATED_AT, policy::created_at)
             }
+            "Ingress" => (policy::INGRESS, policy::ingress),
             "NetworkPolicy" => (policy::NETWORK_POLICY, policy::network_policy),
             "PriorityClass" => (policy::PRIORITY, policy::priority),
             "ValidatingWebhookConfiguration" | "MutatingWebhookConfiguration" => {

@@ -4,7 +4,7 @@ use cluster::Object;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::cell::{age, number, number_or_text, selector, text};
+use super::cell::{age, list, number, number_or_text, or, selector, text};
 use super::column::{Column, always, whole, wide};
 
 pub(super) const BUDGET: &[Column] = &[
@@ -100,6 +100,31 @@ pub(super) const NETWORK_POLICY: &[Column] =
 
 pub(super) fn network_policy(object: &Object, now: Timestamp) -> Vec<Value> {
     vec![object.name().into(), selector(object, "/spec/podSelector"), age(object, now)]
+}
+
+pub(super) const INGRESS: &[Column] = &[
+    always("Name"),
+    always("Class"),
+    always("Hosts"),
+    always("Address"),
+    always("Ports"),
+    always("Age"),
+];
+
+pub(super) fn ingress(object: &Object, now: Timestamp) -> Vec<Value> {
+    let hosts = list(object, "/spec/rules").iter().filter_map(|rule| rule["host"].as_str());
+    let hosts = hosts.collect::<Vec<_>>().join(",");
+    let addresses = list(object, "/status/loadBalancer/ingress").iter();
+    let addresses = addresses.filter_map(|one| one["ip"].as_str().or(one["hostname"].as_str()));
+    let ports = if list(object, "/spec/tls").is_empty() { "80" } else { "80, 443" };
+    vec![
+        object.name().into(),
+        or(text(object, "/spec/ingressClassName"), "<none>").into(),
+        or(&hosts, "*").into(),
+        addresses.collect::<Vec<_>>().join(",").into(),
+        ports.into(),
+        age(object, now),
+    ]
 }
 
 pub(super) const PRIORITY: &[Column] = &[

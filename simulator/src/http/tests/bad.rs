@@ -5,14 +5,24 @@ use serde_json::{Value, json};
 use super::{DEPLOYMENT, House, MAPS, PODS};
 
 /// Asks, and holds that the answer is a Status with this code and reason.
-async fn check(house: &House, method: &str, path: &str, media: &str, body: &[u8], expected: (u16, &str)) {
+async fn check(
+    house: &House,
+    method: &str,
+    path: &str,
+    media: &str,
+    body: &[u8],
+    expected: (u16, &str),
+) {
     let answer = house.client.send(method, path, &[("Content-Type", media)], body).await;
     let (code, status) = answer.json();
     assert_eq!(status["kind"], "Status", "{method} {path}: {status}");
     assert_eq!(status["code"], code, "{method} {path}: {status}");
     let reason = status["reason"].as_str().unwrap_or_default();
     assert_eq!((code, reason), expected, "{method} {path}: {status}");
-    assert!(!status["message"].as_str().unwrap_or_default().is_empty(), "{method} {path}: {status}");
+    assert!(
+        !status["message"].as_str().unwrap_or_default().is_empty(),
+        "{method} {path}: {status}"
+    );
 }
 
 #[tokio::test]
@@ -62,14 +72,19 @@ async fn malformed_bodies_are_refused() {
     }
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
     check(&house, "POST", MAPS, json, deep.as_bytes(), bad).await;
-    let deep = format!("{{\"metadata\": {{\"name\": \"a\"}}, \"data\": {}1{}}}", "{\"a\":".repeat(50_000), "}".repeat(50_000));
+    let deep = format!(
+        "{{\"metadata\": {{\"name\": \"a\"}}, \"data\": {}1{}}}",
+        "{\"a\":".repeat(50_000),
+        "}".repeat(50_000)
+    );
     check(&house, "POST", MAPS, json, deep.as_bytes(), bad).await;
     check(&house, "POST", MAPS, "application/yaml", b"a: [", bad).await;
     let anchors = "a: &a [x, x, x, x, x, x, x, x, x]\nb: &b [*a, *a, *a, *a, *a, *a, *a]\nc: &c [*b, *b, *b, *b, *b, *b]\nd: &d [*c, *c, *c, *c, *c, *c]\ne: &e [*d, *d, *d, *d, *d, *d]\nf: &f [*e, *e, *e, *e, *e, *e]\ng: [*f, *f, *f, *f, *f, *f]\n";
     check(&house, "POST", MAPS, "application/yaml", anchors.as_bytes(), bad).await;
     check(&house, "POST", MAPS, "application/vnd.kubernetes.protobuf", b"k8s\0\xff\xff", bad).await;
     check(&house, "POST", MAPS, "text/html", b"<p>", (415, "UnsupportedMediaType")).await;
-    check(&house, "PUT", &format!("{MAPS}/cart"), json, br#"{"metadata": {"name": "other"}}"#, bad).await;
+    check(&house, "PUT", &format!("{MAPS}/cart"), json, br#"{"metadata": {"name": "other"}}"#, bad)
+        .await;
     for body in [&b"null"[..], br#"{"metadata": {"name": "Bad_Name"}}"#] {
         check(&house, "POST", MAPS, json, body, (422, "Invalid")).await;
     }
@@ -108,8 +123,17 @@ async fn malformed_patches_are_refused() {
     }
     check(&house, "PATCH", &path, apply, b"{}", (422, "Invalid")).await;
     check(&house, "PATCH", &format!("{path}?force=true"), merge, b"{}", (422, "Invalid")).await;
-    let many: Vec<Value> = (0..10_001).map(|_| json!({"op": "test", "path": "/data/a", "value": "1"})).collect();
-    check(&house, "PATCH", &path, json, json!(many).to_string().as_bytes(), (413, "RequestEntityTooLarge")).await;
+    let many: Vec<Value> =
+        (0..10_001).map(|_| json!({"op": "test", "path": "/data/a", "value": "1"})).collect();
+    check(
+        &house,
+        "PATCH",
+        &path,
+        json,
+        json!(many).to_string().as_bytes(),
+        (413, "RequestEntityTooLarge"),
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -140,7 +164,8 @@ async fn malformed_selectors_and_options_are_refused() {
     for query in ["dryRun=Some", "fieldValidation=Perhaps", &long] {
         check(&house, "POST", &format!("{MAPS}?{query}"), "application/json", map, invalid).await;
     }
-    check(&house, "DELETE", &format!("{MAPS}/cart?propagationPolicy=Nobody"), "", b"", invalid).await;
+    check(&house, "DELETE", &format!("{MAPS}/cart?propagationPolicy=Nobody"), "", b"", invalid)
+        .await;
 }
 
 #[tokio::test]
@@ -175,7 +200,12 @@ async fn ten_thousand_requests_at_once_are_all_answered() {
             let map = json!({"metadata": {"name": format!("m{i}")}}).to_string();
             let request = match i % 4 {
                 0 => client.request("GET", PODS, &[], b""),
-                1 => client.request("POST", MAPS, &[("Content-Type", "application/json")], map.as_bytes()),
+                1 => client.request(
+                    "POST",
+                    MAPS,
+                    &[("Content-Type", "application/json")],
+                    map.as_bytes(),
+                ),
                 2 => client.request("GET", &format!("{MAPS}?labelSelector=a+in+("), &[], b""),
                 _ => client.request("GET", "/apis/apps/v1", &[], b""),
             };

@@ -51,7 +51,8 @@ impl Client {
     /// Reads the kubeconfig as any client would.
     pub(super) fn of(handle: &Handle) -> Self {
         let config: Value = serde_saphyr::from_str(&handle.kubeconfig).unwrap();
-        let authority = config["clusters"][0]["cluster"]["certificate-authority-data"].as_str().unwrap();
+        let authority =
+            config["clusters"][0]["cluster"]["certificate-authority-data"].as_str().unwrap();
         let mut roots = RootCertStore::empty();
         let certificate = base64::decode(authority).unwrap();
         roots.add(CertificateDer::from_pem_slice(&certificate).unwrap()).unwrap();
@@ -83,8 +84,17 @@ impl Client {
     }
 
     /// The bytes of a request.
-    pub(super) fn request(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
-        let mut text = format!("{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {}\r\n", body.len());
+    pub(super) fn request(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Vec<u8> {
+        let mut text = format!(
+            "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {}\r\n",
+            body.len()
+        );
         if let Some(token) = &self.token {
             text.push_str(&format!("Authorization: Bearer {token}\r\n"));
         }
@@ -95,7 +105,13 @@ impl Client {
         [text.into_bytes(), body.to_vec()].concat()
     }
 
-    pub(super) async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+    pub(super) async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Answer {
         let mut connection = self.connect().await;
         // A server that has read enough may hang up before all is written.
         drop(connection.write(&self.request(method, path, headers, body)).await);
@@ -170,7 +186,9 @@ impl Connection {
     /// The next chunk, which is one line of a log; none at the end.
     pub(super) async fn line(&mut self) -> Option<String> {
         let chunk = tokio::time::timeout(std::time::Duration::from_secs(20), self.chunk()).await;
-        chunk.expect("an end or a line").map(|chunk| String::from_utf8_lossy(&chunk).trim_end().to_string())
+        chunk
+            .expect("an end or a line")
+            .map(|chunk| String::from_utf8_lossy(&chunk).trim_end().to_string())
     }
 
     /// The next events of a watch.

@@ -7,7 +7,6 @@ use serde_json::json;
 use super::{House, MAPS};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[expect(clippy::disallowed_methods, reason = "a speed is measured with the clock")]
 async fn reads_are_answered_at_speed() {
     let house = House::open().await;
     let (connections, each) = (8, 250);
@@ -31,7 +30,6 @@ async fn reads_are_answered_at_speed() {
 }
 
 #[tokio::test]
-#[expect(clippy::disallowed_methods, reason = "a speed is measured with the clock")]
 async fn a_table_of_a_thousand_pods_comes_at_once() {
     let house = House::open().await;
     for i in 0..1000 {

@@ -124,7 +124,7 @@ fn a_failed_test_is_told_apart_from_a_bad_patch() {
     }
     for bad in [
         json!([{"op": "remove", "path": "/spec/paused"}]),
-        json!([{"op": "replace", "path": "/spec/paused", "value": true}]),
+        json!([{"op": "replace", "path": "/spec/template/spec/containers/9", "value": {}}]),
         json!([{"op": "add", "path": "/spec/a/b", "value": 1}]),
         json!([{"op": "add", "path": "/spec/replicas/b", "value": 1}]),
         json!([{"op": "add", "path": "/spec/template/spec/containers/9", "value": {}}]),

@@ -196,7 +196,13 @@ async fn serve(
     let listener = listen(args.listen).await?;
     let at = listener.local_addr()?;
     let clock = kept.world.clone();
-    let waking = inputs.clone();
+    // The engine ends with the last of its senders, whoever may still come through the door.
+    let waking = inputs.downgrade();
+    let changed = move || {
+        if let Some(inputs) = waking.upgrade() {
+            strike::wake(&inputs);
+        }
+    };
     let router = server::router(server::Server {
         inputs: inputs.clone(),
         store: store.clone(),
@@ -208,7 +214,7 @@ async fn serve(
         extra: Some(strike::route(kept.striker.clone(), inputs)),
     });
     let kubeconfig = dir.path().join("kubeconfig");
-    let door = kept.open_door(kubeconfig.clone(), move || strike::wake(&waking)).await?;
+    let door = kept.open_door(kubeconfig.clone(), changed).await?;
     let serving = Serving::start(listener, router, interruption.clone());
     let found = place::announce(dir.path())
         .inspect_err(|error| tracing::info!(error = %format!("{error:#}"), "other commands must be told where the demo is"))

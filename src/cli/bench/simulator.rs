@@ -22,16 +22,28 @@ const LEAD_IN: SignedDuration = SignedDuration::from_mins(5);
 /// What goes on in a world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Going {
-    /// Steady traffic, and one pod lost every five minutes.
+    /// Steady traffic, and one pod lost an hour.
     Quiet,
+    /// Steady traffic, and one pod lost every five minutes.
+    Churning,
     /// As in the world `shop-busy`.
     Busy,
 }
 
 impl Going {
+    /// How often a pod is lost.
+    fn loses_every_minutes(self) -> Option<i64> {
+        match self {
+            Self::Quiet => Some(60),
+            Self::Churning => Some(5),
+            Self::Busy => None,
+        }
+    }
+
     fn name(self) -> &'static str {
         match self {
             Self::Quiet => "quiet",
+            Self::Churning => "churning",
             Self::Busy => "busy",
         }
     }
@@ -41,7 +53,7 @@ impl Going {
 pub(super) fn rows() -> Result<Value> {
     let mut rows = Vec::new();
     for size in SIZES {
-        for going in [Going::Quiet, Going::Busy] {
+        for going in [Going::Quiet, Going::Churning, Going::Busy] {
             let row = format!("{}:{size}", going.name());
             let output = std::process::Command::new(std::env::current_exe()?)
                 .args(["bench", "simulator", "--row", &row])
@@ -61,7 +73,8 @@ pub(super) fn rows() -> Result<Value> {
         "mapLookupsPerSecond": lookups,
         "copiedGiBPerSecond": copied,
         "profile": if cfg!(debug_assertions) { "dev" } else { "release" },
-        "quiet": "steady traffic, one pod lost every five minutes; metrics and rules on, a second after every change",
+        "quiet": "steady traffic, one pod lost an hour; metrics and rules on, a second after every change",
+        "churning": "as quiet, one pod lost every five minutes: what `bench first` measures",
         "busy": "shop-busy: traffic of every route changes every minute, scrape and rules every 30 s, a roll-out every 30 min, a fault every hour that is mended after 10 min; nobody heals",
         "per second": "of processor time of one core",
         "leavesOut": "planning and healing, the HTTP door, reading metrics back, and the copying that the first changes after a fork cost",
@@ -74,14 +87,15 @@ pub(super) fn row(row: &str) -> Result<Value> {
     let size: usize = size.parse()?;
     let going = match going {
         "quiet" => Going::Quiet,
+        "churning" => Going::Churning,
         "busy" => Going::Busy,
-        other => anyhow::bail!("nothing is known of {other}; there are quiet and busy"),
+        other => anyhow::bail!("nothing is known of {other}; there are quiet, churning and busy"),
     };
     let mut world = settled(going, size)?;
     let (woken, begun, cpu) = (world.woken(), world.now(), cpu_seconds());
     let mut spent = 0.0;
     // Whole hours, so that every busy measurement has its roll-outs and its fault.
-    while spent < SECONDS && world.now() < begun + SignedDuration::from_hours(24 * 30) {
+    while spent < SECONDS && world.now() < begun + SignedDuration::from_hours(24 * 365) {
         let until = world.now() + SignedDuration::from_hours(1);
         live(&mut world, going, until);
         spent = cpu_seconds() - cpu;
@@ -156,7 +170,7 @@ fn start() -> Timestamp {
 
 fn file(going: Going, size: usize) -> Result<WorldFile> {
     let world = datasets::world(match going {
-        Going::Quiet => "shop",
+        Going::Quiet | Going::Churning => "shop",
         Going::Busy => "shop-busy",
     })?;
     if size == world.spec.workloads.len() { Ok(world) } else { multiplied(&world, size) }
@@ -178,8 +192,8 @@ fn live(world: &mut World, going: Going, until: Timestamp) {
         .collect();
     while world.now() < until {
         let minute = world.now().as_second() / 60;
-        if going == Going::Quiet && minute % 5 == 0 {
-            let (namespace, name) = &deployments[(minute / 5) as usize % deployments.len()];
+        if let Some(every) = going.loses_every_minutes().filter(|every| minute % every == 0) {
+            let (namespace, name) = &deployments[(minute / every) as usize % deployments.len()];
             world.lose_pods(namespace, name, Some(1));
         }
         let next = (world.now() + SignedDuration::from_mins(1)).min(until);

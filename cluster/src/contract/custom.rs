@@ -33,12 +33,16 @@ impl Custom {
         }));
         ground.make(&definition).await;
         let custom = Self { kind: Kind::new(format!("{group}/v1"), "Widget"), ground };
+        let mut served = 0;
         for _ in 0..60 {
             let definition = custom.ground.found(&custom.definition()).await;
             let is_established = crate::Condition::of(&definition, "Established")
                 .is_some_and(|condition| condition.holds == Some(true));
             let query = ListQuery::latest(custom.kind.clone(), Some(&custom.ground.namespace));
-            if is_established && custom.ground.cluster.list(&query).await.is_ok() {
+            let is_served = is_established && custom.ground.cluster.list(&query).await.is_ok();
+            // An API server makes the storage of a young kind anew, and answers 429 meanwhile: served, a second later too.
+            served = if is_served { served + 1 } else { 0 };
+            if served == 2 {
                 return custom;
             }
             world.settle(1).await;

@@ -463,6 +463,42 @@ mod connecting {
         assert!(error.to_string().contains("no context \"there\": it has here"), "{error}");
     }
 
+    #[test]
+    fn the_current_context_comes_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("kubeconfig");
+        let named = |name: &str| json!({"name": name, "context": {"cluster": "c", "user": "u"}});
+        let config =
+            json!({"current-context": "b", "contexts": [named("a"), named("b"), named("c")]});
+        fs::write(&path, config.to_string()).unwrap();
+        assert_eq!(KubeCluster::contexts(&path).unwrap(), ["b", "a", "c"]);
+    }
+
+    #[tokio::test]
+    async fn two_contexts_of_one_file_are_two_clusters() {
+        let (one, two) = (Server::new(|_: &Seen| None), Server::new(|_: &Seen| None));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("kubeconfig");
+        let context = |name: &str| json!({"name": name, "context": {"cluster": name, "user": "u"}});
+        let at = |name: &str, server: &Server| json!({"name": name, "cluster": {"server": format!("http://{}", server.address)}});
+        let config = json!({"contexts": [context("one"), context("two")],
+            "clusters": [at("one", &one), at("two", &two)], "users": [{"name": "u", "user": {}}]});
+        fs::write(&path, config.to_string()).unwrap();
+        let mut clusters = Vec::new();
+        for name in KubeCluster::contexts(&path).unwrap() {
+            let source = KubeSource::File { path: path.clone(), context: Some(name.clone()) };
+            let secrets = SecretKey::from_bytes([7; 32]);
+            clusters.push(KubeCluster::connect(name, &source, secrets, limits()).await.unwrap());
+        }
+        one.stop();
+        let states = [&clusters[0], &clusters[1]].map(|cluster| async move {
+            let target = ObjectRef { cluster: cluster.name().into(), ..pod() };
+            cluster.get(&target, Consistency::Latest).await.is_ok()
+        });
+        let [first, second] = states;
+        assert_eq!((first.await, second.await), (false, true), "one away, the other unaffected");
+    }
+
     #[tokio::test]
     async fn a_server_that_is_away_or_silent_is_unreachable() {
         let server = Server::new(|_: &Seen| Some(Deed::Hang));

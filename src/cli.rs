@@ -12,6 +12,7 @@ mod guardrail;
 mod plan;
 mod run;
 mod serve;
+mod simulate;
 mod tale;
 mod workflow;
 
@@ -77,6 +78,9 @@ enum Command {
     /// Measures speed and size, beside the machine's own floor.
     #[command(subcommand)]
     Bench(bench::Command),
+    /// Serves a simulated cluster by itself.
+    #[command(subcommand)]
+    Simulate(simulate::Command),
     /// Works on workflow definitions.
     #[command(subcommand)]
     Workflow(WorkflowCommand),
@@ -126,6 +130,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Admin(command) => admin::run(&command),
         Command::Eval(command) => eval::run(&command),
         Command::Bench(command) => bench::run(&command),
+        Command::Simulate(command) => simulate::run(&command),
         Command::Workflow(WorkflowCommand::Lint { paths, format }) => {
             workflow::lint(&paths, format)
         }

@@ -1,0 +1,131 @@
+//! The simulated cluster in a process of its own, and what runs are about in it.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use cluster::{
+    Agent, Cluster as _, Kind, KubeCluster, KubeLimits, KubeSource, ListQuery, Mode, Object,
+    Preconditions, Reply, Request, SecretKey, Verb,
+};
+use serde_json::{Value, json};
+
+use super::process::Process;
+use super::tally::Applied;
+
+/// Name of the Deployment that lost its configuration.
+pub(crate) const WORKLOAD: &str = "reader";
+/// How long the cluster takes to answer, in milliseconds.
+const DELAY_MS: u32 = 30;
+
+/// The cluster.
+pub(crate) struct Ground {
+    _process: Process,
+    kubeconfig: PathBuf,
+    admin: KubeCluster,
+}
+
+impl Ground {
+    /// Starts it, with an empty world.
+    ///
+    /// # Errors
+    /// Where it cannot be started or reached.
+    pub(crate) async fn start(folder: &Path, seed: u64) -> Result<Self> {
+        let kubeconfig = folder.join("kubeconfig");
+        let text = |path: &Path| path.display().to_string();
+        let args = [
+            "simulate",
+            "serve",
+            "--world",
+            "chaos",
+            "--seed",
+            &seed.to_string(),
+            "--port",
+            "0",
+            "--kubeconfig",
+            &text(&kubeconfig),
+            "--delay-ms",
+            &DELAY_MS.to_string(),
+        ]
+        .map(String::from);
+        let process = Process::start("simulate", &args, folder)?;
+        let source = KubeSource::File { path: kubeconfig.clone(), context: None };
+        let key = SecretKey::from_bytes([0; 32]);
+        let admin = KubeCluster::connect("chaos", &source, key, KubeLimits::default())
+            .await
+            .context("cannot reach the simulated cluster")?;
+        Ok(Self { _process: process, kubeconfig, admin })
+    }
+
+    /// The file with which it is reached.
+    pub(crate) fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+
+    /// Makes a namespace with a Deployment that waits for the keys of ten ConfigMaps.
+    ///
+    /// # Errors
+    /// Where the cluster refuses one of them.
+    pub(crate) async fn prepare(&self, namespace: &str) -> Result<()> {
+        let env: Vec<Value> = (1..=10)
+            .map(|n| {
+                json!({"name": format!("STEP_{n:02}"), "valueFrom": {"configMapKeyRef": {"name": format!("settings-{n:02}"), "key": format!("step-{n:02}")}}})
+            })
+            .collect();
+        let container = json!({"name": "main", "image": "registry.example/chaos:1", "env": env,
+            "readinessProbe": {"httpGet": {"path": "/healthz", "port": 8080}, "periodSeconds": 1}});
+        let labels = json!({"app": WORKLOAD});
+        let mut objects =
+            vec![json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})];
+        objects.extend((1..=10).map(|n| {
+            json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": format!("settings-{n:02}"), "namespace": namespace}, "data": {}})
+        }));
+        objects.push(
+            json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": WORKLOAD, "namespace": namespace}, "spec": {
+                "replicas": 1, "selector": {"matchLabels": labels},
+                "template": {"metadata": {"labels": labels}, "spec": {"containers": [container]}}}}),
+        );
+        for object in objects {
+            let object = Object::from_value(object).expect("they are objects");
+            let request = Request {
+                target: object.reference(self.admin.name()),
+                verb: Verb::Create(object),
+                preconditions: Preconditions::default(),
+                mode: Mode::Apply,
+                agent: Agent::default(),
+            };
+            match self.admin.send(&request).await {
+                Reply::Accepted(_) => {}
+                other => bail!("{} cannot be made: {other:?}", request.target),
+            }
+        }
+        self.wait_for_trouble(namespace).await
+    }
+
+    /// The container must have found its keys missing, or there is nothing to heal yet.
+    async fn wait_for_trouble(&self, namespace: &str) -> Result<()> {
+        let pods = Kind::builtin("Pod").expect("it is built in");
+        for _ in 0..100 {
+            let page = self.admin.list(&ListQuery::latest(pods.clone(), Some(namespace))).await?;
+            let waits = |pod: &Object| {
+                let reason = pod.at("/status/containerStatuses/0/state/waiting/reason");
+                reason.and_then(Value::as_str) == Some("CreateContainerConfigError")
+            };
+            if page.items.iter().any(waits) {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        bail!("the pod in {namespace} did not find its keys missing within 10 s");
+    }
+
+    /// How many times each effect key changed the cluster.
+    ///
+    /// # Errors
+    /// Where the cluster does not say.
+    pub(crate) async fn applied(&self) -> Result<Applied> {
+        simulator::http::effects(&self.kubeconfig)
+            .await
+            .context("the cluster does not tell its effects")
+    }
+}

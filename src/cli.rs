@@ -4,6 +4,7 @@ mod admin;
 mod alert;
 mod autonomy;
 mod bench;
+mod chaos;
 mod client;
 mod demo;
 mod eval;
@@ -81,6 +82,9 @@ enum Command {
     /// Serves a simulated cluster by itself.
     #[command(subcommand)]
     Simulate(simulate::Command),
+    /// Cuts runs off in every place, and counts at the cluster what came of them.
+    #[command(subcommand)]
+    Chaos(chaos::Command),
     /// Works on workflow definitions.
     #[command(subcommand)]
     Workflow(WorkflowCommand),
@@ -110,7 +114,10 @@ pub(crate) fn main() -> ExitCode {
         1 => "info",
         _ => "debug",
     };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| {
+        // What the client of a cluster fails with is told by whoever called it, once.
+        EnvFilter::new(format!("{level},kube_client=off"))
+    });
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
@@ -130,6 +137,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Admin(command) => admin::run(&command),
         Command::Eval(command) => eval::run(&command),
         Command::Bench(command) => bench::run(&command),
+        Command::Chaos(command) => chaos::run(&command),
         Command::Simulate(command) => simulate::run(&command),
         Command::Workflow(WorkflowCommand::Lint { paths, format }) => {
             workflow::lint(&paths, format)

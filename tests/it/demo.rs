@@ -5,6 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use cluster::{
+    Agent, Cluster as _, Kind, KubeCluster, KubeLimits, KubeSource, ListQuery, Mode, Object,
+    ObjectRef, Patch, Preconditions, Reply, Request, SecretKey, Verb,
+};
 use serde_json::{Value, json};
 
 use crate::served::{self, Server, within};
@@ -117,7 +121,7 @@ fn a_demo_that_stands_breaks_something_else_on_request_and_leaves_nothing_behind
     let demo = Server::start(&STAY, &env);
     first_incident_is_told(&demo);
     // No flag says where it is.
-    assert_eq!(demo.json(&["incident", "list"])["items"].as_array().unwrap().len(), 1);
+    assert!(!demo.json(&["incident", "list"])["items"].as_array().unwrap().is_empty());
     let said = demo.said().join("\n");
     let plan = said.split("chiron plan explain ").nth(1).unwrap().split('\n').next().unwrap();
     assert!(demo.chiron(&["plan", "explain", plan]).status.success(), "{said}");
@@ -192,4 +196,65 @@ fn without_a_terminal_the_demo_ends_after_an_incident_and_a_second_one_goes_on()
     let alert =
         |tale: &str| tale.lines().find(|line| line.contains("Alert firing")).map(str::to_string);
     assert_ne!(alert(&first), alert(&second));
+}
+
+/// A client of the cluster that the demo's kubeconfig names, as kubectl is one.
+async fn outside(kubeconfig: &str) -> KubeCluster {
+    let source = KubeSource::File { path: kubeconfig.into(), context: None };
+    let key = SecretKey::from_bytes([7; 32]);
+    let cluster = KubeCluster::connect("demo", &source, key, KubeLimits::default()).await;
+    cluster.unwrap_or_else(|error| panic!("{error}: {}", error.hint()))
+}
+
+/// Sets the image of a healthy workload to one that does not exist, as `kubectl set image` does.
+async fn set_image_that_does_not_exist(kubeconfig: &str) -> ObjectRef {
+    let cluster = outside(kubeconfig).await;
+    let query = ListQuery::latest(Kind::builtin("Deployment").unwrap(), None);
+    let page = cluster.list(&query).await.unwrap();
+    let is_steady = |object: &&Object| {
+        object.at("/spec/replicas").and_then(Value::as_u64) > Some(1)
+            && object.at("/spec/replicas") == object.at("/status/readyReplicas")
+    };
+    let steady = page.items.iter().find(is_steady).unwrap();
+    let name = steady.at("/spec/template/spec/containers/0/name").unwrap();
+    let containers = json!([{"name": name, "image": "registry.example/nothing:9"}]);
+    let patch = json!({"spec": {"template": {"spec": {"containers": containers}}}});
+    let request = Request {
+        target: steady.reference("demo"),
+        verb: Verb::Patch { patch: Patch::Strategic(patch), subresource: None },
+        preconditions: Preconditions::default(),
+        mode: Mode::Apply,
+        agent: Agent::default(),
+    };
+    let reply = cluster.send(&request).await;
+    assert!(matches!(reply, Reply::Accepted(_)), "{reply:?}");
+    request.target
+}
+
+#[test]
+fn what_somebody_does_to_the_cluster_from_outside_is_noticed_healed_and_learned_from() {
+    let folder = tempfile::tempdir().unwrap();
+    let env = session(folder.path());
+    let dir = folder.path().join("state");
+    let keeping = [&STAY[..], &["--data-dir", dir.to_str().unwrap()]].concat();
+    let demo = Server::start(&keeping, &env);
+    first_incident_is_told(&demo);
+    let said = demo.said().join("\n");
+    let kubeconfig = said.split("kubectl --kubeconfig ").nth(1).unwrap().split(' ').next().unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let target = runtime.block_on(set_image_that_does_not_exist(kubeconfig));
+    resolved(&demo, &target.namespace.into(), &target.name.clone().into());
+    let said = demo.end();
+    let change = |line: &String| {
+        line.contains(&target.name) && line.contains("to `\"registry.example/nothing:9\"` since")
+    };
+    assert!(said.iter().any(change), "{said:?}");
+
+    // The change stands in the world's journal, and its outcome in what was learned: a second demo goes on with both.
+    let learned = |said: &[String]| {
+        let line = said.iter().find(|line| line.contains("Learned from")).unwrap();
+        line.split(' ').find_map(|word| word.parse::<u64>().ok()).unwrap()
+    };
+    let again = Server::start(&keeping, &env);
+    assert!(learned(&again.said()) >= learned(&said) + 2, "{:?}", again.said());
 }

@@ -3,6 +3,7 @@
 //! Nothing in the record of a world may depend on it: who is called by no change, and by no time that they waited for,
 //! finds nothing to do. That is what allows [`World`] to skip, and what this mode is there to show.
 
+use cluster::{Object, ReplicaSet};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::objects::Key;
@@ -78,18 +79,27 @@ impl World {
         self.wake_at(self.next_tick(), Wake::Tick);
     }
 
-    /// All who look at the world by themselves, and how long they take to react. The scheduler is not among them: it tries
-    /// a pod that has no place at its own pace, and a try is written down.
+    /// All who look at the world by themselves, and how long they take to react. The scheduler is not among them, nor is who
+    /// is short of pods: they try again at their own pace what was refused, and a try is written down.
     fn everyone(&self) -> Vec<(Wake, SignedDuration)> {
         let mut everyone = Vec::new();
+        let is_short = |set: &&Object| {
+            let set = ReplicaSet::of(set);
+            set.is_some_and(|set| set.current() < set.replicas())
+        };
         let mut add = |kind: &str, reaction, wake: fn(Key) -> Wake| {
-            let keys = self.objects.of_kind(kind, None).filter_map(Key::of);
+            let looking = self.objects.of_kind(kind, None).filter(|object| !is_short(object));
+            let keys = looking.filter_map(Key::of);
             everyone.extend(keys.map(|key| (wake(key), reaction)));
         };
         add("Deployment", CONTROLLER, Wake::Deployment);
         add("ReplicaSet", CONTROLLER, Wake::ReplicaSet);
         add("Service", ENDPOINTS, Wake::Endpoints);
         add("Pod", KUBELET, Wake::Kubelet);
+        for namespace in self.objects.of_kind("Namespace", None) {
+            everyone.push((Wake::Budgets(namespace.name().into()), ENDPOINTS));
+            everyone.push((Wake::Quotas(namespace.name().into()), ENDPOINTS));
+        }
         everyone.push((Wake::Garbage, ENDPOINTS));
         everyone.push((Wake::Traffic, TRAFFIC));
         if self.scrape_every.is_none() {

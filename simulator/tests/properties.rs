@@ -49,7 +49,7 @@ spec:
 const NAMESPACES: [&str; 2] = ["one", "two"];
 const NAMES: [&str; 3] = ["web", "a", "b"];
 /// The kinds that are read; whatever else there is, these are enough to see everything that the calls below can touch.
-const KINDS: [&str; 11] = [
+const KINDS: [&str; 12] = [
     "ConfigMap",
     "Deployment",
     "EndpointSlice",
@@ -59,6 +59,7 @@ const KINDS: [&str; 11] = [
     "Pod",
     "PodDisruptionBudget",
     "ReplicaSet",
+    "ResourceQuota",
     "Secret",
     "Service",
 ];
@@ -142,7 +143,7 @@ fn act() -> impl Strategy<Value = Act> {
     let owner = prop_oneof![Just(None), (index(), any::<bool>()).prop_map(Some)];
     prop_oneof![
         6 => (0_u32..40_000).prop_map(|millis| Act::Pass { millis }),
-        4 => (0_usize..7, 0_usize..2, 0_usize..3, owner, any::<bool>()).prop_map(
+        4 => (0_usize..8, 0_usize..2, 0_usize..3, owner, any::<bool>()).prop_map(
             |(kind, namespace, name, owner, is_held)| Act::Create { kind, namespace, name, owner, is_held }
         ),
         1 => (0_usize..2, 0_usize..3, 0_u32..3)
@@ -159,7 +160,7 @@ fn act() -> impl Strategy<Value = Act> {
             .prop_map(|(of, app)| Act::Select { of, app }),
         1 => (index(), any::<bool>()).prop_map(|(of, is_cordoned)| Act::Cordon { of, is_cordoned }),
         4 => (index(), how, grace).prop_map(|(of, how, grace)| Act::Delete { of, how, grace }),
-        1 => (0_usize..7, 0_usize..2).prop_map(|(kind, namespace)| Act::DeleteAll { kind, namespace }),
+        1 => (0_usize..8, 0_usize..2).prop_map(|(kind, namespace)| Act::DeleteAll { kind, namespace }),
         1 => index().prop_map(|of| Act::Evict { of }),
         1 => Just(Act::Compact),
     ]
@@ -187,13 +188,25 @@ fn made(kind: usize, namespace: &str, name: &str) -> Value {
             "spec": {"replicas": 1, "selector": selector, "template": template}}),
         "ReplicaSet" => json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": metadata,
             "spec": {"replicas": 1, "selector": selector, "template": template}}),
+        "ResourceQuota" => {
+            json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": metadata,
+            "spec": {"hard": {"pods": "3", "configmaps": "2", "count/deployments.apps": "2", "secrets": "1"}}})
+        }
         _ => json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": metadata,
             "spec": {"minAvailable": 1, "selector": selector}}),
     }
 }
 
-const MADE: [&str; 7] =
-    ["ConfigMap", "Secret", "Service", "Pod", "Deployment", "ReplicaSet", "PodDisruptionBudget"];
+const MADE: [&str; 8] = [
+    "ConfigMap",
+    "Secret",
+    "Service",
+    "Pod",
+    "Deployment",
+    "ReplicaSet",
+    "ResourceQuota",
+    "PodDisruptionBudget",
+];
 
 fn start() -> Timestamp {
     "2026-01-01T00:00:00Z".parse().unwrap()
@@ -532,6 +545,40 @@ fn owner_references_resolve_or_what_bears_them_is_collected() {
                 "{:?} outlives its owners {owners:?}",
                 place(object)
             );
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn what_a_quota_says_is_used_is_what_exists() {
+    let base = small();
+    hold_in(800, |acts| {
+        let mut world = base.clone();
+        let quota = Object::from_value(made(6, "one", "first")).unwrap();
+        prop_assert!(matches!(
+            world.call(&to(&quota, Deed::Create(quota.clone()))),
+            Answer::Created(_)
+        ));
+        for act in acts {
+            take(&mut world, act);
+        }
+        rest(&mut world, 2);
+        let count = |kind: &str, namespace: Option<&str>| {
+            let own = world.objects().filter(|object| object.kind().kind == kind);
+            own.filter(|object| object.namespace() == namespace).count().to_string()
+        };
+        for quota in world.objects().filter(|object| object.kind().kind == "ResourceQuota") {
+            for (name, kind) in [
+                ("pods", "Pod"),
+                ("configmaps", "ConfigMap"),
+                ("count/deployments.apps", "Deployment"),
+                ("secrets", "Secret"),
+            ] {
+                let used = quota.at("/status/used").and_then(|used| used.get(name)?.as_str());
+                let exist = count(kind, quota.namespace());
+                prop_assert_eq!(used, Some(exist.as_str()), "{} of {:?}", name, place(quota));
+            }
         }
         Ok(())
     });

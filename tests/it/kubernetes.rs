@@ -1,5 +1,7 @@
 //! Against a real Kubernetes control plane, which `tests/kubernetes/run` starts.
 
+#![expect(clippy::print_stdout, reason = "a story of minutes tells how far it is")]
+
 mod chiron;
 mod healing;
 mod standin;

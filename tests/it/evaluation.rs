@@ -93,26 +93,30 @@ static SCRAMBLED: LazyLock<Report> =
 #[test]
 fn chiron_mends_what_is_broken_harms_nothing_and_leaves_alone_what_is_well() {
     let report = &*DRAWN;
-    let resolved = verdicts(report).iter().filter(|(_, verdict)| *verdict == "resolved").count();
-    assert!(resolved >= 7, "{report:#?}");
+    let count = mended(report).iter().filter(|(_, is_mended)| *is_mended).count();
+    assert!(count >= 7, "{report:#?}");
     assert_eq!(report.policies[0].harmful, 0, "{report:#?}");
     let well =
         report.policies[0].families.iter().find(|family| family.family == "nothing-wrong").unwrap();
     assert_eq!((well.mitigation.n, well.acted), (SEEDS, 0));
 }
 
+/// Families with a fault, and whether Chiron mends them: it explores now and then, so one world of five may go astray.
+fn mended(report: &Report) -> Vec<(&str, bool)> {
+    let families =
+        report.policies[0].families.iter().filter(|family| family.family != "nothing-wrong");
+    let is_mended = |share: f64| match share {
+        share if share >= 0.8 => true,
+        share if share <= 0.2 => false,
+        share => panic!("neither mended nor failed, but {share}: {report:#?}"),
+    };
+    families.map(|family| (family.family.as_str(), is_mended(family.mitigation.estimate))).collect()
+}
+
 #[test]
 fn names_and_annotations_carry_nothing_that_chiron_goes_by() {
-    let verdicts_of = |report| {
-        let verdicts = verdicts(report);
-        assert_eq!(verdicts.len(), 8);
-        assert!(
-            verdicts.iter().all(|(_, verdict)| ["resolved", "failed"].contains(verdict)),
-            "{report:#?}"
-        );
-        verdicts
-    };
-    assert_eq!(verdicts_of(&*DRAWN), verdicts_of(&*SCRAMBLED));
+    assert_eq!(mended(&DRAWN).len(), 8);
+    assert_eq!(mended(&DRAWN), mended(&SCRAMBLED));
     assert_eq!(SCRAMBLED.policies[0].harmful, 0, "{:#?}", &*SCRAMBLED);
     let acted = |report: &Report| {
         report.policies[0]

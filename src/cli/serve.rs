@@ -21,6 +21,7 @@ use crate::data_dir::DataDir;
 use crate::datasets;
 use crate::serving::{self, Interruption, Serving};
 use crate::wiring::{self, Conduct};
+use workflow::Guardrails;
 
 pub(crate) use real::NoCluster;
 
@@ -49,16 +50,16 @@ pub(crate) struct Args {
     #[arg(long)]
     seed: Option<u64>,
     /// What breaks: a fault family of the starter suite; nothing where absent.
-    #[arg(long, value_name = "FAMILY", requires = "simulate")]
+    #[arg(long, value_name = "FAMILY", conflicts_with_all = ["kubeconfig", "in_cluster"])]
     fault: Option<String>,
     /// Seconds from the first start until it breaks.
-    #[arg(long, value_name = "SECONDS", default_value_t = 15, requires = "simulate")]
+    #[arg(long, value_name = "SECONDS", default_value_t = 15, conflicts_with_all = ["kubeconfig", "in_cluster"])]
     fault_after: u32,
     /// Simulated seconds a second; above 1 the world runs ahead of the wall clock.
-    #[arg(long, default_value_t = 1.0, value_parser = speed, requires = "simulate")]
+    #[arg(long, default_value_t = 1.0, value_parser = speed, conflicts_with_all = ["kubeconfig", "in_cluster"])]
     speed: f64,
     /// Where the world's alerts go: `none`, `internal` (straight to the engine), or the URL of an Alertmanager.
-    #[arg(long, default_value = "internal", value_parser = alerts::parse, requires = "simulate")]
+    #[arg(long, default_value = "internal", value_parser = alerts::parse, conflicts_with_all = ["kubeconfig", "in_cluster"])]
     alerts: Alerts,
     /// Where the API listens.
     #[arg(long, default_value = "127.0.0.1:7420")]
@@ -69,9 +70,12 @@ pub(crate) struct Args {
     /// Where state is kept; a temporary folder, removed at the end, where absent.
     #[arg(long)]
     data_dir: Option<PathBuf>,
-    /// How far Chiron goes by itself.
-    #[arg(long, value_enum, default_value_t = Freedom::Approve)]
-    autonomy: Freedom,
+    /// How far Chiron goes by itself; as the guardrails say where absent, which is `approve` by default.
+    #[arg(long, value_enum)]
+    autonomy: Option<Freedom>,
+    /// What Chiron may and may not do, as `chiron workflow lint` checks it; the defaults where absent.
+    #[arg(long, value_name = "FILE")]
+    guardrails: Option<PathBuf>,
     /// A folder of templates beside the built-in ones, as `chiron workflow lint` checks them.
     #[arg(long, value_name = "DIR")]
     templates: Option<PathBuf>,
@@ -86,8 +90,15 @@ impl Args {
             Some(folder) => datasets::templates_in(folder, &actions::catalogue())?,
             None => Vec::new(),
         };
+        let mut guardrails = match &self.guardrails {
+            Some(file) => datasets::guardrails(file)?,
+            None => Guardrails::default(),
+        };
+        if let Some(freedom) = self.autonomy {
+            guardrails.spec.autonomy = freedom.autonomy();
+        }
         Ok(Conduct {
-            guardrails: wiring::guardrails(self.autonomy.autonomy()),
+            guardrails,
             settings: self.timing.settings(),
             templates,
         })

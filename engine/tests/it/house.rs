@@ -134,6 +134,11 @@ impl House {
         answer.try_recv().unwrap()
     }
 
+    /// The cluster, behind its ports.
+    pub(crate) fn cluster(&self) -> Arc<SimulatedCluster> {
+        self.cluster.clone()
+    }
+
     /// The object at fault.
     pub(crate) fn target(&self) -> &ObjectRef {
         self.oracle.target()

@@ -26,13 +26,18 @@ pub(crate) struct NoCluster(ConnectError);
 
 impl fmt::Display for NoCluster {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)?;
+        let mut text = self.0.to_string();
         let mut cause = self.0.source();
         while let Some(error) = cause {
-            write!(f, ": {error}")?;
+            let word = error.to_string();
+            // Some layers below repeat their cause in their own words.
+            if !text.ends_with(&word) {
+                text.push_str(": ");
+                text.push_str(&word);
+            }
             cause = error.source();
         }
-        write!(f, "\nhint: {}", self.0.hint())
+        write!(f, "{text}\nhint: {}", self.0.hint())
     }
 }
 

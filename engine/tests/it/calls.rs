@@ -1,0 +1,125 @@
+//! How much an incident asks of a cluster, counted at the port.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use async_trait::async_trait;
+use cluster::{
+    Cluster, Consistency, Kind, ListQuery, LogQuery, MetricQuery, Metrics, Object, ObjectRef, Page,
+    ReadFailure, Reply, Request, Sample, WatchEvent,
+};
+use planner::ReadLimits;
+use simulator::SimulatedCluster;
+use workflow::guardrail::Autonomy;
+
+use crate::house::{House, Plan};
+
+/// The ports, every call of them counted.
+struct Counting {
+    inner: Arc<SimulatedCluster>,
+    calls: AtomicU32,
+}
+
+impl Counting {
+    fn count(&self) -> &SimulatedCluster {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        &self.inner
+    }
+}
+
+#[async_trait]
+impl Cluster for Counting {
+    fn name(&self) -> &str {
+        self.inner.name()
+    }
+
+    async fn get(
+        &self,
+        object: &ObjectRef,
+        consistency: Consistency,
+    ) -> Result<Option<Object>, ReadFailure> {
+        self.count().get(object, consistency).await
+    }
+
+    async fn list(&self, query: &ListQuery) -> Result<Page, ReadFailure> {
+        self.count().list(query).await
+    }
+
+    async fn changes(
+        &self,
+        kind: &Kind,
+        namespace: Option<&str>,
+        resource_version: &str,
+    ) -> Result<Vec<WatchEvent>, ReadFailure> {
+        self.count().changes(kind, namespace, resource_version).await
+    }
+
+    async fn send(&self, request: &Request) -> Reply {
+        self.count().send(request).await
+    }
+
+    async fn logs(&self, query: &LogQuery) -> Result<Vec<String>, ReadFailure> {
+        self.count().logs(query).await
+    }
+
+    async fn may(
+        &self,
+        verb: &str,
+        kind: &Kind,
+        namespace: Option<&str>,
+    ) -> Result<bool, ReadFailure> {
+        self.count().may(verb, kind, namespace).await
+    }
+}
+
+#[async_trait]
+impl Metrics for Counting {
+    async fn query(&self, query: &MetricQuery) -> Result<Vec<Sample>, ReadFailure> {
+        self.count().query(query).await
+    }
+}
+
+/// Every family of the starter suite.
+const FAMILIES: [&str; 9] = [
+    "bad-image",
+    "crash-after-bad-config",
+    "missing-config-key",
+    "wrong-service-selector",
+    "wrong-target-port",
+    "scaled-to-zero",
+    "memory-limit-too-low",
+    "wrong-readiness-probe",
+    "nothing-wrong",
+];
+
+#[test]
+fn evidence_of_an_incident_takes_at_most_sixty_calls_and_says_how_many() {
+    let mut most = 0;
+    for family in FAMILIES {
+        for seed in 1..=3 {
+            let plan = Plan { family, seed, autonomy: Autonomy::Observe, templates: &[] };
+            let mut house = House::build(&plan);
+            house.until_engine(|folds| !folds.cases.cases.is_empty());
+            let folds = house.engine.folds();
+            for incident in folds.incidents.incidents.values() {
+                let counting = Counting { inner: house.cluster(), calls: AtomicU32::new(0) };
+                let evidence = tokio::runtime::Builder::new_current_thread()
+                    .build()
+                    .unwrap()
+                    .block_on(planner::evidence::collect(
+                        &counting,
+                        &counting,
+                        incident,
+                        &folds.known_good,
+                        &ReadLimits::default(),
+                        house.engine.now(),
+                    ));
+                let calls = counting.calls.load(Ordering::Relaxed);
+                assert!((1..=60).contains(&calls), "{family}, seed {seed}: {calls} calls");
+                assert_eq!(evidence.calls, calls, "{family}, seed {seed}");
+                most = most.max(calls);
+            }
+        }
+    }
+    println!("at most {most} calls an incident");
+}

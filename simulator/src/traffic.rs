@@ -272,14 +272,6 @@ impl World {
     }
 
     /// Which share of the requests to a Service's port fails now, and why.
-    pub(crate) fn failing(&self, namespace: &str, service: &str, port: u16) -> (f64, &'static str) {
-        let slices =
-            self.objects.of_kind("EndpointSlice", Some(namespace)).filter_map(EndpointSlice::of);
-        let own: Vec<EndpointSlice<'_>> =
-            slices.filter(|slice| slice.service() == Some(service)).collect();
-        self.fate(namespace, service, port, &own)
-    }
-
     fn fate(
         &self,
         namespace: &str,

@@ -3,6 +3,7 @@
 //! The bars are those of an optimised build; here only a tenth of them is demanded, so that a machine at work on other
 //! things does not fail it. `chiron bench simulator` measures.
 #![allow(clippy::unwrap_used, reason = "a test that meets the unexpected has failed")]
+#![allow(clippy::print_stdout, reason = "figures are what it is for")]
 
 use std::time::Instant;
 

@@ -7,12 +7,15 @@ use cluster::{
     Request, WatchEvent,
 };
 
+/// Whole lists by API version, kind and namespace.
+type Lists = BTreeMap<(String, String, Option<String>), Vec<Object>>;
+
 /// A cluster as it is in one glance: a list that was read once is not asked for again.
 ///
 /// Every workload of a namespace has the same lists around it; without this each of them would be read once a workload.
 pub(crate) struct Glance<'a> {
     cluster: &'a dyn Cluster,
-    lists: Mutex<BTreeMap<(String, String, Option<String>), Vec<Object>>>,
+    lists: Mutex<Lists>,
 }
 
 impl<'a> Glance<'a> {

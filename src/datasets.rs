@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use simulator::{ScenarioFile, WorldFile};
-use workflow::{Catalogue, Limits, PastExecution, Template};
+use workflow::{Catalogue, Guardrails, Limits, PastExecution, Template};
 
 macro_rules! files {
     ($folder:literal: $($name:literal),+ $(,)?) => {
@@ -101,6 +101,19 @@ pub(crate) fn templates_in(folder: &Path, catalogue: &Catalogue) -> Result<Vec<T
         })
     };
     paths.iter().map(template).collect()
+}
+
+/// Guardrails out of a file of the operator.
+///
+/// # Errors
+/// Where it cannot be read or is not valid.
+pub(crate) fn guardrails(file: &Path) -> Result<Guardrails> {
+    let path = file.display();
+    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {path}"))?;
+    let parsed = workflow::validate::validate_guardrails(&text, &Limits::default());
+    parsed.value.with_context(|| {
+        format!("{path} holds no valid guardrails: `chiron workflow lint {path}` says why")
+    })
 }
 
 /// Executions made with the simulator, brought in as history that says so.

@@ -18,6 +18,9 @@ const GLANCE: Duration = Duration::from_millis(1);
 /// The template, as it is written into the folder that the server reads templates from.
 const TEMPLATE: &str = include_str!("../../../datasets/chaos/restore-ten-keys.yaml");
 
+/// Hundreds of runs an hour are the point here.
+const GUARDRAILS: &str = include_str!("../../../datasets/chaos/guardrails.yaml");
+
 /// `chiron serve` over a kubeconfig, with a folder of its own that outlives its processes.
 pub(crate) struct Server {
     folder: PathBuf,
@@ -35,6 +38,7 @@ impl Server {
         let templates = folder.join("templates");
         std::fs::create_dir_all(&templates)?;
         std::fs::write(templates.join("restore-ten-keys.yaml"), TEMPLATE)?;
+        std::fs::write(folder.join("guardrails.yaml"), GUARDRAILS)?;
         let mut server =
             Self { folder: folder.into(), kubeconfig: kubeconfig.into(), process: None };
         server.restart()?;
@@ -67,8 +71,8 @@ impl Server {
             &text(&self.kubeconfig),
             "--templates",
             &text(&self.folder.join("templates")),
-            "--autonomy",
-            "auto",
+            "--guardrails",
+            &text(&self.folder.join("guardrails.yaml")),
             "--listen",
             "127.0.0.1:0",
             "--data-dir",

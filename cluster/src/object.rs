@@ -181,7 +181,9 @@ impl Object {
         below.split('/').skip(1).try_fold(value, |value, step| match value {
             Value::Object(map) => map.get(step),
             // An index is written without a sign and without leading zeros.
-            Value::Array(_) if step.starts_with('+') || step.len() > 1 && step.starts_with('0') => None,
+            Value::Array(_) if step.starts_with('+') || step.len() > 1 && step.starts_with('0') => {
+                None
+            }
             Value::Array(items) => items.get(step.parse::<usize>().ok()?),
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
         })

@@ -13,8 +13,8 @@ use crate::api::{Api, Server};
 use crate::bounds::Bounds;
 use crate::problem::Problem;
 use crate::{
-    events, experiments, guardrails, health, incidents, ingest, learner, openapi, plans, runs, stops,
-    validations,
+    events, experiments, guardrails, health, incidents, ingest, learner, openapi, plans, runs,
+    stops, validations,
 };
 
 /// The whole API.

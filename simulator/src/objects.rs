@@ -6,7 +6,7 @@ use cluster::{Kind, Object, WatchEvent};
 use crate::api::{builtin, shelf};
 
 /// How many changes a watch can go back before it has to list again.
-const HISTORY: usize = 4096;
+const HISTORY: usize = 2048;
 
 /// Where an object lives: kind, namespace (empty outside namespaces), name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

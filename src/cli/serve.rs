@@ -97,11 +97,7 @@ impl Args {
         if let Some(freedom) = self.autonomy {
             guardrails.spec.autonomy = freedom.autonomy();
         }
-        Ok(Conduct {
-            guardrails,
-            settings: self.timing.settings(),
-            templates,
-        })
+        Ok(Conduct { guardrails, settings: self.timing.settings(), templates })
     }
 }
 

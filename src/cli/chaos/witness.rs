@@ -17,7 +17,8 @@ pub(crate) struct Seen {
     pub(crate) run: Option<RunId>,
     /// How many appends hold something of it: events of one append have one time.
     pub(crate) positions: usize,
-    last: Option<Timestamp>,
+    /// When the last of them was.
+    pub(crate) last: Option<Timestamp>,
     /// How many events.
     pub(crate) events: usize,
     /// Keys of the changes that were sent.

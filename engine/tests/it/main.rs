@@ -1,5 +1,7 @@
 //! Whole incidents in the simulated shop, in virtual time.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+
 mod autonomy;
 mod calls;
 mod escalated;

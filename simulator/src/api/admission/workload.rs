@@ -14,7 +14,7 @@ pub(super) fn check(object: &Object) -> Result<(), Refusal> {
         return Err(wrong(object, "spec.replicas", &Wrong::Invalid(&replicas, why)));
     }
     let settled = object.at("/spec/minReadySeconds").cloned().unwrap_or_else(|| 0.into());
-    if !settled.as_i64().is_some_and(|seconds| seconds >= 0) {
+    if settled.as_i64().is_none_or(|seconds| seconds < 0) {
         let why = "must be greater than or equal to 0";
         return Err(wrong(object, "spec.minReadySeconds", &Wrong::Invalid(&settled, why)));
     }

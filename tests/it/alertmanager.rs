@@ -94,7 +94,11 @@ async fn a_run_killed_between_two_effects_goes_on_and_the_end_of_its_alert_close
     assert_eq!((second.started_at, second.ended_at), (None, None), "{view:#?}");
     let of_run = |(key, of): (String, String)| (of == run.as_str()).then_some(key);
     let seen: Vec<String> = effects(&dir).into_iter().filter_map(of_run).collect();
-    assert_eq!(seen, [first.key.clone()], "the world has seen the one and not the other");
+    assert_eq!(
+        seen,
+        std::slice::from_ref(&first.key),
+        "the world has seen the one and not the other"
+    );
     println!(
         "killed after record {head}: run {run} had applied {}, not {}",
         first.step, second.step
@@ -130,7 +134,7 @@ async fn a_run_killed_between_two_effects_goes_on_and_the_end_of_its_alert_close
         Entry::Run { run: of, event: Event::IntentWritten { step, .. } } if of == run => Some(step),
         _ => None,
     });
-    assert_eq!(intents.collect::<Vec<_>>(), [second.step.clone()]);
+    assert_eq!(intents.collect::<Vec<_>>(), std::slice::from_ref(&second.step));
     println!(
         "{} changes of the run, none twice; {} deliveries",
         of_run.len(),

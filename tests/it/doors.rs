@@ -56,7 +56,8 @@ async fn check<F: Fixture + 'static>(name: &str, at_once: usize, door: impl Fn()
         broken.join("\n")
     );
     // Past the test's own output, which nobody sees when it passes.
-    writeln!(std::io::stdout(), "door {name}: {} promises", PROMISES.len()).unwrap();
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "door {name}: {} promises", PROMISES.len()).unwrap();
 }
 
 type Running = JoinHandle<Result<(), Elapsed>>;

@@ -23,7 +23,7 @@ async fn every_route_but_the_probes_wants_the_token() {
     let document = crate::openapi();
     let mut guarded = 0;
     for (path, methods) in document["paths"].as_object().unwrap() {
-        let path = path.replace("{id}", "x").replace("{step}", "x");
+        let path = path.replace("{id}", "x").replace("{step}", "x").replace("{name}", "x");
         for method in methods.as_object().unwrap().keys() {
             let mut request = with(Some(HOST), None, &path);
             *request.method_mut() = method.to_uppercase().parse().unwrap();
@@ -37,7 +37,7 @@ async fn every_route_but_the_probes_wants_the_token() {
             }
         }
     }
-    assert_eq!(guarded, 33);
+    assert_eq!(guarded, 36);
     for path in ["/demo", "/nowhere"] {
         assert_eq!(house.send(with(Some(HOST), None, path)).await.problem().0, 401, "{path}");
     }
@@ -107,7 +107,10 @@ async fn the_openapi_document_lists_every_route() {
         "get /api/v1/incidents",
         "get /api/v1/incidents/{id}",
         "get /api/v1/incidents/{id}/similar",
+        "get /api/v1/guardrails",
+        "get /api/v1/guardrails/{name}",
         "get /api/v1/plans",
+        "post /api/v1/plans",
         "get /api/v1/plans/{id}",
         "get /api/v1/plans/{id}/explain",
         "post /api/v1/plans/{id}/approve",

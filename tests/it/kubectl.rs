@@ -158,7 +158,7 @@ fn hold(lines: &[Line], kubeconfig: &str) -> Vec<Observed> {
 }
 
 /// Takes out of an output what cannot be the same twice: times, ages, addresses, uids, versions, drawn parts of names,
-/// and the width of columns; the rows of a list are put in order.
+/// and the width of columns; the rows of a list are put in order, and what is said of each pod of a drain is heard once.
 fn plain(output: &str, command: &str) -> String {
     const TAKEN_OUT: [(&str, &str); 15] = [
         (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "UID"),
@@ -196,6 +196,11 @@ fn plain(output: &str, command: &str) -> String {
         .collect();
     if command.starts_with("get ") && !command.contains("--watch") && !is_document {
         lines.sort();
+    }
+    if command.starts_with("drain ") {
+        // It speaks of each pod on the node in turn; how many there are is for two schedulers to choose.
+        lines.sort();
+        lines.dedup();
     }
     lines.join("\n")
 }

@@ -179,12 +179,20 @@ impl Client {
             .unwrap_or_else(|| "http://127.0.0.1:7420".into());
         let token = std::fs::read_to_string(&file)
             .with_context(|| format!("cannot read the token in {}", file.display()))?;
+        Self::at(&base, &token, *output)
+    }
+
+    /// Talks to the server at `base`, with its token.
+    ///
+    /// # Errors
+    /// Where TLS or the resolver cannot be set up.
+    pub(crate) fn at(base: &str, token: &str, output: Output) -> Result<Self> {
         let http = reqwest::Client::builder().timeout(Duration::from_secs(60)).build()?;
         Ok(Self {
             http,
             base: base.trim_end_matches('/').into(),
             token: token.trim().into(),
-            output: *output,
+            output,
         })
     }
 

@@ -3,11 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
 use super::process::Process;
 use super::witness::{Seen, Witness};
+use crate::cli::client::{Client, Output};
+use crate::data_dir::DataDir;
 
 /// Name of the alert that the ten-step template answers.
 const ALERT: &str = "ChaosKeysLost";
@@ -114,19 +116,8 @@ impl Server {
                 format!("the server did not say where it serves: {}", process.greeting)
             })?
             .trim_end_matches(',');
-        let token = std::fs::read_to_string(self.data().join("token"))?;
-        let answer = reqwest::Client::new()
-            .post(format!("{address}/api/v1{path}"))
-            .bearer_auth(token.trim())
-            .json(body)
-            .send()
-            .await?;
-        let status = answer.status();
-        let text = answer.text().await?;
-        if !status.is_success() {
-            bail!("POST {path}: {status} {text}");
-        }
-        Ok(serde_json::from_str(&text).unwrap_or_default())
+        let token = std::fs::read_to_string(self.data().join(DataDir::TOKEN))?;
+        Client::at(address, &token, Output::Json)?.post(path, body).await
     }
 
     /// A witness of the run in `namespace`, from here on.

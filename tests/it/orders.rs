@@ -2,6 +2,7 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use crate::process::{Process, within};
 
@@ -9,26 +10,17 @@ fn refused((status, problem): (u16, Value)) -> (u16, String) {
     (status, problem["code"].as_str().unwrap_or_default().to_string())
 }
 
+/// A server over a shop in which something is scaled to zero at once, fifty times as fast as the clock.
+fn in_trouble(folder: &TempDir, more: &[&str]) -> Process {
+    let trouble = ["--simulate", "--seed", "3", "--fault", "scaled-to-zero", "--fault-after", "0"];
+    let arguments = [&trouble[..], &["--speed", "50"], more].concat();
+    Process::start(&folder.path().join("data"), &arguments)
+}
+
 #[tokio::test]
 async fn orders_that_make_no_sense_are_refused_with_the_documented_status() {
     let folder = tempfile::tempdir().unwrap();
-    let server = Process::start(
-        &folder.path().join("data"),
-        &[
-            "--simulate",
-            "--seed",
-            "3",
-            "--fault",
-            "scaled-to-zero",
-            "--fault-after",
-            "0",
-            "--speed",
-            "50",
-        ]
-        .into_iter()
-        .chain(["--autonomy", "auto", "--listen", "127.0.0.1:0"])
-        .collect::<Vec<_>>(),
-    );
+    let server = in_trouble(&folder, &["--autonomy", "auto", "--listen", "127.0.0.1:0"]);
     let rejected = (409, "rejected".to_string());
     let resume = json!({"scope": "global", "reason": "nothing was stopped"});
     assert_eq!(refused(server.post("/resume", &resume).await), rejected);
@@ -143,23 +135,7 @@ async fn a_request_repeated_under_its_key_is_answered_as_it_was_and_not_done_aga
 #[tokio::test]
 async fn another_plan_can_be_asked_for_and_the_guardrails_in_force_are_shown() {
     let folder = tempfile::tempdir().unwrap();
-    let server = Process::start(
-        &folder.path().join("data"),
-        &[
-            "--simulate",
-            "--seed",
-            "3",
-            "--fault",
-            "scaled-to-zero",
-            "--fault-after",
-            "0",
-            "--speed",
-            "50",
-        ]
-        .into_iter()
-        .chain(["--listen", "127.0.0.1:0"])
-        .collect::<Vec<_>>(),
-    );
+    let server = in_trouble(&folder, &["--listen", "127.0.0.1:0"]);
     let listed = server.get("/guardrails").await;
     let item = &listed["items"][0];
     assert_eq!(

@@ -49,19 +49,18 @@ fn kubeconfig(dir: &Path) -> PathBuf {
     path
 }
 
+/// Waits until every Deployment of the shop is available.
+fn all_are_available_within(seconds: u32) {
+    let timeout = format!("--timeout={seconds}s");
+    let wait = ["-n", SHOP, "wait", "--for=condition=Available", "deployment", "--all"];
+    kubectl(&[&wait[..], &[timeout.as_str()]].concat());
+}
+
 impl Story {
     /// Makes the shop, starts the server, and waits until it knows how all looks when all is well.
     fn begin() -> Self {
         kubectl(&["apply", "-f", &data("shop.yaml"), "-f", &data("rights.yaml")]);
-        kubectl(&[
-            "-n",
-            SHOP,
-            "wait",
-            "--for=condition=Available",
-            "deployment",
-            "--all",
-            "--timeout=90s",
-        ]);
+        all_are_available_within(90);
         let dir = PathBuf::from(given("CHIRON_TEST_DATA"));
         let config = kubeconfig(dir.parent().unwrap());
         let listen = given("CHIRON_TEST_LISTEN");
@@ -212,15 +211,7 @@ fn four_faults_are_healed(story: &Story) {
     assert_eq!(field("service/catalog", "/spec/ports/0/targetPort"), 3550);
     assert_eq!(field("deployment/payment", "/spec/replicas"), 2);
     assert_eq!(field("configmap/checkout", "/data/mode"), "live");
-    kubectl(&[
-        "-n",
-        SHOP,
-        "wait",
-        "--for=condition=Available",
-        "deployment",
-        "--all",
-        "--timeout=60s",
-    ]);
+    all_are_available_within(60);
     for workload in broken {
         story.is_resolved(workload);
     }

@@ -50,19 +50,7 @@ start_alertmanager() {
     alertmanager_url="$("$root/scripts/servers/alertmanager.sh" start "$folder/alertmanager" "$1")" || exit $?
 }
 
-free_port() {
-    local port
-    for _ in {1..100}; do
-        # Below the range from which the system draws the ports of outgoing connections.
-        port=$((20000 + RANDOM % 12000))
-        if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
-            echo "$port"
-            return
-        fi
-    done
-    echo "no free loopback port was found in 100 tries" >&2
-    return 1
-}
+free_port() { "$root/scripts/servers/free-port.sh"; }
 
 start_process() {
     local name="$1"

@@ -143,18 +143,7 @@ END
 
 # ---- processes
 
-free_port() {
-    local port
-    for _ in {1..100}; do
-        # Below the range from which the system draws the ports of outgoing connections.
-        port=$((20000 + RANDOM % 12000))
-        if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
-            echo "$port"
-            return
-        fi
-    done
-    fail "no free loopback port was found in 100 tries"
-}
+free_port() { "$here/free-port.sh"; }
 
 # Ours, and alive: every server names the folder on its command line.
 alive() { [[ -r "/proc/$2/cmdline" ]] && tr '\0' ' ' <"/proc/$2/cmdline" | grep -qF "$1/"; }

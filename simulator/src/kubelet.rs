@@ -99,8 +99,18 @@ impl World {
         PodRuntime { ip, started: self.now, stopped: None, containers }
     }
 
+    /// Whether a node still has this pod: it then goes when the node says that it ended, and no sooner.
+    pub(crate) fn is_on_node(&self, key: &Key, uid: &str) -> bool {
+        key.kind == "Pod" && self.pods.contains_key(uid)
+    }
+
     fn stop_pod(&mut self, key: &Key, pod: &Object, mut runtime: PodRuntime) {
         let at = match runtime.stopped {
+            // It ended, and something still holds it.
+            Some(at) if at <= self.now && !pod.metadata().finalizers.is_empty() => {
+                self.pods.insert(pod.metadata().uid.clone(), Arc::new(runtime));
+                return;
+            }
             Some(at) if at <= self.now => {
                 self.discard(key);
                 self.wake(RULES, Wake::Rules);

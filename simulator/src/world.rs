@@ -406,11 +406,17 @@ impl World {
                 let is_marked = |object: Option<&Object>| {
                     object.is_some_and(|object| object.metadata().deletion_timestamp.is_some())
                 };
+                let is_held = |object: Option<&Object>| {
+                    object.is_some_and(|object| !object.metadata().finalizers.is_empty())
+                };
                 if after.is_none() {
                     self.pods.remove(&object.metadata().uid);
                 } else if object.at("/spec/nodeName").is_none() {
                     self.wake(SCHEDULER, Wake::Scheduler(key.clone()));
-                } else if !is_same("spec") || is_marked(before) != is_marked(after) {
+                } else if !is_same("spec")
+                    || is_marked(before) != is_marked(after)
+                    || is_held(before) != is_held(after)
+                {
                     self.wake(KUBELET, Wake::Kubelet(key.clone()));
                 }
                 self.wake_owner(object);

@@ -426,3 +426,41 @@ fn events_are_selected_by_what_they_are_about() {
     assert_eq!(count("involvedObject.kind=Deployment,type=Warning"), 0);
     assert_eq!(count("reason=Started"), 1);
 }
+
+fn run_pod(world: &mut World, finalizers: Value) {
+    let pod = object(json!({"apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": "held", "namespace": "shop", "finalizers": finalizers},
+        "spec": {"containers": [{"name": "main", "image": "web:1"}]}}));
+    make(world, &pod);
+    pass(world, 60);
+    let phase = find(world, "Pod", "held").unwrap().at("/status/phase").cloned();
+    assert_eq!(phase, Some(json!("Running")));
+}
+
+fn without_finalizers(world: &mut World) {
+    let patch = Patch::Merge(json!({"metadata": {"finalizers": null}}));
+    stored(world.call(&call("Pod", "held", Deed::Patch(patch))));
+}
+
+#[test]
+fn a_finalizer_holds_a_pod_whose_containers_have_ended() {
+    let mut world = world();
+    run_pod(&mut world, json!(["example.com/held"]));
+    world.call(&delete("Pod", "held", None));
+    pass(&mut world, 120);
+    assert!(find(&world, "Pod", "held").is_some(), "its containers ended, and it is held");
+    without_finalizers(&mut world);
+    pass(&mut world, 5);
+    assert!(find(&world, "Pod", "held").is_none());
+}
+
+#[test]
+fn a_pod_that_nothing_holds_any_more_is_still_ended_by_its_node() {
+    let mut world = world();
+    run_pod(&mut world, json!(["example.com/held"]));
+    world.call(&delete("Pod", "held", None));
+    without_finalizers(&mut world);
+    assert!(find(&world, "Pod", "held").is_some(), "its containers are being stopped");
+    pass(&mut world, 120);
+    assert!(find(&world, "Pod", "held").is_none());
+}

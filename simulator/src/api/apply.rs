@@ -48,8 +48,8 @@ impl World {
             Refusal::bad_request(format!("failed to convert the applied object: {error}"))
         })?;
         let after = self.checked(resource, live, object, subresource)?;
-        let after = managed::applied(live, &after, &actor, fields, call.options.force)?;
-        Ok(super::update::concluded(key, live, after, subresource))
+        let after = managed::applied(live, &after, managers, &actor, fields, call.options.force)?;
+        Ok(self.concluded(key, live, after, subresource))
     }
 }
 

@@ -303,18 +303,18 @@ pub(super) fn owned_by_others(managers: &[Manager], actor: &Actor<'_>) -> FieldS
     others.fold(FieldSet::default(), |all, manager| all.union(&manager.fields))
 }
 
-/// The managers after `actor` applied `fields` and that changed `before` to `after`.
+/// `after` with its managers, who were `managers` before `actor` applied `fields` and that changed `before` to it.
 ///
 /// # Errors
 /// 409 where a field changes that another manager owns, unless it is `forced`.
 pub(super) fn applied(
     before: &Object,
     after: &Object,
+    mut managers: Vec<Manager>,
     actor: &Actor<'_>,
     fields: FieldSet,
     forced: bool,
 ) -> Result<Object, Refusal> {
-    let mut managers = managers(before);
     let changes = Changes::between(&before.to_value(), &after.to_value());
     let changed = changes.changed.without(UNOWNED);
     let mut conflicts: Vec<(String, String)> = Vec::new();

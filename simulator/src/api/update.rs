@@ -50,11 +50,9 @@ impl World {
             return self.admit_change(resource, key, object, after, subresource, &call.options);
         }
         // Whoever writes down managers themselves is taken at their word, as when kubectl begins to apply on the server.
-        let after = patched(resource, &managed::shown(object), patch)?;
-        let after =
-            self.checked(resource, object, managed::with_managers_of(&after, object), subresource)?;
         let told = patched(resource, &managed::shown(object), patch)?;
-        Ok(concluded(key, object, managed::with_managers_of(&after, &told), subresource))
+        let after = self.checked(resource, object, told.clone(), subresource)?;
+        Ok(self.concluded(key, object, managed::with_managers_of(&after, &told), subresource))
     }
 
     pub(super) fn admit_update(
@@ -118,7 +116,31 @@ impl World {
         }
         let actor = Actor { name: &options.manager, subresource, now: self.now };
         let after = managed::updated(object, &after, &actor);
-        Ok(concluded(key, object, after, subresource))
+        Ok(self.concluded(key, object, after, subresource))
+    }
+
+    /// What it takes that `object` becomes `after`.
+    pub(super) fn concluded(
+        &self,
+        key: &Key,
+        object: &Object,
+        after: Object,
+        subresource: Option<&str>,
+    ) -> Change {
+        if after == *object {
+            return Change::Nothing(object.clone());
+        }
+        let is_held = |object: &Object| !object.metadata().finalizers.is_empty();
+        let is_going = after.metadata().deletion_timestamp.is_some()
+            && key.kind != "Namespace"
+            && !self.is_on_node(key, &object.metadata().uid);
+        if is_going && is_held(object) && !is_held(&after) {
+            return Change::Release(key.clone(), after);
+        }
+        match subresource {
+            Some("scale") => Change::Scale(key.clone(), after),
+            Some(_) | None => Change::Update(key.clone(), after),
+        }
     }
 
     /// The wanted state of an object as it may be stored, owned as before.
@@ -188,27 +210,6 @@ impl World {
             after = after.with_metadata(metadata);
         }
         Ok(after)
-    }
-}
-
-/// What it takes that `object` becomes `after`.
-pub(super) fn concluded(
-    key: &Key,
-    object: &Object,
-    after: Object,
-    subresource: Option<&str>,
-) -> Change {
-    if after == *object {
-        return Change::Nothing(object.clone());
-    }
-    let is_held = |object: &Object| !object.metadata().finalizers.is_empty();
-    let is_going = after.metadata().deletion_timestamp.is_some() && key.kind != "Namespace";
-    if is_going && is_held(object) && !is_held(&after) {
-        return Change::Release(key.clone(), after);
-    }
-    match subresource {
-        Some("scale") => Change::Scale(key.clone(), after),
-        Some(_) | None => Change::Update(key.clone(), after),
     }
 }
 

@@ -88,9 +88,7 @@ impl World {
         let Some(object) = self.objects.get(&key).cloned() else { return };
         let mut metadata = object.metadata().clone();
         metadata.finalizers.retain(|one| one != finalizer);
-        // A pod goes when its node says that it ended.
-        let is_graceful = key.kind == "Pod" && self.pods.contains_key(&metadata.uid);
-        if metadata.finalizers.is_empty() && !is_graceful {
+        if metadata.finalizers.is_empty() && !self.is_on_node(&key, &metadata.uid) {
             self.discard(&key);
         } else {
             self.store(&key, &object.with_metadata(metadata));

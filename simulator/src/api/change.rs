@@ -105,7 +105,7 @@ impl World {
             Change::Create(key, object) => {
                 let mut chance = self.chance.clone();
                 if object.metadata().rest.contains_key("generateName") {
-                    // The name was drawn from the same place of the stream when the call was checked.
+                    // Where the name was drawn, it was from this place of the stream; an object that brings both wastes a draw.
                     chance.suffix(5);
                 }
                 let object = self.born(object, &mut chance);

@@ -2,7 +2,7 @@ use cluster::Object;
 use serde_json::{Map, Value, json};
 
 use super::resource::{Resource, builtin};
-use super::template;
+use super::template::{self, default};
 use crate::base64;
 
 /// Whether the status is changed through its subresource alone.
@@ -85,12 +85,6 @@ fn drop_empty(spec: &mut Map<String, Value>) {
         metadata.retain(|_, value| {
             !value.is_null() && value.as_object().is_none_or(|map| !map.is_empty())
         });
-    }
-}
-
-fn default(map: &mut Map<String, Value>, field: &str, value: Value) {
-    if map.get(field).is_none_or(Value::is_null) {
-        map.insert(field.into(), value);
     }
 }
 

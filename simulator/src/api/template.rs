@@ -4,7 +4,8 @@ use serde_json::{Map, Value, json};
 
 type Members = Map<String, Value>;
 
-fn default(map: &mut Members, field: &str, value: Value) {
+/// Sets a field that says nothing.
+pub(super) fn default(map: &mut Members, field: &str, value: Value) {
     if map.get(field).is_none_or(Value::is_null) {
         map.insert(field.into(), value);
     }

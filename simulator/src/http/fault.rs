@@ -23,6 +23,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::upstream::{Known, Lost, Upstream};
 use super::{ServeError, kubeconfig, tls};
+use crate::api::Refusal;
 
 /// What befalls one change on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -236,8 +237,7 @@ fn is_change(request: &Request<Incoming>) -> bool {
 }
 
 fn refusal(status: StatusCode, reason: &str) -> Answer {
-    let body = serde_json::json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-        "message": "the fault proxy says so", "reason": reason, "code": status.as_u16()});
+    let body = Refusal::new(status.as_u16(), reason, "the fault proxy says so").status();
     let mut response = Response::builder().status(status).header(CONTENT_TYPE, "application/json");
     if status == StatusCode::TOO_MANY_REQUESTS {
         response = response.header(RETRY_AFTER, "1");

@@ -149,13 +149,13 @@ fn apply(
     if let Some(namespace) = &request.place.namespace {
         body["metadata"]["namespace"] = namespace.clone().into();
     }
-    let mut unknown = fit(
+    let unknown = fit(
         request,
         resource,
         &mut body,
         &Options { validation: crate::api::FieldValidation::Warn, ..options.clone() },
     )?;
-    if let Some(first) = unknown.pop() {
+    if let Some(first) = unknown.into_iter().next() {
         let field = first.trim_start_matches("unknown field ").trim_matches('"');
         let (group, version) = api_version.rsplit_once('/').unwrap_or(("", api_version));
         let namespace = request.place.namespace.as_deref().unwrap_or_default();

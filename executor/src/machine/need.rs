@@ -68,16 +68,21 @@ impl Run {
         };
     }
 
-    /// Whether every object that was read before the run is at least as well as it was then, and healthy if it was not.
+    /// Whether every guarded object is at least as well as it was before the run, and healthy if it was not or could not
+    /// be read then. Where nothing is guarded, nothing is known to be well.
     fn is_well(&self, health: &[(ObjectRef, Option<Health>)]) -> bool {
-        self.view.health_before.iter().all(|(object, before)| {
-            let Some(before) = before else { return true };
-            let now = health.iter().find(|(other, _)| other.is_same(object));
-            now.and_then(|(_, now)| now.as_ref()).is_some_and(|now| {
-                let was_well = before.level == HealthLevel::Healthy;
-                !now.is_below(before) && (was_well || now.level == HealthLevel::Healthy)
+        let guarded = &self.view.health_before;
+        !guarded.is_empty()
+            && guarded.iter().all(|(object, before)| {
+                let now = health.iter().find(|(other, _)| other.is_same(object));
+                now.and_then(|(_, now)| now.as_ref()).is_some_and(|now| {
+                    let is_healthy = now.level == HealthLevel::Healthy;
+                    before.as_ref().map_or(is_healthy, |before| {
+                        let was_healthy = before.level == HealthLevel::Healthy;
+                        !now.is_below(before) && (was_healthy || is_healthy)
+                    })
+                })
             })
-        })
     }
 
     /// Why the run ends without its last steps, if it does.

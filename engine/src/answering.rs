@@ -184,14 +184,25 @@ impl Engine {
                     ));
                 }
                 tracing::info!(%incident, %by, "a new plan was asked for");
-                if let Some(plan) =
-                    case.plan.as_ref().filter(|_| case.stage == Stage::AwaitingApproval)
-                {
+                let plan = case.plan.clone().filter(|_| case.stage == Stage::AwaitingApproval);
+                let Some(open) = self.folds.incidents.incidents.get(&incident).cloned() else {
+                    return Ok(no_such("incident", incident.as_str()));
+                };
+                // The plan that waits stands until there is evidence for another one.
+                let Some(evidence) = self.patiently(self.evidence(&open, now)).await else {
+                    return Ok(refused(
+                        RefusedBecause::Conflict,
+                        "no_evidence",
+                        "the cluster did not show in time what the incident is about",
+                        "ask again when the cluster answers",
+                    ));
+                };
+                if let Some(plan) = plan {
                     let why = format!("{by} asked for another plan");
-                    let withdrawn = Entry::PlanWithdrawn { plan: plan.id.clone(), why };
+                    let withdrawn = Entry::PlanWithdrawn { plan: plan.id, why };
                     self.record(now, vec![withdrawn]).await?;
                 }
-                self.plan(&incident).await?;
+                self.plan_on(evidence).await?;
                 Ok(Answer::Done)
             }
             Input::ExperimentCreate { name, hypothesis, variants, alerts, alpha, minimum } => {

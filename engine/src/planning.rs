@@ -76,7 +76,7 @@ impl Engine {
         Some(self.choose(&question).await.2)
     }
 
-    async fn evidence(&self, incident: &Incident, now: Timestamp) -> Evidence {
+    pub(crate) async fn evidence(&self, incident: &Incident, now: Timestamp) -> Evidence {
         evidence(&*self.cluster, &*self.metrics, incident, &self.folds.known_good, now).await
     }
 

@@ -48,6 +48,8 @@ pub struct Case {
     pub place: usize,
     /// How far it is.
     pub stage: Stage,
+    /// Whether the incident closed or went into another: what was begun is seen to its end, and nothing new is.
+    pub is_over: bool,
     /// Decisions made.
     pub attempt: u32,
     /// Runs begun.
@@ -175,6 +177,7 @@ impl Cases {
                     OutcomeStage::Hold if outcome.resolved => {
                         Stage::Watching(at + settings.recurrence.signed())
                     }
+                    OutcomeStage::Hold if case.is_over => Stage::Settled,
                     OutcomeStage::Hold => Stage::Wanted(at),
                     OutcomeStage::Recurrence => Stage::Settled,
                 };
@@ -206,6 +209,7 @@ impl Cases {
                     incident: incident.id.clone(),
                     place: self.cases.len(),
                     stage: Stage::Wanted(incident.opened_at + settings.gather_after.signed()),
+                    is_over: false,
                     attempt: 0,
                     runs: 0,
                     tried: BTreeSet::new(),
@@ -226,6 +230,7 @@ impl Cases {
             // What was begun for it goes on under its own incident; nothing new is.
             IncidentEvent::Merged { incident, .. } | IncidentEvent::Closed { incident, .. } => self
                 .change(incident, |case| {
+                    case.is_over = true;
                     if matches!(case.stage, Stage::Wanted(_)) {
                         case.stage = Stage::Settled;
                     }
@@ -254,7 +259,8 @@ impl Cases {
                 case.stage = if *status == RunStatus::Cancelled {
                     // Who ended it does not want another one to begin by itself.
                     Stage::WithPerson
-                } else if *wants_next_plan {
+                } else if *wants_next_plan || *status == RunStatus::RolledBack {
+                    // What was undone heals nothing later: there is nothing to hold for.
                     Stage::Judging
                 } else {
                     Stage::Holding(at + settings.hold.signed())
@@ -373,6 +379,7 @@ mod tests {
     #[test]
     fn a_run_that_was_rolled_back_is_judged_at_once_and_a_successful_one_after_its_hold() {
         assert_eq!(after(RunStatus::RolledBack, true), Stage::Judging);
+        assert_eq!(after(RunStatus::RolledBack, false), Stage::Judging);
         assert_eq!(
             after(RunStatus::Succeeded, false),
             Stage::Holding(at(60) + Settings::default().hold.signed())

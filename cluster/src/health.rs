@@ -213,9 +213,7 @@ fn worst_pod(workload: &Object, pods: &[Object], now: Timestamp) -> Option<Strin
     let is_own = |pod: &Object| {
         pod.namespace() == workload.namespace() && own.matches(&pod.metadata().labels)
     };
-    let lives = |pod: &Pod<'_>| {
-        !pod.is_terminating() && !matches!(pod.phase(), PodPhase::Succeeded | PodPhase::Failed)
-    };
+    let lives = |pod: &Pod<'_>| !pod.is_terminating() && !pod.is_over();
     pods.iter()
         .filter(|pod| is_own(pod))
         .filter_map(Pod::of)

@@ -25,6 +25,8 @@ pub use read::Listed;
 pub(crate) use refusal::Named;
 pub use refusal::{Cause, Refusal};
 pub use resource::Resource;
+#[cfg(feature = "http")]
+pub(crate) use resource::version_of;
 pub(crate) use resource::{builtin, group, shelf};
 pub use selection::{BadFieldSelector, FieldSelector, Selection};
 #[cfg(feature = "http")]

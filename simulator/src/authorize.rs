@@ -6,7 +6,7 @@ use serde_json::Value;
 #[cfg(feature = "http")]
 use serde_json::json;
 
-use crate::api::{Refusal, Resource, Selection};
+use crate::api::{Named, Refusal, Selection};
 use crate::user::{MASTERS, User};
 use crate::world::World;
 
@@ -247,7 +247,7 @@ fn built_in(name: &str) -> Vec<Rule> {
 }
 
 /// 403 in the words of Kubernetes.
-pub(crate) fn forbidden(user: &User, deed: &Deed, resource: Option<&Resource>) -> Refusal {
+pub(crate) fn forbidden(user: &User, deed: &Deed) -> Refusal {
     match deed {
         Deed::Path { verb, path } => Refusal::new(
             403,
@@ -266,22 +266,7 @@ pub(crate) fn forbidden(user: &User, deed: &Deed, resource: Option<&Resource>) -
                 wanted.resource(),
                 wanted.group
             );
-            let qualified = match wanted.group.as_str() {
-                "" => wanted.plural.clone(),
-                group => format!("{}.{group}", wanted.plural),
-            };
-            let message = match wanted.name.as_str() {
-                "" => format!("{qualified} is forbidden: {why}"),
-                name => format!("{qualified} {name:?} is forbidden: {why}"),
-            };
-            let refusal = Refusal::new(403, "Forbidden", message);
-            let plural = resource.map_or(&wanted.plural, |resource| &resource.plural);
-            Refusal {
-                kind: plural.clone(),
-                group: wanted.group.clone(),
-                name: wanted.name.clone(),
-                ..refusal
-            }
+            Refusal::forbidden(&Named::of(&wanted.group, &wanted.plural, &wanted.name), &why)
         }
     }
 }

@@ -78,22 +78,17 @@ impl SimulatedCluster {
             return Err(failure(kind, Refusal::new(403, "Forbidden", message)));
         }
         let wanted = wanted(&resource, verb, namespace, name);
-        self.is_allowed(world, &resource, wanted).map_err(|refusal| failure(kind, refusal))?;
+        self.is_allowed(world, wanted).map_err(|refusal| failure(kind, refusal))?;
         Ok(resource)
     }
 
-    fn is_allowed(
-        &self,
-        world: &World,
-        resource: &Resource,
-        wanted: Wanted,
-    ) -> Result<(), Refusal> {
+    fn is_allowed(&self, world: &World, wanted: Wanted) -> Result<(), Refusal> {
         let Some(user) = &self.user else { return Ok(()) };
         let deed = Deed::Resource(wanted);
         if authorize::may(world, user, &deed) {
             return Ok(());
         }
-        Err(authorize::forbidden(user, &deed, Some(resource)))
+        Err(authorize::forbidden(user, &deed))
     }
 
     fn may_send(&self, world: &World, request: &Request) -> Result<(), Refusal> {
@@ -112,7 +107,7 @@ impl SimulatedCluster {
             subresource: subresource.into(),
             ..wanted(&resource, verb, target.namespace.as_deref(), name)
         };
-        self.is_allowed(world, &resource, wanted)
+        self.is_allowed(world, wanted)
     }
 }
 
@@ -248,8 +243,7 @@ impl Cluster for SimulatedCluster {
         let world = self.world();
         let Some(resource) = world.resource(kind) else { return Ok(false) };
         let wanted = wanted(&resource, verb, namespace, "");
-        Ok(world.may(verb, resource.shelf, namespace)
-            && self.is_allowed(&world, &resource, wanted).is_ok())
+        Ok(world.may(verb, resource.shelf, namespace) && self.is_allowed(&world, wanted).is_ok())
     }
 }
 

@@ -116,7 +116,7 @@ fn deletion_in_the_foreground_waits_for_what_is_owned() {
     make(&mut world, &deployment(2));
     pass(&mut world, 30);
     let answer = world.call(&delete("Deployment", "web", Some(Propagation::Foreground)));
-    let Answer::Deleted(Some(marked)) = answer else { panic!("{answer:?}") };
+    let Answer::Marked(marked) = answer else { panic!("{answer:?}") };
     assert_eq!(marked.metadata().finalizers, ["foregroundDeletion"]);
     let kinds = |world: &World| -> Vec<String> {
         let left = world.objects().filter(|object| object.namespace() == Some("shop"));
@@ -335,7 +335,7 @@ fn a_budget_in_percent_follows_its_deployment() {
         .map(|pod| pod.name().to_string())
         .collect();
     let evict = |name: &str| call("Pod", name, Deed::Evict);
-    assert!(matches!(world.call(&evict(&pods[0])), Answer::Deleted(_)));
+    assert!(matches!(world.call(&evict(&pods[0])), Answer::Marked(_)));
     let refusal = refused(world.call(&evict(&pods[1])));
     assert_eq!(refusal.code, 429);
     assert_eq!(

@@ -82,6 +82,11 @@ impl<'a> Pod<'a> {
         }
     }
 
+    /// Whether it has ended, well or badly: it runs nothing any more, and never will.
+    pub fn is_over(&self) -> bool {
+        matches!(self.phase(), PodPhase::Succeeded | PodPhase::Failed)
+    }
+
     /// Whether its deletion was asked for.
     pub fn is_terminating(&self) -> bool {
         self.object.metadata().deletion_timestamp.is_some()

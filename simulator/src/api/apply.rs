@@ -1,6 +1,7 @@
 //! Server-side apply.
 
 use cluster::Object;
+use serde_json::json;
 
 use super::call::Call;
 use super::change::Change;
@@ -23,7 +24,12 @@ impl World {
         let subresource = call.subresource.as_deref();
         super::update::check_subresource(resource, subresource)?;
         let actor = Actor { name: &call.options.manager, subresource, now: self.now };
-        let wanted = readable(resource, key, wanted, subresource, actor.name)?;
+        let whole = match subresource {
+            Some("scale") => Some(of_scale(resource, wanted)?),
+            Some(_) | None => None,
+        };
+        let wanted =
+            readable(resource, key, whole.as_ref().unwrap_or(wanted), subresource, actor.name)?;
         let named = Named::new(Some(resource), &resource.kind, &key.name);
         let Some(live) = live else {
             if subresource.is_some() {
@@ -53,6 +59,16 @@ impl World {
     }
 }
 
+/// What a wanted Scale says of the object behind it: how many replicas, and nothing else.
+fn of_scale(resource: &Resource, scale: &Object) -> Result<Object, Refusal> {
+    if scale.kind().kind != "Scale" {
+        return Err(Refusal::of_another_kind());
+    }
+    let replicas = scale.at("/spec/replicas").map(|replicas| json!({"replicas": replicas}));
+    let fields = replicas.map(|spec| ("spec".to_string(), spec)).into_iter().collect();
+    Ok(Object::new(resource.kind.clone(), scale.metadata().clone(), fields))
+}
+
 /// The wanted object without what nobody can apply.
 fn readable(
     resource: &Resource,
@@ -69,9 +85,7 @@ fn readable(
         ));
     }
     if *wanted.kind() != resource.kind {
-        return Err(Refusal::bad_request(
-            "the object in the body is of another kind than the path",
-        ));
+        return Err(Refusal::of_another_kind());
     }
     if wanted
         .metadata()
@@ -82,11 +96,7 @@ fn readable(
         return Err(Refusal::bad_request("metadata.managedFields must be nil"));
     }
     if wanted.name() != &*key.name {
-        return Err(Refusal::bad_request(format!(
-            "the name of the object ({}) does not match the name on the URL ({})",
-            wanted.name(),
-            key.name
-        )));
+        return Err(Refusal::misnamed(wanted.name(), &key.name));
     }
     let mut metadata = wanted.metadata().clone();
     metadata.namespace = resource.namespaced.then(|| key.namespace.to_string());

@@ -119,8 +119,12 @@ pub enum Answer {
     Created(Object),
     /// 200: the object as stored now.
     Stored(Object),
-    /// 200: it is gone (none), or marked and still there.
-    Deleted(Option<Object>),
+    /// 200: it is marked, and still there.
+    Marked(Object),
+    /// 200: it is gone; as it was last.
+    Deleted(Object),
+    /// 200: all that were meant are gone or marked; as they were before.
+    DeletedAll(Vec<Object>),
     /// It is not done, and why.
     Refused(Refusal),
     /// No answer arrives: the connection was reset, whether before the call was applied or after.

@@ -20,7 +20,7 @@ pub(super) enum Change {
     /// A stored object in another state, shown through its Scale.
     Scale(Key, Object),
     /// A stored object goes at once.
-    Remove(Key),
+    Remove(Key, Object),
     /// A stored object loses the last thing that held it, and goes.
     Release(Key, Object),
     /// A stored object is marked; whoever is in charge removes it.
@@ -29,8 +29,10 @@ pub(super) enum Change {
     Nothing(Object),
     /// It is going already.
     Going(Object),
-    /// Many of them.
-    Many(Vec<Change>),
+    /// One, and with it the one that was asked for.
+    Both(Box<Change>, Box<Change>),
+    /// Many of them, and the objects that are deleted by them, as they were.
+    Many { changes: Vec<Change>, deleted: Vec<Object> },
 }
 
 impl World {
@@ -95,8 +97,10 @@ impl World {
             Change::Update(_, object) | Change::Release(_, object) | Change::Nothing(object) => {
                 Answer::Stored(object)
             }
-            Change::Remove(_) | Change::Many(_) => Answer::Deleted(None),
-            Change::Mark(_, object) | Change::Going(object) => Answer::Deleted(Some(object)),
+            Change::Remove(_, object) => Answer::Deleted(object),
+            Change::Mark(_, object) | Change::Going(object) => Answer::Marked(object),
+            Change::Both(_, asked) => self.pretend(*asked),
+            Change::Many { deleted, .. } => Answer::DeletedAll(deleted),
         }
     }
 
@@ -118,10 +122,10 @@ impl World {
             }
             Change::Update(key, object) => Answer::Stored(self.store(&key, &object)),
             Change::Nothing(object) => Answer::Stored(object),
-            Change::Remove(key) => {
+            Change::Remove(key, object) => {
                 self.discard(&key);
                 self.wake(RULES, Wake::Rules);
-                Answer::Deleted(None)
+                Answer::Deleted(object)
             }
             Change::Release(key, object) => {
                 self.discard(&key);
@@ -132,14 +136,18 @@ impl World {
                 if !stored.metadata().finalizers.is_empty() {
                     self.wake(ENDPOINTS, Wake::Garbage);
                 }
-                Answer::Deleted(Some(stored))
+                Answer::Marked(stored)
             }
-            Change::Going(object) => Answer::Deleted(Some(object)),
-            Change::Many(changes) => {
+            Change::Going(object) => Answer::Marked(object),
+            Change::Both(first, asked) => {
+                self.commit(*first);
+                self.commit(*asked)
+            }
+            Change::Many { changes, deleted } => {
                 for change in changes {
                     self.commit(change);
                 }
-                Answer::Deleted(None)
+                Answer::DeletedAll(deleted)
             }
         }
     }

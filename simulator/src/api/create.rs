@@ -19,7 +19,10 @@ impl World {
         match self.commit(change) {
             Answer::Created(object) | Answer::Stored(object) => Ok(object),
             Answer::Refused(refusal) => Err(refusal),
-            Answer::Deleted(_) | Answer::Lost { .. } => unreachable!("a creation creates"),
+            Answer::Marked(_)
+            | Answer::Deleted(_)
+            | Answer::DeletedAll(_)
+            | Answer::Lost { .. } => unreachable!("a creation creates"),
         }
     }
 
@@ -59,14 +62,10 @@ impl World {
                 object = object.with_metadata(metadata);
             }
             if object.namespace().unwrap_or_default() != &*key.namespace {
-                return Err(Refusal::bad_request(
-                    "the namespace of the provided object does not match the namespace sent on the request",
-                ));
+                return Err(Refusal::misplaced());
             }
             if !key.name.is_empty() && *key.name != *object.name() {
-                return Err(Refusal::bad_request(
-                    "the name of the object does not match the name on the URL",
-                ));
+                return Err(Refusal::misnamed(object.name(), &key.name));
             }
         }
         if resource.shelf == "Namespace" && key.is_some() {

@@ -1,4 +1,4 @@
-use cluster::Object;
+use cluster::{Object, Pod};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
@@ -33,12 +33,8 @@ impl World {
         let own =
             object.at("/spec/terminationGracePeriodSeconds").and_then(Value::as_u64).unwrap_or(30);
         let grace = options.grace_seconds.map_or(own, u64::from);
-        let is_over = matches!(
-            object.at("/status/phase").and_then(Value::as_str),
-            Some("Succeeded" | "Failed")
-        );
-        let is_graceful =
-            key.kind == "Pod" && grace > 0 && !is_over && object.at("/spec/nodeName").is_some();
+        let is_running = |pod: Pod<'_>| !pod.is_over() && pod.node().is_some();
+        let is_graceful = grace > 0 && Pod::of(object).is_some_and(is_running);
         let mut metadata = object.metadata().clone();
         let finalizer = match options.propagation {
             Some(Propagation::Foreground) => Some(FOREGROUND),
@@ -55,7 +51,7 @@ impl World {
             metadata.finalizers.push(CLEANUP.into());
         }
         if !is_graceful && key.kind != "Namespace" && metadata.finalizers.is_empty() {
-            return Change::Remove(key.clone());
+            return Change::Remove(key.clone(), object.clone());
         }
         if metadata.deletion_timestamp.is_some() && metadata == *object.metadata() {
             return Change::Going(object.clone());
@@ -85,12 +81,13 @@ impl World {
         selection: &Selection,
     ) -> Change {
         let objects = self.objects.of_kind(resource.shelf, call.namespace.as_deref());
-        let wanted = objects.filter(|object| selection.matches(object));
-        let changes = wanted.map(|object| {
+        let deleted: Vec<Object> =
+            objects.filter(|object| selection.matches(object)).cloned().collect();
+        let changes = deleted.iter().map(|object| {
             let key =
                 Key::new(resource.shelf, object.namespace().unwrap_or_default(), object.name());
             self.admit_delete(&key, object, &call.options)
         });
-        Change::Many(changes.collect())
+        Change::Many { changes: changes.collect(), deleted }
     }
 }

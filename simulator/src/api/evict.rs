@@ -59,7 +59,7 @@ impl World {
         status["disruptionsAllowed"] = (allowed - 1).into();
         let spent = Key::new("PodDisruptionBudget", &key.namespace, budget.name());
         let spent = Change::Update(spent, budget.with_field("status", status));
-        Ok(Change::Many(vec![spent, going]))
+        Ok(Change::Both(Box::new(spent), Box::new(going)))
     }
 }
 

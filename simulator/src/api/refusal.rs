@@ -59,6 +59,16 @@ impl Named {
         }
     }
 
+    /// What a path names, whether or not there is such a resource.
+    pub(crate) fn of(group: &str, plural: &str, name: &str) -> Self {
+        Self {
+            group: group.into(),
+            resource: plural.into(),
+            kind: String::new(),
+            name: name.into(),
+        }
+    }
+
     /// `deployments.apps`, `pods`.
     pub(crate) fn qualified(&self) -> String {
         dotted(&self.resource, &self.group)
@@ -95,6 +105,25 @@ impl Refusal {
     /// 400.
     pub fn bad_request(message: impl Into<String>) -> Self {
         Self::new(400, "BadRequest", message)
+    }
+
+    /// 400 for an object that is called otherwise than the path says.
+    pub(crate) fn misnamed(own: &str, wanted: &str) -> Self {
+        Self::bad_request(format!(
+            "the name of the object ({own}) does not match the name on the URL ({wanted})"
+        ))
+    }
+
+    /// 400 for an object of another namespace than the path says.
+    pub(crate) fn misplaced() -> Self {
+        Self::bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request",
+        )
+    }
+
+    /// 400 for an object of another kind than the path says.
+    pub(crate) fn of_another_kind() -> Self {
+        Self::bad_request("the object in the body is of another kind than the path")
     }
 
     /// 404 for a resource that is not served.

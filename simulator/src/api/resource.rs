@@ -221,6 +221,12 @@ pub(crate) fn group(kind: &Kind) -> &str {
     kind.api_version.split_once('/').map_or("", |(group, _)| group)
 }
 
+/// The version of a kind within its group: `v1`.
+#[cfg(feature = "http")]
+pub(crate) fn version_of(kind: &Kind) -> &str {
+    kind.api_version.rsplit('/').next().unwrap_or_default()
+}
+
 /// The built-in resource of `kind`.
 pub(crate) fn builtin(kind: &Kind) -> Option<&'static Arc<Resource>> {
     BUILTIN.get(kind.kind.as_str()).filter(|known| known.kind.api_version == kind.api_version)

@@ -48,7 +48,7 @@ impl Answer {
     pub fn reply(&self) -> Reply {
         match self {
             Self::Created(object) | Self::Stored(object) => Reply::Accepted(object.clone()),
-            Self::Deleted(_) => Reply::Deleted,
+            Self::Marked(_) | Self::Deleted(_) | Self::DeletedAll(_) => Reply::Deleted,
             Self::Lost { message } => Reply::Unknown { message: message.clone() },
             Self::Refused(refusal) => match refusal.code {
                 404 if !refusal.name.is_empty() => Reply::Absent,

@@ -66,17 +66,10 @@ impl World {
         let subresource = call.subresource.as_deref();
         check_subresource(resource, subresource)?;
         if wanted.name() != &*key.name {
-            let message = format!(
-                "the name of the object ({}) does not match the name on the URL ({})",
-                wanted.name(),
-                key.name
-            );
-            return Err(Refusal::bad_request(message));
+            return Err(Refusal::misnamed(wanted.name(), &key.name));
         }
         if wanted.namespace().is_some_and(|namespace| namespace != &*key.namespace) {
-            return Err(Refusal::bad_request(
-                "the namespace of the provided object does not match the namespace sent on the request",
-            ));
+            return Err(Refusal::misplaced());
         }
         let is_custom = super::builtin(&resource.kind).is_none();
         if is_custom && wanted.metadata().resource_version.is_empty() {
@@ -94,9 +87,7 @@ impl World {
             wanted.with_metadata(metadata)
         };
         if after.kind() != object.kind() {
-            return Err(Refusal::bad_request(
-                "the object in the body is of another kind than the path",
-            ));
+            return Err(Refusal::of_another_kind());
         }
         self.admit_change(resource, key, object, after, subresource, &call.options)
     }
@@ -161,15 +152,10 @@ impl World {
             return Err(Refusal::modified(&named));
         }
         if metadata.name != before.name {
-            return Err(Refusal::bad_request(format!(
-                "the name of the object ({}) does not match the name on the URL ({})",
-                metadata.name, before.name
-            )));
+            return Err(Refusal::misnamed(&metadata.name, &before.name));
         }
         if metadata.namespace != before.namespace {
-            return Err(Refusal::bad_request(
-                "the namespace of the provided object does not match the namespace sent on the request",
-            ));
+            return Err(Refusal::misplaced());
         }
         if metadata.uid != before.uid {
             let why = format!("Invalid value: {:?}: field is immutable", metadata.uid);

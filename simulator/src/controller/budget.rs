@@ -24,15 +24,20 @@ impl World {
     /// The disruption budgets that hold for `pod`.
     pub(crate) fn budgets_of(&self, pod: &Object) -> Vec<&Object> {
         let budgets = self.objects.of_kind("PodDisruptionBudget", pod.namespace());
-        budgets.filter(|budget| selects(budget, pod)).collect()
+        let labels = &pod.metadata().labels;
+        budgets
+            .filter(|budget| selector_of(budget).is_some_and(|selector| selector.matches(labels)))
+            .collect()
     }
 
     fn budget_status(&self, budget: &Object) -> Value {
-        let pods: Vec<&Object> = self
-            .objects
-            .of_kind("Pod", budget.namespace())
-            .filter(|pod| selects(budget, pod) && !is_over(pod))
-            .collect();
+        let selector = selector_of(budget);
+        let is_counted = |object: &&Object| {
+            selector.as_ref().is_some_and(|selector| selector.matches(&object.metadata().labels))
+                && Pod::of(object).is_some_and(|pod| !pod.is_over())
+        };
+        let pods: Vec<&Object> =
+            self.objects.of_kind("Pod", budget.namespace()).filter(is_counted).collect();
         let healthy = pods.iter().filter(|pod| is_healthy(pod)).count() as u64;
         let counted = pods.len() as u64;
         let scale = self.scale_of_pods(&pods);
@@ -81,16 +86,9 @@ impl World {
     }
 }
 
-fn selects(budget: &Object, pod: &Object) -> bool {
-    let selector = budget.at("/spec/selector");
-    let selector =
-        selector.and_then(|value| serde_json::from_value::<Selector>(value.clone()).ok());
-    selector.is_some_and(|selector| selector.matches(&pod.metadata().labels))
-}
-
-/// Whether nothing is lost with `pod`: it ended.
-fn is_over(pod: &Object) -> bool {
-    matches!(pod.at("/status/phase").and_then(Value::as_str), Some("Succeeded" | "Failed"))
+/// Which pods a budget is for; none where it cannot be read.
+fn selector_of(budget: &Object) -> Option<Selector> {
+    serde_json::from_value(budget.at("/spec/selector")?.clone()).ok()
 }
 
 /// Whether `pod` serves, as far as a budget is concerned.

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use cluster::{Object, Quantity, containers};
+use cluster::{Object, Pod, Quantity, containers};
 use serde_json::{Map, Value, json};
 
 use crate::api::{Named, Refusal, Resource, group};
@@ -149,9 +149,8 @@ fn demand(resource: &Resource, object: &Object, name: &str) -> Option<Quantity> 
         return None;
     }
     let one = Quantity::from_millis(1000);
-    let is_over =
-        matches!(object.at("/status/phase").and_then(Value::as_str), Some("Succeeded" | "Failed"));
-    if plural == "pods" && is_over && !name.starts_with("count/") {
+    let is_over = Pod::of(object).is_some_and(|pod| pod.is_over());
+    if is_over && !name.starts_with("count/") {
         return None;
     }
     if figure(name).is_some() {

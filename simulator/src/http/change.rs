@@ -34,42 +34,26 @@ pub(super) fn change(
 ) -> Answered {
     let mut warnings = Vec::new();
     let call = call(request, resource, verb, bytes, &mut warnings)?;
-    let before = match &call.deed {
-        // What is gone cannot be told afterwards.
-        Deed::DeleteAll(selection) => {
-            let namespace = call.namespace.as_deref();
-            door.world().collect(&call.kind, namespace, selection, None, None)?.items
-        }
-        Deed::Delete => {
-            let found = door.world().find(&call.kind, call.namespace.as_deref(), &call.name);
-            found.into_iter().collect()
-        }
-        Deed::Create(_) | Deed::Update(_) | Deed::Patch(_) | Deed::Apply(_) | Deed::Evict => {
-            Vec::new()
-        }
-    };
     let mut response = match door.call(&call)? {
         Answer::Refused(refusal) => return Err(refusal),
         Answer::Lost { message } => {
             return Err(Refusal::new(504, "Timeout", format!("Timeout: {message}")));
         }
-        Answer::Created(_) | Answer::Stored(_) | Answer::Deleted(_) if call.deed == Deed::Evict => {
+        Answer::Marked(_) | Answer::Deleted(_) if call.deed == Deed::Evict => {
             let told = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
             respond::written(201, &told, request.accepted.writing)
         }
         Answer::Created(object) => respond::object(201, &object, request.accepted),
-        Answer::Stored(object) | Answer::Deleted(Some(object)) => {
+        Answer::Stored(object) | Answer::Marked(object) => {
             respond::object(200, &object, request.accepted)
         }
-        Answer::Deleted(None) if matches!(call.deed, Deed::DeleteAll(_)) => {
+        Answer::DeletedAll(objects) => {
             let version = door.world().version();
-            let list = read::whole(resource, respond::list_metadata(version, None, None), &before);
+            let list = read::whole(resource, respond::list_metadata(version, None, None), &objects);
             respond::written(200, &list, request.accepted.writing)
         }
-        Answer::Deleted(None) => {
-            let uid =
-                before.first().map(|object| object.metadata().uid.clone()).unwrap_or_default();
-            let told = status::success(resource, &call.name, &uid);
+        Answer::Deleted(object) => {
+            let told = status::success(resource, &call.name, &object.metadata().uid);
             respond::written(200, &told, request.accepted.writing)
         }
     };
@@ -132,10 +116,7 @@ fn call(
         ("update", None | Some("status" | "finalize")) => {
             let object = own_object(request, resource, media, bytes, options.validation, warnings)?;
             if !object.name().is_empty() && object.name() != name {
-                return Err(Refusal::bad_request(format!(
-                    "the name of the object ({}) does not match the name on the URL ({name})",
-                    object.name()
-                )));
+                return Err(Refusal::misnamed(object.name(), &name));
             }
             Deed::Update(object)
         }
@@ -183,9 +164,7 @@ fn own_object(
             None | Some("") => body["metadata"]["namespace"] = namespace.clone().into(),
             Some(own) if own == namespace => {}
             Some(_) => {
-                return Err(Refusal::bad_request(
-                    "the namespace of the provided object does not match the namespace sent on the request",
-                ));
+                return Err(Refusal::misplaced());
             }
         }
     }

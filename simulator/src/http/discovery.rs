@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::api::{Resource, group};
+use super::openapi::group_version_kind;
+use crate::api::{Resource, group, version_of};
 use crate::world::World;
 
 /// The version that the server gives as its own.
@@ -87,7 +88,7 @@ fn groups(resources: &[Resource]) -> Vec<Group<'_>> {
     let mut groups: Vec<Group<'_>> = Vec::new();
     for resource in resources {
         let name = group(&resource.kind);
-        let version = resource.kind.api_version.rsplit('/').next().unwrap_or_default();
+        let version = version_of(&resource.kind);
         let known = match groups.iter_mut().find(|known| known.name == name) {
             Some(known) => known,
             None => {
@@ -236,7 +237,7 @@ pub(super) fn aggregated(resources: &[Resource], is_wanted: impl Fn(&str) -> boo
 }
 
 fn discovered(resource: &Resource) -> Value {
-    let mut told = json!({"resource": resource.plural, "responseKind": response_kind(&resource.kind),
+    let mut told = json!({"resource": resource.plural, "responseKind": group_version_kind(&resource.kind),
         "scope": if resource.namespaced { "Namespaced" } else { "Cluster" },
         "singularResource": resource.singular, "verbs": resource.verbs});
     if !resource.short_names.is_empty() {
@@ -250,18 +251,13 @@ fn discovered(resource: &Resource) -> Value {
         .iter()
         .map(|name| {
             let below = below(resource, name);
-            json!({"subresource": name, "responseKind": response_kind(&below.kind), "verbs": below.verbs})
+            json!({"subresource": name, "responseKind": group_version_kind(&below.kind), "verbs": below.verbs})
         })
         .collect();
     if !below.is_empty() {
         told["subresources"] = below.into();
     }
     told
-}
-
-fn response_kind(kind: &cluster::Kind) -> Value {
-    let version = kind.api_version.rsplit('/').next().unwrap_or_default();
-    json!({"group": group(kind), "version": version, "kind": kind.kind})
 }
 
 /// `/version`: what a server of this version says, so that clients treat this one as they treat it.

@@ -135,13 +135,13 @@ impl Door {
         let Route::Objects(place) = route else {
             let verb = parts.method.as_str().to_lowercase();
             let deed = Deed::Path { verb, path: path.into() };
-            self.admit(&user, &deed, None)?;
+            self.admit(&user, &deed)?;
             let accepted = media::accepted(text(&parts.headers, header::ACCEPT))?;
             return self.look_around(route, &parts.method, accepted, path);
         };
         let resource = self.resource(place);
         let verb = verb(&parts.method, place, &query)?;
-        self.admit(&user, &Deed::Resource(wanted(verb, place, &query)), resource.as_deref())?;
+        self.admit(&user, &Deed::Resource(wanted(verb, place, &query)))?;
         let resource = resource.ok_or_else(Refusal::no_such_path)?;
         if resource.namespaced
             && place.namespace.is_none()
@@ -180,18 +180,18 @@ impl Door {
                 ..Wanted::default()
             })
         };
-        self.admit(&user, &impersonate("users", name), None)?;
+        self.admit(&user, &impersonate("users", name))?;
         for group in &groups {
-            self.admit(&user, &impersonate("groups", group), None)?;
+            self.admit(&user, &impersonate("groups", group))?;
         }
         Ok(User::acting_for(name, value("impersonate-uid").unwrap_or_default(), &groups))
     }
 
-    fn admit(&self, user: &User, deed: &Deed, resource: Option<&Resource>) -> Result<(), Refusal> {
+    fn admit(&self, user: &User, deed: &Deed) -> Result<(), Refusal> {
         if authorize::may(&self.world(), user, deed) {
             Ok(())
         } else {
-            Err(authorize::forbidden(user, deed, resource))
+            Err(authorize::forbidden(user, deed))
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use cluster::{Kind, Object};
+use cluster::{Kind, Object, Pod};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use tokio::sync::mpsc;
@@ -169,7 +169,8 @@ async fn follow(door: Arc<Door>, wanted: Wanted, uid: String, sender: mpsc::Send
             let world = door.world();
             let pod =
                 world.find(&Kind::new("v1", "Pod"), Some(&wanted.key.namespace), &wanted.key.name);
-            let is_there = pod.is_ok_and(|pod| pod.metadata().uid == uid && !is_over(&pod));
+            let is_running = |object: &Object| Pod::of(object).is_some_and(|pod| !pod.is_over());
+            let is_there = pod.is_ok_and(|pod| pod.metadata().uid == uid && is_running(&pod));
             (written(&world, &uid, &wanted.container), is_there)
         };
         // A container that starts again starts its log again.
@@ -185,10 +186,6 @@ async fn follow(door: Arc<Door>, wanted: Wanted, uid: String, sender: mpsc::Send
             () = sender.closed() => return,
         }
     }
-}
-
-fn is_over(pod: &Object) -> bool {
-    matches!(pod.at("/status/phase").and_then(Value::as_str), Some("Succeeded" | "Failed"))
 }
 
 /// What the container itself wrote in this life.

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::discovery::GIT_VERSION;
 use super::respond::{self, Answered};
 use super::schema::{Field, SCHEMA, Shape, Type};
-use crate::api::{Refusal, Resource, Selection, group};
+use crate::api::{Refusal, Resource, Selection, group, version_of};
 use crate::world::World;
 
 const API_VERSION: &str = "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources";
@@ -213,9 +213,8 @@ fn plain() -> Map<String, Value> {
     .collect()
 }
 
-fn group_version_kind(kind: &Kind) -> Value {
-    let version = kind.api_version.rsplit('/').next().unwrap_or_default();
-    json!({"group": group(kind), "version": version, "kind": kind.kind})
+pub(super) fn group_version_kind(kind: &Kind) -> Value {
+    json!({"group": group(kind), "version": version_of(kind), "kind": kind.kind})
 }
 
 /// Where a resource is found, and what a patch of it may say.
@@ -280,14 +279,14 @@ fn definitions(world: &World) -> Vec<Object> {
 /// `io.example.v1.Widget`: the group turned round.
 fn custom_name(resource: &Resource) -> String {
     let group: Vec<&str> = group(&resource.kind).split('.').rev().collect();
-    let version = resource.kind.api_version.rsplit('/').next().unwrap_or_default();
+    let version = version_of(&resource.kind);
     format!("{}.{version}.{}", group.join("."), resource.kind.kind)
 }
 
 /// What a definition says of its kind; of a kind that nothing is known of, that it is an object.
 fn custom(world: &World, resource: &Resource) -> Value {
     let name = format!("{}.{}", resource.plural, group(&resource.kind));
-    let version = resource.kind.api_version.rsplit('/').next().unwrap_or_default();
+    let version = version_of(&resource.kind);
     let definition = definitions(world).into_iter().find(|one| one.name() == name);
     let versions =
         definition.as_ref().and_then(|one| one.at("/spec/versions")).and_then(Value::as_array);

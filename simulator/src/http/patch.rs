@@ -141,9 +141,7 @@ fn apply(
         none if none.is_empty() => body["metadata"]["name"] = name.into(),
         own if own == name => {}
         own => {
-            return Err(Refusal::bad_request(format!(
-                "the name of the object ({own}) does not match the name on the URL ({name})"
-            )));
+            return Err(Refusal::misnamed(&own, &name));
         }
     }
     if let Some(namespace) = &request.place.namespace {

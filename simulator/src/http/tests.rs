@@ -194,6 +194,38 @@ async fn a_deployment_scales_through_its_subresource_and_pods_are_evicted_throug
 }
 
 #[tokio::test]
+async fn a_scale_is_applied_and_who_applied_it_owns_the_replicas() {
+    let house = House::open().await;
+    let apply = async |options: &str, replicas: u32| {
+        let path = format!("{DEPLOYMENT}/scale?fieldManager={options}");
+        let scale = json!({"apiVersion": "autoscaling/v1", "kind": "Scale",
+            "metadata": {"name": "cart"}, "spec": {"replicas": replicas}});
+        let kind = [("Content-Type", "application/apply-patch+yaml")];
+        house.client.send("PATCH", &path, &kind, scale.to_string().as_bytes()).await.json()
+    };
+    // Whatever was there before anybody applied is owned too.
+    let (code, scaled) = apply("first&force=true", 3).await;
+    assert_eq!(
+        (code, &scaled["kind"], &scaled["spec"]["replicas"]),
+        (200, &json!("Scale"), &json!(3))
+    );
+    let (_, deployment) = house.get(DEPLOYMENT).await;
+    assert_eq!(deployment["spec"]["replicas"], 3);
+    let managers = deployment["metadata"]["managedFields"].as_array().unwrap();
+    let first = managers.iter().find(|entry| entry["manager"] == "first").unwrap();
+    assert_eq!(
+        (&first["operation"], &first["subresource"], &first["fieldsV1"]),
+        (&json!("Apply"), &json!("scale"), &json!({"f:spec": {"f:replicas": {}}}))
+    );
+    let (code, refused) = apply("second", 5).await;
+    assert_eq!(
+        (code, &refused["details"]["causes"][0]["field"]),
+        (409, &json!(".spec.replicas")),
+        "{refused}"
+    );
+}
+
+#[tokio::test]
 async fn a_list_comes_in_pages_that_are_of_one_version() {
     let house = House::open().await;
     for i in 0..5 {

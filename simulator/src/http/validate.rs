@@ -4,7 +4,7 @@ use cluster::Kind;
 use serde_json::Value;
 
 use super::schema::{SCHEMA, Shape, Type};
-use crate::api::{Cause, FieldValidation, Refusal};
+use crate::api::{Cause, FieldValidation, Refusal, version_of};
 
 /// Words of a strategic merge patch that are no fields.
 const DIRECTIVES: char = '$';
@@ -42,7 +42,7 @@ pub(super) struct Misfit(String);
 impl Misfit {
     /// What is answered where the body was a whole object.
     pub(super) fn of_object(self, kind: &Kind) -> Refusal {
-        let version = kind.api_version.rsplit('/').next().unwrap_or_default();
+        let version = version_of(kind);
         let (kind, why) = (&kind.kind, self.0);
         Refusal::bad_request(format!(
             "{kind} in version {version:?} cannot be handled as a {kind}: {why}"

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::cell;
 use super::column::Shown;
-use crate::api::{Resource, group};
+use crate::api::{Resource, group, version_of};
 use crate::world::World;
 
 /// One column: where its value stands, and what it is.
@@ -23,7 +23,7 @@ impl Printed {
         let name = format!("{}.{}", resource.plural, group(&resource.kind));
         let kind = cluster::Kind::new("apiextensions.k8s.io/v1", "CustomResourceDefinition");
         let definition = world.find(&kind, None, &name).ok()?;
-        let version = resource.kind.api_version.rsplit('/').next().unwrap_or_default();
+        let version = version_of(&resource.kind);
         let versions = cell::list(&definition, "/spec/versions");
         let wanted = versions.iter().find(|known| known["name"] == version)?;
         let column = |name: &str, kind: &str, shown, path: &str| Self {

@@ -128,7 +128,7 @@ pub(crate) fn history() -> Result<Vec<PastExecution>> {
 }
 
 /// Name of the sample history, as the record says it.
-pub(crate) const HISTORY: &str = "starter.jsonl";
+pub(crate) const HISTORY: &str = "simulator/starter.jsonl";
 
 fn find(files: &[(&'static str, &'static str)], name: &str) -> Option<&'static str> {
     files.iter().find(|(other, _)| *other == name).map(|(_, text)| *text)

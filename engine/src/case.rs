@@ -12,7 +12,9 @@ use workflow::incident::IncidentEvent;
 use workflow::outcome::Stage as OutcomeStage;
 use workflow::plan::Candidate;
 use workflow::run::RunStatus;
-use workflow::{Decision, Entry, Event, Facts, Feedback, Outcome, PastExecution, Plan, Source};
+use workflow::{
+    Decision, Entry, Event, Facts, Feedback, Outcome, PastExecution, Plan, Provenance, Source,
+};
 
 use crate::Settings;
 
@@ -109,7 +111,7 @@ impl Cases {
             steps: Vec::new(),
             seconds_to_resolve: None,
             at: feedback.at,
-            origin: format!("feedback:{}", feedback.by),
+            origin: Provenance::Feedback(feedback.by.clone()),
             ..case.execution(plan, workflow)?
         })
     }
@@ -300,7 +302,7 @@ impl Case {
             steps: outcome.steps.clone(),
             seconds_to_resolve: outcome.seconds_to_resolve,
             at: outcome.at,
-            origin: "live".into(),
+            origin: Provenance::Live,
             ..self.execution(plan, plan.workflow.clone())?
         })
     }
@@ -320,7 +322,7 @@ impl Case {
             steps: Vec::new(),
             seconds_to_resolve: None,
             at: plan.created_at,
-            origin: String::new(),
+            origin: Provenance::Live,
         })
     }
 }

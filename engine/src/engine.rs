@@ -15,7 +15,8 @@ use workflow::incident::{self, IncidentInput};
 use workflow::outcome::Stage as OutcomeStage;
 use workflow::run::{Effect, RunInput};
 use workflow::{
-    AlertStatus, Answer, Catalogue, Draft, Entry, Evidence, Guardrails, Input, Limits, alertmanager,
+    AlertStatus, Answer, Catalogue, Draft, Entry, Evidence, Guardrails, Input, Limits,
+    PastExecution, Provenance, alertmanager,
 };
 
 use crate::case::{Case, Stage};
@@ -191,15 +192,13 @@ impl Engine {
     ///
     /// # Errors
     /// [`Failure`] where it cannot be recorded.
-    pub async fn import(
-        &mut self,
-        from: &str,
-        history: Vec<workflow::PastExecution>,
-    ) -> Result<(), Failure> {
+    pub async fn import(&mut self, from: &str, history: Vec<PastExecution>) -> Result<(), Failure> {
         let now = self.time.now();
-        let entries = history
-            .into_iter()
-            .map(|execution| Entry::HistoryImported { from: from.into(), execution });
+        let entries = history.into_iter().map(|execution| Entry::HistoryImported {
+            from: from.into(),
+            // Wherever it was live, it was not here.
+            execution: PastExecution { origin: Provenance::Import(from.into()), ..execution },
+        });
         self.record(now, entries.collect()).await
     }
 

@@ -298,6 +298,8 @@ impl Engine {
         );
         let estimates = learner::estimate(self.folds.learner.model(), &features);
         let guardrails_version = self.rules.guardrails.version();
+        let mut explanation = planner::explain(&candidate, evidence);
+        explanation.push(grounds(self.folds.learner.model()));
         Plan {
             id: PlanId::derive(*now, decision.id.as_str(), 0),
             digest: Plan::digest_of(
@@ -313,7 +315,7 @@ impl Engine {
             steps: estimates.steps.clone(),
             estimates,
             features,
-            explanation: planner::explain(&candidate, evidence),
+            explanation,
             account,
             attempt: decision.attempt,
             needs_approval: self.needs_approval(question, &candidate),
@@ -352,6 +354,17 @@ pub(crate) async fn evidence(
 ) -> Evidence {
     let limits = ReadLimits::default();
     planner::evidence::collect(cluster, metrics, incident, known_good, &limits, now).await
+}
+
+/// What a confidence rests on, said to a person.
+fn grounds(model: &learner::Model) -> String {
+    match (model.outcomes(), model.imported()) {
+        (0, _) => "Nothing was learned yet: its confidence is where every plan begins.".into(),
+        (lessons, 0) => format!("Its confidence rests on {lessons} lessons, all learned here."),
+        (lessons, imported) => format!(
+            "Its confidence rests on {lessons} lessons, those of {imported} imported executions among them."
+        ),
+    }
 }
 
 const UNANSWERED: &str = "dry_run_unanswered";

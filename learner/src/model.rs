@@ -183,6 +183,11 @@ impl Model {
         self.outcomes
     }
 
+    /// How many executions were imported, those that taught nothing among them.
+    pub fn imported(&self) -> usize {
+        self.imported.len()
+    }
+
     /// The shared statistics.
     pub fn ridge(&self) -> &Ridge {
         &self.ridge

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use workflow::outcome::Verdict;
 use workflow::{Catalogue, Evidence, PastExecution, Predicate, Source, fact, id::PlanId};
 
+use crate::explain::elsewhere;
 use crate::propose::{Draft, workflow_of};
 use crate::relation::focus;
 use crate::retrieval::{Neighbour, Role, Shape, ShapeStep, shape};
@@ -35,10 +36,12 @@ pub(crate) fn retrieved(
             execution: neighbour.execution.clone(),
             similarity: neighbour.similarity,
             rank: neighbour.rank,
+            origin: neighbour.origin.clone(),
         };
         let because = vec![format!(
-            "the same was done in execution {}, which was like this one ({:.0} %), and it was resolved",
+            "the same was done in execution {}{}, which was like this one ({:.0} %), and it was resolved",
             neighbour.execution,
+            elsewhere(&neighbour.origin),
             neighbour.similarity * 100.0
         )];
         drafts.push(Draft {

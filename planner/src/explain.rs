@@ -1,6 +1,6 @@
 use cluster::{Change, Difference};
 use serde_json::Value;
-use workflow::{Candidate, Evidence, Source};
+use workflow::{Candidate, Evidence, Provenance, Source};
 
 /// Why a candidate is proposed, in sentences that name the evidence: what is wrong, what changed, where the idea comes
 /// from, and what it does.
@@ -20,9 +20,11 @@ pub fn explain(candidate: &Candidate, evidence: &Evidence) -> Vec<String> {
         )),
     }
     sentences.push(match &candidate.source {
-        Source::Retrieval { execution, similarity, rank } => {
-            format!("Execution {execution} was like this one ({:.0} %, rank {rank}) and was resolved this way.", similarity * 100.0)
-        }
+        Source::Retrieval { execution, similarity, rank, origin } => format!(
+            "Execution {execution}{} was like this one ({:.0} %, rank {rank}) and was resolved this way.",
+            elsewhere(origin),
+            similarity * 100.0
+        ),
         Source::Template { name, .. } => format!("The template `{name}` is made for these facts."),
         Source::Reversal { differences } => {
             let what = if differences.len() == 1 { "one change".to_string() } else { format!("{} changes", differences.len()) };
@@ -54,6 +56,15 @@ pub(crate) fn changed(difference: &Difference) -> String {
                 shown(after.as_ref())
             )
         }
+    }
+}
+
+/// Where an execution was made, said behind its id where it was not made here.
+pub(crate) fn elsewhere(origin: &Provenance) -> String {
+    match origin {
+        Provenance::Live => String::new(),
+        Provenance::Import(name) => format!(" (not made here: imported from `{}`)", plain(name)),
+        Provenance::Feedback(who) => format!(" (as {} said it should be)", plain(who)),
     }
 }
 

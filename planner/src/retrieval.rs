@@ -7,8 +7,8 @@ mod shape;
 pub(crate) use shape::shape;
 
 use serde::{Deserialize, Serialize};
-use workflow::PastExecution;
 use workflow::outcome::Verdict;
+use workflow::{PastExecution, Provenance};
 
 pub use embedding::{DIMENSIONS, embed};
 pub use index::HybridIndex;
@@ -33,6 +33,8 @@ pub struct Neighbour {
     pub similarity: f64,
     /// Rank, from 1.
     pub rank: usize,
+    /// Where it was made.
+    pub origin: Provenance,
 }
 
 /// A memory of executions that can be searched. A cache of the record: a fold, rebuildable at any time.

@@ -51,7 +51,7 @@ pub use fact::{Fact, FactPattern, Facts, Predicate};
 pub use features::{FeatureSchema, Features};
 pub use feedback::Feedback;
 pub use guardrail::{Footprint, Guardrails, Ledger};
-pub use history::PastExecution;
+pub use history::{PastExecution, Provenance};
 pub use incident::{Incident, Incidents};
 pub use input::{Answer, Input, RequestKey};
 pub use limits::Limits;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::estimates::{Estimate, Estimates, StepEstimate};
 use crate::features::Features;
+use crate::history::Provenance;
 use crate::id::{CandidateId, DecisionId, IncidentId, PlanId};
 use crate::manifest::Workflow;
 
@@ -21,6 +22,8 @@ pub enum Source {
         similarity: f64,
         /// Rank in the retrieved list, from 1.
         rank: usize,
+        /// Where it was made.
+        origin: Provenance,
     },
     /// A template whose facts match.
     Template {

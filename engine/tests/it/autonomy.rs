@@ -35,7 +35,8 @@ fn what_is_suggested_is_shown_and_cannot_be_run_until_autonomy_is_raised() {
     let plan = house.first().plan.clone().unwrap();
     assert!(plan.source.acts() && !plan.workflow.spec.steps.is_empty(), "{:?}", plan.source);
     assert!(plan.needs_approval.as_ref().is_some_and(|why| why.contains("suggest")));
-    assert!(!plan.explanation.is_empty());
+    let grounds = plan.explanation.last().unwrap();
+    assert_eq!(grounds, "Nothing was learned yet: its confidence is where every plan begins.");
 
     house.until(20);
     assert_eq!(house.first().stage, Stage::AwaitingApproval);

@@ -30,7 +30,7 @@ fn execution(n: u64, verdict: Verdict) -> PastExecution {
         steps: observed.steps,
         seconds_to_resolve: None,
         at: now(),
-        origin: "import:starter.jsonl".into(),
+        origin: workflow::Provenance::Import("starter.jsonl".into()),
     }
 }
 

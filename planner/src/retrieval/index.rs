@@ -2,8 +2,8 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use workflow::PastExecution;
 use workflow::outcome::Verdict;
+use workflow::{PastExecution, Provenance};
 
 use super::embedding::{DIMENSIONS, dot, embed};
 use super::shape::{Shape, shape_of};
@@ -64,6 +64,7 @@ struct Kept {
     arm: String,
     verdict: Verdict,
     shape: Shape,
+    origin: Provenance,
 }
 
 impl HybridIndex {
@@ -136,6 +137,7 @@ impl Retrieval for HybridIndex {
             arm: execution.features.arm.clone(),
             verdict: execution.verdict,
             shape,
+            origin: execution.origin.clone(),
         };
         let executions = &mut self.documents[at].executions;
         let later = |a: &Kept, b: &Kept| b.at.cmp(&a.at).then_with(|| a.id.cmp(&b.id));
@@ -173,6 +175,7 @@ impl Retrieval for HybridIndex {
                 shape: kept.shape.clone(),
                 similarity: dense[at].clamp(f64::MIN_POSITIVE, 1.0),
                 rank: index + 1,
+                origin: kept.origin.clone(),
             })
             .collect()
     }

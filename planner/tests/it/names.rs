@@ -6,7 +6,7 @@ use cluster::digest_of_parts;
 use planner::{HybridIndex, Retrieval, Reversal, Sources};
 use serde_json::Value;
 use workflow::outcome::Verdict;
-use workflow::{Candidate, Evidence, PastExecution};
+use workflow::{Candidate, Evidence, PastExecution, Provenance};
 
 use crate::shop::{broken, templates};
 
@@ -29,7 +29,7 @@ fn past(
         steps: Vec::new(),
         seconds_to_resolve: None,
         at: evidence.at + jiff::SignedDuration::from_secs(number),
-        origin: "live".into(),
+        origin: Provenance::Live,
     }
 }
 
@@ -182,7 +182,9 @@ async fn what_helped_elsewhere_is_adapted_with_values_of_this_place_alone() {
             }
         }
         for (number, candidate) in mending.iter().enumerate() {
-            index.add(&past(&there, candidate, Verdict::Resolved, number as i64));
+            let origin = Provenance::Import("elsewhere.jsonl".into());
+            let past = past(&there, candidate, Verdict::Resolved, number as i64);
+            index.add(&PastExecution { origin, ..past });
         }
         let neighbours = planner::neighbours(&here, &index);
         let sources = Sources {
@@ -205,6 +207,8 @@ async fn what_helped_elsewhere_is_adapted_with_values_of_this_place_alone() {
                     "{family}: {name} of the other place stands in {text}"
                 );
             }
+            let told = planner::explain(candidate, &here).join("\n");
+            assert!(told.contains("not made here: imported from `elsewhere.jsonl`"), "{told}");
             is_mended |= second.is_mended_by(candidate).await.is_ok();
         }
         assert!(is_mended, "{family}");

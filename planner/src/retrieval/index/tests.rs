@@ -28,7 +28,7 @@ fn execution(id: usize, words: &[String], verdict: Verdict) -> PastExecution {
         seconds_to_resolve: None,
         at: "2026-01-01T00:00:00Z".parse::<Timestamp>().unwrap()
             + jiff::SignedDuration::from_secs(id as i64),
-        origin: "live".into(),
+        origin: workflow::Provenance::Live,
     }
 }
 

@@ -117,10 +117,11 @@ impl Engine {
     /// Exposes the incident to a running experiment, once, before anything is decided for it.
     fn expose(&self, incident: &Incident, now: Timestamp, entries: &mut Vec<Entry>) -> Treatment {
         let experiments = &self.folds.experiments;
-        let exposed =
-            self.folds.cases.cases.get(&incident.id).and_then(|case| case.exposure.clone());
-        let (id, name) = match exposed {
+        let case = self.folds.cases.cases.get(&incident.id);
+        let (id, name) = match case.and_then(|case| case.exposure.clone()) {
             Some(exposed) => exposed,
+            // What was decided untreated is no part of an experiment that began in the middle of it.
+            None if case.is_some_and(|case| case.attempt > 0) => return Treatment::Baseline,
             None => {
                 let Some(experiment) = experiments.running(&incident.first.name) else {
                     return Treatment::Baseline;

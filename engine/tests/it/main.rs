@@ -5,6 +5,7 @@
 mod autonomy;
 mod calls;
 mod escalated;
+mod experiment;
 mod house;
 mod merged;
 mod resolved;

@@ -33,7 +33,7 @@ trap 'exit 143' TERM HUP
 
 start_kubernetes() {
     kubeconfig="$("$root/scripts/servers/kubernetes.sh" start "$folder/kubernetes" "$@")" || exit $?
-    kubectl="$("$root/scripts/servers/kubernetes.sh" build | sed -n '/kubernetes-/p')/kubectl" || exit $?
+    kubectl="$("$root/scripts/servers/kubernetes.sh" build | sed -n '\|/kubernetes-[^/]*$|p')/kubectl" || exit $?
 }
 
 stop_kubernetes() {

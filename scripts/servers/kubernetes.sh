@@ -10,8 +10,10 @@
 #   kubernetes.sh stop DIR            stops those started in DIR, by their process ids
 #   kubernetes.sh kubectl ARG…        the kubectl of the same version
 #
-# The programs lie in ${XDG_CACHE_HOME:-$HOME/.cache}/chiron/servers/NAME-VERSION. The first build takes minutes; `build` says so.
-# Exits with 77, and `SKIPPED kubernetes: why` on standard error, where Go or the module proxy cannot be had.
+# The programs lie in ${XDG_CACHE_HOME:-$HOME/.cache}/chiron/servers/NAME-VERSION-DIGEST, the digest that of what they are built from.
+# The first build takes minutes; `build` says so.
+# Needs Go 1.26 or later and access to the module proxy for a build, and openssl for a start: where openssl is not there,
+# root installs the Debian package. Exits with 77, and `SKIPPED kubernetes: why` on standard error, where one of them cannot be had.
 set -euo pipefail
 
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
@@ -26,9 +28,29 @@ skip() { echo "SKIPPED kubernetes: $*" >&2; exit 77; }
 # required MODULE PATH: the version that the module beside this script asks for.
 required() { sed -n "s|^\(require \)\{0,1\}[[:space:]]*$2 v\([0-9.]*\).*|\2|p" "$here/$1/go.mod" | head -n 1; }
 
-kubernetes="$cache/kubernetes-$(required kubernetes k8s.io/kubernetes)"
-etcd="$cache/etcd-$(required etcd go.etcd.io/etcd/server/v3)"
-kwok="$cache/kwok-$(required kwok sigs.k8s.io/kwok)"
+# What each is built of: packages and linker flags.
+kubernetes_packages=(k8s.io/kubernetes/cmd/{kube-apiserver,kube-controller-manager,kube-scheduler,kubectl})
+kubernetes_flags() {
+    local version="$1" major minor base=k8s.io/component-base/version
+    IFS=. read -r major minor _ <<<"$version"
+    echo "-X $base.gitVersion=v$version -X $base.gitMajor=$major -X $base.gitMinor=$minor -X $base.gitTreeState=clean"
+}
+etcd_packages=(go.etcd.io/etcd/server/v3)
+kwok_packages=(sigs.k8s.io/kwok/cmd/kwok)
+
+# cached NAME VERSION FLAGS PACKAGE…: the folder of what is built so. Whatever else goes into a build gives another folder.
+cached() {
+    local module="$here/$1" digest
+    [[ -n "$2" ]] || fail "$module/go.mod asks for no version of ${4%%/cmd/*}; hint: it wants a line with \`require\`"
+    digest="$({ cat "$module/go.mod" "$module/go.sum" && printf '%s\n' "${@:3}"; } | sha256sum)" || return 1
+    echo "$cache/$1-$2-${digest:0:8}"
+}
+
+# Spelled out, for `exit` in a command substitution leaves only the substitution.
+kubernetes_version="$(required kubernetes k8s.io/kubernetes)" || exit $?
+kubernetes="$(cached kubernetes "$kubernetes_version" "$(kubernetes_flags "$kubernetes_version")" "${kubernetes_packages[@]}")" || exit $?
+etcd="$(cached etcd "$(required etcd go.etcd.io/etcd/server/v3)" "" "${etcd_packages[@]}")" || exit $?
+kwok="$(cached kwok "$(required kwok sigs.k8s.io/kwok)" "" "${kwok_packages[@]}")" || exit $?
 
 # build_module FOLDER MODULE LINKER_FLAGS PACKAGE…: builds the packages into FOLDER, all of them or none.
 build_module() {
@@ -66,15 +88,11 @@ build_module() {
 }
 
 build_control_plane() {
-    local version="${kubernetes##*-}" major minor base=k8s.io/component-base/version
-    IFS=. read -r major minor _ <<<"$version"
-    build_module "$etcd" etcd "" go.etcd.io/etcd/server/v3
-    build_module "$kubernetes" kubernetes \
-        "-X $base.gitVersion=v$version -X $base.gitMajor=$major -X $base.gitMinor=$minor -X $base.gitTreeState=clean" \
-        k8s.io/kubernetes/cmd/{kube-apiserver,kube-controller-manager,kube-scheduler,kubectl}
+    build_module "$etcd" etcd "" "${etcd_packages[@]}"
+    build_module "$kubernetes" kubernetes "$(kubernetes_flags "$kubernetes_version")" "${kubernetes_packages[@]}"
 }
 
-build_kwok() { build_module "$kwok" kwok "" sigs.k8s.io/kwok/cmd/kwok; }
+build_kwok() { build_module "$kwok" kwok "" "${kwok_packages[@]}"; }
 
 build() {
     build_control_plane
@@ -94,27 +112,48 @@ versions() {
 
 # ---- certificates: one authority, the server's, one for each client, and the key that signs service-account tokens
 
+need_openssl() {
+    ! command -v openssl >/dev/null || return 0
+    command -v apt-get >/dev/null || skip "openssl, which makes the certificates, is not installed and there is no apt-get; hint: put openssl on PATH"
+    [[ "$(id -u)" == 0 ]] || skip "openssl, which makes the certificates, is not installed and only root can; hint: apt-get install openssl"
+    say "installing the Debian package openssl (apt-get)"
+    local log
+    log="$(mktemp)"
+    if ! { apt-get update -qq &&
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends openssl; } >"$log" 2>&1 </dev/null; then
+        tail -n 20 "$log" >&2
+        rm -f "$log"
+        skip "apt-get could not install openssl, which makes the certificates"
+    fi
+    rm -f "$log"
+    command -v openssl >/dev/null || fail "openssl was installed, but is not on PATH"
+}
+
+# Where a caller asks whether it went well, bash goes on after a command that failed: hence `|| return 1`, here and below.
 certificate() {
     local name="$1" subject="$2" extension="$3" pki="$4"
     openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "$subject" \
-        -keyout "$pki/$name.key" -out "$pki/$name.csr"
+        -keyout "$pki/$name.key" -out "$pki/$name.csr" || return 1
     openssl x509 -req -in "$pki/$name.csr" -CA "$pki/ca.crt" -CAkey "$pki/ca.key" -CAcreateserial -days 30 \
-        -extfile <(printf '%s\n' "$extension") -out "$pki/$name.crt"
+        -extfile <(printf '%s\n' "$extension") -out "$pki/$name.crt" || return 1
     rm "$pki/$name.csr"
 }
 
 certificates() {
-    local pki="$1" client=extendedKeyUsage=clientAuth
-    mkdir -p "$pki"
+    local pki="$1" client=extendedKeyUsage=clientAuth name
+    mkdir -p "$pki" || return 1
     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=chiron-test -days 30 \
-        -keyout "$pki/ca.key" -out "$pki/ca.crt"
+        -keyout "$pki/ca.key" -out "$pki/ca.crt" || return 1
     certificate server /CN=kube-apiserver "extendedKeyUsage=serverAuth
-subjectAltName=DNS:localhost,DNS:kubernetes,DNS:kubernetes.default,DNS:kubernetes.default.svc,IP:127.0.0.1,IP:10.96.0.1" "$pki"
-    certificate admin /O=system:masters/CN=admin "$client" "$pki"
-    certificate kube-controller-manager /CN=system:kube-controller-manager "$client" "$pki"
-    certificate kube-scheduler /CN=system:kube-scheduler "$client" "$pki"
-    openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out "$pki/accounts.key"
-    openssl pkey -in "$pki/accounts.key" -pubout -out "$pki/accounts.pub"
+subjectAltName=DNS:localhost,DNS:kubernetes,DNS:kubernetes.default,DNS:kubernetes.default.svc,IP:127.0.0.1,IP:10.96.0.1" "$pki" || return 1
+    certificate admin /O=system:masters/CN=admin "$client" "$pki" || return 1
+    certificate kube-controller-manager /CN=system:kube-controller-manager "$client" "$pki" || return 1
+    certificate kube-scheduler /CN=system:kube-scheduler "$client" "$pki" || return 1
+    openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out "$pki/accounts.key" || return 1
+    openssl pkey -in "$pki/accounts.key" -pubout -out "$pki/accounts.pub" || return 1
+    for name in {ca,server,admin,kube-controller-manager,kube-scheduler}.{key,crt} accounts.{key,pub}; do
+        [[ -s "$pki/$name" ]] || { echo "openssl ended well and $pki/$name is missing or empty"; return 1; }
+    done
 }
 
 encoded() { base64 <"$1" | tr -d '\n'; }
@@ -153,7 +192,7 @@ launch() {
     local dir="$1" name="$2"
     shift 2
     "$@" >"$dir/$name.log" 2>&1 </dev/null 9>&- &
-    echo $! >"$dir/$name.pid"
+    echo $! >"$dir/$name.pid" || return 1
 }
 
 # await DIR NAME SECONDS COMMAND…: repeats the command until it succeeds; gives up when a server has ended or time is over.
@@ -179,7 +218,7 @@ admin() { "$kubernetes/kubectl" --kubeconfig "$1/kubeconfig" --request-timeout=5
 
 start_etcd() {
     local dir="$1" url="http://127.0.0.1:$2" peer
-    peer="http://127.0.0.1:$(free_port)"
+    peer="http://127.0.0.1:$(free_port)" || return 1
     # Nothing here must survive a power cut.
     launch "$dir" etcd "$etcd/etcd" --name test --data-dir "$dir/etcd" --log-level warn --unsafe-no-fsync \
         --listen-client-urls "$url" --advertise-client-urls "$url" --listen-peer-urls "$peer" \
@@ -200,7 +239,7 @@ start_apiserver() {
 
 start_controllers() {
     local dir="$1" pki="$1/pki" own="$1/kube-controller-manager.kubeconfig"
-    kubeconfig kube-controller-manager "$2" "$pki" >"$own"
+    kubeconfig kube-controller-manager "$2" "$pki" >"$own" || return 1
     launch "$dir" kube-controller-manager "$kubernetes/kube-controller-manager" \
         --kubeconfig="$own" --authentication-kubeconfig="$own" --authorization-kubeconfig="$own" \
         --service-account-private-key-file="$pki/accounts.key" --root-ca-file="$pki/ca.crt" \
@@ -209,7 +248,7 @@ start_controllers() {
 
 start_scheduler() {
     local dir="$1" own="$1/kube-scheduler.kubeconfig"
-    kubeconfig kube-scheduler "$2" "$dir/pki" >"$own"
+    kubeconfig kube-scheduler "$2" "$dir/pki" >"$own" || return 1
     launch "$dir" kube-scheduler "$kubernetes/kube-scheduler" \
         --kubeconfig="$own" --authentication-kubeconfig="$own" --authorization-kubeconfig="$own" \
         --leader-elect=false --bind-address=127.0.0.1 --secure-port=0
@@ -217,10 +256,10 @@ start_scheduler() {
 
 start_kwok() {
     local dir="$1" port
-    port="$(free_port)"
+    port="$(free_port)" || return 1
     # What every container has said; kubelets keep it in this form.
-    echo "2026-01-01T00:00:00.000000000Z stdout F listening" >"$dir/container.log"
-    cat >"$dir/kwok.yaml" <<END
+    echo "2026-01-01T00:00:00.000000000Z stdout F listening" >"$dir/container.log" || return 1
+    cat >"$dir/kwok.yaml" <<END || return 1
 apiVersion: kwok.x-k8s.io/v1alpha1
 kind: ClusterLogs
 metadata: {name: containers}
@@ -250,19 +289,19 @@ END
 
 try_start() {
     local dir="$1" count="$2" store port
-    store="$(free_port)"
-    port="$(free_port)"
-    kubeconfig admin "$port" "$dir/pki" >"$dir/kubeconfig"
-    start_etcd "$dir" "$store"
-    start_apiserver "$dir" "$store" "$port"
+    store="$(free_port)" || return 1
+    port="$(free_port)" || return 1
+    kubeconfig admin "$port" "$dir/pki" >"$dir/kubeconfig" || return 1
+    start_etcd "$dir" "$store" || return 1
+    start_apiserver "$dir" "$store" "$port" || return 1
     await "$dir" kube-apiserver 60 admin "$dir" get --raw /readyz || return 1
-    start_controllers "$dir" "$port"
+    start_controllers "$dir" "$port" || return 1
     # The controllers are at work when they have made the first account, and the namespaces are there.
     await "$dir" kube-controller-manager 60 admin "$dir" get serviceaccount/default configmap/kube-root-ca.crt || return 1
     ((count > 0)) || return 0
-    start_scheduler "$dir" "$port"
-    start_kwok "$dir"
-    nodes "$count" | admin "$dir" apply -f - >/dev/null
+    start_scheduler "$dir" "$port" || return 1
+    start_kwok "$dir" || return 1
+    nodes "$count" | admin "$dir" apply -f - >/dev/null || return 1
     await "$dir" kwok 60 admin "$dir" wait --for=condition=Ready node --all --timeout=5s
 }
 
@@ -278,9 +317,9 @@ start() {
         esac
     done
     [[ ! -e "$dir/etcd.pid" ]] || fail "$dir/etcd.pid exists; hint: stop that one first"
+    need_openssl
     build_control_plane
     ((count == 0)) || build_kwok
-    command -v openssl >/dev/null || skip "openssl, which makes the certificates, is not installed"
 
     umask 077
     certificates "$dir/pki" >"$dir/certificates.log" 2>&1 || { cat "$dir/certificates.log" >&2; fail "openssl made no certificates"; }

@@ -12,6 +12,9 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use serde_json::Value;
+
+use crate::serving::Interruption;
 
 /// How runs are disturbed.
 #[derive(clap::Subcommand)]
@@ -20,8 +23,9 @@ pub(crate) enum Command {
     ///
     /// The simulated cluster runs in a process of its own and answers each call after 30 ms. Prints `cycles`, `lost`
     /// (changes that the record says were made and the cluster never saw, and runs that did not succeed), `doubled`
-    /// (effect keys that changed the cluster twice), `stuck` (runs that did not end), and `atPosition`: how often the
-    /// record held so many appends of the run after the kill.
+    /// (effect keys that changed the cluster twice), `stuck` (runs that did not end), `unannounced` (effect keys that
+    /// changed the cluster and stand nowhere in the record), and `atPosition`: how often the record held so many
+    /// appends of the run after the kill.
     Kill {
         /// How many runs are cut off.
         #[arg(long, default_value_t = 200)]
@@ -51,29 +55,41 @@ pub(crate) struct Shared {
     json: bool,
 }
 
-/// Runs it: exit code 1 where anything was lost, doubled or stuck.
+/// Runs it: exit code 1 where anything was lost, doubled, stuck or unannounced, 130 where it was interrupted.
 ///
 /// # Errors
 /// Where a process cannot be started or answers what it should not.
 pub(crate) fn run(command: &Command) -> Result<ExitCode> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let (report, json) = match command {
-        Command::Kill { cycles, shared } => {
-            (runtime.block_on(kill::kill(*cycles, shared.seed))?, shared.json)
+    let reported = runtime.block_on(async {
+        let interruption = Interruption::listen()?;
+        // Whichever is cut off is dropped, and with it the processes and the folder that it made.
+        tokio::select! {
+            reported = report(command) => reported.map(Some),
+            () = interruption.came() => Ok(None),
         }
-        Command::Proxy { effects, shared } => {
-            (runtime.block_on(proxy::proxy(*effects, shared.seed))?, shared.json)
-        }
+    })?;
+    let Some(report) = reported else {
+        return Ok(ExitCode::from(130));
     };
+    let (Command::Kill { shared, .. } | Command::Proxy { shared, .. }) = command;
     let mut out = std::io::stdout().lock();
-    if json {
+    if shared.json {
         writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?;
     } else {
         for (name, value) in report.as_object().into_iter().flatten() {
             writeln!(out, "{name:<12} {value}")?;
         }
     }
-    let is_sound = ["lost", "doubled", "stuck"].iter().all(|name| report[name] == 0);
+    let harms = ["lost", "doubled", "stuck", "unannounced"];
+    let is_sound = harms.iter().all(|harm| report[harm] == 0);
     Ok(if is_sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn report(command: &Command) -> Result<Value> {
+    match command {
+        Command::Kill { cycles, shared } => kill::kill(*cycles, shared.seed).await,
+        Command::Proxy { effects, shared } => proxy::proxy(*effects, shared.seed).await,
+    }
 }

@@ -54,7 +54,7 @@ pub(crate) async fn kill(cycles: u32, seed: u64) -> Result<Value> {
     let missed: Vec<usize> =
         (1..=uncut.positions).filter(|position| !at_position.contains_key(position)).collect();
     let mut report = json!({"cycles": cycles, "positions": uncut.positions, "atPosition": at_position, "missed": missed});
-    tally.write(&mut report);
+    tally.write(&mut report, &ground.applied().await?, &server.announced().await?);
     Ok(report)
 }
 

@@ -1,5 +1,6 @@
 //! One ten-step run: its ground, its alert, and the server that plans and runs it.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -127,6 +128,14 @@ impl Server {
     pub(crate) async fn witness(&self, namespace: &str) -> Result<Witness> {
         let data = self.data();
         Witness::new(&data, namespace, Witness::head(&data).await?)
+    }
+
+    /// The keys of all changes that its record announced.
+    ///
+    /// # Errors
+    /// Where the record cannot be read.
+    pub(crate) async fn announced(&self) -> Result<BTreeSet<String>> {
+        Witness::announced(&self.data()).await
     }
 }
 

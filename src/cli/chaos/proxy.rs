@@ -43,7 +43,7 @@ pub(crate) async fn proxy(effects: u32, seed: u64) -> Result<Value> {
     let faults: BTreeMap<&str, u32> =
         proxy.met().into_iter().map(|(fault, times)| (fault.word(), times)).collect();
     let mut report = json!({"runs": runs, "endings": endings, "faults": faults});
-    tally.write(&mut report);
+    tally.write(&mut report, &ground.applied().await?, &server.announced().await?);
     Ok(report)
 }
 

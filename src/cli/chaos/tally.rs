@@ -1,6 +1,6 @@
 //! What came of the runs, counted at the cluster.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 use workflow::RunStatus;
@@ -9,6 +9,9 @@ use super::witness::Seen;
 
 /// How many times each effect key changed the cluster.
 pub(crate) type Applied = BTreeMap<String, u32>;
+
+/// How many notes of a kind are kept.
+const NOTES: usize = 20;
 
 /// What was lost, doubled and stuck so far, and why.
 #[derive(Debug, Default)]
@@ -48,7 +51,7 @@ impl Tally {
 
     fn note(&mut self, note: String) {
         tracing::warn!("{note}");
-        if self.notes.len() < 20 {
+        if self.notes.len() < NOTES {
             self.notes.push(note);
         }
     }
@@ -58,14 +61,27 @@ impl Tally {
         self.effects
     }
 
-    /// Writes the figures into `report`.
-    pub(crate) fn write(&self, report: &mut Value) {
+    /// Writes the figures into `report`, beside what `applied` says of the whole cluster that is not `announced`: a
+    /// change that stands nowhere in the record belongs to no run that was counted.
+    pub(crate) fn write(
+        &self,
+        report: &mut Value,
+        applied: &Applied,
+        announced: &BTreeSet<String>,
+    ) {
+        let unannounced: Vec<&String> =
+            applied.keys().filter(|key| !announced.contains(*key)).collect();
         report["effects"] = json!(self.effects);
         report["lost"] = json!(self.lost);
         report["doubled"] = json!(self.doubled);
         report["stuck"] = json!(self.stuck);
-        if !self.notes.is_empty() {
-            report["notes"] = json!(self.notes);
+        report["unannounced"] = json!(unannounced.len());
+        let few = unannounced.iter().take(NOTES);
+        let strangers =
+            few.map(|key| format!("{key} changed the cluster, and no run announced it"));
+        let notes: Vec<String> = self.notes.iter().cloned().chain(strangers).collect();
+        if !notes.is_empty() {
+            report["notes"] = json!(notes);
         }
     }
 }
@@ -89,5 +105,20 @@ mod tests {
         assert_eq!((tally.effects, tally.lost, tally.doubled, tally.stuck), (3, 1, 1, 1));
         tally.count(&seen(&[], &[], Some(RunStatus::RolledBack)), &counts);
         assert_eq!((tally.lost, tally.notes.len()), (2, 3));
+    }
+
+    #[test]
+    fn a_change_that_no_run_announced_is_counted_and_named() {
+        let written = |announced: &[&str]| {
+            let mut report = json!({});
+            let announced = announced.iter().map(ToString::to_string).collect();
+            let applied = Applied::from([("a".into(), 1), ("b".into(), 1)]);
+            Tally::default().write(&mut report, &applied, &announced);
+            report
+        };
+        assert_eq!(written(&["a", "b", "never sent"])["unannounced"], 0);
+        let report = written(&["a"]);
+        assert_eq!(report["unannounced"], 1);
+        assert_eq!(report["notes"], json!(["b changed the cluster, and no run announced it"]));
     }
 }

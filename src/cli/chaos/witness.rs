@@ -19,8 +19,6 @@ pub(crate) struct Seen {
     pub(crate) positions: usize,
     /// When the last of them was.
     pub(crate) last: Option<Timestamp>,
-    /// How many events.
-    pub(crate) events: usize,
     /// Keys of the changes that were sent.
     pub(crate) intended: BTreeSet<String>,
     /// Keys of the changes that were made, as far as it knows.
@@ -54,6 +52,27 @@ impl Witness {
         Ok(Sqlite::open_read_only(dir)?.head().await?)
     }
 
+    /// The keys of all changes that any run in the record in `dir` announced.
+    ///
+    /// # Errors
+    /// Where the record cannot be read.
+    pub(crate) async fn announced(dir: &Path) -> Result<BTreeSet<String>> {
+        let store = Sqlite::open_read_only(dir).context("cannot read the record")?;
+        let (mut after, mut keys) = (0, BTreeSet::new());
+        loop {
+            let records = store.read(after, 1_000).await?;
+            let Some(last) = records.last() else { return Ok(keys) };
+            after = last.seq;
+            for record in &records {
+                if let Entry::Run { event: Event::IntentWritten { key, .. }, .. } =
+                    record.entry()?
+                {
+                    keys.insert(key);
+                }
+            }
+        }
+    }
+
     /// What is seen by now.
     pub(crate) async fn look(&mut self) -> Result<&Seen> {
         loop {
@@ -81,7 +100,6 @@ impl Witness {
         if seen.run.as_ref() != Some(&run) {
             return;
         }
-        seen.events += 1;
         if seen.last != Some(at) {
             seen.last = Some(at);
             seen.positions += 1;

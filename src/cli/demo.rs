@@ -93,7 +93,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 }
 
 /// Whether a case has come to an end, or to a person.
-fn is_told(case: &Case) -> bool {
+pub(crate) fn is_told(case: &Case) -> bool {
     matches!(case.stage, Stage::Watching(_) | Stage::WithPerson | Stage::Settled)
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use cluster::{Cluster, Metrics};
-use engine::{Pace, Stage, Stop};
+use engine::{Pace, Stop};
 use executor::driver::{self, MAX_INPUTS};
 use executor::{Fleet, Rules};
 use jiff::{SignedDuration, Timestamp};
@@ -19,6 +19,7 @@ use workflow::run::RunInput;
 use workflow::{Account, Catalogue, Estimate, Estimates, Features, Plan, Source, Step, Workflow};
 
 use super::{cpu_seconds, memory_bytes};
+use crate::cli::demo::is_told;
 use crate::{datasets, wiring};
 
 /// Measures all of `bench first`.
@@ -95,11 +96,7 @@ async fn healed(
     let planned = Instant::now();
     simulation
         .engine
-        .run(Stop::When(Box::new(|folds| {
-            folds.cases.cases.values().all(|case| {
-                matches!(case.stage, Stage::Watching(_) | Stage::WithPerson | Stage::Settled)
-            })
-        })))
+        .run(Stop::When(Box::new(|folds| folds.cases.cases.values().all(is_told))))
         .await?;
     Ok((simulation, Some(planned)))
 }

@@ -12,6 +12,7 @@ use engine::Message;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use server::Problem;
+use simulator::BadFile;
 use tokio::sync::{mpsc, oneshot};
 use workflow::Input;
 use workflow::input::Query;
@@ -101,13 +102,14 @@ async fn break_something(
     let striker = breaker.striker.clone();
     // Waiting for the disk is no work for a thread that serves others.
     let struck = tokio::task::spawn_blocking(move || striker.strike(&family)).await;
-    let failed = |detail: String| {
-        let hint = "nothing was broken: the log of the demo says more";
-        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "not_broken", detail, hint)
-    };
     let struck = struck
-        .map_err(|error| failed(error.to_string()))?
-        .map_err(|error| failed(format!("{error:#}")))?;
+        .map_err(|error| {
+            tracing::error!(%error, "the thread that should break something broke off");
+            let detail = "the thread that should break something broke off";
+            let hint = "whether something broke is not known: the log of the demo says where the thread ended";
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "broken_off", detail, hint)
+        })?
+        .map_err(not_struck)?;
     wake(&breaker.inputs);
     Ok(Json(json!({
         "family": struck.strike.family,
@@ -116,4 +118,16 @@ async fn break_something(
         "workload": struck.workload.name,
         "at": struck.at,
     })))
+}
+
+/// Why nothing broke: the world has nothing that could, or the journal did not take it.
+fn not_struck(error: anyhow::Error) -> Problem {
+    let detail = format!("nothing was broken: {error:#}");
+    if error.downcast_ref::<BadFile>().is_some() {
+        let hint = format!("try another family; there are: {}", datasets::families().join(", "));
+        return Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "does_not_fit", detail, hint);
+    }
+    tracing::error!(error = %format!("{error:#}"), "nothing was broken");
+    let hint = "see whether the folder of the demo's state can be written";
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "not_broken", detail, hint)
 }

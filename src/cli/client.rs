@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail, ensure};
 use comfy_table::{Table, presets};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
@@ -161,7 +161,7 @@ impl Client {
     fn new(connection: &Connection) -> Result<Self> {
         let Connection { server, token_file, data_dir, output } = connection;
         let dir = match (server, token_file, data_dir) {
-            (None, None, None) => Some(place::find().context(
+            (None, None, None) => Some(place::find()?.context(
                 "no server is named, and no demo runs here: start `chiron demo` in another terminal, or name the server's folder with --data-dir",
             )?),
             (_, _, dir) => dir.clone(),
@@ -169,13 +169,22 @@ impl Client {
         let file = match (token_file, &dir) {
             (Some(file), _) => file.clone(),
             (None, Some(dir)) => dir.join(DataDir::TOKEN),
-            (None, None) => anyhow::bail!(
+            (None, None) => bail!(
                 "no token: name its file with --token-file or CHIRON_TOKEN_FILE, or the server's folder with --data-dir"
             ),
         };
+        let announced = dir.as_deref().and_then(|dir| Some((dir, DataDir::address(dir)?)));
+        if let (None, Some((dir, address))) = (server, &announced)
+            && !place::is_held(dir)
+        {
+            bail!(
+                "the server over {} said that it listens at {address}, but it has ended: start it again, or name another one with --server",
+                dir.display()
+            );
+        }
         let base = server
             .clone()
-            .or_else(|| DataDir::address(dir.as_deref()?))
+            .or(announced.map(|(_, address)| address))
             .unwrap_or_else(|| "http://127.0.0.1:7420".into());
         let token = std::fs::read_to_string(&file)
             .with_context(|| format!("cannot read the token in {}", file.display()))?;
@@ -185,8 +194,15 @@ impl Client {
     /// Talks to the server at `base`, with its token.
     ///
     /// # Errors
-    /// Where TLS or the resolver cannot be set up.
+    /// Where `base` is no URL of the scheme `http`.
     pub(crate) fn at(base: &str, token: &str, output: Output) -> Result<Self> {
+        let url = reqwest::Url::parse(base).with_context(|| {
+            format!("the server's address `{base}` is not a URL: mend --server")
+        })?;
+        ensure!(
+            url.scheme() == "http",
+            "the server's address `{base}` does not begin with http://: this client speaks http:// only: put a tunnel before it"
+        );
         let http = reqwest::Client::builder().timeout(Duration::from_secs(60)).build()?;
         Ok(Self {
             http,
@@ -363,5 +379,24 @@ fn cell(value: &Value) -> String {
     match text.char_indices().nth(MOST) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_server_at_http_is_talked_to_and_the_others_are_told_of_a_tunnel() {
+        for base in ["https://chiron.example", "localhost:7420", "unix:///run/chiron"] {
+            let refused = Client::at(base, "token", Output::Json).err().unwrap().to_string();
+            assert!(
+                refused.contains(base) && refused.contains("put a tunnel before it"),
+                "{refused}"
+            );
+        }
+        let refused = Client::at("127.0.0.1:7420", "token", Output::Json).err().unwrap();
+        assert!(refused.to_string().contains("mend --server"), "{refused}");
+        Client::at("http://127.0.0.1:7420/", "token", Output::Json).unwrap();
     }
 }

@@ -158,6 +158,18 @@ fn a_demo_that_was_killed_goes_on_with_what_had_struck_it() {
     let struck = demo.json(&["demo", "break", "scaled-to-zero"]);
     demo.kill();
 
+    // It could not take back its word, and whoever has its port by now is not handed its token.
+    let told = |args: &[&str]| {
+        let output = served::command(&env).args(["incident", "list"]).args(args).output().unwrap();
+        assert!(!output.status.success());
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let gone = told(&[]);
+    assert!(gone.contains("has ended: start `chiron demo`"), "{gone}");
+    assert!(told(&[]).contains("no demo runs here"), "its word is removed");
+    let named = told(&["--data-dir", dir.to_str().unwrap()]);
+    assert!(named.contains("it has ended: start it again"), "{named}");
+
     let strikes = || {
         let noted = std::fs::read_to_string(dir.join("world.jsonl")).unwrap();
         let lines = noted.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());

@@ -1,10 +1,11 @@
 //! Where the running demo of this user is to be found, so that other commands need not be told.
 
-use std::fs::DirBuilder;
+use std::fs::{DirBuilder, File, TryLockError};
+use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 use crate::data_dir::Announced;
 
@@ -20,9 +21,30 @@ fn file() -> Option<PathBuf> {
 }
 
 /// The data directory of the running demo, if one says that it runs.
-pub(crate) fn find() -> Option<PathBuf> {
-    let text = std::fs::read_to_string(file()?).ok()?;
-    Some(PathBuf::from(text.trim()))
+///
+/// # Errors
+/// Where the one that said so has ended without taking it back; its word is removed then.
+pub(crate) fn find() -> Result<Option<PathBuf>> {
+    let Some(file) = file() else { return Ok(None) };
+    let Ok(text) = std::fs::read_to_string(&file) else { return Ok(None) };
+    let dir = PathBuf::from(text.trim());
+    if is_held(&dir) {
+        return Ok(Some(dir));
+    }
+    // Where it cannot be removed, the next command says the same.
+    let _ = std::fs::remove_file(&file);
+    bail!("the demo that ran in {} has ended: start `chiron demo`", dir.display());
+}
+
+/// Whether a process writes the record in the folder `dir`: it holds the lock there for as long as it lives, however it
+/// ends. What it left behind names a port that anybody may have by now.
+pub(crate) fn is_held(dir: &Path) -> bool {
+    // Shared, so that two who ask at once are not taken for a writer.
+    match File::open(dir.join("lock")).map(|lock| lock.try_lock_shared()) {
+        Ok(Ok(())) => false,
+        Ok(Err(TryLockError::WouldBlock | TryLockError::Error(_))) => true,
+        Err(error) => error.kind() != ErrorKind::NotFound,
+    }
 }
 
 /// Says that a demo runs over the folder `dir`, until the value given back is dropped.
@@ -36,4 +58,19 @@ pub(crate) fn announce(dir: &Path) -> Result<Announced> {
     made.with_context(|| format!("cannot make {}", folder.display()))?;
     let dir = std::path::absolute(dir).context("there is no current folder")?;
     Announced::new(file, dir.display().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_held_as_long_as_its_lock_is() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(!is_held(folder.path()), "nobody ever wrote there");
+        let store = crate::wiring::open_store(folder.path(), store::Salts::System).unwrap();
+        assert!(is_held(folder.path()));
+        drop(store);
+        assert!(!is_held(folder.path()), "the file is left behind, its lock is not");
+    }
 }

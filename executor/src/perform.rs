@@ -32,7 +32,10 @@ pub async fn perform(
         }
         Effect::Send { id, run, request } => {
             tracing::info!(%run, step = request.agent.step, key = request.agent.effect_key, target = %request.target, "sending a change");
-            let reply = cluster.send(&request).await;
+            let reply = match elsewhere(cluster.as_ref(), &request.target) {
+                Some(refused) => refused,
+                None => cluster.send(&request).await,
+            };
             RunInput::Answered { run, effect: id, reply }
         }
         Effect::Judge { id, run, condition, bindings } => {
@@ -51,13 +54,30 @@ pub async fn perform(
     }
 }
 
+/// The refusal of what is about an object of another cluster: the same name may well be another object's here.
+fn elsewhere(cluster: &dyn Cluster, object: &ObjectRef) -> Option<Reply> {
+    let is_here = object.cluster.is_empty() || object.cluster == cluster.name();
+    (!is_here).then(|| Reply::Refused {
+        code: 421,
+        reason: "OtherCluster".into(),
+        message: format!(
+            "it is about the cluster {:?}, and this one is {:?}",
+            object.cluster,
+            cluster.name()
+        ),
+    })
+}
+
 /// Reads one thing as it is stored now.
 pub async fn read(cluster: &dyn Cluster, query: &ObjectQuery) -> Reply {
     let answer = match query {
-        ObjectQuery::One(object) => cluster
-            .get(object, Consistency::Latest)
-            .await
-            .map(|found| found.map_or(Reply::Absent, Reply::Found)),
+        ObjectQuery::One(object) => match elsewhere(cluster, object) {
+            Some(refused) => Ok(refused),
+            None => cluster
+                .get(object, Consistency::Latest)
+                .await
+                .map(|found| found.map_or(Reply::Absent, Reply::Found)),
+        },
         ObjectQuery::Many(query) => list(cluster, query.clone()).await.map(Reply::Listed),
     };
     answer.unwrap_or_else(|failure| match failure {
@@ -200,4 +220,55 @@ fn around(object: &Object) -> Option<ListQuery> {
     let mut query = ListQuery::latest(Kind::builtin(kind)?, namespace);
     query.selector = Some(selector);
     Some(query)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use cluster::{Agent, Mode, Patch, Preconditions, Request, Verb};
+    use simulator::{SimulatedCluster, World, WorldFile};
+    use workflow::id::{EffectId, RunId};
+
+    use super::*;
+
+    const WORLD: &str = r#"{"apiVersion": "chiron.dev/v1alpha1", "kind": "World", "metadata": {"name": "one"},
+        "spec": {"objects": [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}}], "images": {}}}"#;
+
+    #[tokio::test]
+    async fn what_is_about_another_cluster_is_neither_read_nor_changed() {
+        let now = "2026-01-01T00:00:00Z".parse().unwrap();
+        let world = World::new(&WorldFile::parse(WORLD).unwrap(), 7, now).unwrap();
+        let port = Arc::new(SimulatedCluster::new(Arc::new(Mutex::new(world)), "staging"));
+        let run = RunId::derive(now, "test", 0);
+        let send = async |cluster: &str| {
+            let request = Request {
+                target: ObjectRef::builtin(cluster, "Namespace", None, "shop"),
+                verb: Verb::Patch {
+                    patch: Patch::Merge(serde_json::json!({"metadata": {"labels": {"a": "b"}}})),
+                    subresource: None,
+                },
+                preconditions: Preconditions::default(),
+                mode: Mode::Apply,
+                agent: Agent::default(),
+            };
+            let id = EffectId::derive(now, "test", 0);
+            let effect = Effect::Send { id, run: run.clone(), request };
+            match perform(effect, port.clone(), port.clone()).await {
+                RunInput::Answered { reply, .. } => reply,
+                other => panic!("{other:?}"),
+            }
+        };
+        let read = async |cluster: &str| {
+            let target = ObjectRef::builtin(cluster, "Namespace", None, "shop");
+            read(port.as_ref(), &ObjectQuery::One(target)).await
+        };
+        let before = read("staging").await;
+        for refused in [send("prod").await, read("prod").await] {
+            assert!(matches!(refused, Reply::Refused { code: 421, .. }), "{refused:?}");
+        }
+        assert_eq!(read("staging").await, before);
+        assert!(matches!(send("staging").await, Reply::Accepted(_)));
+        assert_ne!(read("").await, before);
+    }
 }

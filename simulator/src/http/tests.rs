@@ -322,7 +322,7 @@ async fn secrets_come_with_their_values_and_effects_are_counted_by_key() {
 async fn the_kubeconfig_is_readable_by_its_owner_alone() {
     use std::os::unix::fs::PermissionsExt as _;
     let path = std::env::temp_dir().join(format!("chiron-door-{}", std::process::id()));
-    std::fs::write(&path, "old").unwrap();
+    std::fs::write(&path, "").unwrap();
     let house = House::open_to(WORLD, Some(path.clone())).await;
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(std::fs::read_to_string(&path).unwrap(), house.handle.kubeconfig);

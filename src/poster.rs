@@ -40,13 +40,17 @@ impl Clock {
     }
 }
 
-/// Where an Alertmanager takes alerts.
-pub(crate) fn alerts_url(base: &reqwest::Url) -> String {
-    format!("{}/api/v2/alerts", base.as_str().trim_end_matches('/'))
+/// Where the Alertmanager at `base` takes alerts; a query or a fragment of `base` is left out.
+pub(crate) fn alerts_url(base: &reqwest::Url) -> reqwest::Url {
+    let mut url = base.clone();
+    url.set_path(&format!("{}/api/v2/alerts", base.path().trim_end_matches('/')));
+    url.set_query(None);
+    url.set_fragment(None);
+    url
 }
 
 /// Posts what fires, again and again, as Prometheus does: what has ended says so by its `endsAt`.
-pub(crate) async fn post(world: Arc<Mutex<World>>, clock: Clock, url: String) {
+pub(crate) async fn post(world: Arc<Mutex<World>>, clock: Clock, url: reqwest::Url) {
     let client = reqwest::Client::builder()
         .timeout(EVERY)
         .build()
@@ -67,7 +71,7 @@ pub(crate) async fn post(world: Arc<Mutex<World>>, clock: Clock, url: String) {
         let alerts: Vec<FiringAlert> =
             alerts.into_iter().map(|alert| clock.alert(alert, now, machine)).collect();
         let posted = client
-            .post(&url)
+            .post(url.clone())
             .json(&alerts)
             .send()
             .await
@@ -76,7 +80,7 @@ pub(crate) async fn post(world: Arc<Mutex<World>>, clock: Clock, url: String) {
             Ok(_) => tracing::debug!(alerts = alerts.len(), "alerts posted"),
             Err(error) => tracing::warn!(
                 error = &error as &dyn std::error::Error,
-                url,
+                %url,
                 "alerts could not be posted; they will be again"
             ),
         }
@@ -123,6 +127,17 @@ mod tests {
             "the same moment each time it is told"
         );
         assert_eq!(told.ends_at, at("2026-01-01T00:05:00Z"), "believed for as long as ever");
+    }
+
+    #[test]
+    fn alerts_go_below_the_path_of_the_url_and_a_query_is_left_out() {
+        for (base, expected) in [
+            ("http://host:9093", "http://host:9093/api/v2/alerts"),
+            ("http://host/am/?x=1#y", "http://host/am/api/v2/alerts"),
+        ] {
+            let base = reqwest::Url::parse(base).unwrap();
+            assert_eq!(alerts_url(&base).as_str(), expected);
+        }
     }
 
     #[test]

@@ -21,6 +21,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use jiff::Timestamp;
 use tracing_subscriber::EnvFilter;
 
 /// Plans, runs and learns remediations of Kubernetes alerts.
@@ -103,8 +104,13 @@ enum WorkflowCommand {
     },
 }
 
-/// Simulated time begins here.
-pub(crate) const START: &str = "2026-01-01T00:00:00Z";
+/// What draws names, chances and choices where nobody says.
+pub(crate) const SEED: u64 = 42;
+
+/// When simulated time begins.
+pub(crate) fn start() -> Timestamp {
+    "2026-01-01T00:00:00Z".parse().expect("a timestamp of our own")
+}
 
 /// Runs the command that the arguments ask for.
 pub(crate) fn main() -> ExitCode {

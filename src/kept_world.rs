@@ -170,7 +170,7 @@ mod tests {
             world: "shop".into(),
             seed: 7,
             fault: Some("scaled-to-zero".into()),
-            start: crate::cli::START.parse().unwrap(),
+            start: crate::cli::start(),
         }
     }
 

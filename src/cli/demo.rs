@@ -63,8 +63,6 @@ enum Command {
 }
 
 impl Args {
-    const SEED: u64 = 42;
-
     /// What breaks as the `n`th, the first being 0: what was asked for, else each family in its turn.
     fn family(&self, seed: u64, n: u64) -> Result<ScenarioFile> {
         if let Some(name) = &self.fault {

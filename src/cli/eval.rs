@@ -59,7 +59,7 @@ const HISTORY_SEEDS: u64 = 1_000_000;
 /// # Errors
 /// Where an embedded file is damaged, a policy is unknown or the output cannot be written.
 pub(crate) fn run(command: &Command) -> Result<ExitCode> {
-    let start = crate::cli::START.parse().expect("a timestamp of our own");
+    let start = crate::cli::start();
     let catalogue = actions::catalogue();
     let full =
         Sources { templates: datasets::templates(&catalogue)?, retrieval: true, reversal: true };

@@ -13,9 +13,10 @@ use jiff::{SignedDuration, Timestamp};
 use simulator::http::{self, Pace};
 use simulator::{AlertMode, World, WorldFile};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 
+use crate::cli::SEED;
 use crate::datasets;
+use crate::serving::Interruption;
 
 /// What can be done with a simulated cluster by itself.
 #[derive(clap::Subcommand)]
@@ -31,7 +32,7 @@ pub(crate) enum Command {
 )]
 pub(crate) struct Args {
     /// Draws names and every chance.
-    #[arg(long, default_value_t = 42)]
+    #[arg(long, default_value_t = SEED)]
     seed: u64,
     /// A world by its name, or the path of its file.
     #[arg(long, default_value = "shop")]
@@ -43,7 +44,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     kubeconfig: PathBuf,
     /// Simulated seconds a second.
-    #[arg(long, default_value_t = 1.0, value_parser = speed)]
+    #[arg(long, default_value_t = 1.0, value_parser = super::serve::speed)]
     speed: f64,
     /// Leaves the world's nodes out, so that pods stay where they are put and nobody reports their status.
     #[arg(long)]
@@ -51,13 +52,6 @@ pub(crate) struct Args {
     /// How long each answer takes, half of it before the effect and half after.
     #[arg(long, value_name = "MS", default_value_t = 0)]
     delay_ms: u64,
-}
-
-fn speed(text: &str) -> Result<f64, String> {
-    match text.parse() {
-        Ok(speed) if (0.01..=1000.0).contains(&speed) => Ok(speed),
-        Ok(_) | Err(_) => Err("use a number from 0.01 to 1000".into()),
-    }
 }
 
 /// How long the world has been there when the door opens: its pods are up.
@@ -74,8 +68,7 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode> {
 }
 
 async fn serve(args: &Args) -> Result<()> {
-    let (mut interrupt, mut terminate) =
-        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let interruption = Interruption::listen()?;
     let mut file = world(&args.world)?;
     complete(&mut file, args.without_nodes);
     let now = Timestamp::now();
@@ -104,10 +97,7 @@ async fn serve(args: &Args) -> Result<()> {
         )?;
         out.flush()?;
     }
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
+    interruption.came().await;
     drop(handle);
     Ok(())
 }

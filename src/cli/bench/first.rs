@@ -69,7 +69,7 @@ async fn healed(
     seed: u64,
     history: Vec<workflow::PastExecution>,
 ) -> Result<(wiring::Simulation, Option<Instant>)> {
-    let start: Timestamp = crate::cli::START.parse().expect("a timestamp of our own");
+    let start = crate::cli::start();
     let prepared = scenario::prepare(
         &datasets::scenario("bad-image")?,
         &datasets::world("shop")?,
@@ -259,7 +259,7 @@ fn submit(round: u64, i: u64, steps: usize, catalogue: &Catalogue) -> RunInput {
 
 /// Simulated minutes of the shop a second of one core, with one pod lost every five minutes.
 fn simulated_minutes_per_second() -> Result<f64> {
-    let start: Timestamp = crate::cli::START.parse().expect("a timestamp of our own");
+    let start = crate::cli::start();
     let mut world = World::named(&datasets::world("shop")?, 1, start, simulator::Naming::Literal)?;
     let begun = Instant::now();
     let mut minutes = 0u32;

@@ -119,7 +119,7 @@ mod tests {
         for workloads in [10, 15, 40] {
             let file = multiplied(&shop, workloads).unwrap();
             assert_eq!(file.spec.workloads.len(), workloads);
-            let start = crate::cli::START.parse().unwrap();
+            let start = crate::cli::start();
             let mut world = World::new(&file, 1, start).unwrap();
             world.advance_fully(start + SignedDuration::from_mins(15));
             assert!(world.firing().is_empty(), "{workloads}: {:?}", world.firing());

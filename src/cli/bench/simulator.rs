@@ -10,6 +10,7 @@ use simulator::{Record, World, WorldFile};
 
 use super::multiplied::multiplied;
 use super::{cpu_seconds, memory_bytes};
+use crate::cli::start;
 use crate::datasets;
 
 /// Workloads of each row; the shop itself has 15.
@@ -164,10 +165,6 @@ pub(super) fn every_tick() -> Result<(Value, bool)> {
         "sameRecord": is_equal,
     });
     Ok((figures, is_equal))
-}
-
-fn start() -> Timestamp {
-    crate::cli::START.parse().expect("a timestamp of our own")
 }
 
 fn file(going: Going, size: usize) -> Result<WorldFile> {

@@ -7,11 +7,11 @@ use std::time::Instant;
 
 use anyhow::Result;
 use engine::{Pace, Stop};
-use jiff::Timestamp;
 use serde_json::json;
 use simulator::{AlertMode, scenario};
 use workflow::guardrail::Autonomy;
 
+use crate::cli::SEED;
 use crate::cli::demo::{Args, are_told};
 use crate::cli::tale::Tale;
 use crate::story::Story;
@@ -23,8 +23,8 @@ use crate::{datasets, wiring};
 /// Where an embedded file is damaged.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let begun = Instant::now();
-    let start: Timestamp = crate::cli::START.parse().expect("a timestamp of our own");
-    let seed = args.seed.unwrap_or(Args::SEED);
+    let start = crate::cli::start();
+    let seed = args.seed.unwrap_or(SEED);
     let file = args.family(seed, 0)?;
     let prepared = scenario::prepare(&file, &datasets::world(&file.spec.world)?, seed, start)?;
     let mut world = prepared.world;

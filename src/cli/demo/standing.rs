@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use workflow::guardrail::Autonomy;
 
+use crate::cli::SEED;
 use crate::cli::demo::{Args, are_told, is_told, place, strike};
 use crate::cli::tale::Tale;
 use crate::data_dir::{Announced, DataDir};
@@ -268,13 +269,13 @@ fn origin(args: &Args, dir: &DataDir) -> Result<Origin> {
         }
         return Ok(kept);
     }
-    let seed = args.seed.unwrap_or(Args::SEED);
+    let seed = args.seed.unwrap_or(SEED);
     let file = args.family(seed, 0)?;
     let origin = Origin {
         world: file.spec.world,
         seed,
         fault: Some(file.spec.family),
-        start: crate::cli::START.parse().expect("a timestamp of our own"),
+        start: crate::cli::start(),
     };
     origin.keep(dir.path())?;
     Ok(origin)

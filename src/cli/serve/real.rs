@@ -11,14 +11,12 @@ use engine::Time;
 use jiff::Timestamp;
 use store::{Salts, Store as _};
 
+use crate::cli::SEED;
 use crate::cli::serve::Args;
 use crate::data_dir::DataDir;
 use crate::serving::Interruption;
 use crate::unmeasured::Unmeasured;
 use crate::{datasets, wiring};
-
-/// What draws choices where nobody says.
-const SEED: u64 = 42;
 
 /// A cluster that cannot be used, and the way out.
 #[derive(Debug)]

@@ -9,6 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use simulator::scenario;
 use store::{Salts, Store as _};
 
+use crate::cli::SEED;
 use crate::cli::serve::Args;
 use crate::cli::serve::alerts::Alerts;
 use crate::data_dir::DataDir;
@@ -88,7 +89,7 @@ fn origin(args: &Args, dir: &Path, name: &str, now: Timestamp) -> Result<Origin>
         }
         return Ok(kept);
     }
-    let seed = args.seed.unwrap_or(42);
+    let seed = args.seed.unwrap_or(SEED);
     let world = datasets::world(name)?;
     let lead = match &args.fault {
         // Drawn by the seed alone, wherever the world's time begins.

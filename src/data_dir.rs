@@ -1,13 +1,14 @@
 //! The folder in which a server keeps its state: named by a person, or temporary and gone with the process.
 
-use std::io::Write as _;
 use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use cluster::SecretKey;
 use tempfile::TempDir;
+
+use crate::private_file;
 
 /// A folder of state.
 pub(crate) struct DataDir {
@@ -37,6 +38,14 @@ impl DataDir {
         };
         let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(named);
         made.with_context(|| format!("cannot make the data directory {}", named.display()))?;
+        // What is written here is its owner's alone, but the names of the files and when they change are not.
+        let mode = std::fs::metadata(named).map_or(0, |found| found.permissions().mode());
+        if mode & 0o077 != 0 {
+            let path = named.display();
+            tracing::warn!(
+                "the data directory {path} is open to other users of this machine: `chmod 700 {path}` closes it"
+            );
+        }
         Ok(Self { path: named.into(), _temporary: None })
     }
 
@@ -68,7 +77,7 @@ impl DataDir {
             }
         }
         let token = hex(&random()?);
-        write_private(&path, &token)?;
+        private_file::write(&path, &token)?;
         Ok(token)
     }
 
@@ -88,7 +97,7 @@ impl DataDir {
             },
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 let bytes = random()?;
-                write_private(&path, &hex(&bytes))?;
+                private_file::write(&path, &hex(&bytes))?;
                 Ok(SecretKey::from_bytes(bytes))
             }
             Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
@@ -101,7 +110,7 @@ impl DataDir {
     /// Where it cannot be written.
     pub(crate) fn announce(&self, address: SocketAddr) -> Result<Announced> {
         let (path, text) = (self.path.join(Self::ADDRESS), format!("http://{address}"));
-        write_private(&path, &text)?;
+        private_file::write(&path, &text)?;
         Ok(Announced { path, text })
     }
 
@@ -124,7 +133,7 @@ impl Announced {
     /// # Errors
     /// Where it cannot be written.
     pub(crate) fn new(path: PathBuf, text: String) -> Result<Self> {
-        write_private(&path, &text)?;
+        private_file::write(&path, &text)?;
         Ok(Self { path, text })
     }
 }
@@ -158,23 +167,6 @@ fn unhex(text: &str) -> Option<[u8; 32]> {
         *byte = u8::from_str_radix(&text[2 * i..2 * i + 2], 16).ok()?;
     }
     Some(bytes)
-}
-
-/// Writes a file that only its owner reads, whole or not at all.
-fn write_private(path: &Path, text: &str) -> Result<()> {
-    let write = || {
-        let draft = path.with_extension(format!("new-{}", std::process::id()));
-        let mut file = std::fs::OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&draft)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        std::fs::rename(draft, path)
-    };
-    write().with_context(|| format!("cannot write {}", path.display()))
 }
 
 #[cfg(test)]

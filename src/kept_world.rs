@@ -1,19 +1,20 @@
 //! A simulated world that outlives the process: rebuilt from where it began and what was done to it since.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use cluster::ObjectRef;
 use jiff::Timestamp;
 use simulator::http;
 use simulator::{AlertMode, SimulatedCluster, World};
 use store::Store;
 use tokio::net::TcpListener;
 
-use crate::journal::{Deed, Journal, JournaledCluster, Line, Strike};
+use crate::journal::{Deed, Journal, Line};
+use crate::journaled_cluster::JournaledCluster;
 use crate::origin::Origin;
+use crate::striker::Striker;
 use crate::wiring;
 
 /// A simulated world, and the journal that each change of it goes through.
@@ -65,12 +66,7 @@ impl KeptWorld {
         let world = Arc::new(Mutex::new(world));
         let simulated = SimulatedCluster::new(world.clone(), wiring::CLUSTER);
         let cluster = Arc::new(JournaledCluster::new(simulated.clone(), journal.clone()));
-        let striker = Striker {
-            world: world.clone(),
-            journal: journal.clone(),
-            seed: origin.seed,
-            strikes: Arc::new(Mutex::new(strikes)),
-        };
+        let striker = Striker::new(world.clone(), journal.clone(), origin.seed, strikes);
         Ok(Self { world, cluster, simulated: Arc::new(simulated), last_struck, striker, journal })
     }
 
@@ -111,54 +107,10 @@ pub(crate) fn now(world: &Mutex<World>) -> Timestamp {
     world.lock().expect("a world is never left half-changed").now()
 }
 
-/// Lets faults strike a running world, each noted before it happens.
-#[derive(Clone)]
-pub(crate) struct Striker {
-    world: Arc<Mutex<World>>,
-    journal: Arc<Journal>,
-    seed: u64,
-    strikes: Arc<Mutex<u64>>,
-}
-
-/// What was struck.
-pub(crate) struct Struck {
-    /// The fault.
-    pub(crate) strike: Strike,
-    /// The workload. Whoever plans never hears of it.
-    pub(crate) workload: ObjectRef,
-    /// When, in the world.
-    pub(crate) at: Timestamp,
-}
-
-impl Striker {
-    /// How many faults have struck since the world began, its first not counted.
-    pub(crate) fn strikes(&self) -> u64 {
-        *self.strikes.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Breaks something of `family` now, on a workload that is drawn. It blocks for the time of a write to disk.
-    ///
-    /// # Errors
-    /// Where there is no such family, no workload can have the fault, or it cannot be noted; nothing happens then.
-    pub(crate) fn strike(&self, family: &str) -> Result<Struck> {
-        let mut strikes = self.strikes.lock().unwrap_or_else(PoisonError::into_inner);
-        let seed = self.seed.wrapping_add(*strikes + 1);
-        let strike = Strike { family: family.into(), seed };
-        let mut world = self.world.lock().expect("a world is never left half-changed");
-        let at = world.now();
-        // Rehearsed on a copy: what cannot happen must not be noted, or no restart would come past it.
-        strike.befall(&mut world.clone())?;
-        self.journal
-            .note(&Line { at, deed: Deed::Strike { strike: strike.clone() } })
-            .context("the fault cannot be noted, so it does not happen")?;
-        let oracle = strike.befall(&mut world)?;
-        *strikes += 1;
-        Ok(Struck { strike, workload: oracle.target().clone(), at })
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use cluster::{Agent, Cluster as _, Kind, ListQuery, Mode, Patch, Preconditions};
     use cluster::{Reply, Request, Verb};
     use jiff::SignedDuration;
@@ -214,6 +166,8 @@ mod tests {
         let digest = kept.world.lock().unwrap().digest();
 
         let path = dir.path().join(Journal::FILE);
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "what was asked for may hold Secrets");
         let mut torn = std::fs::read(&path).unwrap();
         torn.extend_from_slice(b"{\"at\":");
         std::fs::write(&path, torn).unwrap();

@@ -4,11 +4,14 @@ mod cli;
 mod data_dir;
 mod datasets;
 mod journal;
+mod journaled_cluster;
 mod kept_world;
 mod origin;
 mod poster;
+mod private_file;
 mod serving;
 mod story;
+mod striker;
 mod unmeasured;
 mod wiring;
 

@@ -1,7 +1,5 @@
 //! Where a simulated world begins: the file that a folder of state keeps of it.
 
-use std::fs::File;
-use std::io::Write as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
@@ -9,7 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use simulator::{AlertMode, Naming, World, scenario};
 
-use crate::datasets;
+use crate::{datasets, private_file};
 
 /// Where a world begins: the same origin and the same requests give the same world.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -46,22 +44,13 @@ impl Origin {
             .with_context(|| format!("{} does not say where a world begins", path.display()))
     }
 
-    /// Keeps it in `dir`, whole or not at all.
+    /// Keeps it in `dir`, whole or not at all, for its owner alone.
     ///
     /// # Errors
     /// Where it cannot be written.
     pub(crate) fn keep(&self, dir: &Path) -> Result<()> {
-        let (path, draft) = (dir.join(Self::FILE), dir.join("world.json.new"));
-        let write = || {
-            let mut file = File::create(&draft)?;
-            file.write_all(
-                serde_json::to_string_pretty(self).expect("an origin is plain data").as_bytes(),
-            )?;
-            file.sync_all()?;
-            std::fs::rename(&draft, &path)?;
-            File::open(dir)?.sync_all()
-        };
-        write().with_context(|| format!("cannot write {}", path.display()))
+        let text = serde_json::to_string_pretty(self).expect("an origin is plain data");
+        private_file::write(&dir.join(Self::FILE), &text)
     }
 
     /// The world as it is when its time begins, and when its fault happens if it has one.

@@ -128,7 +128,8 @@ pub(crate) fn effects(dir: &Path) -> Vec<(String, String)> {
         .map(|line| {
             let line: Value = serde_json::from_str(line).expect("a line is JSON");
             let text = |value: &Value| value.as_str().unwrap_or_default().to_string();
-            (text(&line["effectKey"]), text(&line["request"]["agent"]["run"]))
+            let agent = &line["request"]["agent"];
+            (text(&agent["effectKey"]), text(&agent["run"]))
         })
         .collect()
 }

@@ -146,7 +146,7 @@ fn an_alert_of_the_simulated_world_becomes_a_run_that_each_effect_of_is_noted_on
     let mut keys: Vec<String> = noted
         .lines()
         .map(|line| {
-            serde_json::from_str::<Value>(line).expect("a line is JSON")["effectKey"]
+            serde_json::from_str::<Value>(line).expect("a line is JSON")["request"]["agent"]["effectKey"]
                 .as_str()
                 .expect("a key")
                 .to_string()

@@ -19,7 +19,7 @@ use workflow::input::Query;
 
 use crate::cli::client::{Connection, Refused, talk};
 use crate::datasets;
-use crate::kept_world::Striker;
+use crate::striker::Striker;
 
 /// Breaks something else in the running demo.
 #[derive(clap::Args)]

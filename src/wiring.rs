@@ -120,3 +120,44 @@ pub(crate) async fn engine_over(
     };
     Ok(Simulation { engine: Engine::open(parts).await?, store, inputs })
 }
+
+/// Brings the sample history in where none was, and says whether it did. A start that was cut off before it is made up
+/// for by the next one.
+///
+/// # Errors
+/// Where it cannot be recorded.
+pub(crate) async fn import_history(engine: &mut Engine) -> Result<bool> {
+    if engine.folds().learner.model().imported() > 0 {
+        return Ok(false);
+    }
+    engine.import(datasets::HISTORY, datasets::history()?).await?;
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use simulator::Naming;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn history_is_imported_by_the_first_start_that_comes_so_far_and_by_no_later_one() {
+        let store = memory(7);
+        let open = async || {
+            let world = datasets::world("shop").unwrap();
+            let world = World::named(&world, 7, crate::cli::start(), Naming::Drawn).unwrap();
+            let world = Arc::new(Mutex::new(world));
+            let setup = Setup { world, pace: Pace::Free, seed: 7, autonomy: Autonomy::Auto };
+            simulate(setup, store.clone()).await.unwrap().engine
+        };
+        // Cut off: the record has begun, and the history is not in it.
+        drop(open().await);
+        assert!(store.head().await.unwrap() > 0);
+        assert!(import_history(&mut open().await).await.unwrap());
+        let head = store.head().await.unwrap();
+        assert!(!import_history(&mut open().await).await.unwrap());
+        assert!(store.read(head, usize::MAX).await.unwrap().iter().all(|record| {
+            !matches!(record.entry(), Ok(workflow::Entry::HistoryImported { .. }))
+        }));
+    }
+}

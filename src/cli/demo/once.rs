@@ -41,7 +41,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         };
         let mut simulation = wiring::simulate(setup, wiring::memory(seed)).await?;
         let engine = &mut simulation.engine;
-        engine.import(datasets::HISTORY, datasets::history()?).await?;
+        wiring::import_history(engine).await?;
         let before = engine.folds().learner.model().outcomes();
         let tale = Tale::new(args.json, std::io::stdout().is_terminal());
         engine.run(Stop::At(prepared.oracle.fault_at())).await?;

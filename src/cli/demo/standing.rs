@@ -23,7 +23,7 @@ use crate::kept_world::{self, KeptWorld};
 use crate::origin::Origin;
 use crate::serving::{self, Interruption, Serving};
 use crate::story::Story;
-use crate::{datasets, wiring};
+use crate::wiring;
 
 /// Shows an incident over a world that is kept; then stays, if it `stays`.
 ///
@@ -70,16 +70,13 @@ impl Demo {
         // The lock on the record guards everything else in the directory.
         let store = wiring::open_store(dir.path(), Salts::System)?;
         let origin = origin(args, dir)?;
-        let is_new = store.head().await? == 0;
         let kept = KeptWorld::open(dir.path(), &origin, AlertMode::Internal, &*store).await?;
         let time = Time::Simulated { world: kept.world.clone(), pace: Pace::Free };
         let conduct = wiring::Conduct::at(Autonomy::Auto);
         let (cluster, metrics) = (kept.cluster.clone(), kept.simulated.clone());
         let wiring::Simulation { mut engine, store, inputs } =
             wiring::engine_over(cluster, metrics, time, origin.seed, conduct, store).await?;
-        if is_new {
-            engine.import(datasets::HISTORY, datasets::history()?).await?;
-        }
+        wiring::import_history(&mut engine).await?;
         if let Some(at) = kept.last_struck.filter(|at| *at > engine.now()) {
             engine.run(Stop::At(at)).await?;
         }

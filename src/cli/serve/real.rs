@@ -9,14 +9,14 @@ use anyhow::Result;
 use cluster::{ConnectError, KubeCluster, KubeLimits, KubeSource};
 use engine::Time;
 use jiff::Timestamp;
-use store::{Salts, Store as _};
+use store::Salts;
 
 use crate::cli::SEED;
 use crate::cli::serve::Args;
 use crate::data_dir::DataDir;
 use crate::serving::Interruption;
 use crate::unmeasured::Unmeasured;
-use crate::{datasets, wiring};
+use crate::wiring;
 
 /// A cluster that cannot be used, and the way out.
 #[derive(Debug)]
@@ -70,14 +70,11 @@ pub(super) async fn serve(args: &Args, dir: &DataDir, interruption: Interruption
         .await
         .map_err(NoCluster)?;
     tracing::info!(server = cluster.server(), "connected");
-    let is_new = store.head().await? == 0;
     let seed = args.seed.unwrap_or(SEED);
     let (cluster, metrics) = (Arc::new(cluster), Arc::new(Unmeasured));
     let mut simulation =
         wiring::engine_over(cluster, metrics, Time::wall(), seed, conduct, store).await?;
-    if is_new {
-        simulation.engine.import(datasets::HISTORY, datasets::history()?).await?;
-    }
+    wiring::import_history(&mut simulation.engine).await?;
     super::serve(args, dir, simulation, Arc::new(Timestamp::now), interruption).await
 }
 

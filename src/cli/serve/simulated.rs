@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use engine::{Pace, Stop, Time};
 use jiff::{SignedDuration, Timestamp};
 use simulator::scenario;
-use store::{Salts, Store as _};
+use store::Salts;
 
 use crate::cli::SEED;
 use crate::cli::serve::Args;
@@ -34,7 +34,6 @@ pub(super) async fn serve(
     let store = wiring::open_store(dir.path(), Salts::System)?;
     let now = Timestamp::now();
     let origin = origin(args, dir.path(), world, now)?;
-    let is_new = store.head().await? == 0;
     let kept = KeptWorld::open(dir.path(), &origin, args.alerts.mode(), &*store).await?;
     // After a restart the engine catches up with the clock. A world that ran ahead of it does not go back.
     let pace = |reached: Timestamp| {
@@ -47,9 +46,8 @@ pub(super) async fn serve(
     let mut simulation =
         wiring::engine_over(kept.cluster, kept.simulated, time, origin.seed, conduct, store)
             .await?;
-    if is_new {
-        let engine = &mut simulation.engine;
-        engine.import(datasets::HISTORY, datasets::history()?).await?;
+    let engine = &mut simulation.engine;
+    if wiring::import_history(engine).await? {
         // It was there while all was well, so that it knows how that looks.
         engine.set_pace(Pace::Free);
         engine.run(Stop::At(now)).await?;

@@ -24,6 +24,8 @@ use clap::{Parser, Subcommand};
 use jiff::Timestamp;
 use tracing_subscriber::EnvFilter;
 
+use crate::about::OtherCluster;
+
 /// Plans, runs and learns remediations of Kubernetes alerts.
 #[derive(Parser)]
 #[command(
@@ -153,6 +155,7 @@ pub(crate) fn main() -> ExitCode {
         eprintln!("error: {error:#}");
         let refused = error.downcast_ref::<client::Refused>().map(client::Refused::exit_code);
         let no_cluster = error.downcast_ref::<serve::NoCluster>().map(serve::NoCluster::exit_code);
-        refused.or(no_cluster).unwrap_or(ExitCode::FAILURE)
+        let other = error.downcast_ref::<OtherCluster>().map(OtherCluster::exit_code);
+        refused.or(no_cluster).or(other).unwrap_or(ExitCode::FAILURE)
     })
 }

@@ -1,5 +1,6 @@
 //! Chiron: from an alert to a checked, durable, undoable fix, learning from outcomes.
 
+mod about;
 mod cli;
 mod data_dir;
 mod datasets;

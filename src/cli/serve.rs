@@ -38,13 +38,13 @@ pub(crate) struct Args {
     #[arg(long, value_name = "WORLD", num_args = 0..=1, require_equals = true, default_missing_value = "shop")]
     simulate: Option<String>,
     /// Reaches a real cluster as this kubeconfig says.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "data_dir")]
     kubeconfig: Option<PathBuf>,
     /// One of the kubeconfig's contexts; its current one where absent.
     #[arg(long, value_name = "NAME", requires = "kubeconfig")]
     context: Option<String>,
     /// Reaches the cluster in which it runs, as the pod's service account.
-    #[arg(long)]
+    #[arg(long, requires = "data_dir")]
     in_cluster: bool,
     /// Draws every choice, and in a simulated cluster names and the workload at fault; 42 where nothing is kept.
     #[arg(long)]
@@ -52,8 +52,8 @@ pub(crate) struct Args {
     /// What breaks: a fault family of the starter suite; nothing where absent.
     #[arg(long, value_name = "FAMILY", conflicts_with_all = ["kubeconfig", "in_cluster"])]
     fault: Option<String>,
-    /// Seconds from the first start until it breaks.
-    #[arg(long, value_name = "SECONDS", default_value_t = 15, conflicts_with_all = ["kubeconfig", "in_cluster"])]
+    /// Simulated seconds from the first start until it breaks: 0 to 600.
+    #[arg(long, value_name = "SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u32).range(..=LONGEST), conflicts_with_all = ["kubeconfig", "in_cluster"])]
     fault_after: u32,
     /// Simulated seconds a second; above 1 the world runs ahead of the wall clock.
     #[arg(long, default_value_t = 1.0, value_parser = speed, conflicts_with_all = ["kubeconfig", "in_cluster"])]
@@ -67,8 +67,9 @@ pub(crate) struct Args {
     /// A further name and port that the API answers to (`Host`); may be repeated.
     #[arg(long = "host", value_name = "HOST:PORT")]
     hosts: Vec<String>,
-    /// Where state is kept; a temporary folder, removed at the end, where absent.
-    #[arg(long)]
+    /// Where state is kept, that of one cluster alone. A real cluster's must be named; a simulated one's is a temporary
+    /// folder, removed at the end, where absent.
+    #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// How far Chiron goes by itself; as the guardrails say where absent, which is `approve` by default.
     #[arg(long, value_enum)]
@@ -82,6 +83,10 @@ pub(crate) struct Args {
     #[command(flatten)]
     timing: Timing,
 }
+
+/// The longest time until something breaks, in seconds: no fault of the starter suite comes sooner after its world's
+/// time begins.
+const LONGEST: i64 = 600;
 
 impl Args {
     /// How the engine goes about its work.

@@ -40,7 +40,7 @@ pub(crate) struct Args {
     /// Where it listens on 127.0.0.1; 0 for any free port.
     #[arg(long, default_value_t = 0)]
     port: u16,
-    /// Where the kubeconfig is written, readable by you alone.
+    /// Where the kubeconfig is written, readable by you alone; a file that chiron did not write is left alone.
     #[arg(long, value_name = "FILE")]
     kubeconfig: PathBuf,
     /// Simulated seconds a second.

@@ -22,9 +22,12 @@ struct Door {
 
 impl Door {
     fn open(folder: &Path) -> Self {
-        let kubeconfig = folder.join("kubeconfig");
+        Self::of(folder.join("kubeconfig"), "3")
+    }
+
+    fn of(kubeconfig: PathBuf, seed: &str) -> Self {
         let child = command(&[])
-            .args(["simulate", "serve", "--seed", "3", "--kubeconfig"])
+            .args(["simulate", "serve", "--seed", seed, "--kubeconfig"])
             .arg(&kubeconfig)
             .stdout(Stdio::null())
             .spawn()
@@ -91,6 +94,49 @@ fn a_kubeconfig_that_cannot_be_used_is_said_at_start_with_the_way_out() {
     assert_eq!(ended, Some(2), "{said}");
     let (ended, said) = refused(folder.path(), &["--kubeconfig", good, "--fault", "bad-image"]);
     assert_eq!(ended, Some(2), "{said}");
+}
+
+#[test]
+fn a_record_is_about_one_cluster_and_is_opened_for_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let one = Door::open(folder.path());
+    let other = Door::of(folder.path().join("other"), "4");
+    let [one, other] = [&one, &other].map(|door| door.kubeconfig.to_str().unwrap().to_string());
+    let data = folder.path().join("refused");
+    let data = data.to_str().unwrap();
+    let serve = || {
+        let start = ["serve", "--listen", "127.0.0.1:0", "--data-dir", data, "--kubeconfig", &one];
+        Server::start(&start, &[])
+    };
+    serve().end();
+    for arguments in [&["--kubeconfig", &other][..], &["--simulate"]] {
+        let (ended, said) = refused(folder.path(), arguments);
+        assert_eq!(ended, Some(5), "{arguments:?}: {said}");
+        assert!(said.contains("is about the cluster \"shop\" at https://127.0.0.1:"), "{said}");
+        assert!(said.contains("\nhint: take another --data-dir"), "{said}");
+    }
+    let demo = command(&[]).args(["demo", "--data-dir", data]).output().unwrap();
+    let said = String::from_utf8_lossy(&demo.stderr);
+    assert_eq!(demo.status.code(), Some(5), "{said}");
+    // What was refused has left nothing behind.
+    serve().end();
+
+    let unnamed = command(&[]).args(["serve", "--kubeconfig", &one]).output().unwrap();
+    let said = String::from_utf8_lossy(&unnamed.stderr);
+    assert_eq!(unnamed.status.code(), Some(2), "{said}");
+    assert!(said.contains("--data-dir"), "the record of real changes is kept: {said}");
+}
+
+#[test]
+fn a_kubeconfig_of_somebody_s_own_is_not_written_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let own = folder.path().join("config");
+    std::fs::write(&own, "apiVersion: v1\nkind: Config\n").unwrap();
+    let serve = ["simulate", "serve", "--kubeconfig", own.to_str().unwrap()];
+    let refused = command(&[]).args(serve).output().unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success() && said.contains("name another one"), "{said}");
+    assert_eq!(std::fs::read_to_string(own).unwrap(), "apiVersion: v1\nkind: Config\n");
 }
 
 /// The cluster, as somebody else goes to it.

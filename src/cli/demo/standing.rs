@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use workflow::guardrail::Autonomy;
 
+use crate::about::About;
 use crate::cli::SEED;
 use crate::cli::demo::{Args, are_told, is_told, place, strike};
 use crate::cli::tale::Tale;
@@ -69,6 +70,7 @@ impl Demo {
     async fn open(args: &Args, dir: &DataDir) -> Result<Self> {
         // The lock on the record guards everything else in the directory.
         let store = wiring::open_store(dir.path(), Salts::System)?;
+        About::hold(dir.path(), About::Demo)?;
         let origin = origin(args, dir)?;
         let kept = KeptWorld::open(dir.path(), &origin, AlertMode::Internal, &*store).await?;
         let time = Time::Simulated { world: kept.world.clone(), pace: Pace::Free };

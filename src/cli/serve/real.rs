@@ -11,6 +11,7 @@ use engine::Time;
 use jiff::Timestamp;
 use store::Salts;
 
+use crate::about::{About, RealCluster};
 use crate::cli::SEED;
 use crate::cli::serve::Args;
 use crate::data_dir::DataDir;
@@ -59,17 +60,25 @@ impl NoCluster {
 /// Serves over the cluster that the arguments name.
 ///
 /// # Errors
-/// [`NoCluster`] where it cannot be used; others where the data directory cannot be had or the server cannot go on.
+/// [`NoCluster`] where it cannot be used, [`OtherCluster`](crate::about::OtherCluster) where the data directory is about
+/// another one; others where the data directory cannot be had or the server cannot go on.
 pub(super) async fn serve(args: &Args, dir: &DataDir, interruption: Interruption) -> Result<()> {
     let conduct = args.conduct()?;
     // The lock on the record guards everything else in the directory.
     let store = wiring::open_store(dir.path(), Salts::System)?;
-    let (name, source) = source(args)?;
+    let (context, source) = source(args)?;
+    // References to a cluster that is known go on under the name that they have.
+    let name = match About::load(dir.path())? {
+        Some(About::Cluster(kept)) => kept.name,
+        Some(About::Demo | About::Simulation) | None => context.clone(),
+    };
     let secrets = dir.secret_key()?;
     let cluster = KubeCluster::connect(name, &source, secrets, KubeLimits::default())
         .await
         .map_err(NoCluster)?;
     tracing::info!(server = cluster.server(), "connected");
+    let asked = RealCluster { name: context, ..RealCluster::of(&cluster).await };
+    About::hold(dir.path(), About::Cluster(asked))?;
     let seed = args.seed.unwrap_or(SEED);
     let (cluster, metrics) = (Arc::new(cluster), Arc::new(Unmeasured));
     let mut simulation =

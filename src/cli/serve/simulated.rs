@@ -9,6 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use simulator::scenario;
 use store::Salts;
 
+use crate::about::About;
 use crate::cli::SEED;
 use crate::cli::serve::Args;
 use crate::cli::serve::alerts::Alerts;
@@ -32,6 +33,7 @@ pub(super) async fn serve(
     let conduct = args.conduct()?;
     // The lock on the record guards everything else in the directory.
     let store = wiring::open_store(dir.path(), Salts::System)?;
+    About::hold(dir.path(), About::Simulation)?;
     let now = Timestamp::now();
     let origin = origin(args, dir.path(), world, now)?;
     let kept = KeptWorld::open(dir.path(), &origin, args.alerts.mode(), &*store).await?;

@@ -4,8 +4,10 @@ use bytes::Bytes;
 use cluster::{Mode, Object};
 use hyper::header;
 use serde_json::json;
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 use super::agent;
+use super::clock::Note;
 use super::door::{Door, Request};
 use super::media;
 use super::options::{delete_body, options, take_over};
@@ -69,21 +71,37 @@ pub(super) fn change(
 impl Door {
     /// Makes a call at the present moment, notes it before, and tells the watches after.
     fn call(&self, call: &Call) -> Result<Answer, Refusal> {
-        let (answer, before, after) = {
-            let mut world = self.world();
-            if let Some(note) = self.note.as_ref().filter(|_| call.options.mode == Mode::Apply) {
-                note(world.now(), call).map_err(|error| {
-                    Refusal::new(500, "InternalError", format!("Internal error occurred: {error}"))
-                })?;
+        let (answer, before, after) = match &self.note {
+            Some(note) if call.options.mode == Mode::Apply => {
+                while_others_are_served(|| self.make(call, Some(note)))?
             }
-            let before = world.version();
-            let answer = world.call(call);
-            (answer, before, world.version())
+            Some(_) | None => self.make(call, None)?,
         };
         if after != before {
             self.clock.tell(after);
         }
         Ok(answer)
+    }
+
+    /// Makes a call, noted first; its answer, and the world's version before and after it.
+    fn make(&self, call: &Call, note: Option<&Note>) -> Result<(Answer, u64, u64), Refusal> {
+        let mut world = self.world();
+        if let Some(note) = note {
+            note(world.now(), call).map_err(|error| {
+                Refusal::new(500, "InternalError", format!("Internal error occurred: {error}"))
+            })?;
+        }
+        let before = world.version();
+        let answer = world.call(call);
+        Ok((answer, before, world.version()))
+    }
+}
+
+/// Does something that waits for the disk; where there are several threads, this one serves nobody meanwhile.
+fn while_others_are_served<T>(something: impl FnOnce() -> T) -> T {
+    match Handle::current().runtime_flavor() {
+        RuntimeFlavor::MultiThread => tokio::task::block_in_place(something),
+        _ => something(),
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use workflow::entry::Review;
 use workflow::experiment::{Experiment, ExperimentEvent, ExperimentStatus};
 use workflow::id::{ExperimentId, FeedbackId};
-use workflow::incident::{self, IncidentEvent, IncidentInput};
+use workflow::incident::IncidentEvent;
 use workflow::input::{Query, RefusedBecause};
 use workflow::run::RunInput;
 use workflow::{Answer, Delivery, Entry, Feedback, Input};
@@ -44,14 +44,11 @@ impl Engine {
             return Ok(());
         }
         let now = self.time.now();
-        // Decided on a copy: the live fold moves only with what the record has.
-        let mut ahead = self.folds.incidents.clone();
         let (mut events, mut answers) = (Vec::new(), Vec::new());
         for (delivery, back) in deliveries {
             let (mut alerts, mut incidents) = (Vec::new(), Vec::new());
             for alert in delivery.alerts {
-                for event in incident::decide(&ahead, &IncidentInput::Alert(alert), now) {
-                    ahead.apply(&event);
+                for event in self.folds.run_ahead(alert, now) {
                     match &event {
                         IncidentEvent::AlertFired { alert, .. } => alerts.push(alert.id.clone()),
                         IncidentEvent::AlertRepeated { alert, .. }
@@ -74,8 +71,9 @@ impl Engine {
             }
             answers.push((Answer::Received { alerts, incidents }, back));
         }
-        let entries = counted(events).into_iter().map(Entry::Incident).collect();
-        self.record(now, entries).await?;
+        let events = counted(events);
+        self.folds.ran_ahead(events.len());
+        self.record(now, events.into_iter().map(Entry::Incident).collect()).await?;
         for (answer, back) in answers {
             let _ = back.send(answer);
         }
@@ -202,8 +200,15 @@ impl Engine {
                     let withdrawn = Entry::PlanWithdrawn { plan: plan.id, why };
                     self.record(now, vec![withdrawn]).await?;
                 }
-                self.plan_on(evidence).await?;
-                Ok(Answer::Done)
+                match self.plan_on(evidence, request).await? {
+                    Some(plan) => Ok(Answer::Planned { plan }),
+                    None => Ok(refused(
+                        RefusedBecause::Conflict,
+                        "no_plan",
+                        "nothing was proposed: evidence showed that the incident belongs to another one, or `autonomy` is `observe`",
+                        "show the incident, and the guardrails in force",
+                    )),
+                }
             }
             Input::ExperimentCreate { name, hypothesis, variants, alerts, alpha, minimum } => {
                 let id = ExperimentId::derive(

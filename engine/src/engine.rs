@@ -285,7 +285,7 @@ impl Engine {
                     let case = self.folds.cases.cases.get(&id);
                     // The incident may have closed, or become part of another, meanwhile.
                     if case.is_some_and(|case| matches!(case.stage, Stage::Wanted(_))) {
-                        self.plan_on(*evidence).await?;
+                        self.plan_on(*evidence, None).await?;
                     }
                 }
             }

@@ -5,7 +5,8 @@ use learner::Learner;
 use planner::{HybridIndex, KnownGood, Retrieval as _};
 use workflow::experiment::{Experiment, ExperimentEvent, ExperimentStatus};
 use workflow::id::{ExperimentId, IncidentId, PlanId};
-use workflow::{Entry, Incidents, Outcome, PastExecution};
+use workflow::incident::{self, IncidentEvent, IncidentInput};
+use workflow::{Alert, Entry, Incidents, Outcome, PastExecution};
 
 use crate::Settings;
 use crate::case::Cases;
@@ -28,6 +29,8 @@ pub struct Folds {
     pub demonstrations: Vec<(PlanId, PastExecution)>,
     /// Version of the guardrails in force, as recorded; empty before the first.
     pub guardrails_version: String,
+    /// How many events of the incidents, not recorded yet, were folded by [`Folds::run_ahead`].
+    ahead: usize,
     settings: Settings,
 }
 
@@ -54,8 +57,25 @@ impl Folds {
             experiments: Experiments::default(),
             demonstrations: Vec::new(),
             guardrails_version: String::new(),
+            ahead: 0,
             settings,
         }
+    }
+
+    /// Decides what an alert means for the incidents, and folds it there before it is recorded: the next alert of the same
+    /// append is decided on what this one did. [`Folds::ran_ahead`] says how many events that append will hold.
+    ///
+    /// A copy of all incidents would do the same, and cost more with each incident that ever was. Where the append fails
+    /// the engine ends, and with it what ran ahead of the record.
+    pub(crate) fn run_ahead(&mut self, alert: Alert, now: Timestamp) -> Vec<IncidentEvent> {
+        let events = incident::decide(&self.incidents, &IncidentInput::Alert(alert), now);
+        events.iter().for_each(|event| self.incidents.apply(event));
+        events
+    }
+
+    /// The next so many events of the incidents that are recorded were folded ahead.
+    pub(crate) fn ran_ahead(&mut self, events: usize) {
+        self.ahead += events;
     }
 
     /// Folds one entry that was recorded at `at`.
@@ -68,6 +88,7 @@ impl Folds {
             tracing::debug!(%refused, "a lesson was refused");
         }
         match entry {
+            Entry::Incident(_) if self.ahead > 0 => self.ahead -= 1,
             Entry::Incident(event) => self.incidents.apply(event),
             // What came of doing nothing teaches the learner; there is nothing in it to be done again.
             Entry::Executed(execution) | Entry::HistoryImported { execution, .. }

@@ -10,7 +10,9 @@ use workflow::experiment::{ExperimentEvent, Treatment};
 use workflow::guardrail::Autonomy;
 use workflow::id::{CandidateId, DecisionId, IncidentId, PlanId};
 use workflow::incident::{self, IncidentInput};
-use workflow::{Candidate, Decision, Entry, Estimates, Evidence, Incident, Mask, Plan};
+use workflow::{
+    Answer, Candidate, Decision, Entry, Estimates, Evidence, Incident, Mask, Plan, RequestKey,
+};
 
 use crate::engine::{Engine, Failure};
 
@@ -30,15 +32,23 @@ impl Engine {
         let now = self.time.now();
         let Some(incident) = self.folds.incidents.incidents.get(id).cloned() else { return Ok(()) };
         let evidence = self.evidence(&incident, now).await;
-        self.plan_on(evidence).await
+        self.plan_on(evidence, None).await?;
+        Ok(())
     }
 
-    /// Makes the next decision on an incident, on this evidence of it, and freezes the plan that it chose. Under `autonomy:
-    /// observe` the evidence is recorded, and that is all.
-    pub(crate) async fn plan_on(&mut self, evidence: Evidence) -> Result<(), Failure> {
+    /// Makes the next decision on an incident, on this evidence of it, and freezes the plan that it chose; where somebody
+    /// asked for it under a key, that is answered in the same append. No plan is made under `autonomy: observe`, and none
+    /// where the evidence shows that the incident belongs to another one: the evidence is recorded, and that is all.
+    pub(crate) async fn plan_on(
+        &mut self,
+        evidence: Evidence,
+        request: Option<RequestKey>,
+    ) -> Result<Option<PlanId>, Failure> {
         let now = self.time.now();
         let id = &evidence.incident.clone();
-        let Some(incident) = self.folds.incidents.incidents.get(id).cloned() else { return Ok(()) };
+        let Some(incident) = self.folds.incidents.incidents.get(id).cloned() else {
+            return Ok(None);
+        };
         let mut entries = vec![Entry::EvidenceGathered(evidence.clone())];
         if let Some(owner) = planner::evidence::owner(&evidence) {
             let found = incident::decide(
@@ -51,11 +61,13 @@ impl Engine {
             entries.extend(found.into_iter().map(Entry::Incident));
             if is_merged {
                 // The older incident's case carries on for both.
-                return self.record(now, entries).await;
+                self.record(now, entries).await?;
+                return Ok(None);
             }
         }
         if self.rules.guardrails.spec.autonomy == Autonomy::Observe {
-            return self.record(now, entries).await;
+            self.record(now, entries).await?;
+            return Ok(None);
         }
         let treatment = self.expose(&incident, now, &mut entries);
         self.record(now, entries).await?;
@@ -63,8 +75,18 @@ impl Engine {
         let question = self.question(incident, evidence, treatment, now);
         let (candidates, decision, plan) = self.choose(&question).await;
         tracing::info!(incident = %id, plan = %plan.id, workflow = %plan.workflow.metadata.name, confidence = plan.confidence.estimate, "decided");
-        let proposed = Entry::Proposed { incident: id.clone(), candidates };
-        self.record(now, vec![proposed, Entry::Decided(decision), Entry::PlanFrozen(plan)]).await
+        let planned = plan.id.clone();
+        let mut entries = vec![
+            Entry::Proposed { incident: id.clone(), candidates },
+            Entry::Decided(decision),
+            Entry::PlanFrozen(plan),
+        ];
+        entries.extend(request.map(|request| {
+            let answer = Answer::Planned { plan: planned.clone() };
+            Entry::Answered { request, answer }
+        }));
+        self.record(now, entries).await?;
+        Ok(Some(planned))
     }
 
     /// The plan that would be made for an incident now, from its evidence on. Nothing is recorded, and nothing follows.

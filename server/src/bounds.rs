@@ -3,7 +3,7 @@ use std::time::Duration;
 /// How many connections are held, and how long each is waited for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bounds {
-    /// Connections at one time; more wait until one ends.
+    /// Connections at one time; where all are taken, the one that has been silent longest gives way to the next.
     pub connections: usize,
     /// Time for the head of a request, from its first byte or from the end of the request before it.
     pub header: Duration,

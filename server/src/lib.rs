@@ -19,6 +19,7 @@ mod item;
 mod learner;
 mod once;
 mod openapi;
+mod places;
 mod plans;
 mod problem;
 mod request;

@@ -55,26 +55,20 @@ pub(crate) struct PlanBody {
 
 /// Makes another plan for an incident, from what is seen now. One that waited for approval is withdrawn.
 #[utoipa::path(post, path = "/api/v1/plans", tag = "plans", request_body = PlanBody,
+    params(("Idempotency-Key" = Option<String>, Header, description = "Repeated within 24 hours with the same body, the request is answered as it was and not done again.")),
     responses((status = 201, description = "The plan.", body = Object), (status = 404, description = "There is no such incident.", body = Problem),
         (status = 409, description = "A plan of it runs, it is over, or the guardrails let nothing be proposed.", body = Problem)))]
 pub(crate) async fn create(
     State(api): State<Arc<Api>>,
-    Document(body): Document<PlanBody>,
+    Once(Document(body), request): Once<Document<PlanBody>>,
 ) -> Result<Response, Problem> {
     let by = who(body.by)?;
     let text: String = body.incident.chars().take(64).collect();
     let none = || Problem::not_found("incident", &text);
     let incident: IncidentId = text.parse().map_err(|_| none())?;
-    let before = api.store.incident(&incident).await?.ok_or_else(none)?.plan;
-    api.order(Input::Replan { incident: incident.clone(), by }).await?;
-    let now = api.store.incident(&incident).await?.ok_or_else(none)?.plan;
-    let Some(id) = now.filter(|now| before.as_ref() != Some(now)) else {
-        return Err(Problem::new(
-            StatusCode::CONFLICT,
-            "no_plan",
-            "nothing was proposed: evidence showed that the incident belongs to another one, or `autonomy` is `observe`",
-            "show the incident, and the guardrails in force",
-        ));
+    let id = match api.ask(named(request, Input::Replan { incident, by })).await? {
+        Answer::Planned { plan } => plan,
+        other => return Err(unexpected(&other)),
     };
     let row = find(&api, &id).await?;
     let place = format!("/api/v1/plans/{id}");

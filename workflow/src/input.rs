@@ -114,7 +114,7 @@ pub enum Input {
     Once {
         /// The key, and what was asked for under it.
         request: RequestKey,
-        /// What is asked for: a review, feedback, or an experiment to be made.
+        /// What is asked for: a review, feedback, another plan, or an experiment to be made.
         input: Box<Input>,
     },
     /// Something that no projection holds.
@@ -170,6 +170,11 @@ pub enum Answer {
     },
     /// Done.
     Done,
+    /// A plan was made.
+    Planned {
+        /// Its id.
+        plan: PlanId,
+    },
     /// An experiment was made or changed.
     Experiment {
         /// As it stands now.

@@ -128,10 +128,19 @@ impl House {
 
     /// Asks the engine, now.
     pub(crate) fn ask(&mut self, input: Input) -> Answer {
-        let (back, mut answer) = oneshot::channel();
-        self.inputs.try_send((input, back)).unwrap_or_else(|_| panic!("the inbox is full"));
+        self.ask_all(vec![input]).remove(0)
+    }
+
+    /// Asks the engine all of it at once, now.
+    pub(crate) fn ask_all(&mut self, inputs: Vec<Input>) -> Vec<Answer> {
+        let ask = |input| {
+            let (back, answer) = oneshot::channel();
+            self.inputs.try_send((input, back)).unwrap_or_else(|_| panic!("the inbox is full"));
+            answer
+        };
+        let answers: Vec<oneshot::Receiver<Answer>> = inputs.into_iter().map(ask).collect();
         self.runtime.block_on(self.engine.run(Stop::At(self.engine.now()))).unwrap();
-        answer.try_recv().unwrap()
+        answers.into_iter().map(|mut answer| answer.try_recv().unwrap()).collect()
     }
 
     /// The cluster, behind its ports.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
 mod autonomy;
+mod batch;
 mod calls;
 mod escalated;
 mod experiment;

@@ -2,6 +2,7 @@ use std::io::Write;
 
 use axum::body::Body;
 use axum::http::{StatusCode, header};
+use futures::StreamExt as _;
 use serde_json::json;
 use workflow::{Delivery, Input};
 
@@ -100,6 +101,13 @@ async fn a3_a_gzip_bomb_is_413_after_the_limit_of_decoded_bytes() {
     };
     let bomb = packed(&[b' '; 1 << 20], 256);
     assert!(bomb.len() < 1 << 19, "the bomb itself is small: {} bytes", bomb.len());
+    // Its first few KiB hold more than the limit: it is refused on them, whatever is still to come.
+    let begun = futures::stream::iter([Ok::<_, std::io::Error>(bomb[..4 << 10].to_vec())]);
+    let request = request("POST", PATH)
+        .header(header::CONTENT_TYPE, "application/json")
+        .header(header::CONTENT_ENCODING, "gzip")
+        .body(Body::from_stream(begun.chain(futures::stream::pending())));
+    assert_eq!(house.send(request.unwrap()).await.problem(), (413, "body_too_large"));
     assert_eq!(send(bomb).await.problem(), (413, "body_too_large"));
     assert_eq!(handed_over(&house).alerts[0].name, "AlertGroupTooLarge");
     assert_eq!(send(packed(delivery("Packed").as_bytes(), 1)).await.status, StatusCode::ACCEPTED);

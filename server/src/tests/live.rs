@@ -99,8 +99,14 @@ async fn a17_a_head_that_never_ends_is_cut_off() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a17_idle_connections_beyond_the_cap_give_way_to_those_that_speak() {
     let house = House::new().await;
-    let (address, _end, _served) = open(&house, Bounds { connections: 4, ..hasty() }).await;
-    let idle: Vec<_> = (0..16).map(|_| TcpStream::connect(address).unwrap()).collect();
+    // None of them is cut off by a timeout: they would have an hour to say something.
+    let bounds = Bounds { connections: 4, header: Duration::from_secs(3_600), ..Bounds::default() };
+    let (address, _end, _served) = open(&house, bounds).await;
+    let mut idle: Vec<_> = (0..16).map(|_| TcpStream::connect(address).unwrap()).collect();
+    // One that has spoken, and is kept alive, gives way too.
+    idle[15].write_all(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    idle[15].read_exact(&mut [0; 12]).unwrap();
+    idle.extend((0..16).map(|_| TcpStream::connect(address).unwrap()));
     let answer = talk(address, |stream| {
         let body = delivery("A");
         let text = format!(

@@ -78,6 +78,15 @@ stage() {
     fi
     stages+=("$name")
     seconds+=("$((SECONDS - started))")
+    if [[ "$status" == 77 ]] && ! grep -q '^SKIPPED ' "$log"; then
+        echo "$name says that it was skipped, and not what; hint: it prints \`SKIPPED name: why\` before it exits with 77"
+        status=1
+    fi
+    # A module that was renamed must not leave its suite empty.
+    if [[ "$status" == 0 && "$1" == tests/*/run ]] && ! grep -qE '^test result: ok\. [1-9]' "$log"; then
+        echo "$name ended well and ran no test"
+        status=1
+    fi
     case "$status" in
         0) verdicts+=("ok") ;;
         77) verdicts+=("skipped") ;;
@@ -97,7 +106,8 @@ list_tests() {
 
 # Every ignored test must belong to a suite that runs it by name, or it would never run at all.
 ignored_tests_have_a_suite() {
-    local name suite owner orphans=0
+    local name suite owner list orphans=0
+    list="$(cargo test "${locked[@]}" --workspace --tests -- --ignored --list 2>&1)" || { echo "$list"; return 1; }
     while read -r name; do
         owner=""
         for suite in tests/*/run; do
@@ -109,7 +119,7 @@ ignored_tests_have_a_suite() {
             echo "the ignored test $name is in no module named after a suite in tests/*/run; hint: who runs it?"
             orphans=1
         fi
-    done < <(cargo test "${locked[@]}" --workspace --tests -- --ignored --list 2>/dev/null | sed -n 's/: test$//p')
+    done < <(sed -n 's/: test$//p' <<<"$list")
     return "$orphans"
 }
 
@@ -123,7 +133,7 @@ stage ignored ignored_tests_have_a_suite
 # By itself, for it takes minutes the first time and seconds ever after; the suites below find what it built.
 stage servers scripts/servers/kubernetes.sh build
 for suite in tests/*/run; do
-    [[ -x "$suite" ]] && stage "$(basename "$(dirname "$suite")")" "$suite"
+    stage "$(basename "$(dirname "$suite")")" "$suite"
 done
 
 printf '\n=== times\n'

@@ -147,8 +147,13 @@ fn hold(lines: &[Line], kubeconfig: &str) -> Vec<Observed> {
                 let (command, mut child) = watching.take().expect("a watch before `watched`");
                 // Nothing is left to happen; this lets the last event arrive.
                 std::thread::sleep(Duration::from_secs(1));
-                child.kill().unwrap();
-                (command, 0, 0, said(&child.wait_with_output().unwrap()))
+                // One that ended by itself did not watch.
+                let ended = child.try_wait().unwrap();
+                let code = ended.map_or(0, |status| status.code().unwrap_or(-1).max(1));
+                let _ = child.kill();
+                let output = said(&child.wait_with_output().unwrap());
+                assert!(output.contains("ADDED"), "kubectl {command} saw nothing: {output}");
+                (command, 0, code, output)
             }
         };
         let output = plain(&output, &command);
@@ -160,21 +165,21 @@ fn hold(lines: &[Line], kubeconfig: &str) -> Vec<Observed> {
 /// Takes out of an output what cannot be the same twice: times, ages, addresses, uids, versions, drawn parts of names,
 /// and the width of columns; the rows of a list are put in order, and what is said of each pod of a drain is heard once.
 fn plain(output: &str, command: &str) -> String {
-    const TAKEN_OUT: [(&str, &str); 15] = [
+    const TAKEN_OUT: [(&str, &str); 14] = [
         (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "UID"),
         (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", "TIME"),
         (r"(Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d \w{3} \d{4} \d\d:\d\d:\d\d [+-]\d{4}", "TIME"),
         (r"\d\d:\d\d:\d\d\.\d+", "TIME"),
         (r"\bhttps?://(127\.0\.0\.1|localhost):\d+", "URL"),
-        (r"\b\d{1,3}(\.\d{1,3}){3}(:\d+)?(/\d+)?", "ADDRESS"),
+        (r"\b\d{1,3}(\.\d{1,3}){3}(/\d+)?", "ADDRESS"),
         (r#"(?i)(resource ?version"?: *"?)\d+"#, "${1}VERSION"),
         // A ReplicaSet's hash and a pod's letters, as Kubernetes draws them.
         (r"-[bcdf-hj-np-tv-z2456789]{6,10}-[bcdf-hj-np-tv-z2456789]{5}\b", "-HASH-NAME"),
         (r"\b(web|cart)-[bcdf-hj-np-tv-z2456789]{5,10}\b", "${1}-HASH"),
         (r"kube-api-access-[a-z0-9]{5}", "kube-api-access-NAME"),
         (r"(pod-template-hash[=:] ?)[a-z0-9]+", "${1}HASH"),
-        (r"(\b|\()(\d+d)?(\d+h)?(\d+m)?\d+(\.\d+)?m?s( \(x\d+ over [\dhms]+\))?", "${1}AGE"),
-        (r"(?m)\b\d+m$", "AGE"),
+        // What stands behind `=` is no age: the times of a probe must be the same.
+        (r"(?m)(^|[\s(])(\d+d)?(\d+h)?(\d+m)?\d+(\.\d+)?m?s( \(x\d+ over [\dhms]+\))?", "${1}AGE"),
         (r"<invalid>", "AGE"),
         (r"X509SHA256=[0-9a-f]+", "FINGERPRINT"),
     ];
@@ -183,6 +188,17 @@ fn plain(output: &str, command: &str) -> String {
         plain = Regex::new(pattern).unwrap().replace_all(&plain, with).into_owned();
     }
     let is_document = command.contains(" -o yaml") || command.contains(" -o json");
+    // Whole minutes look like thousandths of a CPU: they are an age where ages stand, and nowhere else.
+    let minutes = match command.split(' ').next() {
+        Some("get") if !is_document => Some((r"(?m)(^|[\s(])\d+m( ago\)|$)", "${1}AGE${2}")),
+        Some("describe" | "events") => {
+            Some((r"(?m)^(.*(?:Normal|Warning)\s+\S+\s+|)\d+m(\s)", "${1}AGE${2}"))
+        }
+        Some(_) | None => None,
+    };
+    if let Some((pattern, with)) = minutes {
+        plain = Regex::new(pattern).unwrap().replace_all(&plain, with).into_owned();
+    }
     let mut lines: Vec<String> = plain
         .lines()
         .map(|line| {
@@ -336,8 +352,13 @@ fn the_session_reads_as_a_shell_would_read_it() {
 fn what_cannot_be_the_same_twice_is_taken_out() {
     let check = |output: &str, expected: &str| assert_eq!(plain(output, "describe x"), expected);
     check("web-7887448d46-x4jlj   1/1  Running  3m12s", "web-HASH-NAME 1/1 Running AGE");
-    check("10.0.0.3:8080 at 2026-01-01T00:00:00Z", "ADDRESS at TIME");
+    check("10.0.0.3:8080 at 2026-01-01T00:00:00Z", "ADDRESS:8080 at TIME");
     check("uid: ae267fe3-fd53-4fa5-916b-0a499eecb6a7", "uid: UID");
     check("replicaset.apps/web-7887448d46", "replicaset.apps/web-HASH");
-    check("cpu: 50m, memory 64Mi", "cpu: 50m, memory 64Mi");
+    check("  Normal  Pulled  2m  kubelet", "Normal Pulled AGE kubelet");
+    for same in ["cpu: 50m, memory 64Mi", "cpu: 50m", "delay=0s timeout=1s period=10s"] {
+        check(same, same);
+    }
+    assert_eq!(plain("cart-1  1/1  2 (3m ago)  12m", "get pods"), "cart-1 1/1 2 (AGE ago) AGE");
+    assert_eq!(plain("cpu: 50m", "get pod x -o yaml"), "cpu: 50m");
 }

@@ -13,6 +13,7 @@ mod kubectl;
 mod kubernetes;
 mod orders;
 mod process;
+mod reports;
 mod requirements;
 mod serve;
 mod served;

@@ -4,27 +4,29 @@ use std::io::{ErrorKind, IsTerminal as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::time::Instant;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use engine::{Engine, Folds, Message, Pace, Stop, Time};
-use simulator::AlertMode;
+use engine::{Case, Engine, Folds, Message, Pace, Stage, Stop, Time};
+use jiff::{SignedDuration, Timestamp};
+use simulator::{AlertMode, World};
 use store::{Salts, Store};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use workflow::guardrail::Autonomy;
 
-use crate::about::About;
-use crate::cli::SEED;
-use crate::cli::demo::{Args, are_told, is_told, place, strike};
+use crate::cli::demo::{Args, is_told, place, strike};
 use crate::cli::tale::Tale;
 use crate::data_dir::{Announced, DataDir};
 use crate::kept_world::{self, KeptWorld};
 use crate::origin::Origin;
 use crate::serving::{self, Interruption, Serving};
 use crate::story::Story;
-use crate::wiring;
+use crate::{datasets, wiring};
+
+/// How long after something broke an alert of it is waited for, in the time of the world.
+const PATIENCE: SignedDuration = SignedDuration::from_mins(30);
 
 /// Shows an incident over a world that is kept; then stays, if it `stays`.
 ///
@@ -70,15 +72,17 @@ impl Demo {
     async fn open(args: &Args, dir: &DataDir) -> Result<Self> {
         // The lock on the record guards everything else in the directory.
         let store = wiring::open_store(dir.path(), Salts::System)?;
-        About::hold(dir.path(), About::Demo)?;
         let origin = origin(args, dir)?;
+        let is_new = store.head().await? == 0;
         let kept = KeptWorld::open(dir.path(), &origin, AlertMode::Internal, &*store).await?;
         let time = Time::Simulated { world: kept.world.clone(), pace: Pace::Free };
         let conduct = wiring::Conduct::at(Autonomy::Auto);
         let (cluster, metrics) = (kept.cluster.clone(), kept.simulated.clone());
         let wiring::Simulation { mut engine, store, inputs } =
             wiring::engine_over(cluster, metrics, time, origin.seed, conduct, store).await?;
-        wiring::import_history(&mut engine).await?;
+        if is_new {
+            engine.import(datasets::HISTORY, datasets::history()?).await?;
+        }
         if let Some(at) = kept.last_struck.filter(|at| *at > engine.now()) {
             engine.run(Stop::At(at)).await?;
         }
@@ -117,27 +121,48 @@ impl Demo {
             tale.note(&format!("It goes on where it was, after {told_already} incidents."));
         }
         // An incident that was cut off is told to its end, and one that is on its way is waited for.
-        let known = if is_told_so_far(engine.folds()) { told_already } else { told_already - 1 };
-        if known == told_already && !is_awaited(engine.folds(), &kept) {
-            let family = args.family(origin.seed, kept.striker.strikes() + 1)?.spec.family;
-            kept.striker.strike(&family)?;
-        }
+        let struck = match (is_told_so_far(engine.folds()), awaited(engine.folds(), &kept)) {
+            (false, _) => None,
+            (true, Some(struck)) => Some(struck),
+            (true, None) => {
+                let family = args.family(origin.seed, kept.striker.strikes() + 1)?.spec.family;
+                Some(kept.striker.strike(&family)?.at)
+            }
+        };
+        let wait = struck
+            .map(|struck| Wait { alerts: alerts_begun(engine.folds()), until: struck + PATIENCE });
         tale.breaking();
         engine.set_pace(Pace::speed(args.speed, engine.now()));
         let from = store.head().await?;
         let told = tale.follow(store.clone(), from);
+        // An engine with nothing due sleeps past the end of a wait.
+        let until = wait.map(|wait| wait.until.duration_since(engine.now()));
+        let waking = tokio::spawn(wake_from(until, args.speed, inputs.downgrade()));
         wake_when(&interruption, inputs);
-        let is_interrupted = interruption.clone();
-        let is_over = move |folds: &Folds| is_interrupted.has_come() || are_told(folds, known);
+        let (is_interrupted, world) = (interruption.clone(), kept.world.clone());
+        let is_over = move |folds: &Folds| {
+            let is_in_vain = || wait.is_some_and(|wait| wait.is_in_vain(folds, &world));
+            let is_heard = || wait.is_none_or(|wait| wait.is_heard(folds));
+            let is_told = || is_told_so_far(folds) && is_heard() && !has_come_back(folds);
+            is_interrupted.has_come() || is_told() || is_in_vain()
+        };
         engine.run(Stop::When(Box::new(is_over))).await?;
+        waking.abort();
         let head = store.head().await?;
         told.finish(head).await;
         let story = Story::of(&store.read(from, usize::MAX).await?)?;
-        if !interruption.has_come() {
-            tale.lesson(before, engine.folds().learner.model().outcomes());
+        let is_heard = wait.is_none_or(|wait| wait.is_heard(engine.folds()));
+        match (interruption.has_come(), is_heard) {
+            (true, _) => {}
+            (false, true) => tale.lesson(before, engine.folds().learner.model().outcomes()),
+            (false, false) => tale.note(&format!(
+                "Nothing was heard of it: no alert began within {} minutes.",
+                PATIENCE.as_mins()
+            )),
         }
         let Some(served) = served else {
-            return Ok(if story.is_resolved() { ExitCode::SUCCESS } else { ExitCode::from(8) });
+            let is_healed = is_heard && story.is_resolved();
+            return Ok(if is_healed { ExitCode::SUCCESS } else { ExitCode::from(8) });
         };
         if !interruption.has_come() {
             for line in served.what_to_try(dir, &story) {
@@ -250,10 +275,56 @@ fn is_told_so_far(folds: &Folds) -> bool {
     folds.cases.cases.values().all(is_told)
 }
 
-/// Whether something broke of which nothing was heard yet.
-fn is_awaited(folds: &Folds, kept: &KeptWorld) -> bool {
+/// When something broke of which nothing was heard yet, if that is not too long ago to wait for it.
+fn awaited(folds: &Folds, kept: &KeptWorld) -> Option<Timestamp> {
     let opened = folds.incidents.incidents.values().map(|incident| incident.opened_at).max();
-    kept.last_struck.is_some_and(|struck| opened.is_none_or(|opened| opened < struck))
+    let struck = kept.last_struck?;
+    let is_waited_for =
+        opened.is_none_or(|opened| opened < struck) && kept.now() < struck + PATIENCE;
+    is_waited_for.then_some(struck)
+}
+
+/// How often an alert began to fire, of whatever incident: one that joins an open incident makes no new case.
+fn alerts_begun(folds: &Folds) -> u64 {
+    folds.incidents.episodes.values().map(|episode| episode.n).sum()
+}
+
+/// Whether what was healed fires again while it is still watched: what comes of that is not told yet.
+fn has_come_back(folds: &Folds) -> bool {
+    let fires = |case: &Case| {
+        let incident = folds.incidents.incidents.get(&case.incident);
+        incident.is_some_and(|incident| !incident.firing.is_empty())
+    };
+    folds.cases.cases.values().any(|case| matches!(case.stage, Stage::Watching(_)) && fires(case))
+}
+
+/// What is waited for after something broke: an alert of it.
+#[derive(Clone, Copy)]
+struct Wait {
+    /// How many alerts had begun before.
+    alerts: u64,
+    /// When it is given up, in the time of the world.
+    until: Timestamp,
+}
+
+impl Wait {
+    fn is_heard(self, folds: &Folds) -> bool {
+        alerts_begun(folds) > self.alerts
+    }
+
+    fn is_in_vain(self, folds: &Folds, world: &Mutex<World>) -> bool {
+        !self.is_heard(folds) && kept_world::now(world) >= self.until
+    }
+}
+
+/// From `until` on, in simulated time from now at `speed`, lets a sleeping engine look at the time again and again.
+async fn wake_from(until: Option<SignedDuration>, speed: f64, inputs: mpsc::WeakSender<Message>) {
+    let Some(until) = until else { return };
+    tokio::time::sleep(Duration::try_from(until).unwrap_or_default().div_f64(speed)).await;
+    while let Some(inputs) = inputs.upgrade() {
+        strike::wake(&inputs);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
 
 /// Where the world begins: as it is kept in `dir`, else as the demo always begins.
@@ -268,13 +339,13 @@ fn origin(args: &Args, dir: &DataDir) -> Result<Origin> {
         }
         return Ok(kept);
     }
-    let seed = args.seed.unwrap_or(SEED);
+    let seed = args.seed.unwrap_or(Args::SEED);
     let file = args.family(seed, 0)?;
     let origin = Origin {
         world: file.spec.world,
         seed,
         fault: Some(file.spec.family),
-        start: crate::cli::start(),
+        start: crate::cli::START.parse().expect("a timestamp of our own"),
     };
     origin.keep(dir.path())?;
     Ok(origin)

@@ -157,3 +157,6 @@ fn policy(suite: &Suite, name: &str, seeds: u64, judged: &[Judged]) -> Policy {
         families: families.collect(),
     }
 }
+
+#[cfg(test)]
+mod tests;

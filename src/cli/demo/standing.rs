@@ -16,6 +16,8 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use workflow::guardrail::Autonomy;
 
+use crate::about::About;
+use crate::cli::SEED;
 use crate::cli::demo::{Args, is_told, place, strike};
 use crate::cli::tale::Tale;
 use crate::data_dir::{Announced, DataDir};
@@ -23,7 +25,7 @@ use crate::kept_world::{self, KeptWorld};
 use crate::origin::Origin;
 use crate::serving::{self, Interruption, Serving};
 use crate::story::Story;
-use crate::{datasets, wiring};
+use crate::wiring;
 
 /// How long after something broke an alert of it is waited for, in the time of the world.
 const PATIENCE: SignedDuration = SignedDuration::from_mins(30);
@@ -72,17 +74,15 @@ impl Demo {
     async fn open(args: &Args, dir: &DataDir) -> Result<Self> {
         // The lock on the record guards everything else in the directory.
         let store = wiring::open_store(dir.path(), Salts::System)?;
+        About::hold(dir.path(), About::Demo)?;
         let origin = origin(args, dir)?;
-        let is_new = store.head().await? == 0;
         let kept = KeptWorld::open(dir.path(), &origin, AlertMode::Internal, &*store).await?;
         let time = Time::Simulated { world: kept.world.clone(), pace: Pace::Free };
         let conduct = wiring::Conduct::at(Autonomy::Auto);
         let (cluster, metrics) = (kept.cluster.clone(), kept.simulated.clone());
         let wiring::Simulation { mut engine, store, inputs } =
             wiring::engine_over(cluster, metrics, time, origin.seed, conduct, store).await?;
-        if is_new {
-            engine.import(datasets::HISTORY, datasets::history()?).await?;
-        }
+        wiring::import_history(&mut engine).await?;
         if let Some(at) = kept.last_struck.filter(|at| *at > engine.now()) {
             engine.run(Stop::At(at)).await?;
         }
@@ -339,13 +339,13 @@ fn origin(args: &Args, dir: &DataDir) -> Result<Origin> {
         }
         return Ok(kept);
     }
-    let seed = args.seed.unwrap_or(Args::SEED);
+    let seed = args.seed.unwrap_or(SEED);
     let file = args.family(seed, 0)?;
     let origin = Origin {
         world: file.spec.world,
         seed,
         fault: Some(file.spec.family),
-        start: crate::cli::START.parse().expect("a timestamp of our own"),
+        start: crate::cli::start(),
     };
     origin.keep(dir.path())?;
     Ok(origin)

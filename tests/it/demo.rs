@@ -1,8 +1,9 @@
 //! `chiron demo` as a person, or a script, runs it.
 
 use std::collections::BTreeSet;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use cluster::{
@@ -208,6 +209,31 @@ fn without_a_terminal_the_demo_ends_after_an_incident_and_a_second_one_goes_on()
     let alert =
         |tale: &str| tale.lines().find(|line| line.contains("Alert firing")).map(str::to_string);
     assert_ne!(alert(&first), alert(&second));
+}
+
+#[test]
+fn a_fault_of_which_nothing_is_heard_ends_the_wait_and_not_the_patience_of_whoever_waits() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("state");
+    // The second fault strikes what the first one did, while that is still watched: its alert joins an incident that is
+    // open. The third strikes it once more, and nothing new fires.
+    let told = || {
+        let mut demo = served::command(&session(folder.path()))
+            .args(["demo", "--seed", "1", "--fault", "scaled-to-zero", "--speed", "1000"])
+            .arg("--data-dir")
+            .arg(&dir)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let ended = within(Duration::from_secs(60), "it ends", || demo.try_wait().unwrap());
+        let mut tale = String::new();
+        demo.stdout.take().unwrap().read_to_string(&mut tale).unwrap();
+        (ended.code().unwrap(), tale)
+    };
+    let (healed, joined, unheard) = (told(), told(), told());
+    assert_eq!([healed.0, joined.0, unheard.0], [0, 8, 8], "{joined:?} {unheard:?}");
+    assert!(joined.1.contains("it came back") && !joined.1.contains("incident inc_"), "{joined:?}");
+    assert!(unheard.1.contains("Nothing was heard of it"), "{unheard:?}");
 }
 
 /// A client of the cluster that the demo's kubeconfig names, as kubectl is one.

@@ -6,7 +6,8 @@ use std::sync::{Arc, LazyLock};
 
 use engine::Sources;
 use evals::{
-    Chiron, Contestant, DeleteTheObject, DoNothing, Report, RestartEverything, Suite, evaluate,
+    Chiron, Contestant, DeleteTheObject, DoNothing, Family, Report, RestartEverything, Suite,
+    evaluate,
 };
 use simulator::{Naming, ScenarioFile, WorldFile};
 
@@ -81,6 +82,12 @@ fn verdicts(report: &Report) -> Vec<(&str, &str)> {
         .collect()
 }
 
+/// The family in which nothing is to be done.
+fn well(report: &Report) -> &Family {
+    let families = &report.policies[0].families;
+    families.iter().find(|family| family.family == "nothing-wrong").unwrap()
+}
+
 /// Seeds of each scenario: as many as a test run has time for.
 const SEEDS: u64 = 5;
 
@@ -96,8 +103,7 @@ fn chiron_mends_what_is_broken_harms_nothing_and_leaves_alone_what_is_well() {
     let count = mended(report).iter().filter(|(_, is_mended)| *is_mended).count();
     assert!(count >= 7, "{report:#?}");
     assert_eq!(report.policies[0].harmful, 0, "{report:#?}");
-    let well =
-        report.policies[0].families.iter().find(|family| family.family == "nothing-wrong").unwrap();
+    let well = well(report);
     assert_eq!((well.mitigation.n, well.acted), (SEEDS, 0));
 }
 
@@ -118,15 +124,8 @@ fn names_and_annotations_carry_nothing_that_chiron_goes_by() {
     assert_eq!(mended(&DRAWN).len(), 8);
     assert_eq!(mended(&DRAWN), mended(&SCRAMBLED));
     assert_eq!(SCRAMBLED.policies[0].harmful, 0, "{:#?}", &*SCRAMBLED);
-    let acted = |report: &Report| {
-        report.policies[0]
-            .families
-            .iter()
-            .find(|family| family.family == "nothing-wrong")
-            .unwrap()
-            .acted
-    };
-    assert_eq!((acted(&DRAWN), acted(&SCRAMBLED)), (0, 0));
+    let acted = [&DRAWN, &SCRAMBLED].map(|report| well(report).acted);
+    assert_eq!(acted, [0, 0]);
 }
 
 #[test]
@@ -139,12 +138,19 @@ fn of_all_worlds_that_break_chiron_mends_more_than_95_percent() {
 }
 
 #[test]
-fn thoughtless_scripts_mend_next_to_nothing() {
-    let contestants: [Box<dyn Contestant>; 3] =
-        [Box::new(DoNothing), Box::new(RestartEverything), Box::new(DeleteTheObject)];
-    for contestant in contestants {
-        let report = run(contestant, 3, Naming::Drawn);
+fn thoughtless_scripts_mend_next_to_nothing_and_their_harm_is_seen() {
+    const FEW: u64 = 3;
+    let run = |contestant: Box<dyn Contestant>| {
+        let report = run(contestant, FEW, Naming::Drawn);
         let failed = verdicts(&report).iter().filter(|(_, verdict)| *verdict == "failed").count();
         assert!(failed >= 7, "{report:#?}");
-    }
+        report
+    };
+    let idle = run(Box::new(DoNothing));
+    let acted: u64 = idle.policies[0].families.iter().map(|family| family.acted).sum();
+    assert_eq!((acted, idle.policies[0].harmful), (0, 0), "{idle:#?}");
+    let restarting = run(Box::new(RestartEverything));
+    assert_eq!(well(&restarting).acted, FEW, "{restarting:#?}");
+    let deleting = run(Box::new(DeleteTheObject));
+    assert!(deleting.policies[0].harmful > 0, "{deleting:#?}");
 }

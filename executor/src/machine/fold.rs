@@ -406,7 +406,9 @@ impl Run {
             }
             (Applied::Yes | Applied::No | Applied::Unknown, _) => reply.clone(),
         };
-        let is_conflict = matches!(reply, Reply::Conflict { .. });
+        // An API server answers a `test` that fails as it answers a bad patch: which it was the action finds out.
+        let is_conflict =
+            matches!(reply, Reply::Conflict { .. } | Reply::Refused { code: 422, .. });
         let (replies, count) = if is_undo {
             (&mut state.undo_replies, &mut state.undo_applied)
         } else {
@@ -419,7 +421,7 @@ impl Run {
         }
         if is_conflict {
             state.conflicts += 1;
-            // Another writer was first: what justified the step may no longer hold.
+            // Another writer was first, or may have been: what justified the step may no longer hold.
             if !is_undo && !self.is_closing() {
                 self.prepare(place, at);
             }

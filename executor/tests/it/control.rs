@@ -405,6 +405,11 @@ async fn guardrails_are_asked_again_before_every_intent() {
         refused(|rules| rules.guardrails.spec.protected_namespaces.push("shop".into())).await;
     assert_eq!((status, replicas), (RunStatus::RolledBack, 2));
     assert!(why[0].contains("guardrail"), "{why:?}");
+    // C8: an action that was disabled after its plan was made.
+    let (status, why, replicas) =
+        refused(|rules| rules.guardrails.spec.denied_actions.push("scale".into())).await;
+    assert_eq!((status, replicas), (RunStatus::RolledBack, 2));
+    assert!(why[0].contains("guardrail") && why[0].contains("scale"), "{why:?}");
     let (status, why, replicas) =
         refused(|rules| rules.guardrails.spec.max_changes_per_target_per_hour = 1).await;
     // The budget let one change through; the undo of it is not refused for want of budget.

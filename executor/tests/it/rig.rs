@@ -2,8 +2,10 @@
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use async_trait::async_trait;
 use cluster::{
-    Agent, Cluster, Digest, Metrics, Mode, Object, ObjectRef, Patch, Preconditions, Request, Verb,
+    Agent, Cluster, Consistency, Digest, Kind, ListQuery, LogQuery, Metrics, Mode, Object,
+    ObjectRef, Page, Patch, Preconditions, ReadFailure, Reply, Request, Verb, WatchEvent,
 };
 use executor::{Fleet, Rejected, Rules, driver, perform};
 use jiff::{SignedDuration, Timestamp};
@@ -202,8 +204,8 @@ impl Rig {
 
     pub(crate) async fn perform(&mut self, effect: Effect) -> RunInput {
         self.performed.push(effect.clone());
-        let cluster = self.cluster();
-        perform(effect, cluster.clone() as Arc<dyn Cluster>, cluster as Arc<dyn Metrics>).await
+        let latest = Arc::new(Latest(self.cluster()));
+        perform(effect, latest as Arc<dyn Cluster>, self.cluster() as Arc<dyn Metrics>).await
     }
 
     /// Goes on until nothing is left to do by `until`, or `enough` says so after an append.
@@ -310,5 +312,55 @@ impl Rig {
         for (key, count) in self.world().effects() {
             assert!(key.is_empty() || *count == 1, "{key} was applied {count} times");
         }
+    }
+}
+
+/// A cluster that has no cache to read from: what a run goes by is what is stored now (K11).
+struct Latest(Arc<SimulatedCluster>);
+
+#[async_trait]
+impl Cluster for Latest {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    async fn get(
+        &self,
+        object: &ObjectRef,
+        consistency: Consistency,
+    ) -> Result<Option<Object>, ReadFailure> {
+        assert_eq!(consistency, Consistency::Latest, "{object} was to come from a cache");
+        self.0.get(object, consistency).await
+    }
+
+    async fn list(&self, query: &ListQuery) -> Result<Page, ReadFailure> {
+        assert_eq!(query.consistency, Consistency::Latest, "{query:?} was to come from a cache");
+        self.0.list(query).await
+    }
+
+    async fn changes(
+        &self,
+        kind: &Kind,
+        namespace: Option<&str>,
+        resource_version: &str,
+    ) -> Result<Vec<WatchEvent>, ReadFailure> {
+        self.0.changes(kind, namespace, resource_version).await
+    }
+
+    async fn send(&self, request: &Request) -> Reply {
+        self.0.send(request).await
+    }
+
+    async fn logs(&self, query: &LogQuery) -> Result<Vec<String>, ReadFailure> {
+        self.0.logs(query).await
+    }
+
+    async fn may(
+        &self,
+        verb: &str,
+        kind: &Kind,
+        namespace: Option<&str>,
+    ) -> Result<bool, ReadFailure> {
+        self.0.may(verb, kind, namespace).await
     }
 }

@@ -49,6 +49,30 @@ async fn a_step_whose_when_is_not_true_is_skipped_and_those_that_need_it_run() {
 }
 
 #[tokio::test]
+async fn of_two_branches_whose_whens_exclude_each_other_exactly_one_runs() {
+    for (replicas, taken) in [(3, ["yes", "no"]), (2, ["no", "yes"])] {
+        let mut rig = Rig::new().await;
+        let is_changed = "steps.first.output.changed == true";
+        let branch = |id: &str, name: &str, when: String| {
+            with(scale(id, name, 4), json!({"needs": ["first"], "when": when}))
+        };
+        let steps = vec![
+            scale("first", "a", replicas),
+            branch("yes", "b", is_changed.into()),
+            branch("no", "c", format!("!({is_changed})")),
+            with(scale("after", "d", 3), json!({"needs": ["yes", "no"]})),
+        ];
+        let view = rig.run(steps, vec![]).await;
+        assert_eq!(view.status, RunStatus::Succeeded, "{view:#?}");
+        let stands = taken.map(|id| view.step(id).unwrap().status);
+        assert_eq!(stands, [StepStatus::Succeeded, StepStatus::Skipped], "{taken:?}");
+        let is_yes = taken[0] == "yes";
+        assert_eq!((rig.replicas("b"), rig.replicas("c")), if is_yes { (4, 2) } else { (2, 4) });
+        assert_eq!(rig.replicas("d"), 3, "what comes after both runs either way");
+    }
+}
+
+#[tokio::test]
 async fn a_step_reads_what_an_earlier_one_gave() {
     let mut rig = Rig::new().await;
     let told = json!({"id": "told", "action": "wait", "arguments": {"duration": "${{ steps.first.output.changed ? '7s' : '9m' }}"}, "needs": ["first"]});

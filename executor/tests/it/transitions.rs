@@ -5,13 +5,30 @@ use executor::{MACHINE_VERSION, Run};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use simulator::Interference;
-use workflow::run::{Control, Effect, Event, RunInput, RunStatus, StopLevel, StopScope};
-use workflow::{AlertStatus, Verdict};
+use workflow::run::{
+    Control, Effect, Event, RunInput, RunStatus, StepStatus, StopLevel, StopScope,
+};
+use workflow::{AlertStatus, Plan, Verdict};
 
 use crate::rig::{Rig, deployment, never, plan, ready, rules, run_id, scale, with};
 
+/// What comes in besides, while a story is told.
+#[derive(Clone, Copy, PartialEq)]
+enum Turn {
+    Nothing,
+    /// Its alert ends at the beginning.
+    AlertEnds,
+    /// Somebody else writes after the first change.
+    Meddle,
+    /// A person pauses it after the first change.
+    Pause,
+    /// A person ends it after the first change.
+    Cancel,
+}
+
 /// Runs that between them come through every state.
-fn stories() -> Vec<(Vec<Value>, Vec<Interference>)> {
+fn stories() -> Vec<(Vec<Value>, Vec<Interference>, Turn)> {
+    let undone = || with(scale("one", "a", 3), json!({"postconditions": [never("a", "5s")]}));
     let second = |step: Value| with(step, json!({"needs": ["one"]}));
     let ask = json!({"id": "ask", "action": "ask-human", "arguments": {"question": "really?"}});
     vec![
@@ -30,6 +47,7 @@ fn stories() -> Vec<(Vec<Value>, Vec<Interference>)> {
                 Interference::UnknownAfterApply,
                 Interference::Throttled { retry_after_seconds: 2 },
             ],
+            Turn::Nothing,
         ),
         (
             vec![
@@ -43,25 +61,86 @@ fn stories() -> Vec<(Vec<Value>, Vec<Interference>)> {
                 Interference::Forbidden,
                 Interference::UnknownBeforeApply,
             ],
+            Turn::Nothing,
         ),
-        (vec![scale("one", "a", 3), scale("two", "b", 3), second(ask)], vec![]),
+        (vec![scale("one", "a", 3), scale("two", "b", 3), second(ask)], vec![], Turn::Nothing),
         (
             vec![
                 scale("one", "a", 3),
                 second(with(scale("two", "b", 3), json!({"onFailure": "abort"}))),
             ],
             vec![Interference::Pass, Interference::Forbidden],
+            Turn::Nothing,
         ),
-        // Its alert ends at the beginning.
-        (QUIET.map(|(id, name)| scale(id, name, 3)).to_vec(), vec![]),
+        (vec![scale("one", "a", 3), scale("two", "b", 3)], vec![], Turn::AlertEnds),
+        (vec![scale("one", "a", 3)], vec![Interference::UnknownBeforeApply], Turn::Meddle),
+        (vec![scale("one", "a", 3), second(scale("two", "b", 3))], vec![], Turn::Pause),
+        (vec![scale("one", "a", 3), second(scale("two", "b", 3))], vec![], Turn::Cancel),
+        // It cannot be undone.
+        (
+            vec![undone()],
+            [Interference::Pass].into_iter().chain([Interference::Forbidden; 9]).collect(),
+            Turn::Nothing,
+        ),
     ]
 }
 
-/// Steps of the story in which the alert ends.
-const QUIET: [(&str, &str); 2] = [("one", "a"), ("two", "b")];
+/// The status after this one, in the order in which they are declared: a new one cannot be left out.
+fn next_run_status(status: RunStatus) -> Option<RunStatus> {
+    Some(match status {
+        RunStatus::Running => RunStatus::Paused,
+        RunStatus::Paused => RunStatus::AwaitingApproval,
+        RunStatus::AwaitingApproval => RunStatus::Compensating,
+        RunStatus::Compensating => RunStatus::NeedsHuman,
+        RunStatus::NeedsHuman => RunStatus::Succeeded,
+        RunStatus::Succeeded => RunStatus::Failed,
+        RunStatus::Failed => RunStatus::RolledBack,
+        RunStatus::RolledBack => RunStatus::Cancelled,
+        RunStatus::Cancelled => return None,
+    })
+}
+
+/// The same of steps.
+fn next_step_status(status: StepStatus) -> Option<StepStatus> {
+    Some(match status {
+        StepStatus::Pending => StepStatus::AwaitingApproval,
+        StepStatus::AwaitingApproval => StepStatus::Running,
+        StepStatus::Running => StepStatus::Verifying,
+        StepStatus::Verifying => StepStatus::Waiting,
+        StepStatus::Waiting => StepStatus::Succeeded,
+        StepStatus::Succeeded => StepStatus::Skipped,
+        StepStatus::Skipped => StepStatus::Failed,
+        StepStatus::Failed => StepStatus::Compensating,
+        StepStatus::Compensating => StepStatus::Compensated,
+        StepStatus::Compensated => StepStatus::CompensationFailed,
+        StepStatus::CompensationFailed => StepStatus::NeedsHuman,
+        StepStatus::NeedsHuman => return None,
+    })
+}
+
+/// What kind of input it is: one that is new gets a word here, and its place in `INPUTS` and in `inputs`.
+fn word(input: &RunInput) -> &'static str {
+    match input {
+        RunInput::Submit { .. } => "submit",
+        RunInput::Control { .. } => "control",
+        RunInput::Stop { .. } => "stop",
+        RunInput::Resume { .. } => "resume",
+        RunInput::Observed { .. } => "observed",
+        RunInput::Answered { .. } => "answered",
+        RunInput::Judged { .. } => "judged",
+        RunInput::Measured { .. } => "measured",
+        RunInput::Alert { .. } => "alert",
+        RunInput::Due => "due",
+    }
+}
+
+const INPUTS: [&str; 10] = [
+    "submit", "control", "stop", "resume", "observed", "answered", "judged", "measured", "alert",
+    "due",
+];
 
 /// Everything that can come in, told of what is asked for now and of what is not.
-fn inputs(run: &Run, open: &[Effect], replies: &[Reply]) -> Vec<RunInput> {
+fn inputs(run: &Run, plan: &Plan, open: &[Effect], replies: &[Reply]) -> Vec<RunInput> {
     let id = run.id().clone();
     let (by, reason) = ("ann".to_string(), "so".to_string());
     let mut controls = vec![Control::Pause, Control::Resume, Control::Cancel];
@@ -88,6 +167,12 @@ fn inputs(run: &Run, open: &[Effect], replies: &[Reply]) -> Vec<RunInput> {
             reason: reason.clone(),
         });
     }
+    inputs.push(RunInput::Submit {
+        run: id.clone(),
+        plan: Box::new(plan.clone()),
+        guarded: Vec::new(),
+        by: by.clone(),
+    });
     inputs.extend([RunInput::Resume { scope: StopScope::Global, by, reason }, RunInput::Due]);
     for status in [AlertStatus::Firing, AlertStatus::Resolved] {
         inputs.push(RunInput::Alert { run: id.clone(), status });
@@ -156,14 +241,31 @@ fn check(run: &Run, now: Timestamp, came: &str) {
 #[tokio::test]
 async fn every_input_in_every_state_is_answered_by_events_or_a_rejection_and_no_run_is_stuck() {
     let mut pairs = 0;
-    for (steps, troubles) in stories() {
+    let (mut runs_met, mut steps_met) = (BTreeSet::new(), BTreeSet::new());
+    let mut given = BTreeSet::new();
+    for (steps, troubles, turn) in stories() {
         let mut rig = Rig::new().await;
         rig.world().inject(troubles);
         let first = plan(&rig.world(), steps, vec![ready("a", 3, "1m")]);
-        let has_ended = first.workflow.spec.steps.iter().all(|step| step.needs.is_empty());
-        let run = rig.submit(1, first);
-        if has_ended {
-            rig.inbox.push(RunInput::Alert { run: run.clone(), status: AlertStatus::Resolved });
+        let run = rig.submit(1, first.clone());
+        let hour = rig.hour();
+        match turn {
+            Turn::Nothing => {}
+            Turn::AlertEnds => {
+                rig.inbox.push(RunInput::Alert { run: run.clone(), status: AlertStatus::Resolved });
+            }
+            Turn::Meddle => {
+                rig.go(hour, |rig| rig.sends() == 1).await;
+                rig.meddle("a", 5).await;
+            }
+            Turn::Pause => {
+                rig.go(hour, |rig| rig.sends() == 1).await;
+                rig.control(&run, Control::Pause);
+            }
+            Turn::Cancel => {
+                rig.go(hour, |rig| rig.sends() == 1).await;
+                rig.control(&run, Control::Cancel);
+            }
         }
         let soon = rig.now() + SignedDuration::from_mins(5);
         rig.go(soon, |_| false).await;
@@ -186,7 +288,8 @@ async fn every_input_in_every_state_is_answered_by_events_or_a_rejection_and_no_
         ];
         let events = rig.events(&run).await;
         let mut state = Run::begin(&run, &events[0]).unwrap();
-        for event in &events[1..] {
+        // After the last event, too, everything can come in.
+        for event in events[1..].iter().map(Some).chain([None]) {
             for now in [rig.now(), rig.now() + SignedDuration::from_hours(3)] {
                 // The record tells states between two events of one append too: what follows by itself follows first.
                 let Ok(rest) = state.decide(&RunInput::Due, &rules(), now) else {
@@ -195,9 +298,12 @@ async fn every_input_in_every_state_is_answered_by_events_or_a_rejection_and_no_
                 let mut at_rest = state.clone();
                 rest.iter().for_each(|event| at_rest.apply(event));
                 check(&at_rest, now, "at rest");
+                runs_met.insert(at_rest.view().status);
+                steps_met.extend(at_rest.view().steps.iter().map(|step| step.status));
                 let open = at_rest.pending(&rules(), now).effects;
-                for input in inputs(&at_rest, &open, &replies) {
+                for input in inputs(&at_rest, &first, &open, &replies) {
                     pairs += 1;
+                    given.insert(word(&input));
                     let before = at_rest.clone();
                     if let Ok(decided) = at_rest.decide(&input, &rules(), now) {
                         let mut after = at_rest.clone();
@@ -207,10 +313,16 @@ async fn every_input_in_every_state_is_answered_by_events_or_a_rejection_and_no_
                     assert_eq!(at_rest, before, "deciding changes nothing");
                 }
             }
-            state.apply(event);
+            event.into_iter().for_each(|event| state.apply(event));
         }
     }
     assert!(pairs > 5_000, "{pairs}");
+    let every = std::iter::successors(Some(RunStatus::Running), |status| next_run_status(*status));
+    assert_eq!(runs_met, every.collect(), "every status of a run was met");
+    let every =
+        std::iter::successors(Some(StepStatus::Pending), |status| next_step_status(*status));
+    assert_eq!(steps_met, every.collect(), "every status of a step was met");
+    assert_eq!(given, BTreeSet::from(INPUTS), "every kind of input was given");
 }
 
 #[tokio::test]

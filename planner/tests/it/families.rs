@@ -131,8 +131,9 @@ async fn templates_alone_mend_every_family() {
 async fn where_nothing_is_wrong_every_acting_candidate_is_refused() {
     for seed in 0..6 {
         let broken = broken("nothing-wrong", seed).await;
-        assert!(!broken.incidents.is_empty());
-        for evidence in broken.at_fault().await {
+        let found = broken.at_fault().await;
+        assert!(!found.is_empty(), "seed {seed}: {} incidents", broken.incidents.len());
+        for evidence in found {
             let verified = broken.verified(&evidence, &templates(), Reversal::On).await;
             let arms: Vec<&str> =
                 verified.iter().map(|candidate| candidate.features.arm.as_str()).collect();

@@ -4,8 +4,9 @@ use cluster::ObjectRef;
 use jiff::SignedDuration;
 use planner::{Reversal, Sources};
 use serde_json::{Value, json};
+use workflow::decision::Refusal;
 use workflow::id::CandidateId;
-use workflow::{Candidate, Evidence, Incident, Ledger, Source, Step, Workflow};
+use workflow::{Candidate, Evidence, Guardrails, Incident, Ledger, Source, Step, Workflow};
 
 use crate::shop::{Broken, auto, broken, simulated, templates};
 
@@ -49,20 +50,31 @@ fn hostile(evidence: &Evidence, steps: Value) -> Candidate {
 
 /// The code with which a candidate is refused, `ok` if it is not.
 async fn code(broken: &Broken, evidence: &Evidence, candidate: &Candidate) -> String {
+    let verdict = verdict(broken, evidence, candidate, &auto()).await;
+    verdict.map_or_else(|refusal| refusal.code, |()| "ok".into())
+}
+
+/// What the verifier says of a candidate under these guardrails.
+async fn verdict(
+    broken: &Broken,
+    evidence: &Evidence,
+    candidate: &Candidate,
+    guardrails: &Guardrails,
+) -> Result<(), Refusal> {
     let catalogue = actions::catalogue();
     let replies = planner::dry_run(&simulated(&broken.world), candidate, &catalogue).await;
     let before = broken.world.digest();
     let verdict = planner::verify(
         candidate,
         evidence,
-        &auto(),
+        guardrails,
         &Ledger::default(),
         &catalogue,
         &replies,
         broken.world.now(),
     );
     assert_eq!(broken.world.digest(), before, "asking changes nothing");
-    verdict.map_or_else(|refusal| refusal.code, |()| "ok".into())
+    verdict
 }
 
 async fn ill(family: &str) -> (Broken, Evidence, ObjectRef) {
@@ -247,6 +259,23 @@ async fn l5_hostile_plans_are_refused_by_code() {
         "ok",
         "the right plan passes, whoever wrote it"
     );
+}
+
+#[tokio::test]
+async fn c8_an_action_that_is_disabled_is_refused_whoever_proposes_it() {
+    let (broken, evidence, workload) = ill("bad-image").await;
+    let steps = json!([{"id": "a", "action": "rollout-restart", "arguments": {"target": named(&workload)}}]);
+    let candidate = hostile(&evidence, steps);
+    for (denied, expected) in [("scale", Ok(())), ("rollout-restart", Err("guardrail_denied"))] {
+        let mut guardrails = auto();
+        guardrails.spec.denied_actions.push(denied.into());
+        let verdict = verdict(&broken, &evidence, &candidate, &guardrails).await;
+        assert_eq!(verdict.as_ref().map_err(|refusal| refusal.code.as_str()).copied(), expected);
+        if let Err(refusal) = verdict {
+            assert!(refusal.message.contains("deniedActions"), "{refusal:?}");
+            assert!(refusal.hint.contains("another action"), "{refusal:?}");
+        }
+    }
 }
 
 #[tokio::test]

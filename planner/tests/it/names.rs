@@ -142,7 +142,9 @@ async fn every_feature_has_a_name_and_lies_between_0_and_1() {
     let schema = planner::schema();
     assert!((24..=40).contains(&schema.names.len()), "{}", schema.names.len());
     for family in ["bad-image", "scaled-to-zero", "nothing-wrong"] {
-        for evidence in broken(family, 1).await.at_fault().await {
+        let found = broken(family, 1).await.at_fault().await;
+        assert!(!found.is_empty(), "{family}");
+        for evidence in found {
             for candidate in propose(&evidence, &HybridIndex::new()) {
                 assert_eq!(candidate.features.schema, schema.digest());
                 assert_eq!(candidate.features.values.len(), schema.names.len());

@@ -3,6 +3,7 @@
 //! A failure prints the seed and the shortest sequence that shows it. `PROPERTY_SEED=n` draws other sequences.
 #![allow(clippy::unwrap_used, reason = "a test that meets the unexpected has failed")]
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use cluster::{Agent, Kind, Object, Patch, Preconditions, WatchEvent};
@@ -164,6 +165,45 @@ fn act() -> impl Strategy<Value = Act> {
         1 => index().prop_map(|of| Act::Evict { of }),
         1 => Just(Act::Compact),
     ]
+}
+
+/// Every act that makes a call.
+const CALLS: [&str; 14] = [
+    "Create",
+    "Apply",
+    "Label",
+    "Put",
+    "Hold",
+    "Release",
+    "Scale",
+    "Image",
+    "Pause",
+    "Select",
+    "Cordon",
+    "Delete",
+    "DeleteAll",
+    "Evict",
+];
+
+/// Its name in [`CALLS`], if it makes a call.
+fn named(act: &Act) -> Option<&'static str> {
+    Some(match act {
+        Act::Pass { .. } | Act::Compact => return None,
+        Act::Create { .. } => "Create",
+        Act::Apply { .. } => "Apply",
+        Act::Label { .. } => "Label",
+        Act::Put { .. } => "Put",
+        Act::Hold { .. } => "Hold",
+        Act::Release { .. } => "Release",
+        Act::Scale { .. } => "Scale",
+        Act::Image { .. } => "Image",
+        Act::Pause { .. } => "Pause",
+        Act::Select { .. } => "Select",
+        Act::Cordon { .. } => "Cordon",
+        Act::Delete { .. } => "Delete",
+        Act::DeleteAll { .. } => "DeleteAll",
+        Act::Evict { .. } => "Evict",
+    })
 }
 
 /// A new object of a kind, in the order of [`MADE`].
@@ -428,13 +468,21 @@ fn version(object: &Object) -> u64 {
 #[test]
 fn no_two_objects_share_a_uid_versions_only_grow_and_no_observed_generation_leads() {
     let base = small();
+    // Calls of each act, and those of them that were not refused.
+    let calls: RefCell<BTreeMap<&str, [u32; 2]>> = RefCell::default();
     hold_in(2_000, |acts| {
         let mut world = base.clone();
         let mut uids: BTreeMap<String, Place> = BTreeMap::new();
         let mut versions: BTreeMap<Place, Object> = BTreeMap::new();
         let mut last = 0;
         for act in acts {
-            take(&mut world, act);
+            let answer = take(&mut world, act);
+            if let (Some(name), Some(answer)) = (named(act), answer) {
+                let mut calls = calls.borrow_mut();
+                let [all, done] = calls.entry(name).or_default();
+                *all += 1;
+                *done += u32::from(!matches!(answer, Answer::Refused(_)));
+            }
             prop_assert!(world.version() >= last, "the version fell from {last}");
             last = world.version();
             let mut live = BTreeSet::new();
@@ -468,6 +516,14 @@ fn no_two_objects_share_a_uid_versions_only_grow_and_no_observed_generation_lead
         }
         Ok(())
     });
+    // A world that refused whatever it was asked would keep every property.
+    let calls = calls.into_inner();
+    assert!(
+        CALLS.iter().all(|name| calls.get(name).is_some_and(|[_, done]| *done > 0)),
+        "{calls:?}"
+    );
+    let [all, done] = calls.values().fold([0, 0], |sum, one| [sum[0] + one[0], sum[1] + one[1]]);
+    assert!(done * 2 > all, "{done} of {all} calls were taken: {calls:?}");
 }
 
 /// Every object of one kind by its place, and the version of the list.
@@ -584,8 +640,12 @@ fn what_a_quota_says_is_used_is_what_exists() {
     });
 }
 
+/// Kinds whose controllers go by what stands there, and by no clock: at rest nothing is written to them.
+const WITHOUT_CLOCK: [&str; 5] =
+    ["Deployment", "EndpointSlice", "PodDisruptionBudget", "ReplicaSet", "ResourceQuota"];
+
 #[test]
-fn controllers_at_rest_find_nothing_to_do() {
+fn controllers_at_rest_find_nothing_to_do_and_write_nothing() {
     let base = small();
     hold_in(1_000, |acts| {
         let mut world = base.clone();
@@ -599,10 +659,15 @@ fn controllers_at_rest_find_nothing_to_do() {
                 world.skip_nothing();
             }
             let mut record = Record::of(&world);
-            let until = world.now() + SignedDuration::from_secs(45);
+            let (from, until) = (world.version(), world.now() + SignedDuration::from_secs(45));
             record.pass(&mut world, until);
-            (world.version(), record.digest(&world))
+            let written = WITHOUT_CLOCK.map(|kind| {
+                let kind = Kind::builtin(kind).unwrap();
+                world.changes_since(&kind, None, &Selection::default(), from).unwrap()
+            });
+            (world.version(), record.digest(&world), written.concat())
         });
+        prop_assert!(looking.2.is_empty(), "written at rest: {:?}", looking.2);
         prop_assert_eq!(skipping, looking, "a look that nothing called for changed something");
         Ok(())
     });

@@ -56,10 +56,11 @@ fn quiet_time_is_skipped() {
 }
 
 #[test]
-fn a_copy_costs_a_small_part_of_making_the_world_anew() {
+fn a_copy_is_the_same_world_and_tells_what_it_cost() {
     let (world, made) = timed(|| settled(&file("shop")));
     let (copies, copied) = timed(|| (0..100).map(|_| world.clone()).collect::<Vec<World>>());
+    assert!(copies.iter().all(|copy| copy.digest() == world.digest()));
     let copied = copied / copies.len() as u32;
+    // No bound here: that is for `chiron bench simulator`, which has a machine to itself.
     println!("made in {made:?}, copied in {copied:?}");
-    assert!(copied * 20 < made, "made in {made:?}, copied in {copied:?}");
 }

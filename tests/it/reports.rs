@@ -10,11 +10,7 @@ fn printed(arguments: &[&str]) -> Value {
         .args(arguments)
         .output()
         .expect("the binary runs");
-    assert!(
-        output.status.success(),
-        "{arguments:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).expect("one JSON object")
 }
 
@@ -26,8 +22,15 @@ fn has_numbers(value: &Value, members: &[&str]) {
 
 #[test]
 fn an_evaluation_says_for_each_policy_and_family_how_often_it_mended() {
-    let report =
-        printed(&["eval", "run", "--seeds", "1", "--families", "bad-image,nothing-wrong", "--json"]);
+    let report = printed(&[
+        "eval",
+        "run",
+        "--seeds",
+        "1",
+        "--families",
+        "bad-image,nothing-wrong",
+        "--json",
+    ]);
     assert_eq!((&report["suite"], &report["seeds"]), (&"starter".into(), &1.into()));
     let policies = report["policies"].as_array().unwrap();
     let names: Vec<&str> = policies.iter().filter_map(|policy| policy["policy"].as_str()).collect();

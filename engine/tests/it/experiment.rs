@@ -62,8 +62,11 @@ fn replan(house: &mut House) {
     assert!(matches!(answer, Answer::Planned { .. }), "{answer:?}");
 }
 
+/// An experiment, and the name of a variant of it.
+type Exposure = (ExperimentId, String);
+
 /// The variant of each exposed incident; no incident is exposed twice.
-fn exposed(house: &House) -> BTreeMap<IncidentId, (ExperimentId, String)> {
+fn exposed(house: &House) -> BTreeMap<IncidentId, Exposure> {
     let mut exposed = BTreeMap::new();
     for entry in house.entries() {
         if let Entry::Experiment(ExperimentEvent::Exposed { id, incident, variant, .. }) = entry {
@@ -75,7 +78,7 @@ fn exposed(house: &House) -> BTreeMap<IncidentId, (ExperimentId, String)> {
 }
 
 /// What each decision on an incident says: its exposure and its policy.
-fn decided(house: &House) -> Vec<(IncidentId, Option<(ExperimentId, String)>, String)> {
+fn decided(house: &House) -> Vec<(IncidentId, Option<Exposure>, String)> {
     let of = |entry| match entry {
         Entry::Decided(decision) => Some((decision.incident, decision.exposure, decision.policy)),
         _ => None,

@@ -243,6 +243,16 @@ impl Engine {
                 self.conclude(now, request, Entry::Experiment(made), answer).await
             }
             Input::ExperimentStart { id } => {
+                if let Some(other) = self.folds.experiments.in_the_way_of(&id) {
+                    let message =
+                        format!("the experiment {} runs, and shares alerts with it", other.id);
+                    return Ok(refused(
+                        RefusedBecause::Conflict,
+                        "experiment_overlaps",
+                        &message,
+                        "stop that one first, or give each experiment alerts of its own",
+                    ));
+                }
                 self.move_experiment(id, ExperimentStatus::Draft, now, |id, at| {
                     ExperimentEvent::Started { id, at }
                 })

@@ -121,12 +121,26 @@ impl Folds {
 }
 
 impl Experiments {
-    /// The running experiment that an alert of this name takes part in: the oldest, for one at a time is what can be read.
+    /// The running experiment that an alert of this name takes part in; no two share an alert.
     pub fn running(&self, alert: &str) -> Option<&Experiment> {
         self.experiments.values().find(|experiment| {
             experiment.status == ExperimentStatus::Running
                 && (experiment.alerts.is_empty()
                     || experiment.alerts.iter().any(|name| name == alert))
+        })
+    }
+
+    /// The running experiment that shares alerts with this draft.
+    pub fn in_the_way_of(&self, id: &ExperimentId) -> Option<&Experiment> {
+        let is_draft = |wanted: &&Experiment| wanted.status == ExperimentStatus::Draft;
+        let wanted = self.experiments.get(id).filter(is_draft)?;
+        self.experiments.values().find(|other| {
+            let share = |name| other.alerts.contains(name);
+            other.status == ExperimentStatus::Running
+                && other.id != *id
+                && (other.alerts.is_empty()
+                    || wanted.alerts.is_empty()
+                    || wanted.alerts.iter().any(share))
         })
     }
 

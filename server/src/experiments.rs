@@ -104,7 +104,7 @@ pub(crate) async fn experiment(
 /// Starts an experiment: incidents are exposed from now on.
 #[utoipa::path(post, path = "/api/v1/experiments/{id}/start", tag = "experiments", params(("id" = String, Path, description = "Id of the experiment.")),
     request_body = Reasoned,
-    responses((status = 200, description = "The experiment as it stands now.", body = Object), (status = 404, description = "There is none.", body = Problem), (status = 409, description = "It is not a draft, or another one runs.", body = Problem)))]
+    responses((status = 200, description = "The experiment as it stands now.", body = Object), (status = 404, description = "There is none.", body = Problem), (status = 409, description = "It is not a draft, or one that runs shares alerts with it.", body = Problem)))]
 pub(crate) async fn start(
     State(api): State<Arc<Api>>,
     Id(id): Id<ExperimentId>,

@@ -158,6 +158,27 @@ fn other_alerts_than_an_experiment_names_are_left_out() {
 }
 
 #[test]
+fn an_experiment_that_shares_alerts_with_one_that_runs_waits_until_that_has_stopped() {
+    let mut house = house(8);
+    let everything = made(&mut house, &[], 0.5, greedy());
+    let (a, b) = (made(&mut house, &["A"], 0.5, greedy()), made(&mut house, &["B"], 0.5, greedy()));
+    start(&mut house, &a);
+    start(&mut house, &b);
+    let begin = Input::ExperimentStart { id: everything.clone() };
+    match house.ask(begin) {
+        Answer::Refused { because, code, message, .. } => {
+            assert_eq!((because, code.as_str()), (RefusedBecause::Conflict, "experiment_overlaps"));
+            let is_named = message.contains(a.as_str()) || message.contains(b.as_str());
+            assert!(is_named, "{message}");
+        }
+        other => panic!("{other:?}"),
+    }
+    stop(&mut house, &a);
+    stop(&mut house, &b);
+    start(&mut house, &everything);
+}
+
+#[test]
 fn nobody_is_exposed_to_a_draft_or_once_it_stopped_and_nobody_in_the_middle() {
     // Where an experiment stands when the first decision is made and when the second is.
     for (first, second) in [

@@ -7,7 +7,7 @@ use cluster::{Digest, Health, ObjectRef};
 use jiff::Timestamp;
 use workflow::experiment::ExperimentEvent;
 use workflow::guardrail::Autonomy;
-use workflow::id::{CandidateId, ExperimentId, IncidentId, PlanId, RunId};
+use workflow::id::{AlertId, CandidateId, ExperimentId, IncidentId, PlanId, RunId};
 use workflow::incident::IncidentEvent;
 use workflow::outcome::Stage as OutcomeStage;
 use workflow::plan::Candidate;
@@ -56,6 +56,8 @@ pub struct Case {
     pub attempt: u32,
     /// Runs begun.
     pub runs: u32,
+    /// Alerts that fire again while it is watched, each since when.
+    pub fires_again: BTreeMap<AlertId, Timestamp>,
     /// What was tried: a candidate that would do the same is not tried again.
     pub tried: BTreeSet<Digest>,
     /// The candidates of the last proposal, by id.
@@ -119,7 +121,7 @@ impl Cases {
     /// Folds one entry.
     pub fn apply(&mut self, at: Timestamp, entry: &Entry, settings: &Settings) {
         match entry {
-            Entry::Incident(event) => self.apply_incident(event, settings),
+            Entry::Incident(event) => self.apply_incident(at, event, settings),
             Entry::GuardrailsLoaded(guardrails) => self.autonomy = guardrails.spec.autonomy,
             Entry::EvidenceGathered(evidence) => {
                 let autonomy = self.autonomy;
@@ -179,10 +181,11 @@ impl Cases {
                     OutcomeStage::Hold if outcome.resolved => {
                         Stage::Watching(at + settings.recurrence.signed())
                     }
-                    OutcomeStage::Hold if case.is_over => Stage::Settled,
-                    OutcomeStage::Hold => Stage::Wanted(at),
-                    OutcomeStage::Recurrence => Stage::Settled,
+                    OutcomeStage::Recurrence if outcome.resolved => Stage::Settled,
+                    OutcomeStage::Hold | OutcomeStage::Recurrence if case.is_over => Stage::Settled,
+                    OutcomeStage::Hold | OutcomeStage::Recurrence => Stage::Wanted(at),
                 };
+                case.fires_again.clear();
                 case.outcome = Some(outcome.clone());
             }),
             Entry::Experiment(ExperimentEvent::Exposed { id, incident, variant, .. }) => {
@@ -204,7 +207,7 @@ impl Cases {
         }
     }
 
-    fn apply_incident(&mut self, event: &IncidentEvent, settings: &Settings) {
+    fn apply_incident(&mut self, at: Timestamp, event: &IncidentEvent, settings: &Settings) {
         match event {
             IncidentEvent::Opened { incident } => {
                 let case = Case {
@@ -214,6 +217,7 @@ impl Cases {
                     is_over: false,
                     attempt: 0,
                     runs: 0,
+                    fires_again: BTreeMap::new(),
                     tried: BTreeSet::new(),
                     candidates: BTreeMap::new(),
                     decision: None,
@@ -237,9 +241,15 @@ impl Cases {
                         case.stage = Stage::Settled;
                     }
                 }),
-            IncidentEvent::AlertFired { .. }
-            | IncidentEvent::AlertRepeated { .. }
-            | IncidentEvent::AlertResolved { .. }
+            IncidentEvent::AlertFired { incident, alert, .. } => self.change(incident, |case| {
+                if matches!(case.stage, Stage::Watching(_)) {
+                    case.fires_again.entry(alert.id.clone()).or_insert(at);
+                }
+            }),
+            IncidentEvent::AlertResolved { incident, alert, .. } => self.change(incident, |case| {
+                case.fires_again.remove(alert);
+            }),
+            IncidentEvent::AlertRepeated { .. }
             | IncidentEvent::ResolvedUnseen { .. }
             | IncidentEvent::OwnerFound { .. } => {}
         }

@@ -24,7 +24,12 @@ impl Engine {
                     (since + self.settings.quiet.signed()).min(*deadline)
                 }))
             }
-            Stage::Watching(deadline) => Some(*deadline),
+            // What fires again and goes on firing has come back: nobody waits for the end of the window then.
+            Stage::Watching(deadline) => {
+                let since = case.fires_again.values().min();
+                let back = since.map(|since| *since + self.settings.quiet.signed());
+                Some(back.map_or(*deadline, |back| back.min(*deadline)))
+            }
             // Its evidence is on the way.
             Stage::Wanted(_) if self.gathering.contains(&case.incident) => None,
             Stage::Wanted(at) => Some(*at),
@@ -80,7 +85,12 @@ impl Engine {
         if self.patiently(measured).await.is_none() {
             tracing::warn!(incident = %id, "health could not be read in time");
         }
-        let has_recurred = stage == OutcomeStage::Recurrence && is_firing;
+        // Once the incident has closed, what comes back is an incident of its own.
+        let is_followed = || {
+            let incidents = self.folds.incidents.incidents.values();
+            incidents.filter_map(|later| later.previous.as_ref()).any(|previous| previous == id)
+        };
+        let has_recurred = stage == OutcomeStage::Recurrence && (is_firing || is_followed());
         let is_asked = plan.source == Source::Escalate;
         let done = match run {
             Some(run) => Done::Run(run),

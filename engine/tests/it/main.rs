@@ -9,4 +9,5 @@ mod escalated;
 mod experiment;
 mod house;
 mod merged;
+mod recurred;
 mod resolved;

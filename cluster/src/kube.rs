@@ -1,7 +1,8 @@
 //! The port over a real Kubernetes API.
 //!
 //! `kube` gives configuration, credentials, TLS and transport. The requests are ours, with JSON bodies, so that what an
-//! answer means for a change is decided in one place, [`answer`], and nothing below it sends anything twice.
+//! answer means for a change is decided in one place, [`answer`], and nothing below it sends anything twice. A 422 alone
+//! wants a second read: only that tells a bad patch from an object that had moved.
 
 mod answer;
 mod change;
@@ -21,7 +22,7 @@ use crate::{
     Cluster, Consistency, Kind, ListQuery, LogQuery, Object, ObjectRef, Page, Preconditions,
     ReadFailure, Reply, Request, SecretKey, Verb, WatchEvent,
 };
-use answer::{Words, failure, object, reply};
+use answer::{Words, failure, moved, object, reply, unread};
 pub use connect::{ConnectError, KubeSource};
 use discovery::{Discovery, Resource};
 use path::{Path, is_segment};
@@ -186,22 +187,6 @@ fn words(kind: &str) -> Words {
     if kind == "Secret" { Words::Withheld } else { Words::Told }
 }
 
-/// A change that was not sent, since what it needs to know could not be read.
-fn unread(failure: ReadFailure) -> Reply {
-    match failure {
-        ReadFailure::Refused { code: 404, message, .. } => {
-            Reply::Refused { code: 404, reason: "NotFound".into(), message }
-        }
-        ReadFailure::Refused { code, message, .. } => {
-            Reply::Refused { code, reason: "Forbidden".into(), message }
-        }
-        // Nothing was sent, so the same request may be sent again.
-        ReadFailure::Unavailable { .. } | ReadFailure::Gone => {
-            Reply::Throttled { retry_after_seconds: answer::RECONNECT }
-        }
-    }
-}
-
 fn list_path(query: &ListQuery, all: &Path, limit: usize, consistency: Consistency) -> Path {
     let mut path = all.clone().with("limit", &limit.to_string());
     if let Some(selector) = query.selector.as_ref().filter(|selector| !selector.is_empty()) {
@@ -338,10 +323,6 @@ impl Cluster for KubeCluster {
         };
         self.wire.may(verb, &resource, namespace).await
     }
-}
-
-fn moved(target: &ObjectRef) -> Reply {
-    Reply::Conflict { message: format!("{target} is no longer what it was when it was read") }
 }
 
 /// Whether a log was refused because there is none yet: the container waits, or had no life before this one.

@@ -1,7 +1,7 @@
 use serde::Deserialize;
 
 use super::wire::{Answer, Heard};
-use crate::{Object, ReadFailure, Reply};
+use crate::{Object, ObjectRef, ReadFailure, Reply};
 
 /// The `Status` in which a Kubernetes API says why it refuses.
 #[derive(Default, Deserialize)]
@@ -96,6 +96,27 @@ pub(super) fn reply(
         // the request arrived. And what is neither success nor refusal says nothing.
         code => Reply::Unknown { message: format!("{code} {}: {message}", status.reason) },
     }
+}
+
+/// A change that was not sent, since what it needs to know could not be read.
+pub(super) fn unread(failure: ReadFailure) -> Reply {
+    match failure {
+        ReadFailure::Refused { code: 404, message, .. } => {
+            Reply::Refused { code: 404, reason: "NotFound".into(), message }
+        }
+        ReadFailure::Refused { code, message, .. } => {
+            Reply::Refused { code, reason: "Forbidden".into(), message }
+        }
+        // Nothing was sent, so the same request may be sent again.
+        ReadFailure::Unavailable { .. } | ReadFailure::Gone => {
+            Reply::Throttled { retry_after_seconds: RECONNECT }
+        }
+    }
+}
+
+/// A change that came too late: the object had moved since it was read.
+pub(super) fn moved(target: &ObjectRef) -> Reply {
+    Reply::Conflict { message: format!("{target} is no longer what it was when it was read") }
 }
 
 /// The answer of success to a read of `what`, or why there is none.

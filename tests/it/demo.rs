@@ -32,20 +32,24 @@ fn without_timing(mut object: Value) -> Value {
 #[test]
 fn one_incident_is_healed_and_told_as_one_object() {
     let object = demo(&["--seed", "42"]);
-    for key in ["digest", "confidence", "evidence", "candidates", "steps"] {
-        assert!(!object["plan"][key].is_null(), "plan.{key}");
+    let plan = &object["plan"];
+    assert!(plan["digest"].as_str().is_some_and(|digest| digest.starts_with("sha256:")));
+    for key in ["evidence", "candidates", "steps"] {
+        assert!(plan[key].as_array().is_some_and(|list| !list.is_empty()), "plan.{key}");
     }
-    for key in ["estimate", "low", "high"] {
-        assert!(object["plan"]["confidence"][key].is_f64(), "confidence.{key}");
-    }
+    let [low, estimate, high] =
+        ["low", "estimate", "high"].map(|key| plan["confidence"][key].as_f64().unwrap());
+    assert!(0.0 < low && low <= estimate && estimate <= high && high < 1.0, "{low} {high}");
     let propensities = object["decision"]["propensities"].as_array().unwrap();
     let sum: f64 = propensities.iter().map(|option| option["propensity"].as_f64().unwrap()).sum();
     assert!((sum - 1.0).abs() < 1e-9, "{sum}");
-    assert!(object["decision"]["chosen"].is_string() && object["decision"]["seed"].is_string());
+    let chosen = |option: &&Value| option["candidate"] == object["decision"]["chosen"];
+    assert_eq!(propensities.iter().filter(chosen).count(), 1);
+    assert!(object["decision"]["seed"].is_string());
     assert_eq!(object["run"]["status"], "succeeded");
     assert_eq!(object["outcome"]["resolved"], true);
     let count = |key: &str| object["learner"][key].as_u64().unwrap();
-    assert!(count("observationsAfter") > count("observationsBefore"));
+    assert_eq!(count("observationsAfter"), count("observationsBefore") + 1);
     assert!(object["alert"]["name"].is_string() && object["attempts"].is_array());
 }
 

@@ -205,27 +205,35 @@ fn a_cluster_behind_a_kubeconfig_is_healed_once_a_person_has_approved() {
     };
     tell("firing");
     let ask = |words: &[&str]| server.json(&[words, &data].concat());
-    let plan = within(Duration::from_secs(30), "a plan waits for a person", || {
-        ask(&["plan", "list"])["items"].as_array()?.first().cloned()
-    });
-    assert_eq!(plan["status"], "needs-approval", "{plan}");
-    // Which of the candidates is drawn is chance; the evidence is not.
+    let newest = || ask(&["plan", "list"])["items"].as_array()?.first().cloned();
+    let mut plan = within(Duration::from_secs(30), "a plan waits for a person", newest);
+    // Which of the candidates is drawn is chance; what was drawn before is not drawn again.
+    for _ in 0..6 {
+        if plan["workflow"] == "restore-service-selector" {
+            break;
+        }
+        ask(&["plan", "create", "--incident", plan["incident"].as_str().unwrap()]);
+        plan = newest().unwrap();
+    }
+    assert_eq!(
+        (plan["workflow"].as_str(), plan["status"].as_str()),
+        (Some("restore-service-selector"), Some("needs-approval")),
+        "{plan}"
+    );
     let id = plan["id"].as_str().unwrap();
     let explained = ask(&["plan", "explain", id]).to_string();
     assert!(explained.contains("since it was last healthy"), "{explained}");
-    if plan["workflow"] == "restore-service-selector" {
-        ask(&["plan", "approve", id, "--reason", "it says what is wrong"]);
-        let run = within(Duration::from_secs(90), "the run ends", || {
-            let runs = ask(&["run", "list"]);
-            let run = runs["items"].as_array()?.first()?.clone();
-            (!run["endedAt"].is_null()).then_some(run)
-        });
-        assert_eq!(run["status"], "succeeded", "{run}");
-        assert_eq!(selector(), before);
-        tell("resolved");
-        within(Duration::from_secs(30), "it is resolved", || {
-            (ask(&["incident", "list"])["items"][0]["outcome"] == "resolved").then_some(())
-        });
-    }
+    ask(&["plan", "approve", id, "--reason", "it says what is wrong"]);
+    let run = within(Duration::from_secs(90), "the run ends", || {
+        let runs = ask(&["run", "list"]);
+        let run = runs["items"].as_array()?.first()?.clone();
+        (!run["endedAt"].is_null()).then_some(run)
+    });
+    assert_eq!(run["status"], "succeeded", "{run}");
+    assert_eq!(selector(), before);
+    tell("resolved");
+    within(Duration::from_secs(30), "it is resolved", || {
+        (ask(&["incident", "list"])["items"][0]["outcome"] == "resolved").then_some(())
+    });
     server.end();
 }

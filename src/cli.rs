@@ -17,6 +17,7 @@ mod simulate;
 mod tale;
 mod workflow;
 
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -129,7 +130,11 @@ pub(crate) fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
-        .with_ansi(!cli.no_color)
+        .with_ansi(
+            !cli.no_color
+                && std::io::stderr().is_terminal()
+                && std::env::var_os("NO_COLOR").is_none(),
+        )
         .init();
     let done = match cli.command {
         Command::Demo(args) => demo::run(&args),

@@ -58,7 +58,9 @@ impl Interruption {
 /// # Errors
 /// Where the address cannot be had.
 pub(crate) async fn listen(address: SocketAddr) -> Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
+    TcpListener::bind(address).await.with_context(|| {
+        format!("cannot listen on {address}; hint: a demo or another server may be there, name another address with --listen (port 0 takes a free one)")
+    })
 }
 
 /// The values of `Host` that a server at `address` answers to.

@@ -210,10 +210,7 @@ impl Engine {
                 continue;
             }
             let refused = if case.is_some_and(|case| case.tried.contains(&candidate.deed())) {
-                Some(refusal(
-                    "already_tried",
-                    "it was tried on this incident and did not resolve it",
-                ))
+                Some(refusal("already_tried", "it was decided on for this incident before"))
             } else if runs >= self.rules.guardrails.spec.max_runs_per_incident {
                 Some(refusal(
                     "too_many_runs",

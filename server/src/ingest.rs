@@ -60,6 +60,13 @@ pub(crate) async fn alertmanager(
     let (alerts, defects) = (delivery.alerts.len(), delivery.defects.len());
     match api.deliver(delivery).await? {
         Answer::Received { alerts: ids, incidents } => {
+            if defects > 0 {
+                tracing::warn!(
+                    defects,
+                    ids = ids.len(),
+                    "a delivery was not all as it should be: what could not be read in it is left out"
+                );
+            }
             tracing::info!(alerts, defects, incidents = ?incidents.iter().map(|id| id.as_str()).collect::<Vec<_>>(), "alerts received");
             let received = Received {
                 alert_ids: ids.iter().map(ToString::to_string).collect(),

@@ -80,8 +80,8 @@ pub(crate) async fn resume(
 ) -> Result<Json<Value>, Problem> {
     let scope = scope(&body.scope)?;
     let (by, reason) = Reasoned { reason: body.reason, by: body.by }.check_reason()?;
+    api.order(Input::Resume { scope: scope.clone(), by: by.clone(), reason }).await?;
     tracing::warn!(?scope, by, "emergency stop lifted");
-    api.order(Input::Resume { scope, by, reason }).await?;
     shown(&api).await
 }
 

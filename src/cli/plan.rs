@@ -214,7 +214,7 @@ fn explanation(answer: &Value) -> String {
             ("ESTIMATE", "estimate"),
             ("PROPENSITY", "propensity"),
             ("BECAUSE", "because"),
-            ("REFUSED", "refused"),
+            ("REFUSED", "refused/message"),
         ],
     ));
     parts.join("\n")

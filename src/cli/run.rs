@@ -206,7 +206,7 @@ fn stops(connection: &Connection, path: &str, body: &Value) -> Result<ExitCode> 
                 ],
             );
             if items.is_empty() {
-                "nothing is stopped".into()
+                "nothing is stopped now".into()
             } else {
                 held + "\nnext: chiron resume --scope SCOPE --reason WHY"
             }

@@ -58,6 +58,11 @@ fn lint_to(
     for path in paths {
         collect(path, FOLDERS, &mut files)?;
     }
+    anyhow::ensure!(
+        !files.is_empty(),
+        "there is no manifest to check: no file there ends in {}",
+        ENDINGS.join(" or ")
+    );
     let limits = Limits::default();
     let (mut errors, mut warnings, mut is_first) = (0, 0, true);
     if format == LintFormat::Json {

@@ -17,6 +17,9 @@ pub(super) struct Reader<'a> {
     pub(super) calls: u32,
 }
 
+/// Nobody knows whether it is there: it was not read, and the gaps say why.
+pub(super) struct Unread;
+
 impl<'a> Reader<'a> {
     pub(super) fn new(
         cluster: &'a dyn Cluster,
@@ -73,24 +76,24 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads one object that is not among those read already.
-    pub(super) async fn get(&mut self, object: &ObjectRef) -> Option<Object> {
+    pub(super) async fn get(&mut self, object: &ObjectRef) -> Result<Option<Object>, Unread> {
         if let Some(seen) =
             self.objects.iter().find(|seen| seen.reference(self.cluster.name()).is_same(object))
         {
-            return Some(seen.clone());
+            return Ok(Some(seen.clone()));
         }
         if !self.may_call(&object.kind) {
-            return None;
+            return Err(Unread);
         }
         match self.cluster.get(object, Consistency::Latest).await {
             Ok(Some(found)) => {
                 self.objects.push(found.clone());
-                Some(found)
+                Ok(Some(found))
             }
-            Ok(None) => None,
+            Ok(None) => Ok(None),
             Err(failure) => {
                 self.gaps.push(format!("{object} was not read: {failure}"));
-                None
+                Err(Unread)
             }
         }
     }
@@ -119,7 +122,8 @@ impl<'a> Reader<'a> {
                 target.namespace.as_deref(),
                 &name,
             );
-            if self.get(&secret).await.is_none() {
+            // What could not be read stands among the gaps already.
+            if let Ok(None) = self.get(&secret).await {
                 self.gaps.push(format!("{secret} is asked for and was not found"));
             }
         }

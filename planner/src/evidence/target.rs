@@ -1,7 +1,7 @@
 use cluster::{Kind, Object, ObjectRef};
 use workflow::{Incident, fact};
 
-use super::reader::Reader;
+use super::reader::{Reader, Unread};
 
 /// Kinds that are read around every target.
 const AROUND: [&str; 7] =
@@ -42,10 +42,11 @@ pub(super) async fn find(
     if let Some(owner) = incident.owner.as_ref().filter(|_| kind != "Service") {
         let there = reader.get(owner).await;
         return match there {
-            Some(object) => Ok(object.reference(reader.cluster.name())),
-            None => Err(format!(
+            Ok(Some(object)) => Ok(object.reference(reader.cluster.name())),
+            Ok(None) => Err(format!(
                 "{owner} is gone, or was made again since the incident began: nothing is guessed"
             )),
+            Err(Unread) => Err(unseen(owner)),
         };
     }
     let hinted = ObjectRef::builtin(
@@ -54,8 +55,14 @@ pub(super) async fn find(
         (!is_cluster_scoped).then_some(namespace),
         name,
     );
-    let Some(object) = reader.get(&hinted).await else {
-        return Err(format!("{hinted}, which the alert names, does not exist: nothing is guessed"));
+    let object = match reader.get(&hinted).await {
+        Ok(Some(object)) => object,
+        Ok(None) => {
+            return Err(format!(
+                "{hinted}, which the alert names, does not exist: nothing is guessed"
+            ));
+        }
+        Err(Unread) => return Err(unseen(&hinted)),
     };
     let began = incident.first.starts_at;
     if kind != "Pod" && object.metadata().creation_timestamp.is_some_and(|made| made > began) {
@@ -65,6 +72,11 @@ pub(super) async fn find(
     }
     let owner = owner_of(&object, reader);
     Ok(owner.unwrap_or(&object).reference(reader.cluster.name()))
+}
+
+/// What is said of an object that may well be there.
+fn unseen(object: &ObjectRef) -> String {
+    format!("{object} could not be looked at: nothing is guessed")
 }
 
 /// The workload that a pod or a ReplicaSet belongs to; a Service and a workload stand for themselves.

@@ -197,3 +197,20 @@ async fn what_is_broken_is_not_remembered_as_good_though_the_pods_run_on() {
         assert!(mended > 0 && mended == incidents, "{family}: {arms:#?}");
     }
 }
+
+#[tokio::test]
+async fn what_could_not_be_looked_at_is_not_said_to_be_gone() {
+    let mut broken = broken("bad-image", 1).await;
+    let kinds = ["Pod", "Deployment", "Service", "ReplicaSet"];
+    for (verb, kind) in kinds.iter().flat_map(|kind| [("get", kind), ("list", kind)]) {
+        broken.world.forbid(verb, kind, None);
+    }
+    assert!(!broken.incidents.is_empty());
+    for incident in &broken.incidents {
+        let evidence = broken.evidence(incident).await;
+        assert_eq!(evidence.target, None);
+        let gaps = evidence.gaps.join("\n");
+        assert!(gaps.contains("could not be looked at: nothing is guessed"), "{gaps}");
+        assert!(gaps.contains("was not read") && !gaps.contains("does not exist"), "{gaps}");
+    }
+}

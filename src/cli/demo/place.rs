@@ -50,9 +50,15 @@ pub(crate) fn is_held(dir: &Path) -> bool {
 /// Says that a demo runs over the folder `dir`, until the value given back is dropped.
 ///
 /// # Errors
-/// Where there is no place to say it.
+/// Where there is no place to say it, or another demo that runs has said it there: its commands must go on reaching it.
 pub(crate) fn announce(dir: &Path) -> Result<Announced> {
     let file = file().context("none of XDG_RUNTIME_DIR, XDG_STATE_HOME and HOME is set")?;
+    let other = std::fs::read_to_string(&file).map(|text| PathBuf::from(text.trim()));
+    if let Ok(other) = other
+        && is_held(&other)
+    {
+        bail!("a demo runs in {} already, and commands that name none go there", other.display());
+    }
     let folder = file.parent().expect("the file lies in a folder of ours");
     let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
     made.with_context(|| format!("cannot make {}", folder.display()))?;

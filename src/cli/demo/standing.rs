@@ -131,7 +131,9 @@ impl Demo {
         };
         let wait = struck
             .map(|struck| Wait { alerts: alerts_begun(engine.folds()), until: struck + PATIENCE });
-        tale.breaking();
+        if wait.is_some() {
+            tale.breaking();
+        }
         engine.set_pace(Pace::speed(args.speed, engine.now()));
         let from = store.head().await?;
         let told = tale.follow(store.clone(), from);
@@ -242,7 +244,7 @@ async fn serve(
     let door = kept.open_door(kubeconfig.clone(), changed).await?;
     let serving = Serving::start(listener, router, interruption.clone());
     let found = place::announce(dir.path())
-        .inspect_err(|error| tracing::info!(error = %format!("{error:#}"), "other commands must be told where the demo is"))
+        .inspect_err(|error| tracing::warn!("{error:#}: this one is reached with --data-dir"))
         .ok();
     let kubeconfig = std::path::absolute(&kubeconfig).unwrap_or(kubeconfig);
     Ok(Served { at, serving, found, _address: dir.announce(at)?, _door: door, kubeconfig })

@@ -49,6 +49,9 @@ impl Engine {
         let Some(incident) = self.folds.incidents.incidents.get(id).cloned() else {
             return Ok(None);
         };
+        if evidence.target.is_none() {
+            tracing::warn!(incident = %id, gaps = evidence.gaps.join("; "), "no object was found that the incident is about");
+        }
         let mut entries = vec![Entry::EvidenceGathered(evidence.clone())];
         if let Some(owner) = planner::evidence::owner(&evidence) {
             let found = incident::decide(
@@ -319,6 +322,7 @@ impl Engine {
         let estimates = learner::estimate(self.folds.learner.model(), &features);
         let guardrails_version = self.rules.guardrails.version();
         let mut explanation = planner::explain(&candidate, evidence);
+        explanation.extend(drawn(decision));
         explanation.push(grounds(self.folds.learner.model()));
         Plan {
             id: PlanId::derive(*now, decision.id.as_str(), 0),
@@ -374,6 +378,20 @@ pub(crate) async fn evidence(
 ) -> Evidence {
     let limits = ReadLimits::default();
     planner::evidence::collect(cluster, metrics, incident, known_good, &limits, now).await
+}
+
+/// What is said of a choice that was not the likeliest one.
+fn drawn(decision: &Decision) -> Option<String> {
+    let likelier = |a: &&Considered, b: &&Considered| a.propensity.total_cmp(&b.propensity);
+    let likeliest = decision.options.iter().max_by(likelier)?;
+    (likeliest.candidate != decision.chosen && likeliest.propensity > decision.propensity).then(|| {
+        format!(
+            "It was drawn by chance, with probability {:.1} %, so that something is learned of it; the likeliest was {} with {:.1} %.",
+            decision.propensity * 100.0,
+            likeliest.workflow,
+            likeliest.propensity * 100.0
+        )
+    })
 }
 
 /// What a confidence rests on, said to a person.

@@ -208,7 +208,8 @@ fn stops(connection: &Connection, path: &str, body: &Value) -> Result<ExitCode> 
             if items.is_empty() {
                 "nothing is stopped now".into()
             } else {
-                held + "\nnext: chiron resume --scope SCOPE --reason WHY"
+                let scope = items[0]["scope"].as_str().unwrap_or("global");
+                format!("{held}\nnext: chiron resume --scope {scope} --reason WHY")
             }
         })?;
         Ok(ExitCode::SUCCESS)

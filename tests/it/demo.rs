@@ -61,9 +61,26 @@ fn the_same_seed_gives_the_same_bytes() {
 
 #[test]
 fn confidence_is_no_constant() {
-    let of = |seed: u64| demo_any(seed)["plan"]["confidence"]["estimate"].to_string();
-    let values: BTreeSet<String> = (1..=20).map(of).collect();
+    let told: Vec<Value> = (1..=20).map(demo_any).collect();
+    let of = |object: &Value| object["plan"]["confidence"]["estimate"].to_string();
+    let values: BTreeSet<String> = told.iter().map(of).collect();
     assert!(values.len() >= 5, "{values:?}");
+    for object in &told {
+        assert_eq!(is_said_to_be_chance(object), is_chance(object), "{object:#}");
+    }
+}
+
+/// Whether another candidate than the chosen one was likelier.
+fn is_chance(object: &Value) -> bool {
+    let options = object["decision"]["propensities"].as_array().unwrap();
+    let of = |option: &Value| option["propensity"].as_f64().unwrap();
+    let chosen = options.iter().find(|one| one["candidate"] == object["decision"]["chosen"]);
+    options.iter().any(|option| of(option) > of(chosen.unwrap()))
+}
+
+fn is_said_to_be_chance(object: &Value) -> bool {
+    let sentences = object["plan"]["explanation"].as_array().unwrap().iter();
+    sentences.filter_map(Value::as_str).any(|sentence| sentence.contains("drawn by chance"))
 }
 
 /// As `demo`, whatever came of it.

@@ -12,7 +12,7 @@ use workflow::id::{ExperimentId, FeedbackId};
 use workflow::incident::IncidentEvent;
 use workflow::input::{Query, RefusedBecause};
 use workflow::run::RunInput;
-use workflow::{Answer, Delivery, Entry, Feedback, Input};
+use workflow::{Answer, Delivery, Entry, Feedback, Incident, Input};
 
 use crate::case::Stage;
 use crate::engine::{Engine, Failure, Message};
@@ -173,19 +173,18 @@ impl Engine {
                         "wait for its end, or cancel it",
                     ));
                 }
-                if self.folds.incidents.current(&incident).is_none_or(|open| open.id != incident) {
+                let itself = |open: &&Incident| open.id == incident;
+                let Some(open) = self.folds.incidents.current(&incident).filter(itself).cloned()
+                else {
                     return Ok(refused(
                         RefusedBecause::Conflict,
                         "incident_over",
                         "the incident is closed, or was merged into another",
                         "ask for a plan for an open incident",
                     ));
-                }
+                };
                 tracing::info!(%incident, %by, "a new plan was asked for");
                 let plan = case.plan.clone().filter(|_| case.stage == Stage::AwaitingApproval);
-                let Some(open) = self.folds.incidents.incidents.get(&incident).cloned() else {
-                    return Ok(no_such("incident", incident.as_str()));
-                };
                 // The plan that waits stands until there is evidence for another one.
                 let Some(evidence) = self.patiently(self.evidence(&open, now)).await else {
                     return Ok(refused(

@@ -384,7 +384,7 @@ pub(crate) async fn evidence(
 fn drawn(decision: &Decision) -> Option<String> {
     let likelier = |a: &&Considered, b: &&Considered| a.propensity.total_cmp(&b.propensity);
     let likeliest = decision.options.iter().max_by(likelier)?;
-    (likeliest.candidate != decision.chosen && likeliest.propensity > decision.propensity).then(|| {
+    (likeliest.propensity > decision.propensity).then(|| {
         format!(
             "It was drawn by chance, with probability {:.1} %, so that something is learned of it; the likeliest was {} with {:.1} %.",
             decision.propensity * 100.0,

@@ -5,7 +5,7 @@
 mod chiron;
 mod healing;
 mod standin;
-mod writers;
+mod webhook;
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};

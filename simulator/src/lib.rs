@@ -7,7 +7,6 @@
 mod alertmanager;
 pub mod api;
 mod authorize;
-mod base64;
 mod behaviour;
 mod chance;
 mod controller;

@@ -1,9 +1,10 @@
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD as BASE64;
 use cluster::Object;
 use serde_json::{Map, Value, json};
 
 use super::resource::{Resource, builtin};
 use super::template::{self, default};
-use crate::base64;
 
 /// Whether the status is changed through its subresource alone.
 pub(super) fn has_status(resource: &Resource) -> bool {
@@ -100,10 +101,7 @@ fn encoded(object: Object) -> Object {
     let Some(Value::Object(texts)) = object.field("stringData") else { return object };
     let mut data = object.field("data").and_then(Value::as_object).cloned().unwrap_or_default();
     for (key, value) in texts {
-        data.insert(
-            key.clone(),
-            base64::encode(value.as_str().unwrap_or_default().as_bytes()).into(),
-        );
+        data.insert(key.clone(), BASE64.encode(value.as_str().unwrap_or_default()).into());
     }
     object.without_field("stringData").with_field("data", Value::Object(data))
 }

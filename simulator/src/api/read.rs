@@ -1,5 +1,7 @@
 //! Reads, as the HTTP door makes them: with the values of Secrets, and with managed fields.
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD as BASE64;
 use cluster::{Kind, Object, WatchEvent};
 use serde::{Deserialize, Serialize};
 
@@ -89,9 +91,7 @@ impl World {
                 ns: last.namespace().unwrap_or_default().into(),
                 name: last.name().into(),
             };
-            crate::base64::encode(
-                serde_json::to_string(&place).expect("it is plain data").as_bytes(),
-            )
+            BASE64.encode(serde_json::to_string(&place).expect("it is plain data"))
         });
         Ok(Listed {
             items,
@@ -126,6 +126,6 @@ impl World {
 
 fn read_token(token: &str) -> Result<Place, Refusal> {
     let bad = || Refusal::bad_request("continue key is not valid");
-    let bytes = crate::base64::decode(token).ok_or_else(bad)?;
+    let bytes = BASE64.decode(token).map_err(|_| bad())?;
     serde_json::from_slice(&bytes).map_err(|_| bad())
 }

@@ -1,11 +1,12 @@
 //! Who sends a request: the administrator of the kubeconfig, a service account, or nobody known.
 
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64_URL;
 use cluster::{Kind, SecretKey};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::api::Refusal;
-use crate::base64;
 use crate::user::User;
 use crate::world::World;
 
@@ -67,11 +68,11 @@ impl Credentials {
         });
         let signed = format!(
             "{}.{}",
-            url64(br#"{"alg":"HS256","typ":"JWT"}"#),
-            url64(claims.to_string().as_bytes())
+            BASE64_URL.encode(br#"{"alg":"HS256","typ":"JWT"}"#),
+            BASE64_URL.encode(claims.to_string().as_bytes())
         );
         let signature = self.key.digest(signed.as_bytes());
-        format!("{signed}.{}", url64(signature.bytes()))
+        format!("{signed}.{}", BASE64_URL.encode(signature.bytes()))
     }
 
     /// The service account whose token this is, if it is one of ours, in force, and the account is still there.
@@ -79,13 +80,13 @@ impl Credentials {
         let (signed, signature) = token.rsplit_once('.')?;
         let digest = self.key.digest(signed.as_bytes());
         // The key is not known outside, so that comparing digests of digests leaks nothing of it.
-        if self.key.digest(url64(digest.bytes()).as_bytes())
+        if self.key.digest(BASE64_URL.encode(digest.bytes()).as_bytes())
             != self.key.digest(signature.as_bytes())
         {
             return None;
         }
         let (_, claims) = signed.split_once('.')?;
-        let claims: Value = serde_json::from_slice(&from_url64(claims)?).ok()?;
+        let claims: Value = serde_json::from_slice(&BASE64_URL.decode(claims).ok()?).ok()?;
         if claims["exp"].as_i64()? <= world.now().as_second() {
             return None;
         }
@@ -97,17 +98,4 @@ impl Credentials {
         (account["serviceaccount"]["uid"].as_str() == Some(uid))
             .then(|| User::account(namespace, name, uid))
     }
-}
-
-/// Base64 in the alphabet of URLs, without padding.
-fn url64(bytes: &[u8]) -> String {
-    base64::encode(bytes).trim_end_matches('=').replace('+', "-").replace('/', "_")
-}
-
-fn from_url64(text: &str) -> Option<Vec<u8>> {
-    let mut text = text.replace('-', "+").replace('_', "/");
-    while !text.len().is_multiple_of(4) {
-        text.push('=');
-    }
-    base64::decode(&text)
 }

@@ -5,15 +5,17 @@ use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD as BASE64;
+
 use super::ServeError;
-use crate::base64;
 
 /// How each text of ours begins: what begins otherwise is somebody's own.
 const OURS: &str = "# Written by chiron";
 
 /// The text of a kubeconfig with one context, called `name`.
 pub(super) fn text(name: &str, server: &str, certificate: &str, token: &str) -> String {
-    let authority = base64::encode(certificate.as_bytes());
+    let authority = BASE64.encode(certificate);
     format!(
         "{OURS}, and anew each time the cluster is served.\napiVersion: v1\nkind: Config\nclusters:\n- name: {name}\n  cluster:\n    server: {server}\n    certificate-authority-data: {authority}\nusers:\n- name: {name}\n  user:\n    token: {token}\ncontexts:\n- name: {name}\n  context:\n    cluster: {name}\n    user: {name}\ncurrent-context: {name}\n"
     )

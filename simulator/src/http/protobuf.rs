@@ -4,10 +4,11 @@
 //! Kubernetes writes every plain field, zero or not, and means nothing by a zero; only what is a pointer in its own
 //! types says something by being there.
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD as BASE64;
 use serde_json::{Map, Value};
 
 use super::schema::{Field, SCHEMA, Shape, Type};
-use crate::base64;
 
 /// The media type.
 pub(super) const MEDIA: &str = "application/vnd.kubernetes.protobuf";
@@ -189,7 +190,7 @@ fn pair(item: &Shape, bytes: &[u8], depth: usize) -> Result<(String, Value), Bad
 fn value(shape: &Shape, wire: Wire<'_>, depth: usize) -> Result<Option<Value>, BadProtobuf> {
     Ok(Some(match (shape, wire) {
         (Shape::Text, Wire::Bytes(bytes)) => text(bytes)?.into(),
-        (Shape::Bytes, Wire::Bytes(bytes)) => base64::encode(bytes).into(),
+        (Shape::Bytes, Wire::Bytes(bytes)) => BASE64.encode(bytes).into(),
         (Shape::Int32 | Shape::Int64, Wire::Number(number)) => (number as i64).into(),
         (Shape::Bool, Wire::Number(number)) => (number != 0).into(),
         (Shape::Double, Wire::Bytes(bytes)) => {

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD as BASE64;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty};
 use hyper::Request;
@@ -20,7 +22,6 @@ use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
 
 use super::ServeError;
 use super::fault::Answer;
-use crate::base64;
 
 /// What a kubeconfig of ours says.
 pub(super) struct Known {
@@ -40,7 +41,9 @@ impl Known {
             found.ok_or_else(|| bad(format!("it has no {pointer}")))
         };
         let certificate = field("/clusters/0/cluster/certificate-authority-data")?;
-        let certificate = base64::decode(&certificate)
+        let certificate = BASE64
+            .decode(&certificate)
+            .ok()
             .and_then(|bytes| String::from_utf8(bytes).ok())
             .ok_or_else(|| bad("its certificate authority is not base64 of PEM".into()))?;
         Ok(Self {

@@ -1,9 +1,10 @@
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD as BASE64;
 use cluster::{Container, EnvSource, Object};
 use serde_json::Value;
 
-use crate::base64;
 use crate::objects::Key;
 use crate::world::World;
 
@@ -67,5 +68,5 @@ fn value_of(object: &Object, key: &str) -> Option<String> {
     if object.kind().kind == "ConfigMap" {
         return Some(text.into());
     }
-    Some(String::from_utf8_lossy(&base64::decode(text)?).into_owned())
+    Some(String::from_utf8_lossy(&BASE64.decode(text).ok()?).into_owned())
 }

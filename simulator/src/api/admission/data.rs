@@ -1,9 +1,10 @@
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD as BASE64;
 use cluster::Object;
 use serde_json::Value;
 
 use super::{Wrong, wrong};
 use crate::api::refusal::Refusal;
-use crate::base64;
 
 /// Bytes of all values of a ConfigMap or a Secret together.
 const MOST: usize = 1024 * 1024;
@@ -35,19 +36,15 @@ pub(super) fn check(object: &Object) -> Result<(), Refusal> {
                 return Err(wrong(object, &field, &Wrong::Invalid(value, "must be a text")));
             };
             let is_encoded = is_secret || member == "binaryData";
-            if is_encoded && base64::decode(text).is_none() {
+            let decoded = is_encoded.then(|| BASE64.decode(text)).transpose().map_err(|_| {
                 let kind = &object.kind().kind;
                 let version = &object.kind().api_version;
                 let message = format!(
                     "{kind} in version {version:?} cannot be handled as a {kind}: illegal base64 data at input byte 0"
                 );
-                return Err(Refusal::bad_request(message));
-            }
-            size += if is_encoded {
-                base64::decode(text).map_or(text.len(), |bytes| bytes.len())
-            } else {
-                text.len()
-            };
+                Refusal::bad_request(message)
+            })?;
+            size += decoded.map_or(text.len(), |bytes| bytes.len());
         }
     }
     if size > MOST {

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD as BASE64;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
@@ -11,7 +13,6 @@ use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto::ring};
 
-use crate::base64;
 use crate::http::Handle;
 
 /// Where the door is, whom to believe, and who we are.
@@ -54,7 +55,7 @@ impl Client {
         let authority =
             config["clusters"][0]["cluster"]["certificate-authority-data"].as_str().unwrap();
         let mut roots = RootCertStore::empty();
-        let certificate = base64::decode(authority).unwrap();
+        let certificate = BASE64.decode(authority).unwrap();
         roots.add(CertificateDer::from_pem_slice(&certificate).unwrap()).unwrap();
         let config_of = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()

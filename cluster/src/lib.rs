@@ -13,6 +13,7 @@ mod health;
 #[cfg(feature = "kube")]
 mod kube;
 mod object;
+mod pages;
 mod patch;
 mod port;
 mod quantity;
@@ -28,6 +29,7 @@ pub use difference::{Change, Difference, difference};
 pub use digest::{BadDigest, Digest, digest_of_parts};
 pub use health::{Health, HealthLevel, health};
 pub use object::{BadObject, Metadata, Object, OwnerReference};
+pub use pages::list_all;
 pub use patch::{JsonOp, Patch, PatchRefused};
 pub use port::{
     Cluster, Consistency, ListQuery, LogQuery, MetricQuery, Metrics, Page, ReadFailure, Sample,

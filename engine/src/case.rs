@@ -60,8 +60,12 @@ pub struct Case {
     pub fires_again: BTreeMap<AlertId, Timestamp>,
     /// What was tried: a candidate that would do the same is not tried again.
     pub tried: BTreeSet<Digest>,
-    /// The candidates of the last proposal, by id.
-    pub candidates: BTreeMap<CandidateId, Candidate>,
+    /// What the last plan would do.
+    pub deed: Option<Digest>,
+    /// Whether its run sent any change.
+    pub has_acted: bool,
+    /// The candidates of a proposal until one of them is chosen, by id.
+    candidates: BTreeMap<CandidateId, Candidate>,
     /// The last decision.
     pub decision: Option<Decision>,
     /// The last plan.
@@ -89,6 +93,8 @@ pub struct Case {
 pub struct Cases {
     /// By incident.
     pub cases: BTreeMap<IncidentId, Case>,
+    /// Those that are not settled.
+    live: BTreeSet<IncidentId>,
     plans: BTreeMap<PlanId, IncidentId>,
     runs: BTreeMap<RunId, IncidentId>,
     /// Of the guardrails in force.
@@ -99,6 +105,11 @@ impl Cases {
     /// The case that a plan belongs to.
     pub fn of_plan(&self, plan: &PlanId) -> Option<&Case> {
         self.cases.get(self.plans.get(plan)?)
+    }
+
+    /// The cases of which something may still follow, by incident.
+    pub fn live(&self) -> impl Iterator<Item = &Case> {
+        self.live.iter().filter_map(|incident| self.cases.get(incident))
     }
 
     /// A person's correction as an execution to learn from: what should have been done, where the plan was for.
@@ -144,9 +155,10 @@ impl Cases {
             }),
             Entry::Decided(decision) => self.change(&decision.incident, |case| {
                 case.attempt = decision.attempt;
-                if let Some(candidate) = case.candidates.get(&decision.chosen) {
-                    case.tried.insert(candidate.deed());
-                }
+                case.deed = case.candidates.remove(&decision.chosen).map(|chosen| chosen.deed());
+                case.tried.extend(case.deed);
+                // What was not chosen stands in the record; nothing here asks for it again.
+                case.candidates.clear();
                 case.decision = Some(decision.clone());
             }),
             Entry::PlanFrozen(plan) => {
@@ -219,6 +231,8 @@ impl Cases {
                     runs: 0,
                     fires_again: BTreeMap::new(),
                     tried: BTreeSet::new(),
+                    deed: None,
+                    has_acted: false,
                     candidates: BTreeMap::new(),
                     decision: None,
                     plan: None,
@@ -231,14 +245,20 @@ impl Cases {
                     outcome: None,
                     exposure: None,
                 };
+                self.live.insert(incident.id.clone());
                 self.cases.insert(incident.id.clone(), case);
             }
             // What was begun for it goes on under its own incident; nothing new is.
             IncidentEvent::Merged { incident, .. } | IncidentEvent::Closed { incident, .. } => self
                 .change(incident, |case| {
                     case.is_over = true;
-                    if matches!(case.stage, Stage::Wanted(_)) {
-                        case.stage = Stage::Settled;
+                    // Where a person was asked, what came of it is judged first.
+                    let is_asked =
+                        case.plan.as_ref().is_some_and(|plan| plan.source == Source::Escalate);
+                    match case.stage {
+                        Stage::Wanted(_) => case.stage = Stage::Settled,
+                        Stage::WithPerson if !is_asked => case.stage = Stage::Settled,
+                        _ => {}
                     }
                 }),
             IncidentEvent::AlertFired { incident, alert, .. } => self.change(incident, |case| {
@@ -262,12 +282,25 @@ impl Cases {
                 case.stage = Stage::Running;
                 case.run = Some(run.clone());
                 case.runs += 1;
+                case.has_acted = false;
             });
+        }
+        if let Event::IntentWritten { .. } = event
+            && let Some(incident) = self.runs.get(run).cloned()
+        {
+            self.change(&incident, |case| case.has_acted = true);
         }
         if let Event::Ended { status, wants_next_plan, .. } = event
             && let Some(incident) = self.runs.get(run).cloned()
         {
             self.change(&incident, |case| {
+                // What was ended before it did anything was not tried.
+                if *status == RunStatus::Cancelled
+                    && !case.has_acted
+                    && let Some(deed) = &case.deed
+                {
+                    case.tried.remove(deed);
+                }
                 case.stage = if *status == RunStatus::Cancelled {
                     // Who ended it does not want another one to begin by itself.
                     Stage::WithPerson
@@ -282,21 +315,23 @@ impl Cases {
     }
 
     fn change(&mut self, incident: &IncidentId, change: impl FnOnce(&mut Case)) {
-        if let Some(case) = self.cases.get_mut(incident) {
-            change(case);
+        let Some(case) = self.cases.get_mut(incident) else { return };
+        change(case);
+        if case.stage == Stage::Settled {
+            self.live.remove(incident);
+        } else {
+            self.live.insert(incident.clone());
         }
     }
 
     fn change_plan(&mut self, plan: &PlanId, change: impl FnOnce(&mut Case)) {
-        let Some(incident) = self.plans.get(plan) else { return };
-        // Only the last plan of a case moves it.
-        if let Some(case) = self
-            .cases
-            .get_mut(incident)
-            .filter(|case| case.plan.as_ref().is_some_and(|last| last.id == *plan))
-        {
-            change(case);
-        }
+        let Some(incident) = self.plans.get(plan).cloned() else { return };
+        self.change(&incident, |case| {
+            // Only the last plan of a case moves it.
+            if case.plan.as_ref().is_some_and(|last| last.id == *plan) {
+                change(case);
+            }
+        });
     }
 }
 
@@ -340,6 +375,7 @@ impl Case {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use cluster::{Agent, Mode, Preconditions, Request, Verb};
     use serde_json::json;
 
     const INCIDENT: &str = "inc_01KDVFCY8R0WFBA0GDK9M9D8C7";
@@ -386,6 +422,56 @@ mod tests {
     fn a_run_that_a_person_ended_is_followed_by_no_other() {
         assert_eq!(after(RunStatus::Cancelled, false), Stage::WithPerson);
         assert_eq!(after(RunStatus::Cancelled, true), Stage::WithPerson);
+    }
+
+    #[test]
+    fn what_was_cancelled_before_it_changed_anything_was_not_tried() {
+        let incident: IncidentId = INCIDENT.parse().unwrap();
+        let deed = Digest::of(b"a deed");
+        let intent = Event::IntentWritten {
+            step: "evict".into(),
+            effect: "eff_01KDVFCY8R2FH5C7GX3B9F9PP4".parse().unwrap(),
+            key: String::new(),
+            attempt: 1,
+            request: Request {
+                target: ObjectRef::builtin("c", "Pod", Some("shop"), "a"),
+                verb: Verb::Evict,
+                preconditions: Preconditions::default(),
+                mode: Mode::Apply,
+                agent: Agent::default(),
+            },
+            at: at(30),
+        };
+        let tried_after = |events: Vec<Event>| {
+            let mut cases = running();
+            let case = cases.cases.get_mut(&incident).unwrap();
+            (case.deed, case.tried) = (Some(deed), [deed].into());
+            for event in events {
+                let entry = Entry::Run { run: RUN.parse().unwrap(), event };
+                cases.apply(at(60), &entry, &Settings::default());
+            }
+            cases.cases[&incident].tried.contains(&deed)
+        };
+        let ended = |status| Event::Ended {
+            status,
+            why: String::new(),
+            wants_next_plan: false,
+            at: at(60),
+        };
+        assert!(!tried_after(vec![ended(RunStatus::Cancelled)]));
+        assert!(tried_after(vec![intent, ended(RunStatus::Cancelled)]));
+        assert!(tried_after(vec![ended(RunStatus::Failed)]));
+    }
+
+    #[test]
+    fn only_a_case_of_which_something_may_follow_is_live() {
+        let mut cases = running();
+        let incident: IncidentId = INCIDENT.parse().unwrap();
+        assert_eq!(cases.live().count(), 1);
+        let closed = IncidentEvent::Closed { incident: incident.clone(), at: at(60) };
+        cases.change(&incident, |case| case.stage = Stage::Wanted(at(60)));
+        cases.apply(at(60), &Entry::Incident(closed), &Settings::default());
+        assert_eq!((cases.live().count(), &cases.cases[&incident].stage), (0, &Stage::Settled));
     }
 
     #[test]

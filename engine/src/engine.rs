@@ -245,7 +245,7 @@ impl Engine {
 
     /// The next moment at which something is due.
     fn next_deadline(&self) -> Option<Timestamp> {
-        let cases = self.folds.cases.cases.values().filter_map(|case| self.due(case));
+        let cases = self.folds.cases.live().filter_map(|case| self.due(case));
         let others = [self.folds.incidents.next_deadline(), self.healthy.next(), self.run_deadline];
         cases.chain(others.into_iter().flatten()).min().map(|at| at.max(self.time.now()))
     }
@@ -337,9 +337,17 @@ impl Engine {
                 self.gathering.insert(id.clone());
                 let (cluster, metrics) = (self.cluster.clone(), self.metrics.clone());
                 let (known_good, back) = (self.folds.known_good.clone(), self.brought.0.clone());
+                let mut unseen = Evidence::unseen(&incident, now);
+                let gathered = tokio::spawn(async move {
+                    planning::evidence(&*cluster, &*metrics, &incident, &known_good, now).await
+                });
                 tokio::spawn(async move {
-                    let evidence =
-                        planning::evidence(&*cluster, &*metrics, &incident, &known_good, now).await;
+                    // A defect of ours must not leave the incident waiting for ever: nothing was seen, and a person is asked.
+                    let evidence = gathered.await.unwrap_or_else(|failure| {
+                        tracing::error!(incident = %unseen.incident, %failure, "evidence could not be gathered");
+                        unseen.gaps.push(format!("gathering it failed: {failure}"));
+                        unseen
+                    });
                     let _ = back.send(Brought::Gathered(Box::new(evidence)));
                 });
                 Ok(())
@@ -384,7 +392,7 @@ impl Engine {
             let is_news = self.fleet.alert(run).is_some_and(|last| last != status);
             is_news.then(|| RunInput::Alert { run: run.clone(), status })
         };
-        let news: Vec<RunInput> = self.folds.cases.cases.values().filter_map(told).collect();
+        let news: Vec<RunInput> = self.folds.cases.live().filter_map(told).collect();
         for some in news.chunks(MAX_INPUTS) {
             self.step(some.to_vec()).await?;
         }
@@ -412,8 +420,7 @@ impl Engine {
             let due = self
                 .folds
                 .cases
-                .cases
-                .values()
+                .live()
                 .filter(|case| self.due(case).is_some_and(|at| at <= now))
                 .min_by_key(|case| case.place);
             let Some(case) = due else { return Ok(()) };

@@ -1,15 +1,13 @@
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 use learner::Learner;
 use planner::{HybridIndex, KnownGood, Retrieval as _};
-use workflow::experiment::{Experiment, ExperimentEvent, ExperimentStatus};
-use workflow::id::{ExperimentId, IncidentId, PlanId};
+use workflow::id::PlanId;
 use workflow::incident::{self, IncidentEvent, IncidentInput};
-use workflow::{Alert, Entry, Incidents, Outcome, PastExecution};
+use workflow::{Alert, Entry, Incidents, PastExecution};
 
 use crate::Settings;
 use crate::case::Cases;
+use crate::experiments::Experiments;
 
 /// Everything that the engine remembers, folded from the record and from nothing else (runs are folded by the fleet).
 pub struct Folds {
@@ -32,17 +30,6 @@ pub struct Folds {
     /// How many events of the incidents, not recorded yet, were folded by [`Folds::run_ahead`].
     ahead: usize,
     settings: Settings,
-}
-
-/// Experiments, and who was exposed to what.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Experiments {
-    /// By id.
-    pub experiments: BTreeMap<ExperimentId, Experiment>,
-    /// Variant of each exposed incident, by experiment.
-    pub exposures: BTreeMap<ExperimentId, BTreeMap<IncidentId, String>>,
-    /// The last outcome of each incident that was exposed.
-    pub outcomes: BTreeMap<IncidentId, Outcome>,
 }
 
 impl Folds {
@@ -116,72 +103,6 @@ impl Folds {
             | Entry::ObjectHealthy { .. }
             | Entry::Experiment(_)
             | Entry::Answered { .. } => {}
-        }
-    }
-}
-
-impl Experiments {
-    /// The running experiment that an alert of this name takes part in; no two share an alert.
-    pub fn running(&self, alert: &str) -> Option<&Experiment> {
-        self.experiments.values().find(|experiment| {
-            experiment.status == ExperimentStatus::Running
-                && (experiment.alerts.is_empty()
-                    || experiment.alerts.iter().any(|name| name == alert))
-        })
-    }
-
-    /// The running experiment that shares alerts with this draft.
-    pub fn in_the_way_of(&self, id: &ExperimentId) -> Option<&Experiment> {
-        let is_draft = |wanted: &&Experiment| wanted.status == ExperimentStatus::Draft;
-        let wanted = self.experiments.get(id).filter(is_draft)?;
-        self.experiments.values().find(|other| {
-            let share = |name| other.alerts.contains(name);
-            other.status == ExperimentStatus::Running
-                && other.id != *id
-                && (other.alerts.is_empty()
-                    || wanted.alerts.is_empty()
-                    || wanted.alerts.iter().any(share))
-        })
-    }
-
-    fn apply(&mut self, entry: &Entry) {
-        match entry {
-            Entry::Experiment(ExperimentEvent::Created { experiment }) => {
-                self.experiments.insert(experiment.id.clone(), experiment.clone());
-            }
-            Entry::Experiment(ExperimentEvent::Started { id, at }) => {
-                self.change(id, |experiment| {
-                    (experiment.status, experiment.started_at) =
-                        (ExperimentStatus::Running, Some(*at));
-                })
-            }
-            Entry::Experiment(ExperimentEvent::Stopped { id, at, .. }) => {
-                self.change(id, |experiment| {
-                    (experiment.status, experiment.stopped_at) =
-                        (ExperimentStatus::Stopped, Some(*at));
-                })
-            }
-            Entry::Experiment(ExperimentEvent::Exposed { id, incident, variant, .. }) => {
-                self.exposures
-                    .entry(id.clone())
-                    .or_default()
-                    .insert(incident.clone(), variant.clone());
-            }
-            Entry::Observed(outcome)
-                if self
-                    .exposures
-                    .values()
-                    .any(|exposed| exposed.contains_key(&outcome.incident)) =>
-            {
-                self.outcomes.insert(outcome.incident.clone(), outcome.clone());
-            }
-            _ => {}
-        }
-    }
-
-    fn change(&mut self, id: &ExperimentId, change: impl FnOnce(&mut Experiment)) {
-        if let Some(experiment) = self.experiments.get_mut(id) {
-            change(experiment);
         }
     }
 }

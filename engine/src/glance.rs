@@ -50,16 +50,7 @@ impl Cluster for Glance<'_> {
         let items = match read {
             Some(items) => items,
             None => {
-                let mut asked = query.clone();
-                let mut items = Vec::new();
-                loop {
-                    let page = self.cluster.list(&asked).await?;
-                    items.extend(page.items);
-                    match page.continue_token {
-                        Some(token) => asked.continue_token = Some(token),
-                        None => break,
-                    }
-                }
+                let items = cluster::list_all(self.cluster, query.clone()).await?;
                 let mut lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
                 lists.insert(key, items.clone());
                 items

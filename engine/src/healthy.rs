@@ -81,9 +81,9 @@ pub(crate) type Look = Result<Vec<(ObjectRef, Vec<Object>)>, ReadFailure>;
 /// Looks at every workload once.
 pub(crate) async fn look(cluster: &dyn Cluster, now: Timestamp) -> Look {
     let cluster = &Glance::new(cluster);
-    let kind = |name: &str| Kind::builtin(name).expect("a built-in kind");
-    let workloads = all(cluster, kind("Deployment")).await?;
-    let pods = all(cluster, kind("Pod")).await?;
+    let all = |kind: &str| ListQuery::latest(Kind::builtin(kind).expect("a built-in kind"), None);
+    let workloads = cluster::list_all(cluster, all("Deployment")).await?;
+    let pods = cluster::list_all(cluster, all("Pod")).await?;
     let mut well = Vec::new();
     for workload in &workloads {
         let own: Vec<Object> = pods.iter().filter(|pod| belongs(pod, workload)).cloned().collect();
@@ -107,18 +107,4 @@ fn belongs(pod: &Object, workload: &Object) -> bool {
                     pod.metadata().labels.get(name).map(String::as_str) == value.as_str()
                 })
             })
-}
-
-/// All objects of a kind, page by page.
-pub(crate) async fn all(cluster: &dyn Cluster, kind: Kind) -> Result<Vec<Object>, ReadFailure> {
-    let mut query = ListQuery::latest(kind, None);
-    let mut objects = Vec::new();
-    loop {
-        let page = cluster.list(&query).await?;
-        objects.extend(page.items);
-        match page.continue_token {
-            Some(token) => query.continue_token = Some(token),
-            None => return Ok(objects),
-        }
-    }
 }

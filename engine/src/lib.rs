@@ -5,7 +5,10 @@
 
 mod answering;
 mod case;
+mod delivering;
 mod engine;
+mod experiments;
+mod explaining;
 mod folds;
 mod glance;
 mod healthy;
@@ -18,7 +21,8 @@ mod time;
 
 pub use case::{Case, Cases, Stage};
 pub use engine::{Engine, Failure, Message, Parts, Stop};
-pub use folds::{Experiments, Folds};
+pub use experiments::Experiments;
+pub use folds::Folds;
 pub use learned::LearnerFold;
 pub use settings::{Settings, Sources};
 pub use time::{Arrival, Pace, Time};

@@ -86,11 +86,8 @@ impl Engine {
             tracing::warn!(incident = %id, "health could not be read in time");
         }
         // Once the incident has closed, what comes back is an incident of its own.
-        let is_followed = || {
-            let incidents = self.folds.incidents.incidents.values();
-            incidents.filter_map(|later| later.previous.as_ref()).any(|previous| previous == id)
-        };
-        let has_recurred = stage == OutcomeStage::Recurrence && (is_firing || is_followed());
+        let has_recurred = stage == OutcomeStage::Recurrence
+            && (is_firing || self.folds.incidents.is_followed(id));
         let is_asked = plan.source == Source::Escalate;
         let done = match run {
             Some(run) => Done::Run(run),

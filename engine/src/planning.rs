@@ -15,6 +15,7 @@ use workflow::{
 };
 
 use crate::engine::{Engine, Failure};
+use crate::explaining;
 
 /// What one decision is about: gathered once, looked at by every step of making it.
 struct Question {
@@ -321,9 +322,8 @@ impl Engine {
         );
         let estimates = learner::estimate(self.folds.learner.model(), &features);
         let guardrails_version = self.rules.guardrails.version();
-        let mut explanation = planner::explain(&candidate, evidence);
-        explanation.extend(drawn(decision));
-        explanation.push(grounds(self.folds.learner.model()));
+        let model = self.folds.learner.model();
+        let explanation = explaining::explanation(&candidate, evidence, decision, model);
         Plan {
             id: PlanId::derive(*now, decision.id.as_str(), 0),
             digest: Plan::digest_of(
@@ -378,31 +378,6 @@ pub(crate) async fn evidence(
 ) -> Evidence {
     let limits = ReadLimits::default();
     planner::evidence::collect(cluster, metrics, incident, known_good, &limits, now).await
-}
-
-/// What is said of a choice that was not the likeliest one.
-fn drawn(decision: &Decision) -> Option<String> {
-    let likelier = |a: &&Considered, b: &&Considered| a.propensity.total_cmp(&b.propensity);
-    let likeliest = decision.options.iter().max_by(likelier)?;
-    (likeliest.propensity > decision.propensity).then(|| {
-        format!(
-            "It was drawn by chance, with probability {:.1} %, so that something is learned of it; the likeliest was {} with {:.1} %.",
-            decision.propensity * 100.0,
-            likeliest.workflow,
-            likeliest.propensity * 100.0
-        )
-    })
-}
-
-/// What a confidence rests on, said to a person.
-fn grounds(model: &learner::Model) -> String {
-    match (model.outcomes(), model.imported()) {
-        (0, _) => "Nothing was learned yet: its confidence is where every plan begins.".into(),
-        (lessons, 0) => format!("Its confidence rests on {lessons} lessons, all learned here."),
-        (lessons, imported) => format!(
-            "Its confidence rests on {lessons} lessons, those of {imported} imported executions among them."
-        ),
-    }
 }
 
 const UNANSWERED: &str = "dry_run_unanswered";

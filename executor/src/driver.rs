@@ -107,16 +107,16 @@ pub async fn recover(
 }
 
 async fn rebuild(fleet: Fleet, store: &dyn Store) -> Result<Fleet, StoreError> {
-    let mut entries = Vec::new();
+    let mut fleet = fleet.emptied();
     let mut after = 0;
     loop {
         let page = store.read(after, PAGE).await?;
-        let Some(last) = page.last() else { return Ok(fleet.rebuilt(entries)) };
+        let Some(last) = page.last() else { return Ok(fleet) };
         after = last.seq;
         for record in &page {
             // Only what the fleet folds is decoded: the rest may be large, or erased.
             if matches!(record.kind.as_str(), "Run" | "Fleet") {
-                entries.push(record.entry()?);
+                fleet.apply(&record.entry()?);
             }
         }
     }

@@ -96,7 +96,7 @@ impl Fleet {
     }
 
     /// Decides what one input means and folds it: the entries to record, in order. Where the record then refuses them,
-    /// the fold is worth nothing any more and must be [`rebuilt`](Self::rebuilt).
+    /// the fold is worth nothing any more and must be made anew in an [`emptied`](Self::emptied) fleet.
     ///
     /// # Errors
     /// [`Rejected`] where the input means nothing here; the fold is as it was.
@@ -147,13 +147,10 @@ impl Fleet {
         self.desk.pending(&self.fold.runs, rules, now)
     }
 
-    /// The fleet with another fold of the record, made where an append was refused. What was handed out stays so.
-    pub fn rebuilt(self, entries: impl IntoIterator<Item = Entry>) -> Self {
-        let mut fold = Fold::default();
-        entries.into_iter().for_each(|entry| fold.apply(&entry));
-        let mut desk = self.desk;
-        fold.runs.keys().for_each(|run| desk.touch(run));
-        Self { fold, desk, limit: self.limit, is_fresh: true }
+    /// The fleet before the first entry, into which the record is folded anew where an append was refused. What was
+    /// handed out stays so.
+    pub fn emptied(self) -> Self {
+        Self { fold: Fold::default(), desk: self.desk, limit: self.limit, is_fresh: true }
     }
 
     /// Whether the fold was made anew since this was last asked: then what became due meanwhile is to be looked at.

@@ -13,9 +13,6 @@ use workflow::condition::{Condition, MAX_READS, Read};
 use workflow::expression::{Bindings, Verdict};
 use workflow::run::{Effect, ObjectQuery, RunInput};
 
-/// Pages of one list that are read at most; a list that is longer is not complete, and not guessed at.
-const MAX_PAGES: usize = 50;
-
 /// Performs one effect and says what came of it.
 pub async fn perform(
     effect: Effect,
@@ -78,7 +75,9 @@ pub async fn read(cluster: &dyn Cluster, query: &ObjectQuery) -> Reply {
                 .await
                 .map(|found| found.map_or(Reply::Absent, Reply::Found)),
         },
-        ObjectQuery::Many(query) => list(cluster, query.clone()).await.map(Reply::Listed),
+        ObjectQuery::Many(query) => {
+            cluster::list_all(cluster, query.clone()).await.map(Reply::Listed)
+        }
     };
     answer.unwrap_or_else(|failure| match failure {
         ReadFailure::Refused { what, code, message } => Reply::Refused {
@@ -89,23 +88,6 @@ pub async fn read(cluster: &dyn Cluster, query: &ObjectQuery) -> Reply {
         ReadFailure::Unavailable { .. } | ReadFailure::Gone => {
             Reply::Unknown { message: failure.to_string() }
         }
-    })
-}
-
-async fn list(cluster: &dyn Cluster, mut query: ListQuery) -> Result<Vec<Object>, ReadFailure> {
-    let mut objects = Vec::new();
-    for _ in 0..MAX_PAGES {
-        let page = cluster.list(&query).await?;
-        objects.extend(page.items);
-        match page.continue_token {
-            Some(token) => query.continue_token = Some(token),
-            None => return Ok(objects),
-        }
-    }
-    Err(ReadFailure::Refused {
-        what: format!("all {}s", query.kind.kind),
-        code: 413,
-        message: format!("there are more than {MAX_PAGES} pages of them"),
     })
 }
 
@@ -160,7 +142,8 @@ async fn value(read: &Read, cluster: &dyn Cluster, metrics: &dyn Metrics) -> Res
             let mut query =
                 ListQuery::latest(kind_of(kind, api_version.as_deref())?, Some(namespace));
             query.selector = Some(selector.parse::<Selector>().map_err(|error| error.to_string())?);
-            let found = list(cluster, query).await.map_err(|failure| failure.to_string())?;
+            let found =
+                cluster::list_all(cluster, query).await.map_err(|failure| failure.to_string())?;
             Ok(found.iter().map(Object::to_value).collect())
         }
         Read::Metric { metric, labels, window } => {
@@ -199,7 +182,7 @@ pub async fn measure(
         return Ok(Health::missing());
     };
     let around = match around(&found) {
-        Some(query) => list(cluster, query).await?,
+        Some(query) => cluster::list_all(cluster, query).await?,
         None => Vec::new(),
     };
     Ok(cluster::health(&found, &around, now))

@@ -1,7 +1,5 @@
 use actions::Next;
-use cluster::{
-    Agent, Cluster, Consistency, ListQuery, Mode, ObjectRef, ReadFailure, Reply, Request,
-};
+use cluster::{Agent, Cluster, Consistency, Mode, ObjectRef, ReadFailure, Reply, Request};
 use workflow::run::ObjectQuery;
 use workflow::{Candidate, Catalogue, Step};
 
@@ -119,24 +117,9 @@ async fn read(cluster: &dyn Cluster, query: &ObjectQuery) -> Reply {
             Ok(None) => Reply::Absent,
             Err(failure) => failed(failure),
         },
-        ObjectQuery::Many(query) => match list(cluster, query.clone()).await {
+        ObjectQuery::Many(query) => match cluster::list_all(cluster, query.clone()).await {
             Ok(items) => Reply::Listed(items),
             Err(failure) => failed(failure),
         },
-    }
-}
-
-async fn list(
-    cluster: &dyn Cluster,
-    mut query: ListQuery,
-) -> Result<Vec<cluster::Object>, ReadFailure> {
-    let mut items = Vec::new();
-    loop {
-        let page = cluster.list(&query).await?;
-        items.extend(page.items);
-        query.continue_token = page.continue_token;
-        if query.continue_token.is_none() {
-            return Ok(items);
-        }
     }
 }

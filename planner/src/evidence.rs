@@ -10,7 +10,6 @@ use std::collections::BTreeMap;
 use cluster::{Change, Cluster, Difference, Health, HealthLevel, Metrics, Object, ObjectRef};
 use jiff::Timestamp;
 use serde_json::Value;
-use workflow::id::EvidenceId;
 use workflow::{Evidence, Fact, Facts, Incident, Ledger, Predicate, fact};
 
 use crate::relation::{Following, REACH, distances};
@@ -33,22 +32,7 @@ pub async fn collect(
 ) -> Evidence {
     let mut reader = Reader::new(cluster, metrics, limits);
     let found = target::find(&mut reader, incident).await;
-    let mut evidence = Evidence {
-        id: EvidenceId::derive(now, incident.id.as_str(), 0),
-        incident: incident.id.clone(),
-        alert: incident.first.name.clone(),
-        target: None,
-        inventory: Vec::new(),
-        objects: Vec::new(),
-        facts: Facts::default(),
-        differences: Vec::new(),
-        health: Vec::new(),
-        notes: Vec::new(),
-        lines: Vec::new(),
-        gaps: Vec::new(),
-        calls: 0,
-        at: now,
-    };
+    let mut evidence = Evidence::unseen(incident, now);
     match found {
         Ok(target) => around(&mut reader, &mut evidence, target, known_good, limits, now).await,
         Err(why) => {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::fact::Facts;
 use crate::id::{EvidenceId, IncidentId};
+use crate::incident::Incident;
 
 /// What was seen around an incident.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -56,6 +57,26 @@ pub struct Note {
 }
 
 impl Evidence {
+    /// Evidence of an incident of which nothing was seen yet.
+    pub fn unseen(incident: &Incident, at: Timestamp) -> Self {
+        Self {
+            id: EvidenceId::derive(at, incident.id.as_str(), 0),
+            incident: incident.id.clone(),
+            alert: incident.first.name.clone(),
+            target: None,
+            inventory: Vec::new(),
+            objects: Vec::new(),
+            facts: Facts::default(),
+            differences: Vec::new(),
+            health: Vec::new(),
+            notes: Vec::new(),
+            lines: Vec::new(),
+            gaps: Vec::new(),
+            calls: 0,
+            at,
+        }
+    }
+
     /// Health of `object` as it was seen.
     pub fn health_of(&self, object: &ObjectRef) -> Option<&Health> {
         self.health.iter().find(|(other, _)| other.is_same(object)).map(|(_, health)| health)

@@ -69,8 +69,7 @@ pub struct Episode {
 }
 
 /// All incidents, open and closed, and the alert episodes behind them.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Incidents {
     /// By id.
     pub incidents: BTreeMap<IncidentId, Incident>,
@@ -84,6 +83,10 @@ pub struct Incidents {
     pub delivered: BTreeMap<String, u64>,
     /// Delivery keys of ends that were heard of before their beginnings.
     pub unseen: BTreeSet<String>,
+    /// Under what each alert's episode stands in [`Self::episodes`].
+    places: BTreeMap<AlertId, String>,
+    /// Open incidents of which nothing fires, each since when.
+    quiet: BTreeSet<(Timestamp, IncidentId)>,
 }
 
 /// What can happen to incidents.

@@ -254,12 +254,15 @@ fn a_variant_leaves_out_the_templates_and_sources_that_it_says() {
         house.until_first(|case| case.plan.is_some());
         let proposed: BTreeSet<String> = house
             .first()
-            .candidates
-            .values()
-            .filter_map(|candidate| match &candidate.source {
-                workflow::Source::Template { name, .. } => Some(of_template(name)),
-                source if source.acts() => Some(source.word().into()),
-                _ => None,
+            .decision
+            .as_ref()
+            .unwrap()
+            .options
+            .iter()
+            .filter_map(|option| match option.source.as_str() {
+                "template" => Some(of_template(&option.workflow)),
+                "do-nothing" | "escalate" => None,
+                source => Some(source.into()),
             })
             .collect();
         assert_eq!(proposed, BTreeSet::from_iter(expected), "{treatment:?}");

@@ -57,7 +57,8 @@ async fn check(steps: Vec<Value>, troubles: Vec<Interference>) {
     // I2: what is folded from the record is what was live, to the last bit.
     let records = rig.store.read(0, 100_000).await.unwrap();
     let entries: Vec<Entry> = records.iter().map(|record| record.entry().unwrap()).collect();
-    let replayed = Fleet::new(64).rebuilt(entries.clone());
+    let mut replayed = Fleet::new(64);
+    entries.iter().for_each(|entry| replayed.apply(entry));
     assert_eq!(replayed.fold(), rig.fleet.fold());
     let events = rig.events(&view.run).await;
     let mut run = Run::begin(&view.run, &events[0]).unwrap();

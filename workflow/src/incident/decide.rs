@@ -28,13 +28,13 @@ pub fn decide(incidents: &Incidents, input: &IncidentInput, now: Timestamp) -> V
             }
             let mut events =
                 vec![IncidentEvent::OwnerFound { incident: id.clone(), owner: owner.clone() }];
-            let older = incidents.incidents.values().find(|other| {
+            let is_older = |other: &&Incident| {
                 other.id != *id
-                    && other.is_open()
                     && other.opened_at <= incident.opened_at
                     && other.owner.as_ref().is_some_and(|o| o.is_same(owner))
-            });
-            if let Some(older) = older {
+            };
+            let open = incidents.open.values().filter_map(|id| incidents.current(id));
+            if let Some(older) = open.filter(is_older).min_by_key(|other| &other.id) {
                 events.push(IncidentEvent::Merged {
                     incident: id.clone(),
                     into: older.id.clone(),
@@ -44,13 +44,10 @@ pub fn decide(incidents: &Incidents, input: &IncidentInput, now: Timestamp) -> V
             events
         }
         IncidentInput::Deadline => incidents
-            .incidents
-            .values()
-            .filter(|incident| {
-                incident.is_open()
-                    && incident.quiet_since.is_some_and(|since| since + EPISODE_GAP.signed() <= now)
-            })
-            .map(|incident| IncidentEvent::Closed { incident: incident.id.clone(), at: now })
+            .quiet
+            .iter()
+            .take_while(|(since, _)| *since + EPISODE_GAP.signed() <= now)
+            .map(|(_, incident)| IncidentEvent::Closed { incident: incident.clone(), at: now })
             .collect(),
     }
 }
@@ -183,12 +180,13 @@ impl Incidents {
 
     /// When an incident is next to be closed, if one is.
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        self.incidents
-            .values()
-            .filter(|incident| incident.is_open())
-            .filter_map(|incident| incident.quiet_since)
-            .min()
-            .map(|at| at + EPISODE_GAP.signed())
+        self.quiet.first().map(|(since, _)| *since + EPISODE_GAP.signed())
+    }
+
+    /// Whether another incident of the same subject was opened after this one.
+    pub fn is_followed(&self, id: &IncidentId) -> bool {
+        let Some(incident) = self.incidents.get(id) else { return false };
+        self.latest.get(&incident_key(&incident.first)).is_some_and(|latest| latest != id)
     }
 
     /// Folds one event.
@@ -201,15 +199,16 @@ impl Incidents {
                 self.incidents.insert(incident.id.clone(), (**incident).clone());
             }
             IncidentEvent::AlertFired { incident, alert, n } => {
-                let episode =
-                    self.episodes.entry(episode_place(alert)).or_insert_with(|| Episode {
-                        alert: alert.id.clone(),
-                        incident: incident.clone(),
-                        n: *n,
-                        is_firing: true,
-                        resolved_at: None,
-                        deliveries: 0,
-                    });
+                let place = episode_place(alert);
+                self.places.insert(alert.id.clone(), place.clone());
+                let episode = self.episodes.entry(place).or_insert_with(|| Episode {
+                    alert: alert.id.clone(),
+                    incident: incident.clone(),
+                    n: *n,
+                    is_firing: true,
+                    resolved_at: None,
+                    deliveries: 0,
+                });
                 episode.alert.clone_from(&alert.id);
                 episode.incident.clone_from(incident);
                 (episode.n, episode.is_firing, episode.resolved_at) = (*n, true, None);
@@ -218,30 +217,27 @@ impl Incidents {
                 if let Some(incident) = self.incidents.get_mut(incident) {
                     incident.firing.insert(alert.id.clone());
                     incident.alerts.insert(alert.id.clone());
-                    incident.quiet_since = None;
                 }
+                self.quieten(incident, None);
             }
             IncidentEvent::AlertRepeated { alert, count, delivery, .. } => {
                 *self.delivered.entry(delivery.clone()).or_default() += count;
-                if let Some(episode) =
-                    self.episodes.values_mut().find(|episode| episode.alert == *alert)
-                {
+                if let Some(episode) = self.episode(alert) {
                     episode.deliveries += count;
                 }
             }
             IncidentEvent::AlertResolved { alert, delivery, at, .. } => {
                 *self.delivered.entry(delivery.clone()).or_default() += 1;
-                if let Some(episode) =
-                    self.episodes.values_mut().find(|episode| episode.alert == *alert)
+                let Some(episode) = self.episode(alert) else { return };
+                (episode.is_firing, episode.resolved_at) = (false, Some(*at));
+                episode.deliveries += 1;
+                // The episode's incident and not the event's: a merge may have moved it.
+                let id = episode.incident.clone();
+                if let Some(incident) = self.incidents.get_mut(&id)
+                    && incident.firing.remove(alert)
+                    && incident.firing.is_empty()
                 {
-                    (episode.is_firing, episode.resolved_at) = (false, Some(*at));
-                    episode.deliveries += 1;
-                }
-                // By alert and not by incident: a merge may have moved it.
-                for incident in self.incidents.values_mut() {
-                    if incident.firing.remove(alert) && incident.firing.is_empty() {
-                        incident.quiet_since = Some(*at);
-                    }
+                    self.quieten(&id, Some(*at));
                 }
             }
             IncidentEvent::ResolvedUnseen { delivery, .. } => {
@@ -256,10 +252,26 @@ impl Incidents {
             IncidentEvent::Closed { incident, at } => {
                 if let Some(closed) = self.incidents.get_mut(incident) {
                     closed.closed_at = Some(*at);
+                    self.quiet.retain(|(_, id)| id != incident);
                 }
                 self.open.retain(|_, id| id != incident);
             }
         }
+    }
+
+    /// The latest episode of an alert, where that alert is still the latest of its label set.
+    fn episode(&mut self, alert: &AlertId) -> Option<&mut Episode> {
+        let episode = self.episodes.get_mut(self.places.get(alert)?)?;
+        (episode.alert == *alert).then_some(episode)
+    }
+
+    /// Nothing of an open incident fires since then, or something does.
+    fn quieten(&mut self, id: &IncidentId, since: Option<Timestamp>) {
+        let Some(incident) = self.incidents.get_mut(id) else { return };
+        if let Some(before) = std::mem::replace(&mut incident.quiet_since, since) {
+            self.quiet.remove(&(before, id.clone()));
+        }
+        self.quiet.extend(since.map(|since| (since, id.clone())));
     }
 
     fn merge(&mut self, from: &IncidentId, into: &IncidentId, at: Timestamp) {
@@ -267,11 +279,12 @@ impl Incidents {
         gone.merged_into = Some(into.clone());
         gone.closed_at = Some(at);
         let (firing, alerts) = (std::mem::take(&mut gone.firing), gone.alerts.clone());
+        self.quiet.retain(|(_, id)| id != from);
         if let Some(stays) = self.incidents.get_mut(into) {
             stays.firing.extend(firing);
             stays.alerts.extend(alerts);
             if !stays.firing.is_empty() {
-                stays.quiet_since = None;
+                self.quieten(into, None);
             }
         }
         for id in self.open.values_mut().filter(|id| *id == from) {
@@ -370,7 +383,9 @@ mod tests {
         assert_eq!(feed(&mut incidents, IncidentInput::Deadline, 400), ["closed"]);
         assert_eq!(fire(&mut incidents, "firing", "a", 500, 501), ["opened", "alertFired"]);
         let second = incidents.incidents.values().find(|incident| incident.is_open()).unwrap();
-        assert!(second.previous.is_some());
+        let first = second.previous.as_ref().expect("it names the one before");
+        assert!(incidents.is_followed(first) && !incidents.is_followed(&second.id));
+        assert_eq!(incidents.next_deadline(), None, "something fires again");
         assert_eq!(incidents.episodes.values().next().unwrap().n, 2);
     }
 

@@ -11,6 +11,7 @@ mod eval;
 mod experiment;
 mod guardrail;
 mod plan;
+mod policy;
 mod run;
 mod serve;
 mod simulate;

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use anyhow::{Context as _, Result};
 use cluster::{Cluster, Metrics};
 use engine::{Engine, Message, Pace, Parts, Settings, Sources, Time};
+use learner::Policy;
 use simulator::{SimulatedCluster, World};
 use store::{Memory, Salts, Sqlite, Store};
 use tokio::sync::mpsc;
@@ -35,8 +36,8 @@ pub(crate) struct Setup {
     pub(crate) pace: Pace,
     /// Seed of decisions and of the record's salts.
     pub(crate) seed: u64,
-    /// How far Chiron goes by itself.
-    pub(crate) autonomy: Autonomy,
+    /// How the engine goes about its work.
+    pub(crate) conduct: Conduct,
 }
 
 /// The guardrails with which demo, evaluations and tests run: the defaults at this autonomy.
@@ -66,15 +67,18 @@ pub(crate) struct Conduct {
     pub(crate) settings: Settings,
     /// Templates beside those that the binary carries.
     pub(crate) templates: Vec<Template>,
+    /// Who chooses among the candidates.
+    pub(crate) policy: Box<dyn Policy>,
 }
 
 impl Conduct {
-    /// The defaults at this autonomy.
-    pub(crate) fn at(autonomy: Autonomy) -> Self {
+    /// The defaults at this autonomy, with this policy.
+    pub(crate) fn at(autonomy: Autonomy, policy: Box<dyn Policy>) -> Self {
         Self {
             guardrails: guardrails(autonomy),
             settings: Settings::default(),
             templates: Vec::new(),
+            policy,
         }
     }
 }
@@ -83,8 +87,7 @@ impl Conduct {
 pub(crate) async fn simulate(setup: Setup, store: Arc<dyn Store>) -> Result<Simulation> {
     let cluster = Arc::new(SimulatedCluster::new(setup.world.clone(), CLUSTER));
     let time = Time::Simulated { world: setup.world, pace: setup.pace };
-    engine_over(cluster.clone(), cluster, time, setup.seed, Conduct::at(setup.autonomy), store)
-        .await
+    engine_over(cluster.clone(), cluster, time, setup.seed, setup.conduct, store).await
 }
 
 /// Puts an engine over any cluster, with what the binary carries with it.
@@ -103,7 +106,6 @@ pub(crate) async fn engine_over(
     let mut templates = conduct.templates;
     templates.extend(datasets::templates(&catalogue)?);
     let sources = Sources { templates, retrieval: true, reversal: true };
-    let policy = learner::policy("igw").context("the policy `igw` is built in")?;
     let parts = Parts {
         store: store.clone(),
         cluster,
@@ -112,7 +114,7 @@ pub(crate) async fn engine_over(
         catalogue,
         guardrails: conduct.guardrails,
         sources,
-        policy,
+        policy: conduct.policy,
         settings: conduct.settings,
         limits,
         seed,
@@ -147,7 +149,12 @@ mod tests {
             let world = datasets::world("shop").unwrap();
             let world = World::named(&world, 7, crate::cli::start(), Naming::Drawn).unwrap();
             let world = Arc::new(Mutex::new(world));
-            let setup = Setup { world, pace: Pace::Free, seed: 7, autonomy: Autonomy::Auto };
+            let setup = Setup {
+                world,
+                pace: Pace::Free,
+                seed: 7,
+                conduct: Conduct::at(Autonomy::Auto, learner::policy("igw").unwrap()),
+            };
             simulate(setup, store.clone()).await.unwrap().engine
         };
         // Cut off: the record has begun, and the history is not in it.

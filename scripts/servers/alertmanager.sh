@@ -60,7 +60,7 @@ start() {
     pid=$!
     echo "$pid" >"$dir/alertmanager.pid"
 
-    deadline=$((SECONDS + 20))
+    deadline=$((SECONDS + 120))
     while ((SECONDS < deadline)); do
         if ! kill -0 "$pid" 2>/dev/null; then
             rm -f "$dir/alertmanager.pid"
@@ -76,7 +76,7 @@ start() {
     done
     stop "$dir"
     cat "$dir/alertmanager.log" >&2
-    fail "it was not ready within 20 s; its log is above"
+    fail "it was not ready within 120 s; its log is above"
 }
 
 # Asks /-/ready, with nothing but bash: curl is not everywhere.

@@ -294,15 +294,15 @@ try_start() {
     kubeconfig admin "$port" "$dir/pki" >"$dir/kubeconfig" || return 1
     start_etcd "$dir" "$store" || return 1
     start_apiserver "$dir" "$store" "$port" || return 1
-    await "$dir" kube-apiserver 60 admin "$dir" get --raw /readyz || return 1
+    await "$dir" kube-apiserver 300 admin "$dir" get --raw /readyz || return 1
     start_controllers "$dir" "$port" || return 1
     # The controllers are at work when they have made the first account, and the namespaces are there.
-    await "$dir" kube-controller-manager 60 admin "$dir" get serviceaccount/default configmap/kube-root-ca.crt || return 1
+    await "$dir" kube-controller-manager 300 admin "$dir" get serviceaccount/default configmap/kube-root-ca.crt || return 1
     ((count > 0)) || return 0
     start_scheduler "$dir" "$port" || return 1
     start_kwok "$dir" || return 1
     nodes "$count" | admin "$dir" apply -f - >/dev/null || return 1
-    await "$dir" kwok 60 admin "$dir" wait --for=condition=Ready node --all --timeout=5s
+    await "$dir" kwok 300 admin "$dir" wait --for=condition=Ready node --all --timeout=5s
 }
 
 start() {

@@ -14,8 +14,11 @@ use anyhow::Result;
 use clap::Subcommand;
 use engine::{Case, Folds, Stage};
 use simulator::ScenarioFile;
+use workflow::guardrail::Autonomy;
 
+use crate::cli::policy::Choice;
 use crate::datasets;
+use crate::wiring::Conduct;
 
 /// Breaks something in a simulated cluster and heals it before your eyes.
 ///
@@ -47,6 +50,9 @@ pub(crate) struct Args {
     /// Simulated seconds a second.
     #[arg(long, default_value_t = 30.0, value_parser = super::serve::speed)]
     speed: f64,
+    /// Who chooses among the candidates.
+    #[arg(long, value_enum, default_value_t)]
+    policy: Choice,
     /// Where state is kept, for another demo to go on from; a temporary folder, removed at the end, where absent.
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
@@ -63,6 +69,11 @@ enum Command {
 }
 
 impl Args {
+    /// How the engine goes about its work.
+    fn conduct(&self) -> Conduct {
+        Conduct::at(Autonomy::Auto, self.policy.policy())
+    }
+
     /// What breaks as the `n`th, the first being 0: what was asked for, else each family in its turn.
     fn family(&self, seed: u64, n: u64) -> Result<ScenarioFile> {
         if let Some(name) = &self.fault {

@@ -15,6 +15,7 @@ use anyhow::Result;
 use jiff::Timestamp;
 
 use crate::cli::autonomy::Freedom;
+use crate::cli::policy::Choice;
 use crate::cli::serve::alerts::Alerts;
 use crate::cli::serve::timing::Timing;
 use crate::data_dir::DataDir;
@@ -74,6 +75,9 @@ pub(crate) struct Args {
     /// How far Chiron goes by itself; as the guardrails say where absent, which is `approve` by default.
     #[arg(long, value_enum)]
     autonomy: Option<Freedom>,
+    /// Who chooses among the candidates that the guardrails allow.
+    #[arg(long, value_enum, default_value_t)]
+    policy: Choice,
     /// What Chiron may and may not do, as `chiron workflow lint` checks it; the defaults where absent.
     #[arg(long, value_name = "FILE")]
     guardrails: Option<PathBuf>,
@@ -102,7 +106,8 @@ impl Args {
         if let Some(freedom) = self.autonomy {
             guardrails.spec.autonomy = freedom.autonomy();
         }
-        Ok(Conduct { guardrails, settings: self.timing.settings(), templates })
+        let (settings, policy) = (self.timing.settings(), self.policy.policy());
+        Ok(Conduct { guardrails, settings, templates, policy })
     }
 }
 

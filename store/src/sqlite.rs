@@ -58,7 +58,7 @@ struct Writing {
     thread: Option<JoinHandle<()>>,
     reached: watch::Receiver<u64>,
     /// Held as long as the thread writes.
-    _lock: File,
+    lock: File,
 }
 
 impl Sqlite {
@@ -86,8 +86,7 @@ impl Sqlite {
             source,
         })?;
         let readers = Arc::new(Readers::new(dir.join(DATA_FILE)));
-        let writing =
-            Writing { requests: Some(requests), thread: Some(thread), reached, _lock: lock };
+        let writing = Writing { requests: Some(requests), thread: Some(thread), reached, lock };
         Ok(Self { dir, readers, stopped, writing: Some(writing) })
     }
 
@@ -170,6 +169,10 @@ impl Drop for Writing {
             && thread.join().is_err()
         {
             tracing::error!("the thread that writes the record had panicked");
+        }
+        // Not by closing it alone: a process that is being started holds a copy of it until it runs its program.
+        if let Err(error) = self.lock.unlock() {
+            tracing::error!(%error, "the lock on the data directory could not be released");
         }
     }
 }

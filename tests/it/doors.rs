@@ -135,10 +135,15 @@ struct Reached {
 impl Reached {
     async fn new(kubeconfig: PathBuf, world: Option<Arc<Mutex<World>>>) -> Self {
         let source = KubeSource::File { path: kubeconfig.clone(), context: None };
-        let cluster = KubeCluster::connect("test", &source, key(), KubeLimits::default()).await;
+        let cluster = KubeCluster::connect("test", &source, key(), limits()).await;
         let cluster = cluster.unwrap_or_else(|error| panic!("{error}: {}", error.hint()));
         Self { kubeconfig, cluster: Arc::new(cluster), world }
     }
+}
+
+/// A server that stores for many promises at once may be silent for a while between two changes that it tells.
+fn limits() -> KubeLimits {
+    KubeLimits { quiet: Duration::from_secs(3), ..KubeLimits::default() }
 }
 
 fn key() -> SecretKey {

@@ -2,13 +2,16 @@
 //! differs only where names, times and addresses do. The session and the differences allowed lie in `tests/kubectl`;
 //! `tests/kubectl/run` starts the servers and says here where they are.
 
+mod watching;
+
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::process::{Command, Stdio};
 
 use regex::Regex;
 use serde::Deserialize;
+
+use watching::Watching;
 
 /// What a line of the session asks for.
 #[derive(Clone, Debug, PartialEq)]
@@ -126,7 +129,7 @@ fn said(output: &std::process::Output) -> String {
 fn hold(lines: &[Line], kubeconfig: &str) -> Vec<Observed> {
     let home = tempfile::tempdir().unwrap();
     std::fs::copy(kubeconfig, home.path().join("config")).unwrap();
-    let mut watching: Option<(String, Child)> = None;
+    let mut watching = None;
     let mut observed = Vec::new();
     for line in lines {
         let (command, expected, code, output) = match &line.deed {
@@ -136,22 +139,13 @@ fn hold(lines: &[Line], kubeconfig: &str) -> Vec<Observed> {
                 (line.text.clone(), *expected, code, said(&output))
             }
             Deed::Watch(arguments) => {
-                let mut command = kubectl(home.path(), arguments);
-                let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-                watching = Some((line.text.clone(), child));
-                // What happens before the watch is open is not told to it.
-                std::thread::sleep(Duration::from_secs(2));
+                watching = Some(Watching::start(home.path(), &line.text, arguments));
                 continue;
             }
             Deed::Watched => {
-                let (command, mut child) = watching.take().expect("a watch before `watched`");
-                // Nothing is left to happen; this lets the last event arrive.
-                std::thread::sleep(Duration::from_secs(1));
-                // One that ended by itself did not watch.
-                let ended = child.try_wait().unwrap();
-                let code = ended.map_or(0, |status| status.code().unwrap_or(-1).max(1));
-                let _ = child.kill();
-                let output = said(&child.wait_with_output().unwrap());
+                let watched: Watching = watching.take().expect("a watch before `watched`");
+                let command = watched.command.clone();
+                let (code, output) = watched.end();
                 assert!(output.contains("ADDED"), "kubectl {command} saw nothing: {output}");
                 (command, 0, code, output)
             }

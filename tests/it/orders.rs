@@ -13,7 +13,7 @@ fn refused((status, problem): (u16, Value)) -> (u16, String) {
 /// A server over a shop in which something is scaled to zero at once, fifty times as fast as the clock.
 fn in_trouble(folder: &TempDir, more: &[&str]) -> Process {
     let trouble = ["--simulate", "--seed", "3", "--fault", "scaled-to-zero", "--fault-after", "0"];
-    let arguments = [&trouble[..], &["--speed", "50"], more].concat();
+    let arguments = [&trouble[..], &["--speed", "50", "--policy", "greedy"], more].concat();
     Process::start(&folder.path().join("data"), &arguments)
 }
 

@@ -123,7 +123,18 @@ fn an_alert_of_the_simulated_world_becomes_a_run_that_each_effect_of_is_noted_on
     let at = ["--data-dir", dir.to_str().expect("a path in UTF-8")];
     let server = serve(
         dir,
-        &["--fault", "scaled-to-zero", "--fault-after", "0", "--autonomy", "auto", "--speed", "20"],
+        &[
+            "--fault",
+            "scaled-to-zero",
+            "--fault-after",
+            "0",
+            "--autonomy",
+            "auto",
+            "--policy",
+            "greedy",
+            "--speed",
+            "20",
+        ],
     );
     let mut last = String::new();
     let run = within(Duration::from_secs(60), "a run ends", || {

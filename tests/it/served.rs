@@ -65,7 +65,7 @@ impl Server {
     pub(crate) fn end(mut self) -> Vec<String> {
         let asked = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
         assert!(asked.expect("kill is there").success());
-        let status = within(Duration::from_secs(20), "it ends", || {
+        let status = within(Duration::from_secs(60), "it ends", || {
             self.child.try_wait().expect("it can be asked")
         });
         assert!(status.success(), "{status}");

@@ -34,8 +34,8 @@ fn struck(fault: &str) -> (String, String) {
 fn start(dir: &Path, autonomy: &str) -> Process {
     let seed = SEED.to_string();
     let world = ["--simulate", "--seed", &seed, "--fault", "scaled-to-zero", "--fault-after", "0"];
-    let rest = ["--alerts", "none", "--autonomy", autonomy, "--listen", "127.0.0.1:0"];
-    Process::start(dir, &[&world[..], &rest[..]].concat())
+    let rest = ["--alerts", "none", "--autonomy", autonomy, "--policy", "greedy"];
+    Process::start(dir, &[&world[..], &rest[..], &["--listen", "127.0.0.1:0"]].concat())
 }
 
 /// One delivery of one firing alert, as Alertmanager sends it; alerts of other instances are other alerts.

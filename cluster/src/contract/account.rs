@@ -29,11 +29,27 @@ impl Account {
     }
 
     /// Gives the account these rules, in its namespace.
-    async fn grant(&self, world: &mut dyn Fixture, rules: Value) {
+    async fn grant(&self, world: &mut dyn Fixture, mut rules: Value) {
         let ground = &self.ground;
+        // And one by which it is seen whether they hold: an API server learns of a role a little later than it stores it.
+        let sign = json!({"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["list"]});
+        rules.as_array_mut().expect("rules are a list").push(sign);
         ground.make(&ground.object("Role", "robot", json!({"rules": rules}))).await;
         self.bind("Role", "robot").await;
-        world.settle(3).await;
+        self.until_it_may(world, "Lease", true).await;
+    }
+
+    /// Waits until the account may list objects of a kind in its namespace, or may not any more.
+    async fn until_it_may(&self, world: &mut dyn Fixture, kind: &str, wanted: bool) {
+        let kind = Kind::builtin(kind).expect("promises speak of built-in kinds");
+        for _ in 0..60 {
+            world.settle(1).await;
+            let may = self.cluster.may("list", &kind, Some(&self.ground.namespace)).await;
+            if may == Ok(wanted) {
+                return;
+            }
+        }
+        panic!("a minute later the account's right to list {}s is not {wanted}", kind.kind);
     }
 
     async fn bind(&self, kind: &str, name: &str) {
@@ -167,7 +183,7 @@ pub(super) async fn a_role_holds_in_its_namespace_only(world: &mut dyn Fixture) 
 pub(super) async fn a_cluster_role_bound_in_a_namespace_holds_there(world: &mut dyn Fixture) {
     let account = Account::new(world, "account-cluster").await;
     account.bind("ClusterRole", "view").await;
-    world.settle(3).await;
+    account.until_it_may(world, "ConfigMap", true).await;
     assert_eq!(account.get("ConfigMap", "c").await, Ok(true));
     unread(account.get("Secret", "s").await);
     unsent(account.merge("ConfigMap", "c", None, json!({"data": {"a": "2"}})).await);
@@ -215,6 +231,6 @@ pub(super) async fn a_revoked_role_is_worth_nothing(world: &mut dyn Fixture) {
     let binding = account.ground.name("RoleBinding", "robot");
     let reply = account.ground.delete(&binding, Preconditions::default(), Mode::Apply).await;
     assert_eq!(reply, Reply::Deleted);
-    world.settle(3).await;
+    account.until_it_may(world, "Lease", false).await;
     unread(account.get("ConfigMap", "c").await);
 }

@@ -40,7 +40,7 @@ pub(super) async fn a_list_of_all_namespaces_holds_each(world: &mut dyn Fixture)
         limit: Some(1),
         ..ListQuery::latest(Kind::new("v1", "ConfigMap"), None)
     };
-    let listed = list_all(&*first.cluster, query).await.unwrap();
+    let listed = list_all(&*first.cluster, query).await.expect("the whole list is read");
     let namespaces: Vec<&str> = listed.iter().filter_map(Object::namespace).collect();
     for ground in [&first, &second] {
         assert!(namespaces.contains(&&*ground.namespace), "{} is missing", ground.namespace);

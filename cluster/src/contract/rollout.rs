@@ -12,6 +12,13 @@ impl Ground {
         spec["replicas"] = replicas.into();
         self.make(&self.deployment("d").with_field("spec", spec)).await;
         self.observed(world).await;
+        for _ in 0..60 {
+            if self.replicas().await.len() == replicas as usize {
+                return;
+            }
+            world.settle(1).await;
+        }
+        panic!("a minute later there are still not {replicas} pods");
     }
 
     /// Waits until the Deployment's controller has seen its latest spec.
@@ -82,14 +89,7 @@ pub(super) async fn a_deployment_makes_pods_that_its_set_owns(world: &mut dyn Fi
     let ground = Ground::new(world, "rollout-pods").await;
     ground.rolled_out(world, 2).await;
     let set = ground.sets().await.remove(0);
-    let mut pods = ground.replicas().await;
-    for _ in 0..30 {
-        if pods.len() == 2 {
-            break;
-        }
-        world.settle(1).await;
-        pods = ground.replicas().await;
-    }
+    let pods = ground.replicas().await;
     assert_eq!(pods.len(), 2);
     for pod in &pods {
         assert!(pod.name().starts_with(&format!("{}-", set.name())));
@@ -107,7 +107,6 @@ pub(super) async fn a_deployment_makes_pods_that_its_set_owns(world: &mut dyn Fi
 pub(super) async fn pods_that_serve_make_a_deployment_available(world: &mut dyn Fixture) {
     let ground = Ground::new(world, "rollout-serve").await;
     ground.rolled_out(world, 2).await;
-    world.settle(5).await;
     let is_available =
         |now: &Object| crate::Condition::of(now, "Available").and_then(|one| one.holds);
     let target = ground.name("Deployment", "d");
@@ -129,7 +128,6 @@ pub(super) async fn pods_that_serve_make_a_deployment_available(world: &mut dyn 
 pub(super) async fn a_deployment_that_goes_takes_its_pods(world: &mut dyn Fixture) {
     let ground = Ground::new(world, "rollout-gone").await;
     ground.rolled_out(world, 1).await;
-    world.settle(5).await;
     let target = ground.name("Deployment", "d");
     assert_eq!(ground.delete(&target, Preconditions::default(), Mode::Apply).await, Reply::Deleted);
     for _ in 0..60 {
@@ -144,7 +142,6 @@ pub(super) async fn a_deployment_that_goes_takes_its_pods(world: &mut dyn Fixtur
 pub(super) async fn a_lost_pod_is_replaced(world: &mut dyn Fixture) {
     let ground = Ground::new(world, "rollout-lost").await;
     ground.rolled_out(world, 1).await;
-    world.settle(5).await;
     let lost = ground.replicas().await.remove(0);
     let target = ground.name("Pod", lost.name());
     assert_eq!(ground.delete(&target, Preconditions::default(), Mode::Apply).await, Reply::Deleted);

@@ -20,6 +20,7 @@ use workflow::{Account, Catalogue, Estimate, Estimates, Features, Plan, Source, 
 
 use super::{cpu_seconds, memory_bytes};
 use crate::cli::demo::is_told;
+use crate::cli::policy::Choice;
 use crate::{datasets, wiring};
 
 /// Measures all of `bench first`.
@@ -82,7 +83,7 @@ async fn healed(
         world: Arc::new(Mutex::new(world)),
         pace: Pace::Free,
         seed,
-        autonomy: Autonomy::Auto,
+        conduct: wiring::Conduct::at(Autonomy::Auto, Choice::default().policy()),
     };
     let mut simulation = wiring::simulate(setup, wiring::memory(seed)).await?;
     let history = if history.is_empty() { datasets::history()? } else { history };

@@ -1,7 +1,7 @@
 //! The simulated cluster in a process of its own, and what runs are about in it.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use cluster::{
@@ -15,6 +15,8 @@ use super::tally::Applied;
 
 /// Name of the Deployment that lost its configuration.
 pub(crate) const WORKLOAD: &str = "reader";
+/// How long a pod is waited for that is to find its configuration missing.
+const TROUBLE: Duration = Duration::from_secs(60);
 /// How long the cluster takes to answer, in milliseconds.
 const DELAY_MS: u32 = 30;
 
@@ -105,7 +107,8 @@ impl Ground {
     /// The container must have found its keys missing, or there is nothing to heal yet.
     async fn wait_for_trouble(&self, namespace: &str) -> Result<()> {
         let pods = Kind::builtin("Pod").expect("it is built in");
-        for _ in 0..100 {
+        let begun = Instant::now();
+        while begun.elapsed() < TROUBLE {
             let page = self.admin.list(&ListQuery::latest(pods.clone(), Some(namespace))).await?;
             let waits = |pod: &Object| {
                 let reason = pod.at("/status/containerStatuses/0/state/waiting/reason");
@@ -116,7 +119,10 @@ impl Ground {
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        bail!("the pod in {namespace} did not find its keys missing within 10 s");
+        bail!(
+            "the pod in {namespace} did not find its keys missing within {} s",
+            TROUBLE.as_secs()
+        );
     }
 
     /// How many times each effect key changed the cluster.

@@ -103,17 +103,17 @@ impl Drop for Process {
 mod tests {
     use super::*;
 
-    /// What comes of a shell script as the child, and the folder that it ran in.
-    fn play(script: &str) -> (Result<Process>, tempfile::TempDir) {
+    /// What comes of a shell script as the child that is waited for so long, and the folder that it ran in.
+    fn play(script: &str, seconds: u64) -> (Result<Process>, tempfile::TempDir) {
         let folder = tempfile::tempdir().unwrap();
         let mut command = Command::new("sh");
         command.args(["-c", script]).current_dir(folder.path());
-        (Process::greeted("child", command, folder.path(), Duration::from_secs(2)), folder)
+        (Process::greeted("child", command, folder.path(), Duration::from_secs(seconds)), folder)
     }
 
     #[test]
     fn a_child_that_never_speaks_is_killed_and_its_log_shown() {
-        let (started, folder) = play("echo $$ >id; echo no route >&2; exec sleep 60");
+        let (started, folder) = play("echo $$ >id; echo no route >&2; exec sleep 60", 2);
         let message = started.err().unwrap().to_string();
         assert_eq!(message, "child said nothing within 2s:\nno route");
         let id = std::fs::read_to_string(folder.path().join("id")).unwrap();
@@ -122,9 +122,9 @@ mod tests {
 
     #[test]
     fn a_child_that_ends_at_once_is_told_from_one_that_speaks() {
-        let (ended, _folder) = play("echo no route >&2");
+        let (ended, _folder) = play("echo no route >&2", 60);
         assert_eq!(ended.err().unwrap().to_string(), "child ended while it started:\nno route");
-        let (spoke, _folder) = play("echo here; exec sleep 60");
+        let (spoke, _folder) = play("echo here; exec sleep 60", 60);
         assert_eq!(spoke.unwrap().greeting, "here");
     }
 }

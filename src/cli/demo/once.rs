@@ -9,7 +9,6 @@ use anyhow::Result;
 use engine::{Pace, Stop};
 use serde_json::json;
 use simulator::{AlertMode, scenario};
-use workflow::guardrail::Autonomy;
 
 use crate::cli::SEED;
 use crate::cli::demo::{Args, are_told};
@@ -33,12 +32,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
-        let setup = wiring::Setup {
-            world: world.clone(),
-            pace: Pace::Free,
-            seed,
-            autonomy: Autonomy::Auto,
-        };
+        let setup =
+            wiring::Setup { world: world.clone(), pace: Pace::Free, seed, conduct: args.conduct() };
         let mut simulation = wiring::simulate(setup, wiring::memory(seed)).await?;
         let engine = &mut simulation.engine;
         wiring::import_history(engine).await?;

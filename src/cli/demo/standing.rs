@@ -14,7 +14,6 @@ use simulator::{AlertMode, World};
 use store::{Salts, Store};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
-use workflow::guardrail::Autonomy;
 
 use crate::about::About;
 use crate::cli::SEED;
@@ -78,7 +77,7 @@ impl Demo {
         let origin = origin(args, dir)?;
         let kept = KeptWorld::open(dir.path(), &origin, AlertMode::Internal, &*store).await?;
         let time = Time::Simulated { world: kept.world.clone(), pace: Pace::Free };
-        let conduct = wiring::Conduct::at(Autonomy::Auto);
+        let conduct = args.conduct();
         let (cluster, metrics) = (kept.cluster.clone(), kept.simulated.clone());
         let wiring::Simulation { mut engine, store, inputs } =
             wiring::engine_over(cluster, metrics, time, origin.seed, conduct, store).await?;

@@ -60,7 +60,7 @@ impl Server {
     pub(super) fn end(mut self) {
         let asked = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
         assert!(asked.unwrap().success());
-        let status = within(40, "the server ends", || self.child.try_wait().unwrap());
+        let status = within(60, "the server ends", || self.child.try_wait().unwrap());
         assert!(status.success(), "{status}: {}", self.log());
     }
 }

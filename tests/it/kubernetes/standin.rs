@@ -13,7 +13,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::{kubectl_with, objects};
+use super::kubectl_with;
 
 /// How often everything is looked at.
 const EVERY: Duration = Duration::from_secs(1);
@@ -45,7 +45,10 @@ impl StandIn {
             // Since when each condition holds, and when it held last.
             let mut since: BTreeMap<Labels, (Timestamp, Timestamp)> = BTreeMap::new();
             while !heard.load(Ordering::Relaxed) {
-                let seen = Seen::look(namespace);
+                let Some(seen) = Seen::look(namespace) else {
+                    std::thread::sleep(EVERY);
+                    continue;
+                };
                 seen.start_containers_as_a_kubelet_would();
                 let now = Timestamp::now();
                 for labels in seen.alerts() {
@@ -66,7 +69,10 @@ impl StandIn {
                 let ended = ended.map(|(labels, held)| alert(labels, held.0, now));
                 let posted: Vec<Value> = firing.chain(ended).collect();
                 if !posted.is_empty() {
-                    post(&alertmanager, &Value::Array(posted).to_string());
+                    let body = Value::Array(posted).to_string();
+                    if let Err(failure) = post(&alertmanager, &body) {
+                        println!("alerts were not posted, and will be again: {failure}");
+                    }
                 }
                 std::thread::sleep(EVERY);
             }
@@ -93,14 +99,20 @@ fn alert(labels: &Labels, starts_at: Timestamp, ends_at: Timestamp) -> Value {
     })
 }
 
-fn post(alertmanager: &str, body: &str) {
+fn post(alertmanager: &str, body: &str) -> std::io::Result<()> {
     let address = alertmanager.trim_start_matches("http://");
-    let mut stream = TcpStream::connect(address).expect("Alertmanager listens");
+    let mut stream = TcpStream::connect(address)?;
     let length = body.len();
-    write!(stream, "POST /api/v2/alerts HTTP/1.0\r\nHost: {address}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}").unwrap();
+    write!(
+        stream,
+        "POST /api/v2/alerts HTTP/1.0\r\nHost: {address}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+    )?;
     let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    assert!(answer.lines().next().is_some_and(|line| line.contains(" 200 ")), "{answer}");
+    stream.read_to_string(&mut answer)?;
+    match answer.lines().next() {
+        Some(line) if line.contains(" 200 ") => Ok(()),
+        _ => Err(std::io::Error::other(answer)),
+    }
 }
 
 /// What stands in the namespace at one moment.
@@ -118,10 +130,13 @@ fn list(value: &Value) -> &[Value] {
 }
 
 impl Seen {
-    fn look(namespace: &'static str) -> Self {
+    /// Nothing where the API server does not answer: who did not look has not seen that all is well.
+    fn look(namespace: &'static str) -> Option<Self> {
         let kinds = "deployments,pods,services,endpointslices,configmaps";
-        let read = objects(&["-n", namespace, "get", kinds]);
-        Self { namespace, items: list(&read["items"]).to_vec() }
+        let read = kubectl_with(&["-n", namespace, "get", kinds, "-o", "json"], "");
+        let read = read.inspect_err(|said| println!("the stand-in sees nothing: {said}")).ok()?;
+        let read: Value = serde_json::from_str(&read).expect("kubectl prints JSON");
+        Some(Self { namespace, items: list(&read["items"]).to_vec() })
     }
 
     fn of<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a Value> {

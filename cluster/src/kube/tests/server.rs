@@ -122,13 +122,13 @@ fn serve(mut stream: TcpStream, seen: &Mutex<Vec<Seen>>, script: &Script) {
                 thread::sleep(Duration::from_millis(apart));
                 say(format!("{line}\n"));
             }
-            thread::sleep(Duration::from_secs(5));
+            thread::sleep(Duration::from_secs(30));
         }
         Deed::Half => {
             say(head(200, "content-length: 1000\r\n") + r#"{"apiVersion": "v1","#);
-            thread::sleep(Duration::from_secs(5));
+            thread::sleep(Duration::from_secs(30));
         }
-        Deed::Hang => thread::sleep(Duration::from_secs(5)),
+        Deed::Hang => thread::sleep(Duration::from_secs(30)),
         Deed::Reset => {}
     }
 }

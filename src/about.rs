@@ -36,6 +36,9 @@ pub(crate) struct RealCluster {
 }
 
 impl RealCluster {
+    /// The name of a cluster that was first reached from within.
+    pub(crate) const WITHIN: &str = "in-cluster";
+
     /// What `cluster` is, as far as it lets us see.
     pub(crate) async fn of(cluster: &KubeCluster) -> Self {
         let namespace = ObjectRef::builtin(cluster.name(), "Namespace", None, "kube-system");
@@ -92,11 +95,13 @@ impl fmt::Display for OtherCluster {
             dir.display()
         )?;
         match (kept, asked) {
-            (About::Cluster(kept), About::Cluster(_)) => write!(
-                f,
-                "take another --data-dir for this cluster, or reach the other one with --context {}",
-                kept.name
-            ),
+            (About::Cluster(kept), About::Cluster(_)) => {
+                f.write_str("take another --data-dir for this cluster, or reach the other one ")?;
+                match kept.name.as_str() {
+                    RealCluster::WITHIN => f.write_str("from a pod of it, with --in-cluster"),
+                    name => write!(f, "with --context {name}"),
+                }
+            }
             _ => f.write_str("take another --data-dir"),
         }
     }
@@ -225,6 +230,9 @@ mod tests {
             hint.contains("another --data-dir") && hint.ends_with("--context staging"),
             "{said}"
         );
+        let within = cluster(RealCluster::WITHIN, "https://c", Some("3"));
+        let said = opened(&within, &staging).unwrap_err().to_string();
+        assert!(said.ends_with("with --in-cluster"), "{said}");
         let said = opened(&staging, &About::Demo).unwrap_err().to_string();
         assert!(said.ends_with("hint: take another --data-dir"), "{said}");
     }

@@ -14,11 +14,12 @@ mod plan;
 mod policy;
 mod run;
 mod serve;
+mod shown;
 mod simulate;
 mod tale;
 mod workflow;
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -131,6 +132,8 @@ pub(crate) fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        // A log that cannot be written, as after the terminal is gone, ends nothing.
+        .log_internal_errors(false)
         .with_ansi(
             !cli.no_color
                 && std::io::stderr().is_terminal()
@@ -158,7 +161,8 @@ pub(crate) fn main() -> ExitCode {
         }
     };
     done.unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
+        // Where the terminal is gone, the exit code is all that is left to say it.
+        let _ = writeln!(std::io::stderr(), "error: {error:#}");
         let refused = error.downcast_ref::<client::Refused>().map(client::Refused::exit_code);
         let no_cluster = error.downcast_ref::<serve::NoCluster>().map(serve::NoCluster::exit_code);
         let other = error.downcast_ref::<OtherCluster>().map(OtherCluster::exit_code);

@@ -1,14 +1,25 @@
 //! The folder in which a server keeps its state: named by a person, or temporary and gone with the process.
 
+use std::fs::{File, TryLockError};
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use cluster::SecretKey;
 use tempfile::TempDir;
 
 use crate::private_file;
+
+/// How the names of temporary folders of state begin.
+const TEMPORARY: &str = "chiron-state-";
+/// Name of the file whose lock the writer of the record holds.
+const LOCK: &str = "lock";
+/// How old the lock in a temporary folder must be before the folder may be taken for one that was left behind: whoever
+/// makes one takes its lock within that time.
+const LEFT_BEHIND: Duration = Duration::from_secs(60);
 
 /// A folder of state.
 pub(crate) struct DataDir {
@@ -30,8 +41,9 @@ impl DataDir {
     /// Where it cannot be made.
     pub(crate) fn open(named: Option<&Path>) -> Result<Self> {
         let Some(named) = named else {
+            sweep(&std::env::temp_dir());
             let temporary = tempfile::Builder::new()
-                .prefix("chiron-")
+                .prefix(TEMPORARY)
                 .tempdir()
                 .context("cannot make a temporary folder")?;
             return Ok(Self { path: temporary.path().into(), _temporary: Some(temporary) });
@@ -121,6 +133,31 @@ impl DataDir {
     }
 }
 
+/// Whether a process writes the record in the folder `dir`: it holds the lock there for as long as it lives, however it
+/// ends. What it left behind names a port that anybody may have by now.
+pub(crate) fn is_held(dir: &Path) -> bool {
+    // Shared, so that two who ask at once are not taken for a writer.
+    match File::open(dir.join(LOCK)).map(|lock| lock.try_lock_shared()) {
+        Ok(Ok(())) => false,
+        Ok(Err(TryLockError::WouldBlock | TryLockError::Error(_))) => true,
+        Err(error) => error.kind() != ErrorKind::NotFound,
+    }
+}
+
+/// Removes the temporary folders of processes that ended without doing so. What cannot be removed is left for the next
+/// one: it may be somebody else's.
+fn sweep(folder: &Path) {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let ours = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(TEMPORARY));
+    for dir in ours.map(|entry| entry.path()) {
+        let made = std::fs::metadata(dir.join(LOCK)).and_then(|lock| lock.modified());
+        let is_old = made.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > LEFT_BEHIND));
+        if is_old && !is_held(&dir) {
+            let _ = std::fs::remove_dir_all(&dir);
+        }
+    }
+}
+
 /// A file that says where something is, for as long as this value lives.
 pub(crate) struct Announced {
     path: PathBuf,
@@ -172,6 +209,7 @@ fn unhex(text: &str) -> Option<[u8; 32]> {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
+    use std::time::SystemTime;
 
     use super::*;
 
@@ -185,6 +223,29 @@ mod tests {
         assert_eq!(mode & 0o777, 0o600);
         std::fs::write(dir.token_file(), "short").unwrap();
         assert!(dir.token().unwrap_err().to_string().contains("remove it"));
+    }
+
+    #[test]
+    fn what_a_dead_process_left_behind_is_removed_and_what_a_living_one_holds_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let make = |name: &str, age: Duration| {
+            let dir = folder.path().join(name);
+            std::fs::create_dir(&dir).unwrap();
+            let lock = File::create(dir.join(LOCK)).unwrap();
+            lock.set_modified(SystemTime::now() - age).unwrap();
+            (dir, lock)
+        };
+        let old = LEFT_BEHIND * 2;
+        let (dead, _) = make("chiron-state-dead", old);
+        let (living, lock) = make("chiron-state-living", old);
+        lock.lock().unwrap();
+        let (young, _) = make("chiron-state-young", Duration::ZERO);
+        let (other, _) = make("chiron-other", old);
+        sweep(folder.path());
+        assert_eq!(
+            [&dead, &living, &young, &other].map(|dir| dir.exists()),
+            [false, true, true, true]
+        );
     }
 
     #[test]

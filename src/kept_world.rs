@@ -1,6 +1,6 @@
 //! A simulated world that outlives the process: rebuilt from where it began and what was done to it since.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -77,7 +77,7 @@ impl KeptWorld {
     /// Where no port can be had, or the file cannot be written.
     pub(crate) async fn open_door(
         &self,
-        kubeconfig: PathBuf,
+        kubeconfig: &Path,
         changed: impl Fn() + Send + Sync + 'static,
     ) -> Result<http::Handle> {
         let listener =
@@ -88,12 +88,13 @@ impl KeptWorld {
         });
         let options = http::Options {
             name: wiring::CLUSTER.into(),
-            kubeconfig: Some(kubeconfig),
             pace: http::Pace::Led { changed: Arc::new(changed) },
             delay: Duration::ZERO,
             note: Some(note),
         };
-        Ok(http::serve(self.world.clone(), listener, options)?)
+        let handle = http::serve(self.world.clone(), listener, options)?;
+        crate::kubeconfig::write(kubeconfig, &handle.kubeconfig)?;
+        Ok(handle)
     }
 
     /// The time in the world.

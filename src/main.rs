@@ -7,6 +7,7 @@ mod datasets;
 mod journal;
 mod journaled_cluster;
 mod kept_world;
+mod kubeconfig;
 mod origin;
 mod poster;
 mod private_file;

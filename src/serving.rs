@@ -1,6 +1,6 @@
 //! The server in front of an engine, from the first request to the orderly end of both.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -19,21 +19,35 @@ const DRAIN: Duration = Duration::from_secs(30);
 pub(crate) struct Interruption(watch::Receiver<bool>);
 
 impl Interruption {
-    /// Listens for an interrupt or a request to end from now on; the second one ends the process at once.
+    /// Listens for an interrupt, a request to end, or the end of the terminal from now on; the second one ends the
+    /// process at once.
     ///
     /// # Errors
     /// Where signals cannot be had.
     pub(crate) fn listen() -> Result<Self> {
         let (mut interrupt, mut terminate) =
             (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        // Whoever was started under `nohup` is to outlive its terminal.
+        let heeds = !is_ignored(SignalKind::hangup());
+        let mut hangup = heeds.then(|| signal(SignalKind::hangup())).transpose()?;
         let (say, heard) = watch::channel(false);
         tokio::spawn(async move {
             loop {
+                let hung_up = async {
+                    match &mut hangup {
+                        Some(hangup) => hangup.recv().await,
+                        None => std::future::pending().await,
+                    }
+                };
                 tokio::select! {
                     _ = interrupt.recv() => {}
                     _ = terminate.recv() => {}
+                    _ = hung_up => {}
                 }
                 if say.send_replace(true) {
+                    // The terminal may be gone.
+                    let _ =
+                        writeln!(io::stderr(), "ended at once: temporary files may be left behind");
                     std::process::exit(130);
                 }
             }
@@ -51,6 +65,14 @@ impl Interruption {
         // Nobody is left to say so only while the process ends.
         drop(self.0.wait_for(|has_come| *has_come).await);
     }
+}
+
+/// Whether the process was started with this signal ignored, as far as the system tells.
+fn is_ignored(kind: SignalKind) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    ignored.is_some_and(|mask| mask >> (kind.as_raw_value() - 1) & 1 == 1)
 }
 
 /// Where a server listens.

@@ -25,7 +25,7 @@ use crate::request::{Document, Id, ListParams, Optional, Params, Reasoned, short
 /// An experiment to be made.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct ExperimentBody {
+pub struct ExperimentBody {
     /// A short name.
     name: String,
     /// What is hoped for.

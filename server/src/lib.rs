@@ -34,6 +34,7 @@ mod tests;
 
 pub use api::{Message, Server};
 pub use bounds::Bounds;
+pub use experiments::ExperimentBody;
 pub use openapi::openapi;
 pub use problem::Problem;
 pub use router::{router, router_within};

@@ -53,6 +53,7 @@ use tokio_rustls::{TlsAcceptor, rustls};
 
 pub use clock::{Note, Pace};
 pub use fault::{Fault, FaultProxy, Schedule};
+pub use kubeconfig::KUBECONFIG_MARK;
 pub use upstream::effects;
 
 use crate::world::World;
@@ -73,8 +74,6 @@ const BREATH: Duration = Duration::from_millis(50);
 pub struct Options {
     /// What the cluster is called in the kubeconfig.
     pub name: String,
-    /// Where the kubeconfig is written, readable by its owner alone; nowhere if absent.
-    pub kubeconfig: Option<PathBuf>,
     /// Who moves the world.
     pub pace: Pace,
     /// How long each answer takes: half of it before the effect, half after.
@@ -106,14 +105,6 @@ pub enum ServeError {
         /// Why not.
         why: String,
     },
-    /// The kubeconfig could not be written.
-    #[error("cannot write the kubeconfig {path}")]
-    Kubeconfig {
-        /// Where it should have been.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
 }
 
 /// The open door; it closes when this is dropped.
@@ -121,7 +112,7 @@ pub enum ServeError {
 pub struct Handle {
     /// Where it listens.
     pub address: SocketAddr,
-    /// The text of the kubeconfig.
+    /// The text of a kubeconfig whose user may do everything: a secret of whoever opened the door.
     pub kubeconfig: String,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -149,9 +140,6 @@ pub fn serve(
     let server = format!("https://{address}");
     let kubeconfig =
         kubeconfig::text(&options.name, &server, &authority.certificate, &credentials.admin);
-    if let Some(path) = &options.kubeconfig {
-        kubeconfig::write(path, &kubeconfig)?;
-    }
     let clock = Clock::new(world, options.pace);
     let door =
         Arc::new(Door::new(clock, credentials, address.to_string(), options.delay, options.note));

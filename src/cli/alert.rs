@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
-use crate::cli::client::{Connection, ListArgs, More, lines, segment, table, talk};
+use crate::cli::client::{Connection, ListArgs, More, OfIncidentArgs, Part, segment, talk};
+use crate::cli::shown::{lines, table};
 
 /// Alerts.
 #[derive(clap::Subcommand)]
@@ -23,7 +24,7 @@ pub(crate) enum Command {
     /// Lists alert episodes.
     List {
         #[command(flatten)]
-        list: ListArgs,
+        list: OfIncidentArgs,
         #[command(flatten)]
         connection: Connection,
     },
@@ -92,8 +93,11 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode> {
                     };
                     let (alerts, incidents) = (ids("alertIds"), ids("incidentIds"));
                     format!(
-                        "alerts     {alerts}\nincidents  {incidents}\nnext: chiron incident get {}",
-                        incidents.split(' ').next().unwrap_or_default()
+                        "alerts     {alerts}\nincidents  {incidents}\n{}",
+                        client.next(&format!(
+                            "incident get {}",
+                            incidents.split(' ').next().unwrap_or_default()
+                        ))
                     )
                 })?;
                 Ok(ExitCode::SUCCESS)
@@ -151,11 +155,11 @@ pub(crate) fn run_incident(command: &IncidentCommand) -> Result<ExitCode> {
 pub(crate) fn show_list(
     connection: &Connection,
     path: &str,
-    list: &ListArgs,
+    part: &dyn Part,
     columns: &[(&str, &str)],
 ) -> Result<ExitCode> {
     talk(connection, async |client| {
-        let answer = client.list(path, list).await?;
+        let answer = client.list(path, part).await?;
         client.print(&answer, |answer| table(answer, columns))?;
         Ok(ExitCode::SUCCESS)
     })

@@ -7,12 +7,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use comfy_table::{Table, presets};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
 use crate::cli::demo::place;
-use crate::data_dir::DataDir;
+use crate::data_dir::{self, DataDir};
 
 /// Which server, and how answers are printed.
 #[derive(Clone, clap::Args)]
@@ -32,6 +31,31 @@ pub(crate) struct Connection {
     output: Output,
 }
 
+impl Connection {
+    /// The flags that name the server, as somebody wrote them; what the environment says, it goes on saying.
+    fn flags(&self) -> String {
+        let is_said = |name: &str, value: &str| std::env::var(name).is_ok_and(|said| said == value);
+        let text = |path: &PathBuf| path.display().to_string();
+        let server = self.server.clone().filter(|server| !is_said("CHIRON_SERVER", server));
+        let token = self.token_file.as_ref().map(text);
+        let token = token.filter(|file| !is_said("CHIRON_TOKEN_FILE", file));
+        let dir = self.data_dir.as_ref().map(text);
+        let flags = [("--server", server), ("--token-file", token), ("--data-dir", dir)];
+        let flag =
+            |(name, value): (&str, Option<String>)| Some(format!(" {name} {}", word(&value?)));
+        flags.into_iter().filter_map(flag).collect()
+    }
+}
+
+/// A word as a shell takes it.
+fn word(text: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-./:=@%+,".contains(&byte);
+    if !text.is_empty() && text.bytes().all(is_plain) {
+        return text.into();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
 /// How answers are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Output {
@@ -45,8 +69,8 @@ pub(crate) enum Output {
 #[derive(clap::Args)]
 pub(crate) struct Reason {
     /// Why; it stands in the record.
-    #[arg(long, default_value = "")]
-    reason: String,
+    #[arg(long)]
+    reason: Option<String>,
     /// Who.
     #[arg(long, env = "USER", value_name = "NAME")]
     by: Option<String>,
@@ -55,7 +79,7 @@ pub(crate) struct Reason {
 impl Reason {
     /// As the API takes it.
     pub(crate) fn body(&self) -> Value {
-        let mut body = serde_json::json!({"reason": self.reason});
+        let mut body = serde_json::json!({"reason": self.reason.as_deref().unwrap_or_default()});
         name(&mut body, self.by.as_deref());
         body
     }
@@ -70,13 +94,7 @@ pub(crate) fn name(body: &mut Value, by: Option<&str>) {
 
 /// Which part of a list.
 #[derive(clap::Args)]
-pub(crate) struct ListArgs {
-    /// Only those of this status.
-    #[arg(long)]
-    status: Option<String>,
-    /// Only those about this incident.
-    #[arg(long)]
-    incident: Option<String>,
+pub(crate) struct PageArgs {
     /// At most so many.
     #[arg(long, default_value_t = 100)]
     limit: u16,
@@ -85,13 +103,50 @@ pub(crate) struct ListArgs {
     cursor: Option<String>,
 }
 
-impl ListArgs {
+/// Which part of a list of things that have a status.
+#[derive(clap::Args)]
+pub(crate) struct ListArgs {
+    /// Only those of this status.
+    #[arg(long)]
+    status: Option<String>,
+    #[command(flatten)]
+    page: PageArgs,
+}
+
+/// Which part of a list of things that belong to incidents.
+#[derive(clap::Args)]
+pub(crate) struct OfIncidentArgs {
+    /// Only those about this incident.
+    #[arg(long)]
+    incident: Option<String>,
+    #[command(flatten)]
+    list: ListArgs,
+}
+
+/// A part of a list, as the query of a request.
+pub(crate) trait Part {
+    /// The parameters.
+    fn query(&self) -> Vec<(&'static str, String)>;
+}
+
+impl Part for PageArgs {
     fn query(&self) -> Vec<(&'static str, String)> {
-        let mut query = vec![("limit", self.limit.to_string())];
-        let others =
-            [("status", &self.status), ("incident", &self.incident), ("cursor", &self.cursor)];
-        query.extend(others.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))));
-        query
+        let cursor = self.cursor.clone().map(|cursor| ("cursor", cursor));
+        [("limit", self.limit.to_string())].into_iter().chain(cursor).collect()
+    }
+}
+
+impl Part for ListArgs {
+    fn query(&self) -> Vec<(&'static str, String)> {
+        let status = self.status.clone().map(|status| ("status", status));
+        self.page.query().into_iter().chain(status).collect()
+    }
+}
+
+impl Part for OfIncidentArgs {
+    fn query(&self) -> Vec<(&'static str, String)> {
+        let incident = self.incident.clone().map(|incident| ("incident", incident));
+        self.list.query().into_iter().chain(incident).collect()
     }
 }
 
@@ -144,6 +199,8 @@ pub(crate) struct Client {
     token: String,
     /// How answers are printed.
     pub(crate) output: Output,
+    /// The flags by which it was named, to be named by them again.
+    flags: String,
 }
 
 /// What comes with a request beside its path.
@@ -175,7 +232,7 @@ impl Client {
         };
         let announced = dir.as_deref().and_then(|dir| Some((dir, DataDir::address(dir)?)));
         if let (None, Some((dir, address))) = (server, &announced)
-            && !place::is_held(dir)
+            && !data_dir::is_held(dir)
         {
             bail!(
                 "the server over {} said that it listens at {address}, but it has ended: start it again, or name another one with --server",
@@ -188,7 +245,7 @@ impl Client {
             .unwrap_or_else(|| "http://127.0.0.1:7420".into());
         let token = std::fs::read_to_string(&file)
             .with_context(|| format!("cannot read the token in {}", file.display()))?;
-        Self::at(&base, &token, *output)
+        Ok(Self { flags: connection.flags(), ..Self::at(&base, &token, *output)? })
     }
 
     /// Talks to the server at `base`, with its token.
@@ -209,6 +266,7 @@ impl Client {
             base: base.trim_end_matches('/').into(),
             token: token.trim().into(),
             output,
+            flags: String::new(),
         })
     }
 
@@ -257,8 +315,8 @@ impl Client {
     ///
     /// # Errors
     /// As [`get`](Self::get).
-    pub(crate) async fn list(&self, path: &str, list: &ListArgs) -> Result<Value> {
-        self.send(Method::GET, path, More { query: list.query(), ..More::default() }).await
+    pub(crate) async fn list(&self, path: &str, part: &dyn Part) -> Result<Value> {
+        self.send(Method::GET, path, More { query: part.query(), ..More::default() }).await
     }
 
     /// Asks for something.
@@ -276,6 +334,11 @@ impl Client {
     /// As [`get`](Self::get).
     pub(crate) async fn post_with(&self, path: &str, more: More) -> Result<Value> {
         self.send(Method::POST, path, more).await
+    }
+
+    /// What may be done next, as a line that can be copied: it goes to the same server.
+    pub(crate) fn next(&self, command: &str) -> String {
+        format!("next: chiron {command}{}", self.flags)
     }
 
     /// Prints an answer: the API's JSON, or what `people` makes of it.
@@ -316,75 +379,25 @@ pub(crate) fn segment(id: &str) -> String {
         .collect()
 }
 
-/// A page as a table: a heading and the path of a member for each column.
-pub(crate) fn table(answer: &Value, columns: &[(&str, &str)]) -> String {
-    rows(answer["items"].as_array().map_or(&[], Vec::as_slice), columns)
-        + &answer["nextCursor"]
-            .as_str()
-            .map_or(String::new(), |cursor| format!("\nmore: --cursor {cursor}"))
-}
-
-/// Values as a table.
-pub(crate) fn rows(items: &[Value], columns: &[(&str, &str)]) -> String {
-    if items.is_empty() {
-        return "none".into();
-    }
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    table.set_header(columns.iter().map(|(heading, _)| *heading));
-    for item in items {
-        table.add_row(
-            columns
-                .iter()
-                .map(|(_, path)| cell(item.pointer(&format!("/{path}")).unwrap_or(&Value::Null))),
-        );
-    }
-    table.to_string().lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
-}
-
-/// An object as lines of name and value, what is long left out.
-pub(crate) fn lines(answer: &Value) -> String {
-    let Some(members) = answer.as_object() else { return cell(answer) };
-    let width = members.keys().map(String::len).max().unwrap_or(0);
-    let line = |(name, value): (&String, &Value)| format!("{name:<width$}  {}", cell(value));
-    members.iter().filter(|(_, value)| !value.is_null()).map(line).collect::<Vec<_>>().join("\n")
-}
-
-fn cell(value: &Value) -> String {
-    /// Longest cell.
-    const MOST: usize = 120;
-    let text = match value {
-        Value::Null => "-".into(),
-        Value::String(text) => text.clone(),
-        Value::Object(members)
-            if members.contains_key("estimate") && members.contains_key("low") =>
-        {
-            let percent =
-                |name: &str| members.get(name).and_then(Value::as_f64).unwrap_or(0.0) * 100.0;
-            format!(
-                "{:.0} % ({:.0} to {:.0})",
-                percent("estimate"),
-                percent("low"),
-                percent("high")
-            )
-        }
-        Value::Array(items) if items.iter().all(Value::is_string) => {
-            items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join("; ")
-        }
-        Value::Number(number) if number.is_f64() => {
-            format!("{:.3}", number.as_f64().unwrap_or_default())
-        }
-        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
-    };
-    match text.char_indices().nth(MOST) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_may_be_done_next_goes_to_the_server_that_was_named() {
+        #[derive(clap::Parser)]
+        struct Command {
+            #[command(flatten)]
+            connection: Connection,
+        }
+        let flags = |args: &[&str]| {
+            <Command as clap::Parser>::parse_from([&["chiron"], args].concat()).connection.flags()
+        };
+        assert_eq!(flags(&[]), "");
+        assert_eq!(flags(&["--data-dir", "state"]), " --data-dir state");
+        let named = ["--server", "http://a:1", "--token-file", "my token's"];
+        assert_eq!(flags(&named), r" --server http://a:1 --token-file 'my token'\''s'");
+    }
 
     #[test]
     fn only_a_server_at_http_is_talked_to_and_the_others_are_told_of_a_tunnel() {

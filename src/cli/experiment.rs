@@ -7,7 +7,8 @@ use anyhow::{Context as _, Result};
 use serde_json::Value;
 
 use crate::cli::alert::{read, show, show_list};
-use crate::cli::client::{Connection, ListArgs, Reason, lines, segment, talk};
+use crate::cli::client::{Connection, ListArgs, Reason, segment, talk};
+use crate::cli::shown::lines;
 
 /// Experiments.
 #[derive(clap::Subcommand)]
@@ -62,14 +63,14 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode> {
                 .with_context(|| format!("{} is not UTF-8", file.display()))?;
             let body: Value = serde_saphyr::from_str(&text)
                 .with_context(|| format!("{} is neither YAML nor JSON", file.display()))?;
+            // As the server reads it, but here the place of what is wrong is known.
+            serde_saphyr::from_str::<server::ExperimentBody>(&text)
+                .with_context(|| format!("{} is no experiment", file.display()))?;
             talk(connection, async |client| {
                 let answer = client.post("/experiments", &body).await?;
                 client.print(&answer, |answer| {
-                    format!(
-                        "{}\nnext: chiron experiment start {}",
-                        lines(answer),
-                        answer["id"].as_str().unwrap_or_default()
-                    )
+                    let id = answer["id"].as_str().unwrap_or_default();
+                    format!("{}\n{}", lines(answer), client.next(&format!("experiment start {id}")))
                 })?;
                 Ok(ExitCode::SUCCESS)
             })

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use crate::cli::alert::{show, show_list};
-use crate::cli::client::{Connection, ListArgs, segment};
+use crate::cli::client::{Connection, PageArgs, segment};
 
 /// Guardrails.
 #[derive(clap::Subcommand)]
@@ -13,7 +13,7 @@ pub(crate) enum Command {
     /// Lists each time that guardrails came into force, newest first.
     List {
         #[command(flatten)]
-        list: ListArgs,
+        list: PageArgs,
         #[command(flatten)]
         connection: Connection,
     },

@@ -7,7 +7,8 @@ use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
 use crate::cli::alert::{read, show, show_list};
-use crate::cli::client::{Connection, ListArgs, More, Reason, lines, name, rows, segment, talk};
+use crate::cli::client::{Connection, More, OfIncidentArgs, Reason, name, segment, talk};
+use crate::cli::shown::{lines, rows};
 
 /// Plans.
 #[derive(clap::Subcommand)]
@@ -15,7 +16,7 @@ pub(crate) enum Command {
     /// Lists plans.
     List {
         #[command(flatten)]
-        list: ListArgs,
+        list: OfIncidentArgs,
         #[command(flatten)]
         connection: Connection,
     },
@@ -120,12 +121,8 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode> {
                 let answer = client.post("/plans", &body).await?;
                 let text = |name: &str| answer[name].as_str().unwrap_or_default().to_string();
                 client.print(&answer, |_| {
-                    format!(
-                        "{}  {}\nnext: chiron plan explain {}",
-                        text("id"),
-                        text("status"),
-                        text("id")
-                    )
+                    let next = client.next(&format!("plan explain {}", text("id")));
+                    format!("{}  {}\n{next}", text("id"), text("status"))
                 })?;
                 Ok(ExitCode::SUCCESS)
             })
@@ -179,10 +176,10 @@ fn review(review: &Review, verb: &str) -> Result<ExitCode> {
         };
         let answer = client.post_with(&format!("{path}/{verb}"), more).await?;
         client.print(&answer, |answer| {
-            let next = answer["run"]
-                .as_str()
-                .map_or("chiron run list".into(), |run| format!("chiron run watch {run}"));
-            format!("{}  {}\nnext: {next}", review.id, answer["status"].as_str().unwrap_or("?"))
+            let next =
+                answer["run"].as_str().map_or("run list".into(), |run| format!("run watch {run}"));
+            let status = answer["status"].as_str().unwrap_or("?");
+            format!("{}  {status}\n{}", review.id, client.next(&next))
         })?;
         Ok(ExitCode::SUCCESS)
     })

@@ -7,8 +7,9 @@ use std::time::Duration;
 use anyhow::Result;
 use serde_json::Value;
 
-use crate::cli::alert::{show, show_list};
-use crate::cli::client::{Client, Connection, ListArgs, Output, Reason, rows, segment, talk};
+use crate::cli::alert::show_list;
+use crate::cli::client::{Client, Connection, OfIncidentArgs, Output, Reason, segment, talk};
+use crate::cli::shown::{lines, rows};
 
 /// Runs.
 #[derive(clap::Subcommand)]
@@ -16,7 +17,7 @@ pub(crate) enum Command {
     /// Lists runs.
     List {
         #[command(flatten)]
-        list: ListArgs,
+        list: OfIncidentArgs,
         #[command(flatten)]
         connection: Connection,
     },
@@ -70,6 +71,7 @@ pub(crate) struct StopArgs {
 
 /// Lifts a stop.
 #[derive(clap::Args)]
+#[command(mut_arg("reason", |reason| reason.required(true)))]
 pub(crate) struct ResumeArgs {
     /// `global`, or the id of a run.
     #[arg(long, default_value = "global")]
@@ -101,7 +103,11 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode> {
                 ("WHY", "why"),
             ],
         ),
-        Command::Get { id, connection } => show(connection, &format!("/runs/{}", segment(id))),
+        Command::Get { id, connection } => talk(connection, async |client| {
+            let answer = client.get(&format!("/runs/{}", segment(id))).await?;
+            client.print(&answer, |answer| format!("{}\n\n{}", standing(answer), lines(answer)))?;
+            Ok(ExitCode::SUCCESS)
+        }),
         Command::Watch { id, connection } => {
             talk(connection, async |client| watch(&client, id).await)
         }
@@ -117,7 +123,8 @@ fn order(order: &Order, verb: &str) -> Result<ExitCode> {
             .post(&format!("/runs/{}/{verb}", segment(&order.id)), &order.reason.body())
             .await?;
         client.print(&answer, |answer| {
-            format!("{}\nnext: chiron run watch {}", standing(answer), order.id)
+            let next = client.next(&format!("run watch {}", order.id));
+            format!("{}\n{next}", standing(answer))
         })?;
         Ok(ExitCode::SUCCESS)
     })
@@ -125,7 +132,13 @@ fn order(order: &Order, verb: &str) -> Result<ExitCode> {
 
 fn standing(run: &Value) -> String {
     let text = |name: &str| run[name].as_str().unwrap_or_default();
-    format!("{}  {}  {}", text("run"), text("status"), text("why")).trim_end().into()
+    let held = match (run["held"].as_str(), run["endedAt"].is_null()) {
+        (Some(level), true) => {
+            format!("  held by an emergency stop ({level}): `chiron resume` lifts it")
+        }
+        (Some(_) | None, _) => String::new(),
+    };
+    format!("{}  {}  {}{held}", text("run"), text("status"), text("why")).trim_end().into()
 }
 
 /// One line for each change of the run or of a step.
@@ -209,7 +222,8 @@ fn stops(connection: &Connection, path: &str, body: &Value) -> Result<ExitCode> 
                 "nothing is stopped now".into()
             } else {
                 let scope = items[0]["scope"].as_str().unwrap_or("global");
-                format!("{held}\nnext: chiron resume --scope {scope} --reason WHY")
+                let next = client.next(&format!("resume --scope {scope} --reason WHY"));
+                format!("{held}\n{next}")
             }
         })?;
         Ok(ExitCode::SUCCESS)

@@ -81,12 +81,12 @@ async fn serve(args: &Args) -> Result<()> {
         .with_context(|| format!("cannot listen on {address}: take another --port"))?;
     let options = http::Options {
         name: file.metadata.name.clone(),
-        kubeconfig: Some(args.kubeconfig.clone()),
         pace: Pace::Wall { speed: args.speed },
         delay: Duration::from_millis(args.delay_ms),
         note: None,
     };
     let handle = http::serve(Arc::new(Mutex::new(world)), listener, options)?;
+    crate::kubeconfig::write(&args.kubeconfig, &handle.kubeconfig)?;
     {
         let mut out = std::io::stdout().lock();
         writeln!(

@@ -202,12 +202,12 @@ async fn the_simulated_cluster_keeps_every_promise_through_its_http_api() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let options = Options {
         name: "test".into(),
-        kubeconfig: Some(kubeconfig.clone()),
         pace: Pace::Led { changed: Arc::new(|| {}) },
         delay: Duration::ZERO,
         note: None,
     };
-    let _open = http::serve(world.clone(), listener, options).unwrap();
+    let open = http::serve(world.clone(), listener, options).unwrap();
+    std::fs::write(&kubeconfig, &open.kubeconfig).unwrap();
     let reached = Reached::new(kubeconfig, Some(world)).await;
     check("http", 16, || reached.clone()).await;
 }

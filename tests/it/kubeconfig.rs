@@ -135,7 +135,7 @@ fn a_kubeconfig_of_somebody_s_own_is_not_written_over() {
     let serve = ["simulate", "serve", "--kubeconfig", own.to_str().unwrap()];
     let refused = command(&[]).args(serve).output().unwrap();
     let said = String::from_utf8_lossy(&refused.stderr);
-    assert!(!refused.status.success() && said.contains("name another one"), "{said}");
+    assert!(!refused.status.success() && said.contains("name another file"), "{said}");
     assert_eq!(std::fs::read_to_string(own).unwrap(), "apiVersion: v1\nkind: Config\n");
 }
 

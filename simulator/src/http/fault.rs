@@ -92,6 +92,8 @@ pub type Schedule = Arc<dyn Fn(u64) -> Option<Fault> + Send + Sync>;
 
 /// The running proxy; it ends when it is dropped. What only reads passes unharmed.
 pub struct FaultProxy {
+    /// The text of the kubeconfig of whoever is to come through here.
+    pub kubeconfig: String,
     task: JoinHandle<()>,
     shared: Arc<Shared>,
 }
@@ -105,27 +107,21 @@ struct Shared {
 }
 
 impl FaultProxy {
-    /// Listens on loopback before the API server of `upstream`, a kubeconfig as the simulated cluster writes it, and
-    /// writes the kubeconfig of whoever is to come through here.
+    /// Listens on loopback before the API server of `upstream`, a file with a kubeconfig of the simulated cluster.
     ///
     /// # Errors
-    /// [`ServeError`] where one of the two files or the address cannot be had.
-    pub async fn start(
-        upstream: &Path,
-        kubeconfig: &Path,
-        schedule: Schedule,
-    ) -> Result<Self, ServeError> {
+    /// [`ServeError`] where the file or the address cannot be had.
+    pub async fn start(upstream: &Path, schedule: Schedule) -> Result<Self, ServeError> {
         let known = Known::read(upstream)?;
         let authority = tls::authority()?;
         let listener = TcpListener::bind("127.0.0.1:0").await.map_err(ServeError::Address)?;
         let address = listener.local_addr().map_err(ServeError::Address)?;
-        let text = kubeconfig::text(
+        let kubeconfig = kubeconfig::text(
             "proxied",
             &format!("https://{address}"),
             &authority.certificate,
             &known.token,
         );
-        kubeconfig::write(kubeconfig, &text)?;
         let shared = Arc::new(Shared {
             upstream: Upstream::new(&known, upstream)?,
             schedule,
@@ -134,7 +130,7 @@ impl FaultProxy {
             shut: Notify::new(),
         });
         let task = tokio::spawn(listen(listener, address, authority.acceptor, shared.clone()));
-        Ok(Self { task, shared })
+        Ok(Self { kubeconfig, task, shared })
     }
 
     /// How often each fault was met so far.

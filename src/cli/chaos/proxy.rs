@@ -23,7 +23,8 @@ pub(crate) async fn proxy(effects: u32, seed: u64) -> Result<Value> {
     let ground = Ground::start(folder.path(), seed).await?;
     let through = folder.path().join("through-the-proxy");
     let schedule = Arc::new(move |ordinal| fault(seed, ordinal));
-    let proxy = FaultProxy::start(ground.kubeconfig(), &through, schedule).await?;
+    let proxy = FaultProxy::start(ground.kubeconfig(), schedule).await?;
+    crate::kubeconfig::write(&through, &proxy.kubeconfig)?;
     let server = Server::start(folder.path(), &through).await?;
     let mut tally = Tally::default();
     let mut endings: BTreeMap<String, u32> = BTreeMap::new();

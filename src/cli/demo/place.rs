@@ -1,13 +1,12 @@
 //! Where the running demo of this user is to be found, so that other commands need not be told.
 
-use std::fs::{DirBuilder, File, TryLockError};
-use std::io::ErrorKind;
+use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::data_dir::Announced;
+use crate::data_dir::{Announced, is_held};
 
 /// The file that names the data directory of the running demo: `chiron/demo` where this user's sessions keep such
 /// things. `None` where the user has no such place.
@@ -34,17 +33,6 @@ pub(crate) fn find() -> Result<Option<PathBuf>> {
     // Where it cannot be removed, the next command says the same.
     let _ = std::fs::remove_file(&file);
     bail!("the demo that ran in {} has ended: start `chiron demo`", dir.display());
-}
-
-/// Whether a process writes the record in the folder `dir`: it holds the lock there for as long as it lives, however it
-/// ends. What it left behind names a port that anybody may have by now.
-pub(crate) fn is_held(dir: &Path) -> bool {
-    // Shared, so that two who ask at once are not taken for a writer.
-    match File::open(dir.join("lock")).map(|lock| lock.try_lock_shared()) {
-        Ok(Ok(())) => false,
-        Ok(Err(TryLockError::WouldBlock | TryLockError::Error(_))) => true,
-        Err(error) => error.kind() != ErrorKind::NotFound,
-    }
 }
 
 /// Says that a demo runs over the folder `dir`, until the value given back is dropped.

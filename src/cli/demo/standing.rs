@@ -240,7 +240,7 @@ async fn serve(
         extra: Some(strike::route(kept.striker.clone(), inputs)),
     });
     let kubeconfig = dir.path().join("kubeconfig");
-    let door = kept.open_door(kubeconfig.clone(), changed).await?;
+    let door = kept.open_door(&kubeconfig, changed).await?;
     let serving = Serving::start(listener, router, interruption.clone());
     let found = place::announce(dir.path())
         .inspect_err(|error| tracing::warn!("{error:#}: this one is reached with --data-dir"))

@@ -90,7 +90,7 @@ pub(super) async fn serve(args: &Args, dir: &DataDir, interruption: Interruption
 /// Where the cluster is, and what references to its objects call it.
 fn source(args: &Args) -> Result<(String, KubeSource), NoCluster> {
     let Some(path) = &args.kubeconfig else {
-        return Ok(("in-cluster".into(), KubeSource::ServiceAccount));
+        return Ok((RealCluster::WITHIN.into(), KubeSource::ServiceAccount));
     };
     let context = match &args.context {
         Some(context) => Some(context.clone()),

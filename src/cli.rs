@@ -169,3 +169,59 @@ pub(crate) fn main() -> ExitCode {
         refused.or(no_cluster).or(other).unwrap_or(ExitCode::FAILURE)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    /// The command of these words.
+    fn command(words: &[&str]) -> clap::Command {
+        words.iter().fold(Cli::command(), |command, word| {
+            command.find_subcommand(word).unwrap_or_else(|| panic!("no {words:?}")).clone()
+        })
+    }
+
+    /// The flag of this name, if the command has it.
+    fn flag<'a>(command: &'a clap::Command, name: &str) -> Option<&'a clap::Arg> {
+        command.get_arguments().find(|arg| arg.get_long() == Some(name))
+    }
+
+    #[test]
+    fn a_list_offers_the_filters_that_mean_something_to_it_and_no_others() {
+        for (noun, filters) in [
+            ("alert", ["status", "incident"].as_slice()),
+            ("incident", &["status"]),
+            ("plan", &["status", "incident"]),
+            ("run", &["status", "incident"]),
+            ("experiment", &["status"]),
+            ("guardrail", &[]),
+        ] {
+            let list = command(&[noun, "list"]);
+            for name in ["status", "incident"] {
+                assert_eq!(flag(&list, name).is_some(), filters.contains(&name), "{noun} {name}");
+            }
+            assert!(["limit", "cursor", "data-dir"].iter().all(|name| flag(&list, name).is_some()));
+        }
+    }
+
+    #[test]
+    fn a_flag_that_must_be_given_says_so_and_none_shows_an_empty_default() {
+        fn check(command: &clap::Command) {
+            for arg in command.get_arguments() {
+                let is_empty = arg.get_default_values().iter().any(|value| value.is_empty());
+                assert!(!is_empty, "{}: {arg}", command.get_name());
+            }
+            command.get_subcommands().for_each(check);
+        }
+        check(&Cli::command());
+        for (words, is_required) in
+            [(&["stop"][..], true), (&["resume"], true), (&["run", "resume"], false)]
+        {
+            let command = command(words);
+            let reason = flag(&command, "reason").unwrap();
+            assert_eq!(reason.is_required_set(), is_required, "{words:?}");
+        }
+    }
+}

@@ -60,8 +60,8 @@ pub(crate) enum Command {
         #[arg(long, value_name = "FILE")]
         correction: Option<PathBuf>,
         /// Words.
-        #[arg(long, default_value = "")]
-        comment: String,
+        #[arg(long)]
+        comment: Option<String>,
         /// Who.
         #[arg(long, env = "USER", value_name = "NAME")]
         by: Option<String>,
@@ -136,7 +136,7 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode> {
         Command::Approve(review) => self::review(review, "approve"),
         Command::Reject(review) => self::review(review, "reject"),
         Command::Feedback { id, opinion, correction, comment, by, connection } => {
-            let mut body = json!({"comment": comment});
+            let mut body = json!({"comment": comment.as_deref().unwrap_or_default()});
             name(&mut body, by.as_deref());
             if let Some(opinion) = opinion {
                 body["opinion"] = match opinion {

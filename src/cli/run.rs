@@ -56,6 +56,7 @@ pub(crate) struct Order {
 
 /// Stops everything, or one run, at once.
 #[derive(clap::Args)]
+#[command(mut_arg("reason", |reason| reason.required(true)))]
 pub(crate) struct StopArgs {
     /// `global`, or the id of a run.
     #[arg(long, default_value = "global")]

@@ -93,7 +93,14 @@ fn the_server_takes_an_alert_over_the_command_line_and_goes_on_after_a_restart()
     let code = |args: &[&str]| server.chiron(&[args, &at].concat()).status.code();
     assert_eq!(code(&["incident", "get", "inc_00000000000000000000000000"]), Some(3));
     assert_eq!(code(&["alert", "ingest", "-f", "/dev/null"]), Some(6));
-    assert_eq!(code(&["stop"]), Some(6), "a stop wants a reason");
+    for order in ["stop", "resume"] {
+        assert_eq!(code(&[order]), Some(2), "{order} wants a reason");
+        assert_eq!(
+            code(&[order, "--reason", " "]),
+            Some(6),
+            "{order} wants one that says something"
+        );
+    }
     let stopped =
         server.json(&[&["stop", "--level", "L2", "--reason", "a test"][..], &at].concat());
     assert_eq!(stopped["items"][0]["scope"], "global");

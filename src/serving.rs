@@ -19,8 +19,8 @@ const DRAIN: Duration = Duration::from_secs(30);
 pub(crate) struct Interruption(watch::Receiver<bool>);
 
 impl Interruption {
-    /// Listens for an interrupt, a request to end, or the end of the terminal from now on; the second one ends the
-    /// process at once.
+    /// Listens for an interrupt, a request to end, or the end of the terminal from now on. A second interrupt or request
+    /// ends the process at once. The end of a terminal never does: its shell often says it again, right after the system.
     ///
     /// # Errors
     /// Where signals cannot be had.
@@ -32,6 +32,7 @@ impl Interruption {
         let mut hangup = heeds.then(|| signal(SignalKind::hangup())).transpose()?;
         let (say, heard) = watch::channel(false);
         tokio::spawn(async move {
+            let mut was_asked = false;
             loop {
                 let hung_up = async {
                     match &mut hangup {
@@ -39,17 +40,19 @@ impl Interruption {
                         None => std::future::pending().await,
                     }
                 };
-                tokio::select! {
-                    _ = interrupt.recv() => {}
-                    _ = terminate.recv() => {}
-                    _ = hung_up => {}
-                }
-                if say.send_replace(true) {
+                let is_asked = tokio::select! {
+                    _ = interrupt.recv() => true,
+                    _ = terminate.recv() => true,
+                    _ = hung_up => false,
+                };
+                if is_asked && was_asked {
                     // The terminal may be gone.
                     let _ =
                         writeln!(io::stderr(), "ended at once: temporary files may be left behind");
                     std::process::exit(130);
                 }
+                was_asked |= is_asked;
+                say.send_replace(true);
             }
         });
         Ok(Self(heard))

@@ -63,13 +63,28 @@ impl Server {
 
     /// Asks it to end, and waits until it has; gives what it said.
     pub(crate) fn end(mut self) -> Vec<String> {
-        let asked = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
-        assert!(asked.expect("kill is there").success());
+        self.tell("-TERM");
         let status = within(Duration::from_secs(60), "it ends", || {
             self.child.try_wait().expect("it can be asked")
         });
         assert!(status.success(), "{status}");
         self.said()
+    }
+
+    /// Closes its terminal, and says so as often as systems and shells may; gives what it said.
+    pub(crate) fn hang_up(mut self) -> Vec<String> {
+        let status = within(Duration::from_secs(60), "it ends", || {
+            self.tell("-HUP");
+            self.tell("-HUP");
+            self.child.try_wait().expect("it can be asked")
+        });
+        assert!(status.success(), "{status}");
+        self.said()
+    }
+
+    fn tell(&self, signal: &str) {
+        let told = Command::new("kill").args([signal, &self.child.id().to_string()]).status();
+        assert!(told.expect("kill is there").success());
     }
 
     /// Ends it without a word.

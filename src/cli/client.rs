@@ -48,7 +48,7 @@ impl Connection {
 }
 
 /// A word as a shell takes it.
-fn word(text: &str) -> String {
+pub(crate) fn word(text: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-./:=@%+,".contains(&byte);
     if !text.is_empty() && text.bytes().all(is_plain) {
         return text.into();

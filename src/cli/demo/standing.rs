@@ -2,7 +2,7 @@
 
 use std::io::{ErrorKind, IsTerminal as _};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 
 use crate::about::About;
 use crate::cli::SEED;
+use crate::cli::client::word;
 use crate::cli::demo::{Args, is_told, place, strike};
 use crate::cli::tale::Tale;
 use crate::data_dir::{Announced, DataDir};
@@ -48,11 +49,9 @@ pub(crate) fn run(args: &Args, stays: bool) -> Result<ExitCode> {
         demo.show(args, &dir, stays, tale, interruption, begun).await
     })?;
     if stays {
-        let dir = std::path::absolute(dir.path()).unwrap_or_else(|_| dir.path().into());
         match args.data_dir {
-            Some(_) => {
-                tale.note(&format!("Ended; `chiron demo --data-dir {}` goes on.", dir.display()))
-            }
+            Some(_) => tale
+                .note(&format!("Ended; `chiron demo --data-dir {}` goes on.", named(dir.path()))),
             None => tale.note("Ended; its state is removed."),
         }
     }
@@ -193,7 +192,7 @@ impl Served {
     fn what_to_try(&self, dir: &DataDir, story: &Story) -> Vec<String> {
         let at = match &self.found {
             Some(_) => String::new(),
-            None => format!(" --data-dir {}", dir.path().display()),
+            None => format!(" --data-dir {}", named(dir.path())),
         };
         let explain = match story.attempts.last().and_then(|attempt| attempt.plan.as_ref()) {
             Some(plan) => format!("plan explain {}", plan.id),
@@ -205,9 +204,15 @@ impl Served {
                 .to_string(),
         ];
         lines.extend(wishes.iter().map(|wish| format!("  chiron {wish}{at}")));
-        lines.push(format!("  kubectl --kubeconfig {} get pods -A", self.kubeconfig.display()));
+        lines.push(format!("  kubectl --kubeconfig {} get pods -A", named(&self.kubeconfig)));
         lines
     }
+}
+
+/// A path as a shell takes it, in whichever folder.
+fn named(path: &Path) -> String {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.into());
+    word(&path.display().to_string())
 }
 
 async fn serve(
@@ -245,7 +250,6 @@ async fn serve(
     let found = place::announce(dir.path())
         .inspect_err(|error| tracing::warn!("{error:#}: this one is reached with --data-dir"))
         .ok();
-    let kubeconfig = std::path::absolute(&kubeconfig).unwrap_or(kubeconfig);
     Ok(Served { at, serving, found, _address: dir.announce(at)?, _door: door, kubeconfig })
 }
 
@@ -350,4 +354,16 @@ fn origin(args: &Args, dir: &DataDir) -> Result<Origin> {
     };
     origin.keep(dir.path())?;
     Ok(origin)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_be_copied_means_the_same_in_another_folder_and_stands_as_one_word() {
+        let here = std::env::current_dir().unwrap();
+        assert_eq!(named(Path::new("my state")), format!("'{}/my state'", here.display()));
+        assert_eq!(named(Path::new("/tmp/state")), "/tmp/state");
+    }
 }

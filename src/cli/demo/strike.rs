@@ -50,10 +50,11 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         client.print(&answer, |answer| {
             let of = |name: &str| answer[name].as_str().unwrap_or_default().to_string();
             format!(
-                "broke {} in {}/{}; whoever plans is not told\nsee what comes of it: chiron incident list",
+                "broke {} in {}/{}; whoever plans is not told\n{}",
                 of("family"),
                 of("namespace"),
-                of("workload")
+                of("workload"),
+                client.next("incident list")
             )
         })?;
         Ok(ExitCode::SUCCESS)

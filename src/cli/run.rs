@@ -7,9 +7,8 @@ use std::time::Duration;
 use anyhow::Result;
 use serde_json::Value;
 
-use crate::cli::alert::show_list;
 use crate::cli::client::{Client, Connection, OfIncidentArgs, Output, Reason, segment, talk};
-use crate::cli::shown::{lines, rows};
+use crate::cli::shown::{lines, rows, table};
 
 /// Runs.
 #[derive(clap::Subcommand)]
@@ -89,24 +88,30 @@ pub(crate) struct ResumeArgs {
 /// Where the server says no or cannot be reached.
 pub(crate) fn run(command: &Command) -> Result<ExitCode> {
     match command {
-        Command::List { list, connection } => show_list(
-            connection,
-            "/runs",
-            list,
-            &[
-                ("ID", "id"),
-                ("STATUS", "status"),
-                ("STEPS", "steps"),
-                ("ENDED", "stepsEnded"),
-                ("PLAN", "plan"),
-                ("INCIDENT", "incident"),
-                ("STARTED", "startedAt"),
-                ("WHY", "why"),
-            ],
-        ),
+        Command::List { list, connection } => talk(connection, async |client| {
+            let answer = client.list("/runs", list).await?;
+            let is_paused = |run: &Value| run["status"] == "paused";
+            // A run's line does not say whether a person or a stop holds it.
+            let stops = match answer["items"].as_array() {
+                Some(runs) if runs.iter().any(is_paused) => stops_that_hold(&client).await?,
+                Some(_) | None => Vec::new(),
+            };
+            client.print(&answer, |answer| {
+                let scopes = stops.iter().filter(|stop| {
+                    let runs = answer["items"].as_array().into_iter().flatten();
+                    runs.filter(|run| is_paused(run)).any(|run| holds(stop, &run["id"]))
+                });
+                let next = lifting(&client, scopes);
+                format!("{}{next}", table(&with_holds(answer, &stops), &COLUMNS))
+            })?;
+            Ok(ExitCode::SUCCESS)
+        }),
         Command::Get { id, connection } => talk(connection, async |client| {
             let answer = client.get(&format!("/runs/{}", segment(id))).await?;
-            client.print(&answer, |answer| format!("{}\n\n{}", standing(answer), lines(answer)))?;
+            let next = ways_on(&client, &answer).await?;
+            client.print(&answer, |answer| {
+                format!("{}{next}\n\n{}", standing(answer), lines(answer))
+            })?;
             Ok(ExitCode::SUCCESS)
         }),
         Command::Watch { id, connection } => {
@@ -123,23 +128,85 @@ fn order(order: &Order, verb: &str) -> Result<ExitCode> {
         let answer = client
             .post(&format!("/runs/{}/{verb}", segment(&order.id)), &order.reason.body())
             .await?;
+        let ways_on = ways_on(&client, &answer).await?;
         client.print(&answer, |answer| {
             let next = client.next(&format!("run watch {}", order.id));
-            format!("{}\n{next}", standing(answer))
+            format!("{}{ways_on}\n{next}", standing(answer))
         })?;
         Ok(ExitCode::SUCCESS)
     })
 }
 
+/// The columns of a list of runs.
+const COLUMNS: [(&str, &str); 8] = [
+    ("ID", "id"),
+    ("STATUS", "status"),
+    ("STEPS", "steps"),
+    ("ENDED", "stepsEnded"),
+    ("PLAN", "plan"),
+    ("INCIDENT", "incident"),
+    ("STARTED", "startedAt"),
+    ("WHY", "why"),
+];
+
 fn standing(run: &Value) -> String {
     let text = |name: &str| run[name].as_str().unwrap_or_default();
-    let held = match (run["held"].as_str(), run["endedAt"].is_null()) {
-        (Some(level), true) => {
-            format!("  held by an emergency stop ({level}): `chiron resume` lifts it")
+    let status = match (is_held(run), run["isPaused"] == true) {
+        (true, true) => {
+            format!("paused by a person, and held by an emergency stop ({})", text("held"))
         }
-        (Some(_) | None, _) => String::new(),
+        (true, false) => format!("held by an emergency stop ({})", text("held")),
+        (false, _) => text("status").into(),
     };
-    format!("{}  {}  {}{held}", text("run"), text("status"), text("why")).trim_end().into()
+    format!("{}  {status}  {}", text("run"), text("why")).trim_end().into()
+}
+
+/// Whether an emergency stop holds the run.
+fn is_held(run: &Value) -> bool {
+    run["held"].is_string() && run["endedAt"].is_null()
+}
+
+/// The stops that hold now.
+async fn stops_that_hold(client: &Client) -> Result<Vec<Value>> {
+    let mut answer = client.get("/stops").await?;
+    Ok(answer["items"].as_array_mut().map(std::mem::take).unwrap_or_default())
+}
+
+/// Whether the stop is one of everything, or of this run.
+fn holds(stop: &Value, run: &Value) -> bool {
+    stop["scope"] == "global" || stop["scope"] == *run
+}
+
+/// A page of runs, those that one of `stops` holds told from those that only a person paused.
+fn with_holds(page: &Value, stops: &[Value]) -> Value {
+    let mut page = page.clone();
+    for run in page["items"].as_array_mut().into_iter().flatten() {
+        if run["status"] == "paused" && stops.iter().any(|stop| holds(stop, &run["id"])) {
+            run["status"] = "held by a stop".into();
+        }
+    }
+    page
+}
+
+/// How these stops are lifted: a line each, each on a line of its own.
+fn lifting<'a>(client: &Client, stops: impl Iterator<Item = &'a Value>) -> String {
+    let scopes = stops.filter_map(|stop| stop["scope"].as_str());
+    let next = scopes.map(|scope| client.next(&format!("resume --scope {scope} --reason WHY")));
+    next.map(|line| format!("\n{line}")).collect()
+}
+
+/// What makes a run go on that a stop holds: nothing where none does.
+async fn ways_on(client: &Client, run: &Value) -> Result<String> {
+    if !is_held(run) {
+        return Ok(String::new());
+    }
+    let stops = stops_that_hold(client).await?;
+    let mut next = lifting(client, stops.iter().filter(|stop| holds(stop, &run["run"])));
+    if run["isPaused"] == true {
+        let id = run["run"].as_str().unwrap_or_default();
+        next = format!("{next}\n{}", client.next(&format!("run resume {id}")));
+    }
+    Ok(next)
 }
 
 /// One line for each change of the run or of a step.
@@ -161,12 +228,19 @@ async fn watch(client: &Client, id: &str) -> Result<ExitCode> {
                 .trim_end()
                 .to_string()
             };
-            let mut lines = vec![standing(&run)];
+            let now = standing(&run);
+            let ways_on = match said.first() == Some(&now) {
+                true => String::new(),
+                false => ways_on(client, &run).await?,
+            };
+            let mut lines = vec![now];
             lines.extend(run["steps"].as_array().into_iter().flatten().map(step));
             let mut out = std::io::stdout().lock();
             for (i, line) in lines.iter().enumerate().filter(|(i, line)| said.get(*i) != Some(line))
             {
-                if i == 0 || !line.ends_with("pending") {
+                if i == 0 {
+                    writeln!(out, "{line}{ways_on}")?;
+                } else if !line.ends_with("pending") {
                     writeln!(out, "{line}")?;
                 }
             }
@@ -222,11 +296,66 @@ fn stops(connection: &Connection, path: &str, body: &Value) -> Result<ExitCode> 
             if items.is_empty() {
                 "nothing is stopped now".into()
             } else {
-                let scope = items[0]["scope"].as_str().unwrap_or("global");
-                let next = client.next(&format!("resume --scope {scope} --reason WHY"));
-                format!("{held}\n{next}")
+                format!("{held}{}", lifting(&client, items.iter()))
             }
         })?;
         Ok(ExitCode::SUCCESS)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_run_that_a_stop_holds_is_told_from_one_that_a_person_paused() {
+        let run = |held: Value, is_paused: bool, ended_at: Value| {
+            standing(&json!({"run": "run_1", "status": "paused", "why": "a flood", "held": held,
+                "isPaused": is_paused, "endedAt": ended_at}))
+        };
+        let held = "held by an emergency stop (L1)";
+        for (run, expected) in [
+            (run(json!("L1"), false, Value::Null), format!("run_1  {held}  a flood")),
+            (
+                run(json!("L1"), true, Value::Null),
+                format!("run_1  paused by a person, and {held}  a flood"),
+            ),
+            (run(Value::Null, true, Value::Null), "run_1  paused  a flood".into()),
+            (
+                run(json!("L1"), false, json!("2026-01-01T00:00:00Z")),
+                "run_1  paused  a flood".into(),
+            ),
+        ] {
+            assert_eq!(run, expected);
+        }
+    }
+
+    #[test]
+    fn in_a_list_a_run_is_held_by_the_stop_of_everything_or_by_its_own() {
+        let page = json!({"items": [
+            {"id": "run_1", "status": "paused"}, {"id": "run_2", "status": "paused"}, {"id": "run_3", "status": "failed"},
+        ]});
+        let statuses = |scopes: &[&str]| {
+            let stops: Vec<Value> = scopes.iter().map(|scope| json!({"scope": scope})).collect();
+            let shown = with_holds(&page, &stops);
+            let runs = shown["items"].as_array().unwrap().iter();
+            runs.map(|run| run["status"].as_str().unwrap().to_string()).collect::<Vec<_>>()
+        };
+        let held = "held by a stop";
+        assert_eq!(statuses(&[]), ["paused", "paused", "failed"]);
+        assert_eq!(statuses(&["run_2", "run_3"]), ["paused", held, "failed"]);
+        assert_eq!(statuses(&["global"]), [held, held, "failed"]);
+    }
+
+    #[test]
+    fn each_stop_is_lifted_by_a_line_of_its_own() {
+        let client = Client::at("http://127.0.0.1:1", "token", Output::Table).unwrap();
+        let stops = [json!({"scope": "global"}), json!({"scope": "run_1"})];
+        assert_eq!(
+            lifting(&client, stops.iter()),
+            "\nnext: chiron resume --scope global --reason WHY\nnext: chiron resume --scope run_1 --reason WHY"
+        );
+    }
 }

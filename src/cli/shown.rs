@@ -1,6 +1,8 @@
 //! Answers as people read them: tables of what is many, lines of what is one.
 
-use comfy_table::{Table, presets};
+use std::io::IsTerminal as _;
+
+use comfy_table::{ColumnConstraint, Table, Width, presets};
 use serde_json::{Map, Value};
 
 /// A page as a table: a heading and the path of a member for each column.
@@ -11,8 +13,13 @@ pub(crate) fn table(answer: &Value, columns: &[(&str, &str)]) -> String {
             .map_or(String::new(), |cursor| format!("\nmore: --cursor {cursor}"))
 }
 
-/// Values as a table.
+/// Values as a table. On a terminal what is long goes on below, in its column; elsewhere each value keeps its line, for
+/// whatever reads lines.
 pub(crate) fn rows(items: &[Value], columns: &[(&str, &str)]) -> String {
+    rows_within(std::io::stdout().is_terminal().then_some(WIDEST), items, columns)
+}
+
+fn rows_within(widest: Option<u16>, items: &[Value], columns: &[(&str, &str)]) -> String {
     if items.is_empty() {
         return "none".into();
     }
@@ -23,12 +30,20 @@ pub(crate) fn rows(items: &[Value], columns: &[(&str, &str)]) -> String {
         table.add_row(
             columns
                 .iter()
-                .map(|(_, path)| cell(item.pointer(&format!("/{path}")).unwrap_or(&Value::Null))),
+                .map(|(_, path)| text(item.pointer(&format!("/{path}")).unwrap_or(&Value::Null))),
         );
+    }
+    if let Some(widest) = widest {
+        let bound = ColumnConstraint::UpperBoundary(Width::Fixed(widest));
+        table.column_iter_mut().for_each(|column| {
+            column.set_constraint(bound);
+        });
     }
     table.to_string().lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
 }
 
+/// Widest column on a terminal, in characters: a digest fits.
+const WIDEST: u16 = 80;
 /// Longest list of texts that stands on one line, in characters.
 const LONGEST: usize = 80;
 
@@ -86,17 +101,6 @@ fn text(value: &Value) -> String {
     }
 }
 
-/// The same for a column: what is longer than 120 characters ends in an ellipsis.
-fn cell(value: &Value) -> String {
-    /// Longest cell, in characters.
-    const MOST: usize = 120;
-    let text = text(value);
-    match text.char_indices().nth(MOST) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -117,5 +121,20 @@ mod tests {
             shown.ends_with("steps\n  - arguments:\n      replicas: 2\n    id: scale"),
             "{shown}"
         );
+    }
+
+    #[test]
+    fn a_table_shows_what_is_long_whole_below_itself_or_on_its_line() {
+        let why = "none of the pods became ready again within the time that was given ".repeat(4);
+        let items = [json!({"id": "run_1", "why": why})];
+        let shown = |widest| rows_within(widest, &items, &[("ID", "id"), ("WHY", "why")]);
+        let words = |text: &str| text.split_whitespace().map(str::to_string).collect::<Vec<_>>();
+        for widest in [Some(WIDEST), None] {
+            let expected = words(&format!("ID WHY run_1 {why}"));
+            assert_eq!(words(&shown(widest)), expected, "{}", shown(widest));
+        }
+        let longest = |text: String| text.lines().map(str::len).max().unwrap();
+        assert!(longest(shown(Some(WIDEST))) < usize::from(WIDEST) + 10);
+        assert_eq!(shown(None).lines().count(), 2);
     }
 }

@@ -3,12 +3,16 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use serde_json::Value;
+use serde_saphyr::{MessageFormatter as _, UserMessageFormatter};
+use workflow::validate::{Code, validate_manifest};
+use workflow::{Diagnostic, Limits, Severity};
 
 use crate::cli::alert::{read, show, show_list};
 use crate::cli::client::{Connection, ListArgs, Reason, segment, talk};
 use crate::cli::shown::lines;
+use crate::cli::workflow::{REFUSED, write_human};
 
 /// Experiments.
 #[derive(clap::Subcommand)]
@@ -59,13 +63,17 @@ pub(crate) struct Order {
 pub(crate) fn run(command: &Command) -> Result<ExitCode> {
     match command {
         Command::Create { file, connection } => {
-            let text = String::from_utf8(read(file)?)
-                .with_context(|| format!("{} is not UTF-8", file.display()))?;
-            let body: Value = serde_saphyr::from_str(&text)
-                .with_context(|| format!("{} is neither YAML nor JSON", file.display()))?;
-            // As the server reads it, but here the place of what is wrong is known.
-            serde_saphyr::from_str::<server::ExperimentBody>(&text)
-                .with_context(|| format!("{} is no experiment", file.display()))?;
+            let bytes = read(file)?;
+            let body = match body(&bytes) {
+                Ok(body) => body,
+                Err(findings) => {
+                    let (mut err, name) = (std::io::stderr().lock(), file.display().to_string());
+                    for finding in &findings {
+                        write_human(&mut err, &name, finding, &bytes)?;
+                    }
+                    return Ok(ExitCode::from(REFUSED));
+                }
+            };
             talk(connection, async |client| {
                 let answer = client.post("/experiments", &body).await?;
                 client.print(&answer, |answer| {
@@ -95,6 +103,58 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode> {
     }
 }
 
+/// The experiment that a file holds, as the API takes it; else what is wrong with it, and where.
+fn body(bytes: &[u8]) -> Result<Value, Vec<Diagnostic>> {
+    // Of a document that can be read the validator of workflows says what makes it no workflow, which is as it should be.
+    let read = validate_manifest(bytes, &actions::catalogue(), &Limits::default());
+    let is_of_the_text = |finding: &Diagnostic| {
+        finding.severity == Severity::Error && finding.code.as_str() < Code::ApiVersion.as_str()
+    };
+    let findings: Vec<_> = read.diagnostics.into_iter().filter(is_of_the_text).collect();
+    if !findings.is_empty() {
+        return Err(findings);
+    }
+    // As the server reads it, but here the place of what is wrong is known.
+    let text = String::from_utf8_lossy(bytes);
+    let checked = serde_saphyr::from_str::<server::ExperimentBody>(&text);
+    checked.and_then(|_| serde_saphyr::from_str(&text)).map_err(|error| vec![finding(&error)])
+}
+
+/// What does not have the shape of an experiment.
+fn finding(error: &serde_saphyr::Error) -> Diagnostic {
+    use serde_saphyr::Error;
+    let one_of = |words: &[&str]| format!("use one of {}", words.join(", "));
+    let (code, message, hint) = match error.without_snippet() {
+        Error::SerdeUnknownField { field, expected, .. } => {
+            (Code::UnknownField, format!("the field `{}` is not known here", field.escape_debug()), one_of(expected))
+        }
+        Error::SerdeUnknownVariant { variant, expected, .. } => {
+            (Code::NotOneOf, format!("`{}` is not known here", variant.escape_debug()), one_of(expected))
+        }
+        Error::SerdeMissingField { field, .. } => (
+            Code::MissingField,
+            format!("the field `{field}` is missing"),
+            format!("add `{field}` to what begins here"),
+        ),
+        other => (
+            Code::WrongType,
+            UserMessageFormatter.format_message(other).escape_debug().to_string(),
+            "an experiment has a name, perhaps a hypothesis, and two variants, each with name, share and treatment".into(),
+        ),
+    };
+    let place = error.location().map(|at| (at.line() as usize, at.column() as usize));
+    let (line, column) = place.unwrap_or((1, 1));
+    Diagnostic {
+        code: code.to_string(),
+        severity: Severity::Error,
+        message,
+        path: String::new(),
+        line,
+        column,
+        hint,
+    }
+}
+
 fn order(order: &Order, verb: &str) -> Result<ExitCode> {
     talk(&order.connection, async |client| {
         let answer = client
@@ -103,4 +163,33 @@ fn order(order: &Order, verb: &str) -> Result<ExitCode> {
         client.print(&answer, lines)?;
         Ok(ExitCode::SUCCESS)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_with_a_file_is_said_with_its_code_its_place_and_a_way_out() {
+        let with = |variants: &str| format!("name: x\nvariants:\n  - {variants}\n");
+        let baseline = "treatment: {kind: baseline}";
+        for (text, code, line, column, words) in [
+            ("name: x\nvariants: [\n  - a: }\n".into(), "CHI0103", 3, 3, ""),
+            ("name: x\nname: y\n".into(), "CHI0112", 2, 1, "name"),
+            (String::new(), "CHI0104", 1, 1, ""),
+            ("name: x\nvariantz: []\n".into(), "CHI0123", 2, 1, "`variantz`"),
+            ("hypothesis: y\n".into(), "CHI0122", 1, 1, "`name`"),
+            (with(&format!("{{name: a, share: half, {baseline}}}")), "CHI0124", 3, 22, ""),
+            (with("{name: a, share: 1, treatment: {kind: all}}"), "CHI0125", 3, 37, "`all`"),
+        ] {
+            let findings = body(text.as_bytes()).unwrap_err();
+            let [found] = &findings[..] else { panic!("{text}: {findings:?}") };
+            let place = (found.code.as_str(), found.line, found.column);
+            assert_eq!(place, (code, line, column), "{text}: {found:?}");
+            assert!(found.message.contains(words) && !found.hint.is_empty(), "{found:?}");
+        }
+        assert!(body(b"\xff").is_err_and(|found| found[0].code == "CHI0101"));
+        let good = with(&format!("{{name: a, share: 0.5, {baseline}}}"));
+        assert_eq!(body(good.as_bytes()).unwrap()["variants"][0]["share"], 0.5);
+    }
 }

@@ -11,7 +11,7 @@ use workflow::validate::validate_manifest;
 use workflow::{Catalogue, Diagnostic, Limits, Severity};
 
 /// What the process ends with when a document is refused.
-const REFUSED: u8 = 6;
+pub(crate) const REFUSED: u8 = 6;
 /// Endings of the files that are looked for in folders.
 const ENDINGS: [&str; 3] = ["yaml", "yml", "json"];
 /// Deepest folder that is looked into.
@@ -147,7 +147,11 @@ fn read(file: &Path, limit: usize) -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn write_human(
+/// Writes a finding for people: file, line and column, the line itself, and a hint.
+///
+/// # Errors
+/// Where it cannot be written.
+pub(crate) fn write_human(
     out: &mut dyn Write,
     file: &str,
     diagnostic: &Diagnostic,

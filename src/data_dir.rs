@@ -3,7 +3,7 @@
 use std::fs::{File, TryLockError};
 use std::io::ErrorKind;
 use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -41,11 +41,13 @@ impl DataDir {
     /// Where it cannot be made.
     pub(crate) fn open(named: Option<&Path>) -> Result<Self> {
         let Some(named) = named else {
-            sweep(&std::env::temp_dir());
             let temporary = tempfile::Builder::new()
                 .prefix(TEMPORARY)
                 .tempdir()
                 .context("cannot make a temporary folder")?;
+            if let Ok(made) = std::fs::metadata(temporary.path()) {
+                sweep(&std::env::temp_dir(), made.uid());
+            }
             return Ok(Self { path: temporary.path().into(), _temporary: Some(temporary) });
         };
         let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(named);
@@ -144,11 +146,15 @@ pub(crate) fn is_held(dir: &Path) -> bool {
     }
 }
 
-/// Removes the temporary folders of processes that ended without doing so. What cannot be removed is left for the next
-/// one: it may be somebody else's.
-fn sweep(folder: &Path) {
+/// Removes the temporary folders of processes of this user that ended without doing so. What cannot be removed is left
+/// for the next one.
+fn sweep(folder: &Path, user: u32) {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let ours = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(TEMPORARY));
+    let ours = entries.filter(|entry| {
+        // Of the entry itself: a link leads to what is no temporary folder of anybody's.
+        entry.file_name().to_string_lossy().starts_with(TEMPORARY)
+            && entry.metadata().is_ok_and(|found| found.is_dir() && found.uid() == user)
+    });
     for dir in ours.map(|entry| entry.path()) {
         let made = std::fs::metadata(dir.join(LOCK)).and_then(|lock| lock.modified());
         let is_old = made.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > LEFT_BEHIND));
@@ -241,7 +247,14 @@ mod tests {
         lock.lock().unwrap();
         let (young, _) = make("chiron-state-young", Duration::ZERO);
         let (other, _) = make("chiron-other", old);
-        sweep(folder.path());
+        let state = make("state", old).0;
+        let link = folder.path().join("chiron-state-link");
+        std::os::unix::fs::symlink(&state, &link).unwrap();
+        let user = std::fs::metadata(folder.path()).unwrap().uid();
+        sweep(folder.path(), user + 1);
+        assert!(dead.exists(), "another user's");
+        sweep(folder.path(), user);
+        assert!(link.exists() && state.join(LOCK).exists(), "a link is followed nowhere");
         assert_eq!(
             [&dead, &living, &young, &other].map(|dir| dir.exists()),
             [false, true, true, true]

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
-use crate::cli::client::{Connection, ListArgs, More, OfIncidentArgs, Part, segment, talk};
+use crate::cli::client::{Connection, ListArgs, More, OfIncidentArgs, Query, segment, talk};
 use crate::cli::shown::{lines, table};
 
 /// Alerts.
@@ -106,7 +106,7 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode> {
         Command::List { list, connection } => show_list(
             connection,
             "/alerts",
-            list,
+            list.query(),
             &[
                 ("ID", "id"),
                 ("STATUS", "status"),
@@ -130,7 +130,7 @@ pub(crate) fn run_incident(command: &IncidentCommand) -> Result<ExitCode> {
         IncidentCommand::List { list, connection } => show_list(
             connection,
             "/incidents",
-            list,
+            list.query(),
             &[
                 ("ID", "id"),
                 ("STATUS", "status"),
@@ -155,11 +155,11 @@ pub(crate) fn run_incident(command: &IncidentCommand) -> Result<ExitCode> {
 pub(crate) fn show_list(
     connection: &Connection,
     path: &str,
-    part: &dyn Part,
+    query: Query,
     columns: &[(&str, &str)],
 ) -> Result<ExitCode> {
     talk(connection, async |client| {
-        let answer = client.list(path, part).await?;
+        let answer = client.list(path, query).await?;
         client.print(&answer, |answer| table(answer, columns))?;
         Ok(ExitCode::SUCCESS)
     })

@@ -123,28 +123,28 @@ pub(crate) struct OfIncidentArgs {
     list: ListArgs,
 }
 
-/// A part of a list, as the query of a request.
-pub(crate) trait Part {
-    /// The parameters.
-    fn query(&self) -> Vec<(&'static str, String)>;
-}
+/// Query parameters of a request.
+pub(crate) type Query = Vec<(&'static str, String)>;
 
-impl Part for PageArgs {
-    fn query(&self) -> Vec<(&'static str, String)> {
+impl PageArgs {
+    /// As the API takes it.
+    pub(crate) fn query(&self) -> Query {
         let cursor = self.cursor.clone().map(|cursor| ("cursor", cursor));
         [("limit", self.limit.to_string())].into_iter().chain(cursor).collect()
     }
 }
 
-impl Part for ListArgs {
-    fn query(&self) -> Vec<(&'static str, String)> {
+impl ListArgs {
+    /// As the API takes it.
+    pub(crate) fn query(&self) -> Query {
         let status = self.status.clone().map(|status| ("status", status));
         self.page.query().into_iter().chain(status).collect()
     }
 }
 
-impl Part for OfIncidentArgs {
-    fn query(&self) -> Vec<(&'static str, String)> {
+impl OfIncidentArgs {
+    /// As the API takes it.
+    pub(crate) fn query(&self) -> Query {
         let incident = self.incident.clone().map(|incident| ("incident", incident));
         self.list.query().into_iter().chain(incident).collect()
     }
@@ -207,7 +207,7 @@ pub(crate) struct Client {
 #[derive(Default)]
 pub(crate) struct More {
     /// Query parameters.
-    pub(crate) query: Vec<(&'static str, String)>,
+    pub(crate) query: Query,
     /// The digest that was seen.
     pub(crate) if_match: Option<String>,
     /// A JSON body, as bytes.
@@ -315,8 +315,8 @@ impl Client {
     ///
     /// # Errors
     /// As [`get`](Self::get).
-    pub(crate) async fn list(&self, path: &str, part: &dyn Part) -> Result<Value> {
-        self.send(Method::GET, path, More { query: part.query(), ..More::default() }).await
+    pub(crate) async fn list(&self, path: &str, query: Query) -> Result<Value> {
+        self.send(Method::GET, path, More { query, ..More::default() }).await
     }
 
     /// Asks for something.

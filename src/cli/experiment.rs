@@ -86,7 +86,7 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode> {
         Command::List { list, connection } => show_list(
             connection,
             "/experiments",
-            list,
+            list.query(),
             &[
                 ("ID", "id"),
                 ("STATUS", "status"),

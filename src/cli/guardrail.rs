@@ -35,7 +35,7 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode> {
         Command::List { list, connection } => show_list(
             connection,
             "/guardrails",
-            list,
+            list.query(),
             &[
                 ("NAME", "name"),
                 ("AUTONOMY", "autonomy"),

@@ -102,7 +102,7 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode> {
         Command::List { list, connection } => show_list(
             connection,
             "/plans",
-            list,
+            list.query(),
             &[
                 ("ID", "id"),
                 ("STATUS", "status"),

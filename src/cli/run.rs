@@ -89,7 +89,7 @@ pub(crate) struct ResumeArgs {
 pub(crate) fn run(command: &Command) -> Result<ExitCode> {
     match command {
         Command::List { list, connection } => talk(connection, async |client| {
-            let answer = client.list("/runs", list).await?;
+            let answer = client.list("/runs", list.query()).await?;
             let is_paused = |run: &Value| run["status"] == "paused";
             // A run's line does not say whether a person or a stop holds it.
             let stops = match answer["items"].as_array() {

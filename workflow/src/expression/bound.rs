@@ -8,19 +8,20 @@
 //! Guarantees: an evaluation whose bound is accepted takes at most [`COST`] units of work, a unit being in the order of
 //! a microsecond, and makes values of at most [`SIZE_BYTES`] at any one time. No clock is read.
 
+mod shape;
+
 use std::collections::BTreeMap;
 use std::rc::Rc;
-
-use cel::common::ast::{
-    CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, LiteralValue, operators,
-};
-use serde_json::Value;
 
 use super::error::{ExpressionCode, ExpressionError};
 use super::library::internal;
 use super::pattern::{HAYSTACK_BYTES, Patterns};
 use super::syntax::literal_text;
 use super::{Bindings, value};
+use cel::common::ast::{
+    CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, LiteralValue, operators,
+};
+use shape::{OVERHEAD, Shape};
 
 /// Most units of work in one evaluation.
 pub(super) const COST: u64 = 10_000;
@@ -29,8 +30,6 @@ pub(super) const SIZE_BYTES: u64 = 256 << 10;
 /// Most bytes of what is bound, as values of the language.
 pub(super) const BOUND_BYTES: u64 = 4 << 20;
 
-/// What every value takes beside its text and elements, in bytes.
-const OVERHEAD: u64 = 32;
 /// Bytes that are copied, compared or searched for one unit.
 const BYTES_PER_UNIT: u64 = 512;
 /// Elements that are copied or compared for one unit.
@@ -43,164 +42,6 @@ const BYTES_PER_STATE: u64 = 32;
 const COMPILE: u64 = 500;
 /// The longest text that a number becomes: 2^1023 has 308 digits, and a format may ask for 100 decimals.
 const NUMBER_TEXT: u64 = 420;
-
-/// Bounds of a value.
-#[derive(Clone, Debug)]
-struct Shape<'a> {
-    /// Bytes in all, with elements and overhead.
-    total: u64,
-    /// Bytes of text, if it is a string or bytes.
-    text: u64,
-    /// Elements, if it is a list or a map.
-    length: u64,
-    /// The number, if it is one and something is known of it.
-    number: Option<u64>,
-    /// What the elements of a list, or the values under unknown keys of a map, may be.
-    each: Option<Rc<Shape<'a>>>,
-    /// What stands under known keys, if it may be a map.
-    fields: Option<Rc<BTreeMap<&'a str, Rc<Shape<'a>>>>>,
-    /// Bytes of the longest key, if it may be a map.
-    key: Option<u64>,
-}
-
-impl<'a> Shape<'a> {
-    /// A value without text or elements.
-    fn scalar() -> Self {
-        Self {
-            total: OVERHEAD,
-            text: 0,
-            length: 0,
-            number: None,
-            each: None,
-            fields: None,
-            key: None,
-        }
-    }
-
-    fn number(number: Option<u64>) -> Self {
-        Self { number, ..Self::scalar() }
-    }
-
-    fn text(bytes: u64) -> Self {
-        Self { total: bytes.saturating_add(OVERHEAD), text: bytes, ..Self::scalar() }
-    }
-
-    /// A list of at most `length` such elements, of `total` bytes in all.
-    fn list(length: u64, each: Rc<Shape<'a>>, total: u64) -> Self {
-        Self { total: total.saturating_add(OVERHEAD), length, each: Some(each), ..Self::scalar() }
-    }
-
-    fn list_of(length: u64, each: Rc<Shape<'a>>) -> Self {
-        let total = length.saturating_mul(each.total);
-        Self::list(length, each, total)
-    }
-
-    fn of(value: &'a Value) -> Self {
-        match value {
-            Value::Null | Value::Bool(_) => Self::scalar(),
-            Value::Number(number) => match number.as_i64() {
-                Some(int) => Self::number(Some(u64::try_from(int).unwrap_or(0))),
-                None => Self::scalar(),
-            },
-            Value::String(text) => Self::text(text.len() as u64),
-            Value::Array(items) => {
-                let mut each: Option<Shape<'a>> = None;
-                let mut total = 0_u64;
-                for item in items {
-                    let item = Self::of(item);
-                    total = total.saturating_add(item.total);
-                    each = Some(each.map_or_else(|| item.clone(), |each| each.or(&item)));
-                }
-                Self::list(items.len() as u64, Rc::new(each.unwrap_or_else(Self::scalar)), total)
-            }
-            Value::Object(members) => {
-                let mut fields = BTreeMap::new();
-                let (mut total, mut key) = (OVERHEAD, 0);
-                for (name, value) in members {
-                    let value = Self::of(value);
-                    total = total
-                        .saturating_add(OVERHEAD + name.len() as u64)
-                        .saturating_add(value.total);
-                    key = key.max(name.len() as u64);
-                    fields.insert(name.as_str(), Rc::new(value));
-                }
-                Self {
-                    total,
-                    length: members.len() as u64,
-                    fields: Some(Rc::new(fields)),
-                    key: Some(key),
-                    ..Self::scalar()
-                }
-            }
-        }
-    }
-
-    /// The bounds of a value that is one or the other.
-    fn or(&self, other: &Self) -> Self {
-        fn either<'a>(
-            one: &Option<Rc<Shape<'a>>>,
-            other: &Option<Rc<Shape<'a>>>,
-        ) -> Option<Rc<Shape<'a>>> {
-            match (one, other) {
-                (Some(one), Some(other)) if Rc::ptr_eq(one, other) => Some(one.clone()),
-                (Some(one), Some(other)) => Some(Rc::new(one.or(other))),
-                (one, other) => one.clone().or_else(|| other.clone()),
-            }
-        }
-        let fields = match (&self.fields, &other.fields) {
-            (Some(one), Some(other)) if Rc::ptr_eq(one, other) => Some(one.clone()),
-            (Some(one), Some(other)) => {
-                let mut fields = (**one).clone();
-                for (name, shape) in other.iter() {
-                    let shape = fields
-                        .get(name)
-                        .map_or_else(|| shape.clone(), |known| Rc::new(known.or(shape)));
-                    fields.insert(name, shape);
-                }
-                Some(Rc::new(fields))
-            }
-            (one, other) => one.clone().or_else(|| other.clone()),
-        };
-        Self {
-            total: self.total.max(other.total),
-            text: self.text.max(other.text),
-            length: self.length.max(other.length),
-            // Where one side is no number, it has no value as one; where it is an unknown one, nothing is known.
-            number: self.number.zip(other.number).map(|(one, other)| one.max(other)),
-            each: either(&self.each, &other.each),
-            fields,
-            key: self.key.max(other.key),
-        }
-    }
-
-    fn joined(shapes: impl IntoIterator<Item = Rc<Shape<'a>>>) -> Rc<Shape<'a>> {
-        let mut shapes = shapes.into_iter();
-        let Some(first) = shapes.next() else { return Rc::new(Self::scalar()) };
-        shapes.fold(first, |all, shape| Rc::new(all.or(&shape)))
-    }
-
-    /// What stands under a known key.
-    fn field(&self, name: &str) -> Rc<Shape<'a>> {
-        let known = self.fields.as_ref().and_then(|fields| fields.get(name));
-        Self::joined(known.into_iter().chain(&self.each).cloned())
-    }
-
-    /// What stands at an unknown index or key.
-    fn element(&self) -> Rc<Shape<'a>> {
-        Self::joined(
-            self.fields.iter().flat_map(|fields| fields.values()).chain(&self.each).cloned(),
-        )
-    }
-
-    /// What a comprehension walks: the elements of a list, the keys of a map.
-    fn walked(&self) -> Self {
-        let keys = self.key.map(|bytes| Rc::new(Self::text(bytes)));
-        let Some(keys) = keys else { return self.clone() };
-        let total = self.length.saturating_mul(keys.total).max(self.total);
-        let each = Self::joined(self.each.iter().cloned().chain([keys]));
-        Self { total, each: Some(each), fields: None, key: None, ..self.clone() }
-    }
-}
 
 /// Bounds of a node: of its value, of its work, and of what is alive while it is worked out.
 struct Bound<'a> {
@@ -403,7 +244,7 @@ impl<'a> Estimate<'a> {
                 let each = step.shape.each.clone().unwrap_or_else(|| Rc::new(Shape::scalar()));
                 Shape::list_of(rounds.saturating_mul(step.shape.length), each)
             }
-            None => grown(&start.shape.or(&step.shape), rounds),
+            None => start.shape.or(&step.shape).grown(rounds),
         };
         self.scope.push((&loops.accu_var, end.clone()));
         let result = self.node(&loops.result);
@@ -739,23 +580,9 @@ fn appended(loops: &ComprehensionExpr) -> Option<&Expr> {
     is_append.then(|| &list.elements[0].expr)
 }
 
-/// What may have become of an accumulator that a step adds to in every round. The macros of the language accumulate
-/// booleans and counts, which do not grow.
-fn grown<'a>(step: &Shape<'a>, rounds: u64) -> Shape<'a> {
-    let rounds = rounds.max(1);
-    let grows = step.text > 0 || step.length > 0;
-    Shape {
-        total: if grows { step.total.saturating_mul(rounds) } else { step.total },
-        text: step.text.saturating_mul(rounds),
-        length: step.length.saturating_mul(rounds),
-        number: None,
-        ..step.clone()
-    }
-}
-
 /// What a value takes by the reckoning of this module.
 #[cfg(test)]
-pub(super) fn weight(value: &Value) -> u64 {
+pub(super) fn weight(value: &serde_json::Value) -> u64 {
     Shape::of(value).total
 }
 

@@ -10,6 +10,7 @@ mod demo;
 mod eval;
 mod experiment;
 mod guardrail;
+mod harmless;
 mod plan;
 mod policy;
 mod run;
@@ -162,7 +163,7 @@ pub(crate) fn main() -> ExitCode {
     };
     done.unwrap_or_else(|error| {
         // Where the terminal is gone, the exit code is all that is left to say it.
-        let _ = writeln!(std::io::stderr(), "error: {error:#}");
+        let _ = writeln!(std::io::stderr(), "error: {}", harmless::lines(&format!("{error:#}")));
         let refused = error.downcast_ref::<client::Refused>().map(client::Refused::exit_code);
         let no_cluster = error.downcast_ref::<serve::NoCluster>().map(serve::NoCluster::exit_code);
         let other = error.downcast_ref::<OtherCluster>().map(OtherCluster::exit_code);

@@ -11,6 +11,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
 use crate::cli::demo::place;
+use crate::cli::harmless;
 use crate::data_dir::{self, DataDir};
 
 /// Which server, and how answers are printed.
@@ -352,7 +353,7 @@ impl Client {
     ) -> Result<()> {
         let text = match self.output {
             Output::Json => serde_json::to_string_pretty(answer)?,
-            Output::Table => people(answer),
+            Output::Table => harmless::lines(&people(answer)),
         };
         writeln!(std::io::stdout().lock(), "{}", text.trim_end())?;
         Ok(())

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::cli::alert::{read, show, show_list};
 use crate::cli::client::{Connection, More, OfIncidentArgs, Reason, name, segment, talk};
+use crate::cli::harmless;
 use crate::cli::shown::{lines, rows};
 
 /// Plans.
@@ -186,7 +187,9 @@ fn review(review: &Review, verb: &str) -> Result<ExitCode> {
 }
 
 fn explanation(answer: &Value) -> String {
-    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), Into::into);
+    let text = |value: &Value| {
+        harmless::line(&value.as_str().map_or_else(|| value.to_string(), Into::into))
+    };
     let mut parts = vec![lines(&json!({
         "plan": answer["plan"], "digest": answer["digest"], "incident": answer["incident"], "status": answer["status"],
         "confidence": answer["confidence"], "needsApproval": answer["needsApproval"],
@@ -199,7 +202,7 @@ fn explanation(answer: &Value) -> String {
     if let Some(seen) = answer["evidence"]["lines"].as_array() {
         parts.push("\nwhat was seen".into());
         parts.extend(seen.iter().map(|line| {
-            format!("  {}", line["text"].as_str().map_or_else(|| text(line), Into::into))
+            format!("  {}", text(line.get("text").filter(|text| text.is_string()).unwrap_or(line)))
         }));
     }
     parts.push("\nwhat else there was".into());

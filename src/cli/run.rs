@@ -8,6 +8,7 @@ use anyhow::Result;
 use serde_json::Value;
 
 use crate::cli::client::{Client, Connection, OfIncidentArgs, Output, Reason, segment, talk};
+use crate::cli::harmless;
 use crate::cli::shown::{lines, rows, table};
 
 /// Runs.
@@ -239,9 +240,9 @@ async fn watch(client: &Client, id: &str) -> Result<ExitCode> {
             for (i, line) in lines.iter().enumerate().filter(|(i, line)| said.get(*i) != Some(line))
             {
                 if i == 0 {
-                    writeln!(out, "{line}{ways_on}")?;
+                    writeln!(out, "{}{ways_on}", harmless::line(line))?;
                 } else if !line.ends_with("pending") {
-                    writeln!(out, "{line}")?;
+                    writeln!(out, "{}", harmless::line(line))?;
                 }
             }
             said = lines;

@@ -5,6 +5,8 @@ use std::io::IsTerminal as _;
 use comfy_table::{ColumnConstraint, Table, Width, presets};
 use serde_json::{Map, Value};
 
+use crate::cli::harmless;
+
 /// A page as a table: a heading and the path of a member for each column.
 pub(crate) fn table(answer: &Value, columns: &[(&str, &str)]) -> String {
     rows(answer["items"].as_array().map_or(&[], Vec::as_slice), columns)
@@ -80,7 +82,7 @@ fn is_estimate(members: &Map<String, Value>) -> bool {
 fn text(value: &Value) -> String {
     match value {
         Value::Null => "-".into(),
-        Value::String(text) => text.clone(),
+        Value::String(text) => harmless::line(text),
         Value::Object(members) if is_estimate(members) => {
             let percent =
                 |name: &str| members.get(name).and_then(Value::as_f64).unwrap_or(0.0) * 100.0;
@@ -91,9 +93,12 @@ fn text(value: &Value) -> String {
                 percent("high")
             )
         }
-        Value::Array(items) if items.iter().all(Value::is_string) => {
-            items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join("; ")
-        }
+        Value::Array(items) if items.iter().all(Value::is_string) => items
+            .iter()
+            .filter_map(Value::as_str)
+            .map(harmless::line)
+            .collect::<Vec<_>>()
+            .join("; "),
         Value::Number(number) if number.is_f64() => {
             format!("{:.3}", number.as_f64().unwrap_or_default())
         }
@@ -106,6 +111,18 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a13_a_value_forges_no_line_and_steers_no_terminal() {
+        let hostile = "a\u{1b}[2J\nstatus  approved";
+        let answer = json!({"status": "open", "name": hostile, "alerts": [hostile], "labels": {"a": hostile}});
+        let shown = harmless::lines(&lines(&answer));
+        assert!(!shown.contains('\u{1b}'), "{shown}");
+        let forged = shown.lines().filter(|line| line.starts_with("status")).count();
+        assert_eq!(forged, 1, "{shown}");
+        let table = rows(&[answer], &[("NAME", "name"), ("ALERTS", "alerts/0")]);
+        assert_eq!(table.lines().count(), 2, "{table}");
+    }
 
     #[test]
     fn an_object_is_shown_whole() {

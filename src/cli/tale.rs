@@ -15,6 +15,8 @@ use workflow::outcome::{Stage, Verdict};
 use workflow::run::{Event, RunStatus};
 use workflow::{Entry, Plan};
 
+use crate::cli::harmless;
+
 /// Who tells, and how.
 #[derive(Clone, Copy)]
 pub(crate) struct Tale {
@@ -245,12 +247,7 @@ impl Tale {
             return;
         }
         // Text of alerts and clusters stands in it: nothing of it may steer the terminal.
-        let text: String = text
-            .chars()
-            .flat_map(
-                |c| if c.is_control() { c.escape_unicode().collect::<Vec<_>>() } else { vec![c] },
-            )
-            .collect();
+        let text = harmless::line(text);
         let text = if self.has_colour && !colour.is_empty() {
             format!("\x1b[{colour}m{text}\x1b[0m")
         } else {

@@ -72,7 +72,11 @@ async fn a_request_repeated_under_its_key_is_answered_as_it_was_and_not_done_aga
     let start = |more: &[&str]| {
         Process::start(
             &dir,
-            &[&["--simulate", "--speed", "50", "--listen", "127.0.0.1:0"], more].concat(),
+            &[
+                &["--simulate", "--speed", "50", "--policy", "greedy", "--listen", "127.0.0.1:0"],
+                more,
+            ]
+            .concat(),
         )
     };
     let server = start(&["--seed", "3", "--fault", "scaled-to-zero", "--fault-after", "0"]);

@@ -39,7 +39,7 @@ struct Calls {
 
 impl Webhook {
     /// From here on `meanwhile` is done, with its number from 1, while a change of Chiron's to the object of this
-    /// resource and name is admitted. The API server may ask again about a change that it tries again.
+    /// resource of the core group and this name is admitted. The API server may ask again about a change that it tries again.
     pub(super) fn stand(
         resource: &str,
         object: &str,
@@ -78,7 +78,6 @@ impl Webhook {
     }
 
     fn register(&self, resource: &str, object: &str, url: &str, authority: &str) {
-        let group = if resource == "deployments" { "apps" } else { "" };
         let conditions = [
             ("is-chiron", format!("request.userInfo.username == {CHIRON:?}")),
             ("is-the-object", format!("request.name == {object:?}")),
@@ -95,7 +94,7 @@ impl Webhook {
                 "failurePolicy": "Fail",
                 "clientConfig": {"url": url, "caBundle": BASE64_STANDARD.encode(authority)},
                 "rules": [{
-                    "apiGroups": [group], "apiVersions": ["v1"], "operations": ["UPDATE"], "resources": [resource],
+                    "apiGroups": [""], "apiVersions": ["v1"], "operations": ["UPDATE"], "resources": [resource],
                 }],
                 "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": SHOP}},
                 "matchConditions":

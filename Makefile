@@ -1,13 +1,13 @@
-# Chiron. `make demo` shows it, `make test` checks everything that CI checks.
-# ARGS reach the program: `make demo ARGS="--seed 7"`. CARGO_TARGET_DIR is honoured; there is one target folder for all.
+# `make demo` runs the demo, `make test` runs all checks of CI.
+# ARGS are passed to the program: `make demo ARGS="--seed 7"`. All targets share one target folder (CARGO_TARGET_DIR).
 
 .PHONY: help demo test check release
 
 help:
-	@echo "make demo     build, and watch one incident being healed in a simulated cluster"
-	@echo "make test     everything that CI checks: lints, tests, tests with real servers"
-	@echo "make check    the lints alone, exactly as CI runs them"
-	@echo "make release  the optimised binary"
+	@echo "make demo     build Chiron and show the remediation of one incident in a simulated cluster"
+	@echo "make test     run all checks of CI: lints, tests, tests with real servers"
+	@echo "make check    run only the lints, exactly as CI does"
+	@echo "make release  build the optimised binary"
 
 demo:
 	@scripts/setup.sh

@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Everything that CI checks, stage by stage; a failed stage does not stop the ones after it.
-# Ends with the times of the stages, what was skipped, and the closing lines of the test runner. Non-zero if anything failed.
+# Runs all checks of CI in stages; a failed stage does not stop the later ones.
+# Prints the times of the stages, the skipped suites and a summary of the test results. Exits non-zero if a stage failed.
 #
-# Tests that need a server are `#[ignore = "needs: NAME"]`, in a module called NAME; `tests/NAME/run` starts the server,
-# runs them by name and stops it. It prints `SKIPPED name: why` for what could not be started and exits with 77 if that was all.
-# With CI=true, a skip that does not stand in tests/allowed-skips is a failure.
+# Tests that need a server are marked `#[ignore = "needs: NAME"]` in a module NAME; `tests/NAME/run` starts the server,
+# runs these tests by name and stops the server. If it cannot start the server, it prints `SKIPPED name: reason` and
+# exits with 77. With CI=true, a skip that is not listed in tests/allowed-skips is a failure.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-export CARGO_TERM_COLOR="${CARGO_TERM_COLOR:-never}" # Logs are searched below.
-export PROPTEST_RNG_SEED="${PROPTEST_RNG_SEED:-1}" # Properties are tried on the same draws each time; another seed tries others.
+export CARGO_TERM_COLOR="${CARGO_TERM_COLOR:-never}" # The logs are searched below.
+export PROPTEST_RNG_SEED="${PROPTEST_RNG_SEED:-1}" # Makes property tests deterministic; another seed generates other inputs.
 target="${CARGO_TARGET_DIR:-target}"
 locked=()
 [[ "${CI:-}" == true ]] && locked=(--locked)
@@ -17,11 +17,11 @@ locked=()
 scripts/setup.sh
 
 logs="$(mktemp -d "${TMPDIR:-/tmp}/chiron-test.XXXXXX")"
-# Inherited by every process that a stage starts, so that one left behind can be told from everybody else's.
+# Inherited by every process that a stage starts, to identify processes that a stage left running.
 export CHIRON_TEST_MARK="chiron-test-$$-$RANDOM"
 
-# Prints the ids of live processes that carry our mark. The mark was set after this shell began, so it is not among them.
-marked() {
+# Prints the ids of live processes with the mark. This shell is not included, because it set the mark after its start.
+marked_processes() {
     local environment pid
     for environment in /proc/[0-9]*/environ; do
         if grep -qszxF "CHIRON_TEST_MARK=$CHIRON_TEST_MARK" "$environment" 2>/dev/null; then
@@ -32,35 +32,35 @@ marked() {
     done
 }
 
-sweep() {
+kill_marked_processes() {
     local pid
-    for pid in $(marked); do kill "$pid" 2>/dev/null || true; done
+    for pid in $(marked_processes); do kill "$pid" 2>/dev/null || true; done
     for _ in {1..30}; do
-        # Spelled out: in a trap a bare `return` gives the status of what ended the script.
-        [[ -z "$(marked)" ]] && return 0
+        # Explicit status: in a trap, a bare `return` returns the status that ended the script.
+        [[ -z "$(marked_processes)" ]] && return 0
         sleep 0.1
     done
-    for pid in $(marked); do kill -KILL "$pid" 2>/dev/null || true; done
+    for pid in $(marked_processes); do kill -KILL "$pid" 2>/dev/null || true; done
 }
 
 finish() {
-    sweep
+    kill_marked_processes
     rm -rf "$logs"
 }
 trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
-stages=() seconds=() verdicts=()
+stages=() seconds=() results=()
 failed=0
 
-# stage NAME COMMAND...: runs it, shows and keeps its output, and notes time and verdict.
+# stage NAME COMMAND...: runs the command, shows and stores its output, and records time and result.
 stage() {
     local name="$1" log="$logs/$1.log" started="$SECONDS" status=0 shown
     shift
     printf '\n=== %s: %s\n' "$name" "$*"
     : >"$log"
-    # A file and not a pipe: a process left behind would hold a pipe open and hang us.
+    # A file instead of a pipe: a process that is left running would keep a pipe open and block this script.
     tail -n +1 -f "$log" 2>/dev/null &
     shown=$!
     "$@" >>"$log" 2>&1 &
@@ -70,43 +70,43 @@ stage() {
     wait "$shown" 2>/dev/null || true
 
     local left
-    left="$(marked)"
+    left="$(marked_processes)"
     if [[ -n "$left" ]]; then
-        echo "$name left processes behind:"
+        echo "$name left processes running:"
         for pid in $left; do echo "  $pid $(tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null || true)"; done
-        sweep
+        kill_marked_processes
         [[ "$status" == 0 ]] && status=1
     fi
     stages+=("$name")
     seconds+=("$((SECONDS - started))")
     if [[ "$status" == 77 ]] && ! grep -q '^SKIPPED ' "$log"; then
-        echo "$name says that it was skipped, and not what; hint: it prints \`SKIPPED name: why\` before it exits with 77"
+        echo "$name was skipped without a reason; hint: print \`SKIPPED name: reason\` before exiting with 77"
         status=1
     fi
-    # A module that was renamed must not leave its suite empty.
+    # Detects a suite that runs no tests because its module was renamed.
     if [[ "$status" == 0 && "$1" == tests/*/run ]] && ! grep -qE '^test result: ok\. [1-9]' "$log"; then
-        echo "$name ended well and ran no test"
+        echo "$name succeeded without running a test"
         status=1
     fi
     case "$status" in
-        0) verdicts+=("ok") ;;
-        77) verdicts+=("skipped") ;;
-        *) verdicts+=("FAILED ($status)"); failed=1 ;;
+        0) results+=("ok") ;;
+        77) results+=("skipped") ;;
+        *) results+=("FAILED ($status)"); failed=1 ;;
     esac
 }
 
-# Writes the names of all tests where tests/it/requirements.rs looks for them.
+# Writes the names of all tests to the file that tests/it/requirements.rs reads.
 list_tests() {
     mkdir -p "$target"
-    # A file beside it, renamed: a test that reads it meanwhile sees the old list or the new one.
+    # Written to a temporary file and renamed, so that a concurrent reader sees either the old or the new list.
     cargo test "${locked[@]}" --workspace --tests -- --list >"$target/test-list.new" 2>&1 ||
         { cat "$target/test-list.new"; return 1; }
     mv "$target/test-list.new" "$target/test-list.txt"
     echo "$(grep -c ': test$' "$target/test-list.txt") tests"
 }
 
-# Every ignored test must belong to a suite that runs it by name, or it would never run at all.
-ignored_tests_have_a_suite() {
+# Every ignored test has to belong to a suite that runs it by name; otherwise it would never run.
+check_ignored_tests_have_suite() {
     local name suite owner list orphans=0
     list="$(cargo test "${locked[@]}" --workspace --tests -- --ignored --list 2>&1)" || { echo "$list"; return 1; }
     while read -r name; do
@@ -117,7 +117,7 @@ ignored_tests_have_a_suite() {
             case "::$name::" in *"::$suite::"*) owner="$suite" ;; esac
         done
         if [[ -z "$owner" ]]; then
-            echo "the ignored test $name is in no module named after a suite in tests/*/run; hint: who runs it?"
+            echo "no suite runs the ignored test $name; hint: move it to a module with the name of a suite in tests/*/run"
             orphans=1
         fi
     done < <(sed -n 's/: test$//p' <<<"$list")
@@ -130,8 +130,8 @@ stage doc scripts/check.sh doc
 stage deny scripts/check.sh deny
 stage list list_tests
 stage tests cargo test "${locked[@]}" --workspace --no-fail-fast
-stage ignored ignored_tests_have_a_suite
-# By itself, for it takes minutes the first time and seconds ever after; the suites below find what it built.
+stage ignored check_ignored_tests_have_suite
+# A separate stage, because the first build takes minutes; later builds and the suites below use its cache.
 stage servers scripts/servers/kubernetes.sh build
 for suite in tests/*/run; do
     stage "$(basename "$(dirname "$suite")")" "$suite"
@@ -139,7 +139,7 @@ done
 
 printf '\n=== times\n'
 for index in "${!stages[@]}"; do
-    printf '%-14s %6d s  %s\n' "${stages[index]}" "${seconds[index]}" "${verdicts[index]}"
+    printf '%-14s %6d s  %s\n' "${stages[index]}" "${seconds[index]}" "${results[index]}"
 done
 printf '%-14s %6d s\n' "all" "$SECONDS"
 
@@ -150,17 +150,17 @@ if [[ -n "$skips" ]]; then
     if [[ "${CI:-}" == true ]]; then
         while read -r skip; do
             if ! grep -qxF "$skip" <(sed 's/ *#.*//' tests/allowed-skips); then
-                echo "FAILED: $skip was skipped, and tests/allowed-skips does not allow it"
+                echo "FAILED: $skip was skipped, but is not listed in tests/allowed-skips"
                 failed=1
             fi
         done <<<"$skips"
     fi
 fi
 
-printf '\n=== closing lines of the test runner (without those of targets that hold no test)\n'
+printf '\n=== test results (without empty test targets)\n'
 grep -hE '^(test result:|error:|test .* FAILED$)' "$logs/tests.log" | grep -v ' 0 passed; 0 failed; 0 ignored;' ||
-    echo "none: the tests did not run"
+    echo "none: no tests were run"
 for index in "${!stages[@]}"; do
-    case "${verdicts[index]}" in FAILED*) echo "FAILED: ${stages[index]}" ;; esac
+    case "${results[index]}" in FAILED*) echo "FAILED: ${stages[index]}" ;; esac
 done
 exit "$failed"

@@ -1,4 +1,4 @@
-//! The command line: what can be said, and where each word leads.
+//! The command line: arguments, and dispatch to the commands.
 
 mod admin;
 mod alert;
@@ -6,19 +6,21 @@ mod autonomy;
 mod bench;
 mod chaos;
 mod client;
+mod cluster;
 mod demo;
+mod emergency_stop;
 mod eval;
 mod experiment;
 mod guardrail;
-mod harmless;
+mod lint;
+mod output;
 mod plan;
 mod policy;
+mod progress;
 mod run;
+mod sanitize;
 mod serve;
-mod shown;
 mod simulate;
-mod tale;
-mod workflow;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
@@ -28,97 +30,95 @@ use clap::{Parser, Subcommand};
 use jiff::Timestamp;
 use tracing_subscriber::EnvFilter;
 
-use crate::about::OtherCluster;
+use crate::data_dir_identity::ClusterMismatch;
 
-/// Plans, runs and learns remediations of Kubernetes alerts.
+/// Plans and runs remediations of Kubernetes alerts, and learns from their outcomes.
 #[derive(Parser)]
 #[command(
     name = "chiron",
     version,
     about,
-    after_help = "EXAMPLES\n  chiron demo\n  chiron demo --once --seed 42 --json\n  chiron workflow lint workflow.yaml"
+    after_help = "EXAMPLES\n  chiron demo\n  chiron demo --once --seed 42 --json\n  chiron lint workflow.yaml"
 )]
 struct Cli {
     #[command(subcommand)]
     command: Command,
-    /// Says more; twice for more still.
+    /// Increases the log level: `-v` for info, `-vv` for debug. Default: warnings.
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
-    /// No colour, also where the terminal has it.
+    /// Disables colored output.
     #[arg(long, global = true)]
     no_color: bool,
 }
 
 #[derive(Subcommand)]
 enum Command {
-    /// Breaks something in a simulated cluster and heals it before your eyes.
+    /// Injects a fault into a simulated cluster and remediates it.
     Demo(demo::Args),
-    /// Runs the server: API, engine, executor, learner.
+    /// Runs the server: API, engine, executor and learner.
     Serve(serve::Args),
-    /// Hands in alerts, and shows them.
+    /// Ingests and lists alerts.
     #[command(subcommand)]
     Alert(alert::Command),
-    /// Shows incidents.
+    /// Lists and shows incidents.
     #[command(subcommand)]
     Incident(alert::IncidentCommand),
-    /// Shows plans, explains them, and takes what people say to them.
+    /// Creates, explains, reviews and rates plans.
     #[command(subcommand)]
     Plan(plan::Command),
-    /// Shows and holds runs.
+    /// Shows and controls runs.
     #[command(subcommand)]
     Run(run::Command),
-    /// Stops everything, or one run, at once.
-    Stop(run::StopArgs),
-    /// Lifts a stop.
-    Resume(run::ResumeArgs),
-    /// Makes, starts, stops and reads experiments.
+    /// Sets, clears and lists emergency stops.
+    #[command(subcommand)]
+    EmergencyStop(emergency_stop::Command),
+    /// Creates, starts, stops and evaluates experiments.
     #[command(subcommand)]
     Experiment(experiment::Command),
-    /// Shows guardrails: what Chiron may and may not do.
+    /// Lists and shows guardrails.
     #[command(subcommand)]
     Guardrail(guardrail::Command),
-    /// Looks after a data directory.
-    #[command(subcommand)]
-    Admin(admin::Command),
-    /// Plays scenarios with several policies side by side, offline.
-    #[command(subcommand)]
-    Eval(eval::Command),
-    /// Measures speed and size, beside the machine's own floor.
-    #[command(subcommand)]
-    Bench(bench::Command),
-    /// Serves a simulated cluster by itself.
-    #[command(subcommand)]
-    Simulate(simulate::Command),
-    /// Cuts runs off in every place, and counts at the cluster what came of them.
-    #[command(subcommand)]
-    Chaos(chaos::Command),
-    /// Works on workflow definitions.
-    #[command(subcommand)]
-    Workflow(WorkflowCommand),
-}
-
-#[derive(Subcommand)]
-enum WorkflowCommand {
-    /// Checks workflows, templates and guardrails; says code, line, column and how to mend it.
+    /// Validates workflows, templates and guardrails.
+    ///
+    /// Prints each finding with its code, its line and column, and a hint. Exits with 6 if a file has errors; warnings
+    /// alone exit with 0.
     Lint {
-        /// Files and folders.
+        /// Files and folders; `-` reads standard input.
         #[arg(required = true)]
         paths: Vec<PathBuf>,
-        /// How findings are printed.
-        #[arg(long, value_enum, default_value_t = workflow::LintFormat::Human)]
-        format: workflow::LintFormat,
+        /// Output format of the findings.
+        #[arg(long, value_enum, default_value_t = lint::LintFormat::Human)]
+        format: lint::LintFormat,
     },
+    /// Prints what Chiron needs on a real cluster.
+    #[command(subcommand)]
+    Cluster(cluster::Command),
+    /// Maintains a data directory.
+    #[command(subcommand)]
+    Admin(admin::Command),
+    /// Evaluates policies on simulated scenarios.
+    #[command(subcommand)]
+    Eval(eval::Command),
+    /// Measures performance and memory, together with the machine's baseline.
+    #[command(subcommand)]
+    Bench(bench::Command),
+    /// Serves a simulated cluster as a Kubernetes API.
+    #[command(subcommand)]
+    Simulate(simulate::Command),
+    /// Interrupts runs and injects API faults, and compares the record with the cluster.
+    #[command(subcommand)]
+    Chaos(chaos::Command),
 }
 
-/// What draws names, chances and choices where nobody says.
+/// Default random seed.
 pub(crate) const SEED: u64 = 42;
 
-/// When simulated time begins.
+/// Returns the start of simulated time.
 pub(crate) fn start() -> Timestamp {
-    "2026-01-01T00:00:00Z".parse().expect("a timestamp of our own")
+    "2026-01-01T00:00:00Z".parse().expect("a constant timestamp")
 }
 
-/// Runs the command that the arguments ask for.
+/// Runs the command given by the arguments.
 pub(crate) fn main() -> ExitCode {
     let cli = Cli::parse();
     let level = match cli.verbose {
@@ -127,13 +127,13 @@ pub(crate) fn main() -> ExitCode {
         _ => "debug",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| {
-        // What the client of a cluster fails with is told by whoever called it, once.
+        // The caller of the Kubernetes client reports its errors once.
         EnvFilter::new(format!("{level},kube_client=off"))
     });
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
-        // A log that cannot be written, as after the terminal is gone, ends nothing.
+        // A log that cannot be written, for example after the terminal closed, must not end the process.
         .log_internal_errors(false)
         .with_ansi(
             !cli.no_color
@@ -148,26 +148,29 @@ pub(crate) fn main() -> ExitCode {
         Command::Incident(command) => alert::run_incident(&command),
         Command::Plan(command) => plan::run(&command),
         Command::Run(command) => run::run(&command),
-        Command::Stop(args) => run::stop(&args),
-        Command::Resume(args) => run::resume(&args),
+        Command::EmergencyStop(command) => emergency_stop::run(&command),
         Command::Experiment(command) => experiment::run(&command),
         Command::Guardrail(command) => guardrail::run(&command),
+        Command::Cluster(command) => cluster::run(&command),
         Command::Admin(command) => admin::run(&command),
         Command::Eval(command) => eval::run(&command),
         Command::Bench(command) => bench::run(&command),
         Command::Chaos(command) => chaos::run(&command),
         Command::Simulate(command) => simulate::run(&command),
-        Command::Workflow(WorkflowCommand::Lint { paths, format }) => {
-            workflow::lint(&paths, format)
-        }
+        Command::Lint { paths, format } => lint::lint(&paths, format),
     };
     done.unwrap_or_else(|error| {
-        // Where the terminal is gone, the exit code is all that is left to say it.
-        let _ = writeln!(std::io::stderr(), "error: {}", harmless::lines(&format!("{error:#}")));
-        let refused = error.downcast_ref::<client::Refused>().map(client::Refused::exit_code);
-        let no_cluster = error.downcast_ref::<serve::NoCluster>().map(serve::NoCluster::exit_code);
-        let other = error.downcast_ref::<OtherCluster>().map(OtherCluster::exit_code);
-        refused.or(no_cluster).or(other).unwrap_or(ExitCode::FAILURE)
+        // If the terminal is closed, only the exit code reports the error.
+        let text = sanitize::sanitize_lines(&format!("{error:#}"));
+        let _ = writeln!(std::io::stderr(), "error: {text}");
+        let request = error.downcast_ref::<client::RequestError>();
+        let unavailable = error.downcast_ref::<serve::ClusterUnavailable>();
+        let mismatch = error.downcast_ref::<ClusterMismatch>();
+        request
+            .map(client::RequestError::exit_code)
+            .or(unavailable.map(serve::ClusterUnavailable::exit_code))
+            .or(mismatch.map(ClusterMismatch::exit_code))
+            .unwrap_or(ExitCode::FAILURE)
     })
 }
 
@@ -177,20 +180,20 @@ mod tests {
 
     use super::*;
 
-    /// The command of these words.
+    /// Returns the subcommand with these names.
     fn command(words: &[&str]) -> clap::Command {
         words.iter().fold(Cli::command(), |command, word| {
             command.find_subcommand(word).unwrap_or_else(|| panic!("no {words:?}")).clone()
         })
     }
 
-    /// The flag of this name, if the command has it.
+    /// Returns the flag with this name, if the command has it.
     fn flag<'a>(command: &'a clap::Command, name: &str) -> Option<&'a clap::Arg> {
         command.get_arguments().find(|arg| arg.get_long() == Some(name))
     }
 
     #[test]
-    fn a_list_offers_the_filters_that_mean_something_to_it_and_no_others() {
+    fn list_commands_have_only_the_filters_that_apply() {
         for (noun, filters) in [
             ("alert", ["status", "incident"].as_slice()),
             ("incident", &["status"]),
@@ -208,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flag_that_must_be_given_says_so_and_none_shows_an_empty_default() {
+    fn required_flags_are_marked_and_no_default_is_empty() {
         fn check(command: &clap::Command) {
             for arg in command.get_arguments() {
                 let is_empty = arg.get_default_values().iter().any(|value| value.is_empty());
@@ -217,9 +220,11 @@ mod tests {
             command.get_subcommands().for_each(check);
         }
         check(&Cli::command());
-        for (words, is_required) in
-            [(&["stop"][..], true), (&["resume"], true), (&["run", "resume"], false)]
-        {
+        for (words, is_required) in [
+            (&["emergency-stop", "set"][..], true),
+            (&["emergency-stop", "clear"], true),
+            (&["run", "resume"], false),
+        ] {
             let command = command(words);
             let reason = flag(&command, "reason").unwrap();
             assert_eq!(reason.is_required_set(), is_required, "{words:?}");

@@ -1,4 +1,4 @@
-//! The folder in which a server keeps its state: named by a person, or temporary and gone with the process.
+//! The data directory of a server: given by the operator, or temporary and removed when the process ends.
 
 use std::fs::{File, TryLockError};
 use std::io::ErrorKind;
@@ -13,76 +13,75 @@ use tempfile::TempDir;
 
 use crate::private_file;
 
-/// How the names of temporary folders of state begin.
+/// Prefix of temporary data directories.
 const TEMPORARY: &str = "chiron-state-";
-/// Name of the file whose lock the writer of the record holds.
+/// Name of the file that the writer of the record locks.
 const LOCK: &str = "lock";
-/// How old the lock in a temporary folder must be before the folder may be taken for one that was left behind: whoever
-/// makes one takes its lock within that time.
-const LEFT_BEHIND: Duration = Duration::from_secs(60);
+/// Minimum age of the lock file of a stale temporary directory: a new process locks its directory within that time.
+const STALE_AFTER: Duration = Duration::from_secs(60);
 
-/// A folder of state.
+/// A data directory.
 pub(crate) struct DataDir {
     path: PathBuf,
-    /// What removes it at the end, where it is temporary.
+    /// Removes a temporary directory on drop.
     _temporary: Option<TempDir>,
 }
 
 impl DataDir {
-    /// Name of the file that holds the token.
+    /// Name of the token file.
     pub(crate) const TOKEN: &str = "token";
     const KEY: &str = "key";
-    /// Name of the file that says where the server listens, as long as it does.
+    /// Name of the file that contains the address of the running server.
     const ADDRESS: &str = "address";
 
-    /// The named folder, made where it is not there; a temporary one where none is named.
+    /// Opens the directory at `named`, and creates it if necessary; without a name, creates a temporary one.
     ///
     /// # Errors
-    /// Where it cannot be made.
+    /// If it cannot be created.
     pub(crate) fn open(named: Option<&Path>) -> Result<Self> {
         let Some(named) = named else {
             let temporary = tempfile::Builder::new()
                 .prefix(TEMPORARY)
                 .tempdir()
-                .context("cannot make a temporary folder")?;
-            if let Ok(made) = std::fs::metadata(temporary.path()) {
-                sweep(&std::env::temp_dir(), made.uid());
+                .context("cannot create a temporary folder")?;
+            if let Ok(created) = std::fs::metadata(temporary.path()) {
+                remove_stale(&std::env::temp_dir(), created.uid());
             }
             return Ok(Self { path: temporary.path().into(), _temporary: Some(temporary) });
         };
-        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(named);
-        made.with_context(|| format!("cannot make the data directory {}", named.display()))?;
-        // What is written here is its owner's alone, but the names of the files and when they change are not.
+        let created = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(named);
+        created.with_context(|| format!("cannot create the data directory {}", named.display()))?;
+        // The files are readable only by their owner, but their names and modification times are not protected.
         let mode = std::fs::metadata(named).map_or(0, |found| found.permissions().mode());
         if mode & 0o077 != 0 {
             let path = named.display();
             tracing::warn!(
-                "the data directory {path} is open to other users of this machine: `chmod 700 {path}` closes it"
+                "the data directory {path} is accessible to other users; run `chmod 700 {path}` to protect it"
             );
         }
         Ok(Self { path: named.into(), _temporary: None })
     }
 
-    /// Where it is.
+    /// Returns its path.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Where its token is.
+    /// Returns the path of the token file.
     pub(crate) fn token_file(&self) -> PathBuf {
         self.path.join(Self::TOKEN)
     }
 
-    /// The token, made at the first start; only its owner reads it.
+    /// Returns the token. Creates it at the first start, readable only by its owner.
     ///
     /// # Errors
-    /// Where it cannot be read or made, or is too short.
+    /// If it cannot be read or created, or is too short.
     pub(crate) fn token(&self) -> Result<String> {
         let path = self.token_file();
         match std::fs::read_to_string(&path) {
             Ok(text) if text.trim().len() >= 32 => return Ok(text.trim().into()),
             Ok(_) => bail!(
-                "{} holds no token of at least 32 characters: remove it, and a new one is made",
+                "{} does not contain a token of at least 32 characters: remove it to create a new one",
                 path.display()
             ),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
@@ -95,17 +94,17 @@ impl DataDir {
         Ok(token)
     }
 
-    /// The key under which values of Secrets become digests, made at the first start; only its owner reads it.
+    /// Returns the key for digests of Secret values. Creates it at the first start, readable only by its owner.
     ///
     /// # Errors
-    /// Where it cannot be read or made, or is none.
+    /// If it cannot be read or created, or is invalid.
     pub(crate) fn secret_key(&self) -> Result<SecretKey> {
         let path = self.path.join(Self::KEY);
         match std::fs::read_to_string(&path) {
             Ok(text) => match unhex(text.trim()) {
                 Some(bytes) => Ok(SecretKey::from_bytes(bytes)),
                 None => bail!(
-                    "{} holds no key of 64 hexadecimal digits: remove it, and a new one is made; what is remembered of Secrets is then read as changed once",
+                    "{} does not contain a key of 64 hexadecimal digits: remove it to create a new one; all known Secret values then count as changed once",
                     path.display()
                 ),
             },
@@ -118,27 +117,27 @@ impl DataDir {
         }
     }
 
-    /// Says in the folder where the server listens, until the value given back is dropped.
+    /// Writes the address of the server to a file that is removed when the returned value is dropped.
     ///
     /// # Errors
-    /// Where it cannot be written.
-    pub(crate) fn announce(&self, address: SocketAddr) -> Result<Announced> {
+    /// If it cannot be written.
+    pub(crate) fn write_address(&self, address: SocketAddr) -> Result<AddressFile> {
         let (path, text) = (self.path.join(Self::ADDRESS), format!("http://{address}"));
         private_file::write(&path, &text)?;
-        Ok(Announced { path, text })
+        Ok(AddressFile { path, text })
     }
 
-    /// Where the server over the folder `dir` listens, if it says so.
+    /// Returns the address of the server that uses `dir`, if the file exists.
     pub(crate) fn address(dir: &Path) -> Option<String> {
         let text = std::fs::read_to_string(dir.join(Self::ADDRESS)).ok()?;
         Some(text.trim().into())
     }
 }
 
-/// Whether a process writes the record in the folder `dir`: it holds the lock there for as long as it lives, however it
-/// ends. What it left behind names a port that anybody may have by now.
-pub(crate) fn is_held(dir: &Path) -> bool {
-    // Shared, so that two who ask at once are not taken for a writer.
+/// Whether a process uses the data directory `dir`. The process holds the lock until it ends, even if it crashes.
+/// Without the lock, the address file is stale: another program may use that port.
+pub(crate) fn is_locked(dir: &Path) -> bool {
+    // A shared lock, so that two concurrent checks do not see each other as a writer.
     match File::open(dir.join(LOCK)).map(|lock| lock.try_lock_shared()) {
         Ok(Ok(())) => false,
         Ok(Err(TryLockError::WouldBlock | TryLockError::Error(_))) => true,
@@ -146,44 +145,44 @@ pub(crate) fn is_held(dir: &Path) -> bool {
     }
 }
 
-/// Removes the temporary folders of processes of this user that ended without doing so. What cannot be removed is left
-/// for the next one.
-fn sweep(folder: &Path, user: u32) {
+/// Removes temporary directories of this user whose processes ended without removing them. Errors are ignored; the next
+/// start tries again.
+fn remove_stale(folder: &Path, user: u32) {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let ours = entries.filter(|entry| {
-        // Of the entry itself: a link leads to what is no temporary folder of anybody's.
+        // `metadata` of the entry does not follow links, which could point outside the temporary folder.
         entry.file_name().to_string_lossy().starts_with(TEMPORARY)
             && entry.metadata().is_ok_and(|found| found.is_dir() && found.uid() == user)
     });
     for dir in ours.map(|entry| entry.path()) {
-        let made = std::fs::metadata(dir.join(LOCK)).and_then(|lock| lock.modified());
-        let is_old = made.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > LEFT_BEHIND));
-        if is_old && !is_held(&dir) {
+        let locked_at = std::fs::metadata(dir.join(LOCK)).and_then(|lock| lock.modified());
+        let is_old = locked_at.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > STALE_AFTER));
+        if is_old && !is_locked(&dir) {
             let _ = std::fs::remove_dir_all(&dir);
         }
     }
 }
 
-/// A file that says where something is, for as long as this value lives.
-pub(crate) struct Announced {
+/// A file with an address or a path, removed on drop.
+pub(crate) struct AddressFile {
     path: PathBuf,
     text: String,
 }
 
-impl Announced {
-    /// Says `text` in the file at `path`.
+impl AddressFile {
+    /// Writes `text` to the file at `path`.
     ///
     /// # Errors
-    /// Where it cannot be written.
+    /// If it cannot be written.
     pub(crate) fn new(path: PathBuf, text: String) -> Result<Self> {
         private_file::write(&path, &text)?;
         Ok(Self { path, text })
     }
 }
 
-impl Drop for Announced {
+impl Drop for AddressFile {
     fn drop(&mut self) {
-        // Another process may have announced itself since: its word stays.
+        // Another process may have written its own address since; that file is kept.
         if std::fs::read_to_string(&self.path).is_ok_and(|text| text == self.text) {
             let _ = std::fs::remove_file(&self.path);
         }
@@ -192,8 +191,9 @@ impl Drop for Announced {
 
 fn random() -> Result<[u8; 32]> {
     let mut bytes = [0; 32];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| anyhow::anyhow!("the operating system gives no random bytes: {error}"))?;
+    getrandom::fill(&mut bytes).map_err(|error| {
+        anyhow::anyhow!("the operating system returned no random bytes: {error}")
+    })?;
     Ok(bytes)
 }
 
@@ -220,7 +220,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_made_once_and_only_its_owner_reads_it() {
+    fn token_is_created_once_with_mode_0600() {
         let folder = tempfile::tempdir().unwrap();
         let dir = DataDir::open(Some(&folder.path().join("state"))).unwrap();
         let token = dir.token().unwrap();
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_dead_process_left_behind_is_removed_and_what_a_living_one_holds_is_not() {
+    fn stale_temporary_dirs_are_removed_and_locked_ones_kept() {
         let folder = tempfile::tempdir().unwrap();
         let make = |name: &str, age: Duration| {
             let dir = folder.path().join(name);
@@ -241,9 +241,9 @@ mod tests {
             lock.set_modified(SystemTime::now() - age).unwrap();
             (dir, lock)
         };
-        let old = LEFT_BEHIND * 2;
-        let (dead, _) = make("chiron-state-dead", old);
-        let (living, lock) = make("chiron-state-living", old);
+        let old = STALE_AFTER * 2;
+        let (stale, _) = make("chiron-state-stale", old);
+        let (locked, lock) = make("chiron-state-locked", old);
         lock.lock().unwrap();
         let (young, _) = make("chiron-state-young", Duration::ZERO);
         let (other, _) = make("chiron-other", old);
@@ -251,18 +251,18 @@ mod tests {
         let link = folder.path().join("chiron-state-link");
         std::os::unix::fs::symlink(&state, &link).unwrap();
         let user = std::fs::metadata(folder.path()).unwrap().uid();
-        sweep(folder.path(), user + 1);
-        assert!(dead.exists(), "another user's");
-        sweep(folder.path(), user);
-        assert!(link.exists() && state.join(LOCK).exists(), "a link is followed nowhere");
+        remove_stale(folder.path(), user + 1);
+        assert!(stale.exists(), "it belongs to another user");
+        remove_stale(folder.path(), user);
+        assert!(link.exists() && state.join(LOCK).exists(), "links are not followed");
         assert_eq!(
-            [&dead, &living, &young, &other].map(|dir| dir.exists()),
+            [&stale, &locked, &young, &other].map(|dir| dir.exists()),
             [false, true, true, true]
         );
     }
 
     #[test]
-    fn the_key_of_secrets_is_made_once_and_a_damaged_one_is_refused() {
+    fn secret_key_is_created_once_and_damaged_key_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let dir = DataDir::open(Some(folder.path())).unwrap();
         let digest = || dir.secret_key().unwrap().digest(b"value");
@@ -272,12 +272,12 @@ mod tests {
     }
 
     #[test]
-    fn an_address_stands_as_long_as_it_is_announced_and_another_s_word_is_left_alone() {
+    fn address_file_is_removed_on_drop_unless_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let dir = DataDir::open(Some(folder.path())).unwrap();
-        let first = dir.announce("127.0.0.1:1".parse().unwrap()).unwrap();
+        let first = dir.write_address("127.0.0.1:1".parse().unwrap()).unwrap();
         assert_eq!(DataDir::address(dir.path()).as_deref(), Some("http://127.0.0.1:1"));
-        let second = dir.announce("127.0.0.1:2".parse().unwrap()).unwrap();
+        let second = dir.write_address("127.0.0.1:2".parse().unwrap()).unwrap();
         drop(first);
         assert_eq!(DataDir::address(dir.path()).as_deref(), Some("http://127.0.0.1:2"));
         drop(second);

@@ -1,4 +1,4 @@
-//! What the binary carries with it: worlds, scenarios, templates, sample history.
+//! Data embedded in the binary: worlds, scenarios, templates and sample history.
 
 use std::path::{Path, PathBuf};
 
@@ -24,47 +24,49 @@ const TEMPLATES: &[(&str, &str)] = files!("templates":
 
 const STARTER_HISTORY: &str = include_str!("../datasets/history/starter.jsonl");
 
-/// The world of this name.
+/// Returns the world with this name.
 ///
 /// # Errors
-/// If there is no such world.
+/// If the world does not exist.
 pub(crate) fn world(name: &str) -> Result<WorldFile> {
-    let text = find(WORLDS, name)
-        .with_context(|| format!("there is no world `{name}`; there is: {}", names(WORLDS)))?;
+    let text = find(WORLDS, name).with_context(|| {
+        format!("the world `{name}` does not exist; use one of: {}", names(WORLDS))
+    })?;
     let file = WorldFile::parse(text).with_context(|| format!("world `{name}`"))?;
     match file.spec.base.clone() {
         None => Ok(file),
-        Some(base) => file.on(&world(&base)?).with_context(|| format!("world `{name}`")),
+        Some(base) => file.extend(&world(&base)?).with_context(|| format!("world `{name}`")),
     }
 }
 
-/// The scenario of the starter suite that this name (its family) stands for.
+/// Returns the scenario of the starter suite for this fault family.
 ///
 /// # Errors
-/// If there is no such scenario.
+/// If the family does not exist.
 pub(crate) fn scenario(name: &str) -> Result<ScenarioFile> {
-    let text = find(STARTER, name)
-        .with_context(|| format!("there is no family `{name}`; there are: {}", names(STARTER)))?;
+    let text = find(STARTER, name).with_context(|| {
+        format!("the fault family `{name}` does not exist; use one of: {}", names(STARTER))
+    })?;
     ScenarioFile::parse(text).with_context(|| format!("scenario `{name}`"))
 }
 
-/// The fault families of the starter suite.
+/// Returns the fault families of the starter suite.
 pub(crate) fn families() -> Vec<&'static str> {
     STARTER.iter().map(|(name, _)| *name).collect()
 }
 
-/// Every scenario of the starter suite.
+/// Returns all scenarios of the starter suite.
 ///
 /// # Errors
-/// Never, as long as the embedded files are whole.
+/// If an embedded file is invalid.
 pub(crate) fn starter() -> Result<Vec<ScenarioFile>> {
     STARTER.iter().map(|(name, _)| scenario(name)).collect()
 }
 
-/// The built-in templates.
+/// Returns the built-in templates.
 ///
 /// # Errors
-/// Never, as long as the embedded files are whole.
+/// If an embedded file is invalid.
 pub(crate) fn templates(catalogue: &Catalogue) -> Result<Vec<Template>> {
     let read = |(name, text): &(&str, &str)| {
         let parsed = workflow::validate::validate_template(text, catalogue, &Limits::default());
@@ -75,10 +77,10 @@ pub(crate) fn templates(catalogue: &Catalogue) -> Result<Vec<Template>> {
     TEMPLATES.iter().map(read).collect()
 }
 
-/// The templates in a folder: each file of it that is called `.yaml` or `.yml`, in the order of their names.
+/// Reads the templates in a folder: all `.yaml` and `.yml` files, in the order of their names.
 ///
 /// # Errors
-/// Where the folder or a file cannot be read, or a file holds no valid template: with all that is wrong with it.
+/// If the folder or a file cannot be read, or a file is not a valid template.
 pub(crate) fn templates_in(folder: &Path, catalogue: &Catalogue) -> Result<Vec<Template>> {
     let read = || {
         let mut paths = Vec::new();
@@ -97,29 +99,29 @@ pub(crate) fn templates_in(folder: &Path, catalogue: &Catalogue) -> Result<Vec<T
         let parsed = workflow::validate::validate_template(&text, catalogue, &Limits::default());
         parsed.value.with_context(|| {
             let path = path.display();
-            format!("{path} is no valid template: `chiron workflow lint {path}` says why")
+            format!("{path} is not a valid template; run `chiron lint {path}` for details")
         })
     };
     paths.iter().map(template).collect()
 }
 
-/// Guardrails out of a file of the operator.
+/// Reads guardrails from a file.
 ///
 /// # Errors
-/// Where it cannot be read or is not valid.
+/// If the file cannot be read or is not valid.
 pub(crate) fn guardrails(file: &Path) -> Result<Guardrails> {
     let path = file.display();
     let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {path}"))?;
     let parsed = workflow::validate::validate_guardrails(&text, &Limits::default());
     parsed.value.with_context(|| {
-        format!("{path} holds no valid guardrails: `chiron workflow lint {path}` says why")
+        format!("{path} does not contain valid guardrails; run `chiron lint {path}` for details")
     })
 }
 
-/// Executions made with the simulator, brought in as history that says so.
+/// Returns the sample history: executions generated with the simulator.
 ///
 /// # Errors
-/// Never, as long as the embedded file is whole.
+/// If the embedded file is invalid.
 pub(crate) fn history() -> Result<Vec<PastExecution>> {
     let read = |(i, line): (usize, &str)| {
         serde_json::from_str(line).with_context(|| format!("line {} of the sample history", i + 1))
@@ -127,7 +129,7 @@ pub(crate) fn history() -> Result<Vec<PastExecution>> {
     STARTER_HISTORY.lines().enumerate().map(read).collect()
 }
 
-/// Name of the sample history, as the record says it.
+/// Name of the sample history in the record.
 pub(crate) const HISTORY: &str = "simulator/starter.jsonl";
 
 fn find(files: &[(&'static str, &'static str)], name: &str) -> Option<&'static str> {

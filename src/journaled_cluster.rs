@@ -1,4 +1,4 @@
-//! The port over a simulated world whose changes are kept.
+//! The cluster port of a persistent simulation.
 
 use std::sync::Arc;
 
@@ -9,9 +9,9 @@ use cluster::{
 };
 use simulator::SimulatedCluster;
 
-use crate::journal::{Deed, Journal, Line};
+use crate::journal::{Journal, JournalEntry, WorldMutation};
 
-/// A simulated cluster that notes each change before it makes it.
+/// A simulated cluster that writes each change to a journal before it applies the change.
 #[derive(Clone)]
 pub(crate) struct JournaledCluster {
     inner: SimulatedCluster,
@@ -19,7 +19,7 @@ pub(crate) struct JournaledCluster {
 }
 
 impl JournaledCluster {
-    /// Puts a journal before `inner`.
+    /// Wraps `inner` with a journal.
     pub(crate) fn new(inner: SimulatedCluster, journal: Arc<Journal>) -> Self {
         Self { inner, journal }
     }
@@ -43,32 +43,33 @@ impl Cluster for JournaledCluster {
         self.inner.list(query).await
     }
 
-    async fn changes(
+    async fn watch_since(
         &self,
         kind: &Kind,
         namespace: Option<&str>,
         resource_version: &str,
     ) -> Result<Vec<WatchEvent>, ReadFailure> {
-        self.inner.changes(kind, namespace, resource_version).await
+        self.inner.watch_since(kind, namespace, resource_version).await
     }
 
     async fn send(&self, request: &Request) -> Reply {
         match request.mode {
             Mode::DryRun => self.inner.send(request).await,
-            Mode::Apply => {
+            Mode::Commit => {
                 let (this, request) = (self.clone(), request.clone());
-                // Waiting for the disk is no work for a thread that serves others.
+                // Writing the journal waits for the disk, which would block a thread that serves other requests.
                 let sent = tokio::task::spawn_blocking(move || {
-                    let deed = Deed::Request { request: Box::new(request.clone()) };
-                    let sent =
-                        this.inner.send_after(&request, |at| this.journal.note(&Line { at, deed }));
+                    let mutation = WorldMutation::Request { request: Box::new(request.clone()) };
+                    let sent = this.inner.send_after(&request, |at| {
+                        this.journal.append(&JournalEntry { at, mutation })
+                    });
                     sent.unwrap_or_else(|error| {
-                        tracing::error!(path = %this.journal.path().display(), %error, "a change cannot be noted, so it is not made");
-                        Reply::Refused { code: 507, reason: "InsufficientStorage".into(), message: format!("the journal cannot be written: {error}") }
+                        tracing::error!(path = %this.journal.path().display(), %error, "cannot write the journal, so the change is not applied");
+                        Reply::Refused { code: 507, reason: "InsufficientStorage".into(), message: format!("cannot write the journal: {error}") }
                     })
                 });
                 sent.await.unwrap_or_else(|error| Reply::Unknown {
-                    message: format!("the request did not end: {error}"),
+                    message: format!("the request panicked: {error}"),
                 })
             }
         }
@@ -78,12 +79,12 @@ impl Cluster for JournaledCluster {
         self.inner.logs(query).await
     }
 
-    async fn may(
+    async fn can_i(
         &self,
         verb: &str,
         kind: &Kind,
         namespace: Option<&str>,
     ) -> Result<bool, ReadFailure> {
-        self.inner.may(verb, kind, namespace).await
+        self.inner.can_i(verb, kind, namespace).await
     }
 }

@@ -1,21 +1,22 @@
-//! Chiron: from an alert to a checked, durable, undoable fix, learning from outcomes.
+//! Chiron: an adaptive remediation planner for Kubernetes.
 
-mod about;
+mod alert_forwarder;
+mod bootstrap;
 mod cli;
 mod data_dir;
+mod data_dir_identity;
 mod datasets;
+mod fault_injector;
+mod incident_report;
 mod journal;
 mod journaled_cluster;
-mod kept_world;
 mod kubeconfig;
-mod origin;
-mod poster;
+mod no_metrics;
+mod persistent_world;
 mod private_file;
-mod serving;
-mod story;
-mod striker;
-mod unmeasured;
-mod wiring;
+mod server_task;
+mod shutdown;
+mod simulation_spec;
 
 use std::process::ExitCode;
 

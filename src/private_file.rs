@@ -1,4 +1,4 @@
-//! Files that only their owner reads: tokens, keys, and what a folder of state says of itself.
+//! Files readable only by their owner: tokens, keys, and metadata of the data directory.
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Write as _};
@@ -7,15 +7,15 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
-/// Writes a file that only its owner reads, whole or not at all; it is on disk when this returns.
+/// Writes a file with mode 0600, atomically and durably.
 ///
 /// # Errors
-/// Where it cannot be written.
+/// If it cannot be written.
 pub(crate) fn write(path: &Path, text: &str) -> Result<()> {
     let write = || {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let draft = path.with_file_name(format!(".{name}.new-{}", std::process::id()));
-        // What a process of the same number once left has its own mode, so the draft is always a new file.
+        // A draft left by a process with the same id has its own mode, so a new file is always created.
         match std::fs::remove_file(&draft) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
             Ok(()) | Err(_) => {}
@@ -37,12 +37,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_is_its_owner_s_alone_and_stands_beside_no_draft() {
+    fn private_file_is_0600_and_atomic() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("world.json");
         std::fs::write(&path, "old").unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
-        std::fs::write(path.with_extension("new"), "somebody's").unwrap();
+        std::fs::write(path.with_extension("new"), "unrelated").unwrap();
         write(&path, "new").unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "new");
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);

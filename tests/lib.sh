@@ -1,17 +1,17 @@
-# What the suites with real servers share; to be sourced by tests/NAME/run under `set -euo pipefail`.
+# Shared functions of the test suites with real servers; sourced by tests/NAME/run under `set -euo pipefail`.
 #
-#   root=…, folder=…    set by sourcing: the repository, and a temporary folder that is removed at the end
-#   start_kubernetes [OPTION…]          starts a real control plane, sets $kubeconfig and $kubectl; exits with 77 if it cannot be had
-#   stop_kubernetes                     stops it, and forgets all that it held
-#   render_config URL TOKEN_FILE FILE   writes Alertmanager's configuration: deliver to URL with the token of TOKEN_FILE
-#   start_alertmanager CONFIG           starts it, sets $alertmanager_url; exits with 77 if it cannot be had
-#   free_port                           prints a loopback port that nobody listens on
-#   start_process NAME COMMAND…         runs it in the background with its output in $folder/NAME.log, sets $started to its id
-#   stop_process ID [SIGNAL]            sends the signal (TERM) and waits until it is gone
-#   wait_until SECONDS WHAT COMMAND…    repeats the command until it succeeds, or fails saying WHAT did not happen
-#   fail WHY                            ends the test, showing the logs
+#   root=…, folder=…    set when sourced: the repository, and a temporary folder that is removed at exit
+#   start_kubernetes [OPTION…]          starts a real control plane, sets $kubeconfig and $kubectl; exits with 77 if not available
+#   stop_kubernetes                     stops the control plane and deletes its data
+#   render_config URL TOKEN_FILE FILE   writes an Alertmanager configuration that delivers to URL with the token of TOKEN_FILE
+#   start_alertmanager CONFIG           starts Alertmanager, sets $alertmanager_url; exits with 77 if not available
+#   free_port                           prints an unused loopback port
+#   start_process NAME COMMAND…         starts a background process that logs to $folder/NAME.log, sets $started to its id
+#   stop_process ID [SIGNAL]            sends the signal (default TERM) and waits until the process has exited
+#   wait_until SECONDS WHAT COMMAND…    repeats the command until it succeeds; fails with the message WHAT after SECONDS
+#   fail MESSAGE                        prints the logs and the message, and ends the test
 #
-# Whatever was started here is stopped when the test ends, however it ends.
+# All servers and processes are stopped when the test ends, including failures and signals.
 
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 folder="$(mktemp -d "${TMPDIR:-/tmp}/chiron-$(basename "$(dirname "$0")").XXXXXX")"
@@ -74,7 +74,7 @@ wait_until() {
     local seconds="$1" what="$2" deadline=$((SECONDS + $1))
     shift 2
     until "$@" >/dev/null 2>&1; do
-        ((SECONDS < deadline)) || fail "$what: not within $seconds s"
+        ((SECONDS < deadline)) || fail "timeout after $seconds s: $what"
         sleep 0.2
     done
 }

@@ -1,22 +1,23 @@
 use cluster::{JsonOp, Mode, Object, Patch, Reply, Request, Verb};
 use workflow::run::Applied;
 
-use crate::sameness::is_same_at;
+use crate::equivalence::is_same_at;
 
-/// Whether `request`, whose answer was lost, was applied: judged from one read of its target at `Latest`.
+/// Determines from one read of the target at `Latest` whether `request`, whose response was lost, was applied.
 ///
-/// *Yes* if the object holds what the request would have left (or, of a deletion, that incarnation is gone). *No* if the
-/// object is still the one that the request was based on: its stored version, or the generation that the patch tests,
-/// has not moved; then the request may be sent again with the same preconditions, for only one of the two can win. *No*
-/// as well if the incarnation that a patch was meant for is gone: nothing of it remains, and its uid can never match
-/// again. Otherwise *unknown*: somebody else wrote meanwhile, and a person must look.
+/// - `Yes` if the object has the state that the request produces (for a deletion: if the object with that uid no longer
+///   exists).
+/// - `No` if the object is unchanged: its resource version, or the generation that the patch tests, is the same. The request
+///   may then be sent again with the same preconditions, because only one of the two can be applied. Also `No` if the object
+///   with the uid of a patch no longer exists, because that uid can never match again.
+/// - `Unknown` otherwise: another client has changed the object, and an operator must decide.
 pub fn was_applied(request: &Request, read: &Reply) -> Applied {
     if request.mode == Mode::DryRun {
         return Applied::No;
     }
     let object = match read {
         Reply::Found(object) => Some(object),
-        Reply::Absent => None,
+        Reply::NotFound => None,
         Reply::Listed(_)
         | Reply::Accepted(_)
         | Reply::Deleted
@@ -28,19 +29,19 @@ pub fn was_applied(request: &Request, read: &Reply) -> Applied {
     match &request.verb {
         Verb::Patch { patch, .. } => patched(request, patch, object),
         Verb::Delete { .. } | Verb::Evict => deleted(request, object),
-        Verb::Create(wanted) => created(wanted, object),
-        Verb::Apply(wanted) => patched(request, &Patch::Merge(wanted.to_value()), object),
+        Verb::Create(desired) => created(desired, object),
+        Verb::Apply(desired) => patched(request, &Patch::Merge(desired.to_value()), object),
     }
 }
 
 fn patched(request: &Request, patch: &Patch, object: Option<&Object>) -> Applied {
-    let Some(object) = object.filter(|object| is_meant(request, object)) else {
+    let Some(object) = object.filter(|object| matches_uid(request, object)) else {
         return Applied::No;
     };
-    if holds(patch, object) {
+    if is_applied(patch, object) {
         return Applied::Yes;
     }
-    if is_unmoved(request, object) || is_generation_unmoved(patch, object) {
+    if matches_version(request, object) || matches_generation(patch, object) {
         Applied::No
     } else {
         Applied::Unknown
@@ -48,25 +49,25 @@ fn patched(request: &Request, patch: &Patch, object: Option<&Object>) -> Applied
 }
 
 fn deleted(request: &Request, object: Option<&Object>) -> Applied {
-    let Some(object) = object.filter(|object| is_meant(request, object)) else {
+    let Some(object) = object.filter(|object| matches_uid(request, object)) else {
         return Applied::Yes;
     };
     if object.metadata().deletion_timestamp.is_some() {
         Applied::Yes
-    } else if is_unmoved(request, object) {
+    } else if matches_version(request, object) {
         Applied::No
     } else {
         Applied::Unknown
     }
 }
 
-fn created(wanted: &Object, object: Option<&Object>) -> Applied {
+fn created(desired: &Object, object: Option<&Object>) -> Applied {
     let Some(object) = object else { return Applied::No };
-    // The name may have been taken by somebody else: ours is told by every field and annotation that we set.
-    let has_fields = wanted
+    // Another client may have created an object with this name. Ours has every field and annotation that we set.
+    let has_fields = desired
         .field_names()
-        .all(|name| name == "status" || object.field(name) == wanted.field(name));
-    let has_annotations = wanted
+        .all(|name| name == "status" || object.field(name) == desired.field(name));
+    let has_annotations = desired
         .metadata()
         .annotations
         .iter()
@@ -74,13 +75,13 @@ fn created(wanted: &Object, object: Option<&Object>) -> Applied {
     if has_fields && has_annotations { Applied::Yes } else { Applied::Unknown }
 }
 
-/// Whether the object is the incarnation that the request was meant for.
-fn is_meant(request: &Request, object: &Object) -> bool {
-    let meant = request.preconditions.uid.as_ref().or(request.target.uid.as_ref());
-    meant.is_none_or(|uid| *uid == object.metadata().uid)
+/// Whether the object has the uid that the request is for.
+fn matches_uid(request: &Request, object: &Object) -> bool {
+    let expected = request.preconditions.uid.as_ref().or(request.target.uid.as_ref());
+    expected.is_none_or(|uid| *uid == object.metadata().uid)
 }
 
-fn is_unmoved(request: &Request, object: &Object) -> bool {
+fn matches_version(request: &Request, object: &Object) -> bool {
     request
         .preconditions
         .resource_version
@@ -88,9 +89,9 @@ fn is_unmoved(request: &Request, object: &Object) -> bool {
         .is_some_and(|version| *version == object.metadata().resource_version)
 }
 
-fn is_generation_unmoved(patch: &Patch, object: &Object) -> bool {
+fn matches_generation(patch: &Patch, object: &Object) -> bool {
     let Patch::Json(operations) = patch else { return false };
-    let is_of_now = |operation: &JsonOp| match operation {
+    let tests_current_generation = |operation: &JsonOp| match operation {
         JsonOp::Test { path, value } => {
             path == "/metadata/generation" && value.as_i64() == Some(object.metadata().generation)
         }
@@ -100,11 +101,11 @@ fn is_generation_unmoved(patch: &Patch, object: &Object) -> bool {
         | JsonOp::Move { .. }
         | JsonOp::Copy { .. } => false,
     };
-    operations.iter().any(is_of_now)
+    operations.iter().any(tests_current_generation)
 }
 
-/// Whether the object holds all that the patch sets, and nothing that it removes.
-fn holds(patch: &Patch, object: &Object) -> bool {
+/// Whether the object has every value that the patch sets and none that it removes.
+fn is_applied(patch: &Patch, object: &Object) -> bool {
     match patch {
         Patch::Json(operations) => {
             let tree = object.to_value();
@@ -114,7 +115,7 @@ fn holds(patch: &Patch, object: &Object) -> bool {
                 }
                 JsonOp::Remove { path } => tree.pointer(path).is_none(),
                 JsonOp::Test { .. } => true,
-                // What moved from where cannot be told from the end alone.
+                // The source of a move or copy cannot be determined from the final state.
                 JsonOp::Move { .. } | JsonOp::Copy { .. } => false,
             })
         }

@@ -1,25 +1,26 @@
 use cluster::{Kind, ObjectRef};
 use serde_json::Value;
-use workflow::fact::{Binding, Bindings};
+use workflow::fact::{Binding, PatternBindings};
 use workflow::{ActionSpec, Args};
 
-use crate::change::Proposal;
+use crate::change::Proposed;
 
-/// The object that the action acts on, out of `{kind, name, [namespace, apiVersion, uid, cluster]}`.
+/// Returns the object that the action acts on, from the argument `{kind, name, [namespace, apiVersion, uid, cluster]}`.
 ///
-/// `cluster` stands where the argument names none, and the built-in version of the kind where it names no
-/// `apiVersion`. Absent for actions on nothing, and where the argument does not name an object.
+/// `cluster` is the default cluster; `apiVersion` defaults to the version of the built-in kind. Returns `None` for actions
+/// without a target, and if the argument is not an object reference.
 pub fn target(spec: &ActionSpec, args: &Args, cluster: &str) -> Option<ObjectRef> {
     object(args.get(spec.target.as_deref()?)?, cluster)
 }
 
-/// Every way in which `args` do not fit what the action takes: path and message, in order of the path.
+/// Checks `args` against the action's schema and returns path and message of every mismatch, sorted by path.
 pub fn check_arguments(spec: &ActionSpec, args: &Args) -> Vec<(String, String)> {
     workflow::catalogue::arguments::check(spec, args)
 }
 
-/// What fills the holes of the action's fact patterns: `$target`, `$container`, `$image`, one per argument.
-pub fn bindings(spec: &ActionSpec, args: &Args, cluster: &str) -> Bindings {
+/// Returns the bindings of the placeholders in the action's fact patterns: `$target`, `$container`, `$image`, one per
+/// argument.
+pub fn bindings(spec: &ActionSpec, args: &Args, cluster: &str) -> PatternBindings {
     let fill = |(name, value): (&String, &Value)| {
         let binding = match target(spec, args, cluster) {
             Some(target) if spec.target.as_ref() == Some(name) => Binding::Object(target),
@@ -45,21 +46,24 @@ fn object(value: &Value, cluster: &str) -> Option<ObjectRef> {
     })
 }
 
-/// The text argument `name`.
-pub(crate) fn text<'a>(args: &'a Args, name: &str) -> Result<&'a str, Proposal> {
-    args.get(name).and_then(Value::as_str).ok_or_else(|| missing(name, "a text"))
+/// Returns the string argument `name`.
+pub(crate) fn text<'a>(args: &'a Args, name: &str) -> Result<&'a str, Proposed> {
+    args.get(name).and_then(Value::as_str).ok_or_else(|| invalid(name, "a string"))
 }
 
-/// The whole-number argument `name`.
-pub(crate) fn whole(args: &Args, name: &str) -> Result<u64, Proposal> {
+/// Returns the integer argument `name`.
+pub(crate) fn integer(args: &Args, name: &str) -> Result<u64, Proposed> {
     let number = args.get(name).and_then(|value| {
         value
             .as_u64()
             .or_else(|| value.as_f64().filter(|n| *n >= 0.0 && n.fract() == 0.0).map(|n| n as u64))
     });
-    number.ok_or_else(|| missing(name, "a whole number"))
+    number.ok_or_else(|| invalid(name, "an integer"))
 }
 
-fn missing(name: &str, what: &str) -> Proposal {
-    Proposal::Refuse { code: "bad-arguments", why: format!("the argument `{name}` must be {what}") }
+fn invalid(name: &str, what: &str) -> Proposed {
+    Proposed::Refused {
+        code: "bad-arguments",
+        message: format!("the argument `{name}` must be {what}"),
+    }
 }

@@ -1,4 +1,4 @@
-//! How every action changes an object: read it, propose, send once, and on a conflict read again.
+//! The procedure by which every action changes an object: read, compute the change, send it, and on a conflict read again.
 
 use cluster::{JsonOp, Object, ObjectRef, Patch, Preconditions, Reply, Verb};
 use serde_json::{Value, json};
@@ -8,149 +8,157 @@ use workflow::{ActionSpec, Args};
 
 use crate::{Next, target};
 
-/// How often an object is read again because another writer was first.
-const CONFLICTS: usize = 3;
+/// Number of retries after a conflict with another writer.
+const MAX_CONFLICT_RETRIES: usize = 3;
 
-/// What an action wants of the object that it sees.
-pub(crate) enum Proposal {
-    /// It is so already.
-    Already {
-        /// The value that stands there.
+/// The change that an action proposes for the current object.
+pub(crate) enum Proposed {
+    /// The object already has the desired state.
+    NoChange {
+        /// The current value.
         value: Value,
     },
-    /// These operations make it so.
-    Make(Making),
-    /// It cannot be made so.
-    Refuse {
-        /// One word.
+    /// These operations produce the desired state.
+    Change(ProposedChange),
+    /// The change cannot be made.
+    Refused {
+        /// Error code.
         code: &'static str,
-        /// What, where, and how to mend it.
-        why: String,
+        /// What failed, where, and how to fix it.
+        message: String,
     },
 }
 
-/// A change, and what is needed to turn it back.
-pub(crate) struct Making {
-    /// Operations that can be repeated without doing more.
+/// A change and how to undo it.
+pub(crate) struct ProposedChange {
+    /// Idempotent operations.
     pub(crate) operations: Vec<JsonOp>,
     /// The value before.
     pub(crate) before: Value,
     /// The value after.
     pub(crate) after: Value,
-    /// Arguments that put `before` back, without `target` and `expect`; absent where there is no way back.
+    /// Arguments that restore `before`, without `target` and `expect`; `None` if the change cannot be undone.
     pub(crate) undo: Option<Args>,
 }
 
-/// What an action compares and sets.
-pub(crate) struct Field {
-    /// What stands there.
+/// A value that an action compares and sets.
+pub(crate) struct FieldUpdate {
+    /// The current value.
     pub(crate) current: Value,
-    /// What shall stand there.
-    pub(crate) wanted: Value,
-    /// When two values of it mean the same.
+    /// The desired value.
+    pub(crate) desired: Value,
+    /// Whether two values are equivalent.
     pub(crate) is_same: fn(&Value, &Value) -> bool,
 }
 
-impl Field {
-    /// Nothing if it is so already; a refusal if the argument `expect` is given and something else stands there; else
-    /// what `make` says: the operations, and the arguments that turn them back.
+impl FieldUpdate {
+    /// Proposes no change if the current value is equivalent to the desired one, and refuses if the argument `expect` is
+    /// given and differs from the current value. Otherwise proposes the change that `make` returns: the operations and the
+    /// arguments that undo them.
     pub(crate) fn propose(
         self,
         args: &Args,
         make: impl FnOnce(&Self) -> (Vec<JsonOp>, Option<Args>),
-    ) -> Proposal {
-        if (self.is_same)(&self.current, &self.wanted) {
-            return Proposal::Already { value: self.current };
+    ) -> Proposed {
+        if (self.is_same)(&self.current, &self.desired) {
+            return Proposed::NoChange { value: self.current };
         }
         if let Some(expected) =
             args.get("expect").filter(|expected| !(self.is_same)(&self.current, expected))
         {
-            let why = format!(
-                "found {}, expected {}: somebody changed it since, so it is left as it is",
-                short(&self.current),
-                short(expected)
+            let message = format!(
+                "found {}, expected {}: changed by someone else since; not modified",
+                truncated(&self.current),
+                truncated(expected)
             );
-            return Proposal::Refuse { code: "drifted", why };
+            return Proposed::Refused { code: "changed_concurrently", message };
         }
         let (operations, undo) = make(&self);
-        Proposal::Make(Making { operations, before: self.current, after: self.wanted, undo })
+        Proposed::Change(ProposedChange {
+            operations,
+            before: self.current,
+            after: self.desired,
+            undo,
+        })
     }
 }
 
-/// Walks the replies of this attempt and says what comes next. `beside` names what is read together with the target.
-pub(crate) fn change(
+/// Replays the replies of this attempt and returns the next step. `also_read` returns what is read together with the target.
+pub(crate) fn read_then_patch(
     spec: &ActionSpec,
     args: &Args,
     replies: &[Reply],
-    beside: impl Fn(&ObjectRef) -> Vec<ObjectQuery>,
-    propose: impl Fn(&Object, &[Reply]) -> Proposal,
+    also_read: impl Fn(&ObjectRef) -> Vec<ObjectQuery>,
+    propose: impl Fn(&Object, &[Reply]) -> Proposed,
 ) -> Next {
     let Some(target) = target(spec, args, "") else {
         return Next::refused(
             "bad-arguments",
-            format!("`{}` was told no object to act on", spec.name),
+            format!("`{}` requires an object reference as its target", spec.name),
         );
     };
     let mut queries = vec![ObjectQuery::One(target.clone())];
-    queries.extend(beside(&target));
+    queries.extend(also_read(&target));
     let mut rest = replies;
-    // The change whose answer was lost, for a later read may show it after all.
-    let mut sent: Option<(ObjectRef, Making)> = None;
-    for _ in 0..=CONFLICTS {
-        let Some((seen, after)) = rest.split_at_checked(queries.len()) else {
+    // The change whose response was lost: a later read may show that it was applied.
+    let mut sent: Option<(ObjectRef, ProposedChange)> = None;
+    for _ in 0..=MAX_CONFLICT_RETRIES {
+        let Some((read_replies, after)) = rest.split_at_checked(queries.len()) else {
             return Next::Read(queries);
         };
         rest = after;
-        let object = match read(&seen[0], &target) {
+        let object = match read_object(&read_replies[0], &target) {
             Ok(object) => object,
             Err(refused) => return refused,
         };
-        let place = object.reference(&target.cluster);
-        let making = match propose(object, &seen[1..]) {
-            Proposal::Make(making) => making,
-            Proposal::Already { value } => {
+        let reference = object.reference(&target.cluster);
+        let change = match propose(object, &read_replies[1..]) {
+            Proposed::Change(change) => change,
+            Proposed::NoChange { value } => {
                 return match sent {
-                    Some((place, making)) => done(&place, making),
+                    Some((reference, change)) => done(&reference, change),
                     None => Next::Done {
-                        output: output(&place, false, &value, &value),
+                        output: output(&reference, false, &value, &value),
                         prior: Value::Null,
                     },
                 };
             }
-            Proposal::Refuse { code, why } => {
-                return Next::refused(code, format!("{place}: {why}"));
+            Proposed::Refused { code, message } => {
+                return Next::refused(code, format!("{reference}: {message}"));
             }
         };
-        let Some((answer, after)) = rest.split_first() else { return send(place, object, making) };
+        let Some((reply, after)) = rest.split_first() else {
+            return send(reference, object, change);
+        };
         rest = after;
-        match answer {
-            Reply::Accepted(_) | Reply::Found(_) => return done(&place, making),
+        match reply {
+            Reply::Accepted(_) | Reply::Found(_) => return done(&reference, change),
             Reply::Conflict { .. } => {}
-            Reply::Unknown { .. } => sent = Some((place, making)),
-            // An API server answers a failed `test` as it answers a bad patch. Which of the two it
-            // was shows in what stands there now.
+            Reply::Unknown { .. } => sent = Some((reference, change)),
+            // An API server responds with 422 both to a failed `test` and to an invalid patch. The current state of the
+            // object shows which of the two it was.
             Reply::Refused { code: 422, .. } => match rest.first() {
-                Some(Reply::Found(now)) if is_moved(object, now) => {}
-                Some(_) => return failed(answer, &place),
+                Some(Reply::Found(now)) if has_changed(object, now) => {}
+                Some(_) => return failed(reply, &reference),
                 None => return Next::Read(queries),
             },
-            Reply::Absent => {
-                let why = format!("{place} went away before the change reached it");
-                return Next::refused("not-found", why);
+            Reply::NotFound => {
+                let message = format!("{reference} was deleted before the change was applied");
+                return Next::refused("not-found", message);
             }
             Reply::Refused { .. } | Reply::Throttled { .. } | Reply::Listed(_) | Reply::Deleted => {
-                return failed(answer, &place);
+                return failed(reply, &reference);
             }
         }
     }
-    let why = format!(
-        "{target} was changed by another writer each of the {CONFLICTS} times that it was read again"
+    let message = format!(
+        "{target} was changed by another writer before each of {MAX_CONFLICT_RETRIES} retries"
     );
-    Next::Refused { on: Some(RetryOn::Conflict), code: "conflict".into(), why }
+    Next::Refused { on: Some(RetryOn::Conflict), code: "conflict".into(), message }
 }
 
-/// Whether what a change was based on is no longer what stands there.
-fn is_moved(before: &Object, now: &Object) -> bool {
+/// Whether the object changed since it was read.
+fn has_changed(before: &Object, now: &Object) -> bool {
     let (before, now) = (before.metadata(), now.metadata());
     if before.uid != now.uid {
         return true;
@@ -162,8 +170,11 @@ fn is_moved(before: &Object, now: &Object) -> bool {
     }
 }
 
-/// The object that a read found, if it can be changed.
-fn read<'a>(reply: &'a Reply, target: &ObjectRef) -> Result<&'a Object, Next> {
+/// Returns the object that a read found.
+///
+/// # Errors
+/// If it does not exist, is being deleted, or could not be read.
+fn read_object<'a>(reply: &'a Reply, target: &ObjectRef) -> Result<&'a Object, Next> {
     match reply {
         Reply::Found(object) | Reply::Accepted(object)
             if object.metadata().deletion_timestamp.is_some() =>
@@ -171,10 +182,10 @@ fn read<'a>(reply: &'a Reply, target: &ObjectRef) -> Result<&'a Object, Next> {
             Err(Next::refused("terminating", format!("{target} is being deleted")))
         }
         Reply::Found(object) | Reply::Accepted(object) => Ok(object),
-        Reply::Absent => {
-            let incarnation =
-                if target.uid.is_some() { ", or it was deleted and made again since" } else { "" };
-            Err(Next::refused("not-found", format!("there is no {target}{incarnation}")))
+        Reply::NotFound => {
+            let recreated =
+                if target.uid.is_some() { ", or it was recreated with another uid" } else { "" };
+            Err(Next::refused("not-found", format!("{target} does not exist{recreated}")))
         }
         Reply::Conflict { .. }
         | Reply::Refused { .. }
@@ -185,47 +196,49 @@ fn read<'a>(reply: &'a Reply, target: &ObjectRef) -> Result<&'a Object, Next> {
     }
 }
 
-/// What a bad answer means for the attempt.
-pub(crate) fn failed(reply: &Reply, place: &ObjectRef) -> Next {
-    let (on, code, why) = match reply {
-        Reply::Refused { code, reason, message } => {
-            (None, "refused", format!("the cluster refused with {code} {reason}: {message}"))
-        }
+/// Returns the failure that an error reply means for the attempt.
+pub(crate) fn failed(reply: &Reply, reference: &ObjectRef) -> Next {
+    let (on, code, message) = match reply {
+        Reply::Refused { code, reason, message } => (
+            None,
+            "refused",
+            format!("the API server rejected the request with {code} {reason}: {message}"),
+        ),
         Reply::Throttled { retry_after_seconds } => (
             Some(RetryOn::Throttled),
             "throttled",
-            format!("the cluster asks to wait {retry_after_seconds} s"),
+            format!("the API server throttles requests; retry after {retry_after_seconds} s"),
         ),
         Reply::Unknown { message } => (
             Some(RetryOn::Unavailable),
             "unavailable",
-            format!("the cluster gave no answer: {message}"),
+            format!("no response from the API server: {message}"),
         ),
-        Reply::Conflict { message } => {
-            (Some(RetryOn::Conflict), "conflict", format!("another writer was first: {message}"))
-        }
+        Reply::Conflict { message } => (
+            Some(RetryOn::Conflict),
+            "conflict",
+            format!("conflict with another writer: {message}"),
+        ),
         Reply::Found(_)
-        | Reply::Absent
+        | Reply::NotFound
         | Reply::Listed(_)
         | Reply::Accepted(_)
-        | Reply::Deleted => (
-            None,
-            "unexpected-reply",
-            "the cluster answered something else than was asked".to_string(),
-        ),
+        | Reply::Deleted => {
+            (None, "unexpected-reply", "the API server sent an unexpected response".to_string())
+        }
     };
-    Next::Refused { on, code: code.into(), why: format!("{place}: {why}") }
+    Next::Refused { on, code: code.into(), message: format!("{reference}: {message}") }
 }
 
-/// The change, guarded by what it was based on.
+/// Returns the request for a change, with preconditions on the state that the change is based on.
 ///
-/// The status of a workload changes all the time while its pods fail, so the stored version would be a precondition that
-/// seldom holds. `metadata.generation` counts the changes of its spec alone: a test of it lets status pass, and tells
-/// afterwards whether a change whose answer was lost was made. Objects without one are guarded by their stored version.
-fn send(place: ObjectRef, object: &Object, making: Making) -> Next {
+/// The status of a workload changes continuously while its pods fail, so a precondition on the resource version would fail
+/// most of the time. `metadata.generation` only counts changes of the spec: a test of it ignores status updates and later
+/// shows whether a change whose response was lost was applied. Objects without a generation use their resource version.
+fn send(reference: ObjectRef, object: &Object, change: ProposedChange) -> Next {
     let metadata = object.metadata();
-    let mut operations = making.operations;
-    let mut preconditions = Preconditions { uid: place.uid.clone(), resource_version: None };
+    let mut operations = change.operations;
+    let mut preconditions = Preconditions { uid: reference.uid.clone(), resource_version: None };
     if metadata.generation > 0 {
         operations.insert(
             0,
@@ -236,25 +249,25 @@ fn send(place: ObjectRef, object: &Object, making: Making) -> Next {
             Some(metadata.resource_version.clone()).filter(|version| !version.is_empty());
     }
     let verb = Verb::Patch { patch: Patch::Json(operations), subresource: None };
-    Next::Send { target: place, verb, preconditions }
+    Next::Send { target: reference, verb, preconditions }
 }
 
-fn done(place: &ObjectRef, making: Making) -> Next {
-    let output = output(place, true, &making.before, &making.after);
-    let mut prior = json!({"target": place, "before": making.before, "after": making.after});
-    if let Some(mut undo) = making.undo {
-        undo.insert("target".into(), json!(place));
-        undo.insert("expect".into(), making.after);
+fn done(reference: &ObjectRef, change: ProposedChange) -> Next {
+    let output = output(reference, true, &change.before, &change.after);
+    let mut prior = json!({"target": reference, "before": change.before, "after": change.after});
+    if let Some(mut undo) = change.undo {
+        undo.insert("target".into(), json!(reference));
+        undo.insert("expect".into(), change.after);
         prior["undo"] = Value::Object(undo);
     }
     Next::Done { output, prior }
 }
 
-fn output(place: &ObjectRef, changed: bool, before: &Value, after: &Value) -> Value {
-    json!({"changed": changed, "target": place.to_string(), "before": before, "after": after})
+fn output(reference: &ObjectRef, changed: bool, before: &Value, after: &Value) -> Value {
+    json!({"changed": changed, "target": reference.to_string(), "before": before, "after": after})
 }
 
-fn short(value: &Value) -> String {
+fn truncated(value: &Value) -> String {
     let text = value.to_string();
     if text.chars().count() <= 120 {
         text
@@ -263,16 +276,16 @@ fn short(value: &Value) -> String {
     }
 }
 
-/// `pointer` with one more member, escaped as RFC 6901 asks.
-pub(crate) fn below(pointer: &str, member: &str) -> String {
+/// Appends one member to a JSON pointer, escaped per RFC 6901.
+pub(crate) fn child_pointer(pointer: &str, member: &str) -> String {
     format!("{pointer}/{}", member.replace('~', "~0").replace('/', "~1"))
 }
 
-/// Sets `value` at the path of `members` within a top-level field, making the objects on the way that are missing.
-pub(crate) fn put(object: &Object, members: &[&str], value: Value) -> JsonOp {
+/// Returns the operation that sets `value` at the path of `members`, creating missing parent objects.
+pub(crate) fn add_with_parents(object: &Object, members: &[&str], value: Value) -> JsonOp {
     let mut path = String::new();
     for (depth, member) in members.iter().enumerate() {
-        path = below(&path, member);
+        path = child_pointer(&path, member);
         if object.at(&path).is_none_or(Value::is_null) {
             let value = members[depth + 1..]
                 .iter()

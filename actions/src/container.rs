@@ -1,20 +1,20 @@
-//! One container of a workload's pod template, and how its fields are set.
+//! One container of a workload's pod template, and patches of its fields.
 
 use cluster::{JsonOp, Object};
 use serde_json::{Map, Value};
 
-use crate::change::{Proposal, below};
+use crate::change::{Proposed, child_pointer};
 
-/// A container and where it stands.
-pub(crate) struct Place<'a> {
-    /// The container, as on the wire.
+/// A container and its JSON pointer.
+pub(crate) struct ContainerRef<'a> {
+    /// The container as JSON.
     pub(crate) container: &'a Map<String, Value>,
     pointer: String,
 }
 
-impl<'a> Place<'a> {
-    /// The container of the pod template of `workload` with this name.
-    pub(crate) fn of(workload: &'a Object, name: &str) -> Result<Self, Proposal> {
+impl<'a> ContainerRef<'a> {
+    /// Returns the container with this name from the pod template of `workload`.
+    pub(crate) fn of(workload: &'a Object, name: &str) -> Result<Self, Proposed> {
         let list = workload
             .at("/spec/template/spec/containers")
             .and_then(Value::as_array)
@@ -28,24 +28,22 @@ impl<'a> Place<'a> {
             None => {
                 let names: Vec<&str> =
                     list.iter().filter_map(|value| value.get("name")?.as_str()).collect();
-                let why = format!(
-                    "it has no container `{name}`; its containers are {}",
-                    names.join(", ")
-                );
-                Err(Proposal::Refuse { code: "no-container", why })
+                let message =
+                    format!("no container `{name}`; the containers are {}", names.join(", "));
+                Err(Proposed::Refused { code: "no-container", message })
             }
         }
     }
 
-    /// A field of it; null where absent.
+    /// Returns a field of the container, or null if it is absent.
     pub(crate) fn field(&self, name: &str) -> Value {
         self.container.get(name).cloned().unwrap_or_default()
     }
 
-    /// Sets a field of it, or removes it where `value` is null. The generation of the object is tested in the same
-    /// patch, so the place cannot have moved.
+    /// Returns the operation that sets a field of the container, or removes it if `value` is null. The same patch tests the
+    /// generation of the object, so the index of the container is still valid when it is applied.
     pub(crate) fn set(&self, name: &str, value: Value) -> JsonOp {
-        let path = below(&self.pointer, name);
+        let path = child_pointer(&self.pointer, name);
         if value.is_null() { JsonOp::Remove { path } } else { JsonOp::Add { path, value } }
     }
 }

@@ -1,16 +1,16 @@
-//! Pieces that the declarations of several actions are made of.
+//! Helpers for action declarations.
 
 use serde_json::{Map, Value, json};
 use workflow::catalogue::{BlastRadius, Permission, Priors};
-use workflow::duration::Span;
+use workflow::duration::Duration;
 use workflow::fact::{FactPattern, Predicate, ValuePattern};
 use workflow::{ActionClass, ActionSpec, Reversibility};
 
-/// Kinds that keep pods by a template.
+/// Kinds with a pod template.
 pub(crate) const WORKLOADS: &[&str] = &["Deployment", "StatefulSet", "DaemonSet"];
 
-/// The declaration of an action on an object that can be turned back and disturbs every pod of its workload: what most
-/// actions are. Each file changes what is different with it.
+/// Returns the declaration of a reversible action on an object that affects every pod of its workload. Most actions start
+/// from it and override what differs.
 pub(crate) fn reversible(
     name: &str,
     summary: &str,
@@ -31,7 +31,7 @@ pub(crate) fn reversible(
         parameters: schema(Value::Object(properties), &names),
         target: Some("target".into()),
         target_kinds: kinds.iter().map(|kind| kind.to_string()).collect(),
-        class: ActionClass::A,
+        class: ActionClass::NaturallyIdempotent,
         reversibility: Reversibility::Reversible,
         has_inverse: true,
         reads: Vec::new(),
@@ -43,8 +43,8 @@ pub(crate) fn reversible(
     }
 }
 
-/// The declaration of an action on nothing.
-pub(crate) fn on_nothing(
+/// Returns the declaration of an action without a target.
+pub(crate) fn without_target(
     name: &str,
     summary: &str,
     arguments: Value,
@@ -57,7 +57,7 @@ pub(crate) fn on_nothing(
         parameters: schema(arguments, required),
         target: None,
         target_kinds: Vec::new(),
-        class: ActionClass::A,
+        class: ActionClass::NaturallyIdempotent,
         reversibility: Reversibility::NoEffect,
         has_inverse: false,
         reads: Vec::new(),
@@ -69,36 +69,36 @@ pub(crate) fn on_nothing(
     }
 }
 
-/// A JSON Schema of arguments; nothing beside `properties` is taken.
+/// Returns the JSON Schema of arguments; other properties than `properties` are rejected.
 fn schema(properties: Value, required: &[&str]) -> Value {
     json!({"type": "object", "additionalProperties": false, "required": required, "properties": properties})
 }
 
-/// The JSON Schema of an argument that names an object of one of these kinds.
+/// Returns the JSON Schema of an object reference with one of these kinds.
 fn object_schema(kinds: &[&str]) -> Value {
     let name = |what: &str| json!({"type": "string", "minLength": 1, "maxLength": 253, "description": what});
     json!({
         "type": "object",
-        "description": "The object to act on. It must be one that the evidence found, never a name out of a text.",
+        "description": "The object to act on. It must be an object that the evidence contains, never a name from free text.",
         "additionalProperties": false,
         "required": ["kind", "name"],
         "properties": {
-            "cluster": {"type": "string", "maxLength": 253, "description": "Name of the cluster, as configured."},
-            "apiVersion": name("Group and version, such as apps/v1; that of the built-in kind where absent."),
-            "kind": {"type": "string", "enum": kinds, "description": "Its kind."},
-            "namespace": name("Its namespace; absent outside namespaces."),
-            "name": name("Its name."),
-            "uid": name("Its incarnation: an object that was made again under the same name is another one."),
+            "cluster": {"type": "string", "maxLength": 253, "description": "Cluster name from the configuration."},
+            "apiVersion": name("Group and version, such as apps/v1. Default: the version of the built-in kind."),
+            "kind": {"type": "string", "enum": kinds, "description": "Kind of the object."},
+            "namespace": name("Namespace; absent for cluster-scoped objects."),
+            "name": name("Name of the object."),
+            "uid": name("Uid of the object; a recreated object with the same name has another uid."),
         },
     })
 }
 
-/// The JSON Schema of the name of a container.
+/// Returns the JSON Schema of a container name.
 pub(crate) fn container_schema() -> Value {
     json!({"type": "string", "minLength": 1, "maxLength": 63, "description": "Name of the container, as in the pod template."})
 }
 
-/// A pattern about the target.
+/// Returns a fact pattern about the target.
 pub(crate) fn fact(predicate: Predicate, key: Option<&str>, value: Option<Value>) -> FactPattern {
     FactPattern {
         subject: "$target".into(),
@@ -109,18 +109,18 @@ pub(crate) fn fact(predicate: Predicate, key: Option<&str>, value: Option<Value>
     }
 }
 
-/// The right to do `verb` on `kind`; on the target's own kind where it is empty.
+/// Returns the permission for `verb` on `kind`; an empty `kind` means the target's kind.
 pub(crate) fn permission(verb: &str, kind: &str) -> Permission {
     Permission { verb: verb.into(), kind: kind.into() }
 }
 
-/// What is believed before anything was seen: seconds in the middle, successes and failures as if already seen, and the
-/// disturbance in seconds of a person's time.
+/// Returns priors: the median duration in seconds, the pseudo-counts of successes and failures, and the cost of the
+/// disruption in seconds of an operator's time.
 pub(crate) fn priors(
     seconds: u64,
     success_alpha: f64,
     success_beta: f64,
     cost_seconds: f64,
 ) -> Priors {
-    Priors { duration: Span::from_secs(seconds), success_alpha, success_beta, cost_seconds }
+    Priors { duration: Duration::from_secs(seconds), success_alpha, success_beta, cost_seconds }
 }

@@ -1,11 +1,11 @@
 use serde_json::Value;
 use workflow::{ActionSpec, Args};
 
-/// How the change that left `prior` is undone: an action and what it is told, or none where nothing is to undo.
+/// Returns the action and arguments that undo the change that produced `prior`, or `None` if there is nothing to undo.
 ///
-/// Compare and revert: the arguments carry `expect`, the value that we left; run where the field no longer holds it, the
-/// action refuses with the code `drifted`. A step that found everything as it should be has no prior state and nothing
-/// to undo.
+/// The undo is compare-and-revert: its arguments contain `expect`, the value that the step wrote. If the field has another
+/// value by then, the action is refused with the code `changed_concurrently`. A step that changed nothing has no prior
+/// state and nothing to undo.
 pub fn inverse(spec: &ActionSpec, _args: &Args, prior: &Value) -> Option<(String, Args)> {
     let undo = prior.get("undo")?.as_object()?;
     spec.has_inverse.then(|| (spec.name.clone(), undo.clone()))

@@ -1,28 +1,29 @@
-//! The one action catalogue, and each action as one pure function from arguments and replies to what comes next.
+//! The action catalogue, and each action as one pure function from arguments and replies to its next request.
 //!
-//! [`catalogue`] declares the actions as data, [`next`] is what they do, [`inverse`] is how they are undone, and
-//! [`was_applied`] settles what an unknown answer meant. Nothing here reads a clock, draws a number or sends a byte.
+//! [`catalogue`] declares the actions as data, [`next`] runs them, [`inverse`] returns how they are undone, and
+//! [`was_applied`] determines whether a request without a response was applied. Nothing in this crate reads a clock, uses
+//! randomness or does IO.
 
 mod applied;
 mod argument;
 mod catalogue;
-mod footprint;
+mod impact;
 mod inverse;
 mod next;
 mod postcondition;
 
-// What actions are made of.
+// Shared by the actions.
 mod change;
 mod container;
 mod declaration;
-mod sameness;
+mod equivalence;
 
-// The actions, one a file.
-mod ask_human;
-mod restore_config_key;
+// The actions, one per file.
+mod request_approval;
 mod rollout_restart;
 mod rollout_undo;
 mod scale;
+mod set_config_key;
 mod set_env;
 mod set_image;
 mod set_probe;
@@ -34,7 +35,7 @@ mod wait;
 pub use applied::was_applied;
 pub use argument::{bindings, check_arguments, target};
 pub use catalogue::catalogue;
-pub use footprint::footprint;
+pub use impact::impact;
 pub use inverse::inverse;
 pub use next::{Next, next};
 pub use postcondition::default_postconditions;

@@ -1,71 +1,72 @@
 use cluster::{ObjectRef, Preconditions, Reply, Verb};
 use serde_json::Value;
-use workflow::duration::Span;
+use workflow::duration::Duration;
 use workflow::manifest::RetryOn;
 use workflow::run::ObjectQuery;
 use workflow::{ActionSpec, Args};
 
-use crate::catalogue::row;
+use crate::catalogue::entry;
 use crate::check_arguments;
 
-/// What an action wants next.
+/// The next request of an action, or its result.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Next {
-    /// To see these objects as they are stored now: one reply each, in order.
+    /// Read the current state of these objects: one reply each, in order.
     Read(Vec<ObjectQuery>),
-    /// To change this object, once: one reply.
+    /// Change this object: one reply.
     Send {
-        /// The object, with its uid.
+        /// The object, including its uid.
         target: ObjectRef,
         /// The change.
         verb: Verb,
-        /// What must still hold for the change to be made.
+        /// The preconditions under which the API server makes the change.
         preconditions: Preconditions,
     },
-    /// To let this much time pass: one `Reply::Absent`.
-    Wait(Span),
-    /// To ask a person: one `Reply::Absent` once they said yes.
-    Ask(String),
-    /// Nothing more: it is done.
+    /// Wait for this duration: one `Reply::NotFound`.
+    Wait(Duration),
+    /// Ask an operator for approval: one `Reply::NotFound` once it is given.
+    RequestApproval(String),
+    /// The action is done.
     Done {
-        /// What later steps may use. `output.changed` says whether anything was changed.
+        /// Output for later steps. `output.changed` is true if anything was changed.
         output: Value,
-        /// The state before, for [`crate::inverse`]; null where there is nothing to undo.
+        /// The prior state, for [`crate::inverse`]; null if there is nothing to undo.
         prior: Value,
     },
-    /// It cannot be done.
+    /// The action cannot be done.
     Refused {
-        /// The kind of failure that this is, where another attempt may help.
+        /// The kind of failure, if a retry may succeed.
         on: Option<RetryOn>,
-        /// One word for it: `not-found`, `drifted`, `bad-arguments`.
+        /// Error code: `not-found`, `changed_concurrently`, `bad-arguments`.
         code: String,
-        /// What failed, where, and how to mend it.
-        why: String,
+        /// What failed, where, and how to fix it.
+        message: String,
     },
 }
 
 impl Next {
-    /// A refusal that another attempt would only meet again.
-    pub(crate) fn refused(code: &str, why: impl Into<String>) -> Self {
-        Self::Refused { on: None, code: code.into(), why: why.into() }
+    /// Returns a refusal that a retry cannot resolve.
+    pub(crate) fn refused(code: &str, message: impl Into<String>) -> Self {
+        Self::Refused { on: None, code: code.into(), message: message.into() }
     }
 }
 
-/// What the action of `spec` wants next, told `args`, after these replies of the present attempt.
+/// Returns the action's next step, given the replies of this attempt so far.
 ///
-/// `key` is the step's key: class B actions derive their marker from it, so that a repeat changes nothing. `replies`
-/// holds the answers to reads and sends of this attempt in order. An answer that was [`Reply::Unknown`] and was settled
-/// by [`crate::was_applied`] stands there as it came where it was not applied, and as what the read found where it was.
-/// Every change reads its target first; a conflict is met by reading again, at most three times.
+/// `key` is the step's key: actions of class [`workflow::ActionClass::Marked`] derive their marker from it, so that a
+/// repeat changes nothing. `replies` contains the responses to the reads and sends of this attempt, in order. If a response
+/// was [`Reply::Unknown`] and [`crate::was_applied`] resolved it, `replies` contains the `Unknown` itself if the request was
+/// not applied, and the object that the read returned if it was. Every change reads its target first; after a conflict the
+/// target is read again, at most three times.
 pub fn next(spec: &ActionSpec, args: &Args, key: &str, replies: &[Reply]) -> Next {
-    let Some(row) = row(&spec.name) else {
-        return Next::refused("unknown-action", format!("no action is called `{}`", spec.name));
+    let Some(entry) = entry(&spec.name) else {
+        return Next::refused("unknown-action", format!("there is no action `{}`", spec.name));
     };
     if let Some((path, message)) = check_arguments(spec, args).into_iter().next() {
         return Next::refused(
             "bad-arguments",
-            format!("`{}` cannot take its argument `{path}`: {message}", spec.name),
+            format!("`{}` has an invalid argument `{path}`: {message}", spec.name),
         );
     }
-    (row.next)(spec, args, key, replies)
+    (entry.next)(spec, args, key, replies)
 }

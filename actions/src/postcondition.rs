@@ -2,18 +2,18 @@ use cluster::ObjectRef;
 use serde_json::{Value, json};
 use workflow::{ActionSpec, Args, Condition};
 
-use crate::{ask_human, set_service_port, set_service_selector, target, wait};
+use crate::{request_approval, set_service_port, set_service_selector, target, wait};
 
-/// What a good run of the action should show, in general: the workload rolled out and ready, the Service with ready
-/// endpoints. `workload` is the workload that the step is to heal, where the target is another object.
+/// Returns the default post-conditions of an action: the workload is rolled out and ready, the Service has ready endpoints.
+/// `workload` is the workload that the step remediates, if the target is another object.
 ///
-/// Absent status fields count as zero, as Kubernetes leaves zeros out.
+/// Absent status fields count as zero, because Kubernetes omits zeros.
 pub fn default_postconditions(
     spec: &ActionSpec,
     args: &Args,
     workload: Option<&ObjectRef>,
 ) -> Vec<Condition> {
-    if matches!(spec.name.as_str(), wait::NAME | ask_human::NAME) {
+    if matches!(spec.name.as_str(), wait::NAME | request_approval::NAME) {
         return Vec::new();
     }
     let target = target(spec, args, "");
@@ -26,9 +26,9 @@ pub fn default_postconditions(
         conditions.push(has_endpoints(service, port));
     }
     if let Some(map) = target.as_ref().filter(|target| target.kind == "ConfigMap") {
-        conditions.push(holds_key(map, args));
+        conditions.push(has_key(map, args));
     }
-    let own = target.as_ref().filter(|target| is_ready_check(&target.kind).is_some());
+    let own = target.as_ref().filter(|target| ready_check(&target.kind).is_some());
     let is_of_service =
         matches!(spec.name.as_str(), set_service_port::NAME | set_service_selector::NAME);
     conditions.extend(own.or(workload.filter(|_| !is_of_service)).and_then(is_rolled_out));
@@ -36,29 +36,29 @@ pub fn default_postconditions(
 }
 
 fn condition(value: Value) -> Condition {
-    serde_json::from_value(value).expect("conditions written here are well formed")
+    serde_json::from_value(value).expect("conditions defined here are valid")
 }
 
-/// The object and its status are there, and the controller has seen the latest spec.
-const SEEN: &str = "d != null && has(d.status) && has(d.status.observedGeneration) && d.status.observedGeneration >= d.metadata.generation";
+/// The object exists and its controller has observed the latest spec.
+const IS_OBSERVED: &str = "d != null && has(d.status) && has(d.status.observedGeneration) && d.status.observedGeneration >= d.metadata.generation";
 
-/// When a workload of this kind is rolled out and ready, as CEL over `d`.
-fn is_ready_check(kind: &str) -> Option<String> {
+/// Returns the CEL expression over `d` that is true if a workload of this kind is rolled out and ready.
+fn ready_check(kind: &str) -> Option<String> {
     let count = |field: &str| format!("(has(d.status.{field}) ? d.status.{field} : 0)");
-    let wanted = "(has(d.spec.replicas) ? d.spec.replicas : 1)";
-    let all = |fields: &[&str], wanted: &str| {
-        fields.iter().map(|field| format!(" && {} == {wanted}", count(field))).collect::<String>()
+    let desired = "(has(d.spec.replicas) ? d.spec.replicas : 1)";
+    let all = |fields: &[&str], desired: &str| {
+        fields.iter().map(|field| format!(" && {} == {desired}", count(field))).collect::<String>()
     };
     match kind {
         "Deployment" => Some(format!(
-            "{SEEN}{}",
-            all(&["updatedReplicas", "readyReplicas", "replicas"], wanted)
+            "{IS_OBSERVED}{}",
+            all(&["updatedReplicas", "readyReplicas", "replicas"], desired)
         )),
         "StatefulSet" => {
-            Some(format!("{SEEN}{}", all(&["updatedReplicas", "readyReplicas"], wanted)))
+            Some(format!("{IS_OBSERVED}{}", all(&["updatedReplicas", "readyReplicas"], desired)))
         }
         "DaemonSet" => Some(format!(
-            "{SEEN}{}",
+            "{IS_OBSERVED}{}",
             all(&["updatedNumberScheduled", "numberReady"], &count("desiredNumberScheduled"))
         )),
         _ => None,
@@ -66,10 +66,10 @@ fn is_ready_check(kind: &str) -> Option<String> {
 }
 
 fn is_rolled_out(workload: &ObjectRef) -> Option<Condition> {
-    let check = is_ready_check(&workload.kind)?;
+    let check = ready_check(&workload.kind)?;
     Some(condition(json!({
         "name": format!("{workload} is rolled out and ready"),
-        "read": {"d": read_of(workload)},
+        "read": {"d": read_object(workload)},
         "check": check,
         "within": "3m",
         "holdFor": "20s",
@@ -78,7 +78,7 @@ fn is_rolled_out(workload: &ObjectRef) -> Option<Condition> {
 
 fn has_endpoints(service: &ObjectRef, port: Option<u64>) -> Condition {
     let ready = "has(s.endpoints) && s.endpoints != null && s.endpoints.exists(e, has(e.conditions) && has(e.conditions.ready) && e.conditions.ready)";
-    let leads = port.map_or(String::new(), |port| format!(" && has(s.ports) && s.ports != null && s.ports.exists(p, has(p.port) && p.port == {port})"));
+    let has_port = port.map_or(String::new(), |port| format!(" && has(s.ports) && s.ports != null && s.ports.exists(p, has(p.port) && p.port == {port})"));
     condition(json!({
         "name": format!("{service} has ready endpoints"),
         "read": {"slices": {
@@ -86,26 +86,26 @@ fn has_endpoints(service: &ObjectRef, port: Option<u64>) -> Condition {
             "namespace": service.namespace.as_deref().unwrap_or("default"),
             "selector": format!("kubernetes.io/service-name={}", service.name),
         }},
-        "check": format!("slices.exists(s, {ready}{leads})"),
+        "check": format!("slices.exists(s, {ready}{has_port})"),
         "within": "2m",
         "holdFor": "20s",
     }))
 }
 
-fn holds_key(map: &ObjectRef, args: &Args) -> Condition {
+fn has_key(map: &ObjectRef, args: &Args) -> Condition {
     let key =
         Value::String(args.get("key").and_then(Value::as_str).unwrap_or_default().to_string());
-    let is_there = format!("c != null && has(c.data) && c.data != null && {key} in c.data");
+    let is_present = format!("c != null && has(c.data) && c.data != null && {key} in c.data");
     let (name, check) = match args.get("value") {
-        Some(Value::Null) => ("does not hold", format!("!({is_there})")),
-        Some(_) | None => ("holds", is_there),
+        Some(Value::Null) => ("does not contain", format!("!({is_present})")),
+        Some(_) | None => ("contains", is_present),
     };
     condition(
-        json!({"name": format!("{map} {name} {key}"), "read": {"c": read_of(map)}, "check": check, "within": "30s"}),
+        json!({"name": format!("{map} {name} {key}"), "read": {"c": read_object(map)}, "check": check, "within": "30s"}),
     )
 }
 
-fn read_of(object: &ObjectRef) -> Value {
+fn read_object(object: &ObjectRef) -> Value {
     let mut read =
         json!({"kind": object.kind, "apiVersion": object.api_version, "name": object.name});
     if let Some(namespace) = &object.namespace {

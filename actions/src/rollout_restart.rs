@@ -4,21 +4,21 @@ use workflow::fact::Predicate;
 use workflow::{ActionClass, ActionSpec, Args, Reversibility};
 
 use crate::Next;
-use crate::change::{Field, Proposal, change, put};
+use crate::change::{FieldUpdate, Proposed, add_with_parents, read_then_patch};
 use crate::declaration::{WORKLOADS, fact, priors, reversible};
-use crate::sameness::is_equal;
+use crate::equivalence::is_equal;
 
 pub(crate) const NAME: &str = "rollout-restart";
 
-/// The annotation of the pod template whose change makes the controller replace every pod.
+/// Pod template annotation; changing it makes the controller replace every pod.
 const MARKER: &str = "chiron.dev/restarted-at-step";
 
 pub(crate) fn spec() -> ActionSpec {
     ActionSpec {
-        class: ActionClass::B,
+        class: ActionClass::Marked,
         reversibility: Reversibility::BestEffort,
         has_inverse: false,
-        // What a restart makes of them is seen only afterwards: the value stays open.
+        // The values after a restart are unknown, so the effects declare none.
         effects: vec![
             fact(Predicate::Restarts, None, None),
             fact(Predicate::Waiting, None, None),
@@ -27,7 +27,7 @@ pub(crate) fn spec() -> ActionSpec {
         priors: priors(45, 2.0, 3.0, 30.0),
         ..reversible(
             NAME,
-            "Replaces every pod of a workload, a few at a time, without changing what they run.",
+            "Restarts every pod of a workload with a rolling update.",
             WORKLOADS,
             json!({}),
             &[],
@@ -36,31 +36,31 @@ pub(crate) fn spec() -> ActionSpec {
 }
 
 pub(crate) fn next(spec: &ActionSpec, args: &Args, key: &str, replies: &[Reply]) -> Next {
-    change(spec, args, replies, |_| Vec::new(), |object, _| propose(args, key, object))
+    read_then_patch(spec, args, replies, |_| Vec::new(), |object, _| propose(args, key, object))
 }
 
-fn propose(args: &Args, key: &str, object: &Object) -> Proposal {
+fn propose(args: &Args, key: &str, object: &Object) -> Proposed {
     if is_paused(object) {
         return paused();
     }
     let annotations = object.at("/spec/template/metadata/annotations");
     let current = annotations.and_then(|map| map.get(MARKER)).cloned().unwrap_or_default();
-    let field = Field { current, wanted: key.into(), is_same: is_equal };
+    let field = FieldUpdate { current, desired: key.into(), is_same: is_equal };
     field.propose(args, |field| {
-        let operation = put(
+        let operation = add_with_parents(
             object,
             &["spec", "template", "metadata", "annotations", MARKER],
-            field.wanted.clone(),
+            field.desired.clone(),
         );
         (vec![operation], None)
     })
 }
 
-/// Whether rollouts of a Deployment are paused.
+/// Whether the rollout of a Deployment is paused.
 pub(crate) fn is_paused(object: &Object) -> bool {
     object.at("/spec/paused").and_then(Value::as_bool) == Some(true)
 }
 
-pub(crate) fn paused() -> Proposal {
-    Proposal::Refuse { code: "paused", why: "its rollouts are paused, so nothing would happen: resume it first (`kubectl rollout resume`)".into() }
+pub(crate) fn paused() -> Proposed {
+    Proposed::Refused { code: "paused", message: "the rollout is paused, so a change has no effect; resume it first (`kubectl rollout resume`)".into() }
 }

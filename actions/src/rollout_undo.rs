@@ -8,25 +8,25 @@ use workflow::run::ObjectQuery;
 use workflow::{ActionClass, ActionSpec, Args};
 
 use crate::Next;
-use crate::argument::whole;
-use crate::change::{Making, Proposal, change};
+use crate::argument::integer;
+use crate::change::{Proposed, ProposedChange, read_then_patch};
 use crate::declaration::{fact, permission, priors, reversible};
 use crate::rollout_restart::{is_paused, paused};
 
 pub(crate) const NAME: &str = "rollout-undo";
 
-/// Revisions that a ReplicaSet stood for before it came back, comma-separated.
+/// Annotation with the earlier revisions of a ReplicaSet that was reused by a rollback, comma-separated.
 const HISTORY: &str = "deployment.kubernetes.io/revision-history";
-/// The label by which the Deployment's controller tells its ReplicaSets apart; no part of the template.
+/// Label that the Deployment controller adds to distinguish its ReplicaSets; not part of the template.
 const HASH: &str = "pod-template-hash";
 
 pub(crate) fn spec() -> ActionSpec {
     let arguments = json!({
-        "revision": {"type": "integer", "minimum": 1, "description": "The revision to go back to, by its number; never `the previous one`."},
-        "expect": {"type": "string", "pattern": "^sha256:[0-9a-f]{64}$", "description": "Digest of the pod template that must stand there now; anything else is left as it is."},
+        "revision": {"type": "integer", "minimum": 1, "description": "The number of the revision to roll back to."},
+        "expect": {"type": "string", "pattern": "^sha256:[0-9a-f]{64}$", "description": "Digest of the pod template that must be set now; with any other template, nothing is changed."},
     });
     let list: Permission = permission("list", "ReplicaSet");
-    // The template is replaced whole: what it asks for may be anything afterwards.
+    // The whole template is replaced, so any of these facts may change.
     let changed = [
         Predicate::Image,
         Predicate::Env,
@@ -34,17 +34,17 @@ pub(crate) fn spec() -> ActionSpec {
         Predicate::ProbePath,
         Predicate::ProbePort,
         Predicate::ListensOn,
-        Predicate::ReadsKey,
+        Predicate::ReferencesKey,
     ];
     let base = reversible(
         NAME,
-        "Brings a Deployment back to the pod template of an earlier revision.",
+        "Rolls a Deployment back to the pod template of an earlier revision.",
         &["Deployment"],
         arguments,
         &["revision"],
     );
     ActionSpec {
-        class: ActionClass::B,
+        class: ActionClass::Marked,
         reads: vec![fact(Predicate::Revision, None, None)],
         needs: vec![
             fact(Predicate::Exists, None, Some(json!(true))),
@@ -64,21 +64,21 @@ pub(crate) fn next(spec: &ActionSpec, args: &Args, _key: &str, replies: &[Reply]
             target.namespace.as_deref(),
         ))]
     };
-    change(spec, args, replies, sets, |object, beside| propose(args, object, beside))
+    read_then_patch(spec, args, replies, sets, |object, also_read| propose(args, object, also_read))
 }
 
-fn propose(args: &Args, object: &Object, beside: &[Reply]) -> Proposal {
-    let revision = match whole(args, "revision") {
+fn propose(args: &Args, object: &Object, also_read: &[Reply]) -> Proposed {
+    let revision = match integer(args, "revision") {
         Ok(revision) => revision,
         Err(refused) => return refused,
     };
     if is_paused(object) {
         return paused();
     }
-    let [Reply::Listed(sets)] = beside else {
-        return Proposal::Refuse {
+    let [Reply::Listed(sets)] = also_read else {
+        return Proposed::Refused {
             code: "unreadable",
-            why: "its ReplicaSets could not be listed, so its revisions are not known".into(),
+            message: "its ReplicaSets could not be listed, so its revisions are unknown".into(),
         };
     };
     let own: Vec<&Object> = sets
@@ -86,32 +86,34 @@ fn propose(args: &Args, object: &Object, beside: &[Reply]) -> Proposal {
         .filter(|set| set.controller().is_some_and(|owner| owner.uid == object.metadata().uid))
         .collect();
     let Some(template) =
-        own.iter().find(|set| stands_for(set, revision)).and_then(|set| template_of(set))
+        own.iter().find(|set| has_revision(set, revision)).and_then(|set| template_of(set))
     else {
         let known: Vec<String> = own
             .iter()
             .filter_map(|set| Some(ReplicaSet::of(set)?.revision()?.to_string()))
             .collect();
-        return Proposal::Refuse {
+        return Proposed::Refused {
             code: "no-revision",
-            why: format!("it has no revision {revision} any more; it has {}", known.join(", ")),
+            message: format!(
+                "revision {revision} does not exist; the revisions are {}",
+                known.join(", ")
+            ),
         };
     };
     let current = object.at("/spec/template").cloned().unwrap_or_default();
     let (before, after) = (digest(&current), digest(&template));
     if before == after {
-        return Proposal::Already { value: after };
+        return Proposed::NoChange { value: after };
     }
     if args.get("expect").is_some_and(|expected| *expected != before) {
-        return Proposal::Refuse {
-            code: "drifted",
-            why: "its pod template was changed by somebody else since, so it is left as it is"
-                .into(),
+        return Proposed::Refused {
+            code: "changed_concurrently",
+            message: "the pod template was changed by someone else since; not modified".into(),
         };
     }
     let present = Deployment::of(object).and_then(|deployment| deployment.revision());
     let undo = present.map(|revision| Args::from_iter([("revision".to_string(), revision.into())]));
-    Proposal::Make(Making {
+    Proposed::Change(ProposedChange {
         operations: vec![JsonOp::Replace { path: "/spec/template".into(), value: template }],
         before,
         after,
@@ -119,15 +121,15 @@ fn propose(args: &Args, object: &Object, beside: &[Reply]) -> Proposal {
     })
 }
 
-/// Whether a ReplicaSet stands, or stood before it came back, for this revision.
-fn stands_for(set: &Object, revision: u64) -> bool {
-    let past = set.metadata().annotations.get(HISTORY);
+/// Whether a ReplicaSet has this revision, or had it before a rollback reused it.
+fn has_revision(set: &Object, revision: u64) -> bool {
+    let history = set.metadata().annotations.get(HISTORY);
     ReplicaSet::of(set).and_then(|view| view.revision()) == Some(revision)
-        || past
+        || history
             .is_some_and(|list| list.split(',').any(|number| number.trim().parse() == Ok(revision)))
 }
 
-/// The template that the Deployment had when it made this ReplicaSet.
+/// Returns the pod template that the Deployment had when it created this ReplicaSet.
 fn template_of(set: &Object) -> Option<Value> {
     let mut template = set.at("/spec/template")?.clone();
     if let Some(labels) = template.pointer_mut("/metadata/labels").and_then(Value::as_object_mut) {

@@ -5,10 +5,10 @@ use workflow::{ActionSpec, Args};
 
 use crate::Next;
 use crate::argument::text;
-use crate::change::{Field, Proposal, change};
-use crate::container::Place;
+use crate::change::{FieldUpdate, Proposed, read_then_patch};
+use crate::container::ContainerRef;
 use crate::declaration::{WORKLOADS, container_schema, fact, reversible};
-use crate::sameness::is_equal;
+use crate::equivalence::is_equal;
 
 pub(crate) const NAME: &str = "set-env";
 
@@ -16,9 +16,9 @@ pub(crate) fn spec() -> ActionSpec {
     let arguments = json!({
         "container": container_schema(),
         "name": {"type": "string", "minLength": 1, "maxLength": 253, "pattern": "^[A-Za-z_.-][A-Za-z0-9_.-]*$", "description": "Name of the variable."},
-        "value": {"type": ["string", "null"], "maxLength": 32768, "description": "Its value; null removes the variable."},
-        "from": {"type": "object", "minProperties": 1, "description": "Where its value comes from, as `valueFrom` in the pod template; instead of `value`."},
-        "expect": {"type": ["string", "object", "null"], "description": "The value (or `valueFrom`) that must stand there now, null for none; anything else is left as it is."},
+        "value": {"type": ["string", "null"], "maxLength": 32768, "description": "The value; null removes the variable."},
+        "from": {"type": "object", "minProperties": 1, "description": "The source of the value, as `valueFrom` in the pod template; instead of `value`."},
+        "expect": {"type": ["string", "object", "null"], "description": "The value (or `valueFrom`) that must be set now, null for none; with any other value, nothing is changed."},
     });
     ActionSpec {
         reads: vec![fact(Predicate::Env, Some("$container/$name"), None)],
@@ -34,7 +34,7 @@ pub(crate) fn spec() -> ActionSpec {
 }
 
 pub(crate) fn next(spec: &ActionSpec, args: &Args, _key: &str, replies: &[Reply]) -> Next {
-    change(
+    read_then_patch(
         spec,
         args,
         replies,
@@ -43,22 +43,27 @@ pub(crate) fn next(spec: &ActionSpec, args: &Args, _key: &str, replies: &[Reply]
     )
 }
 
-fn propose(args: &Args, object: &Object) -> Result<Proposal, Proposal> {
+fn propose(args: &Args, object: &Object) -> Result<Proposed, Proposed> {
     let (container, name) = (text(args, "container")?, text(args, "name")?);
-    let wanted = match (args.get("value"), args.get("from")) {
+    let desired = match (args.get("value"), args.get("from")) {
         (Some(value), None) => value.clone(),
         (None, Some(from)) => from.clone(),
         (Some(_), Some(_)) | (None, None) => {
-            let why = format!("give one of `value` and `from` for the variable `{name}`");
-            return Err(Proposal::Refuse { code: "bad-arguments", why });
+            let message =
+                format!("the variable `{name}` requires exactly one of `value` and `from`");
+            return Err(Proposed::Refused { code: "bad-arguments", message });
         }
     };
-    let place = Place::of(object, container)?;
+    let target = ContainerRef::of(object, container)?;
     let variables =
-        place.container.get("env").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    // Where a name stands twice, the later one counts.
-    let present = variables.iter().rev().find(|variable| is_called(variable, name));
-    let field = Field { current: present.map_or(Value::Null, worth), wanted, is_same: is_equal };
+        target.container.get("env").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    // If a name occurs twice, Kubernetes uses the last one.
+    let existing = variables.iter().rev().find(|variable| has_name(variable, name));
+    let field = FieldUpdate {
+        current: existing.map_or(Value::Null, value_or_source),
+        desired,
+        is_same: is_equal,
+    };
     Ok(field.propose(args, |field| {
         let mut undo = Args::from_iter([
             ("container".to_string(), container.into()),
@@ -68,18 +73,18 @@ fn propose(args: &Args, object: &Object) -> Result<Proposal, Proposal> {
             if field.current.is_object() { "from" } else { "value" }.into(),
             field.current.clone(),
         );
-        let list = with(variables, name, &field.wanted);
+        let list = with(variables, name, &field.desired);
         let value = if list.is_empty() { Value::Null } else { list.into() };
-        (vec![place.set("env", value)], Some(undo))
+        (vec![target.set("env", value)], Some(undo))
     }))
 }
 
-fn is_called(variable: &Value, name: &str) -> bool {
+fn has_name(variable: &Value, name: &str) -> bool {
     variable.get("name").and_then(Value::as_str) == Some(name)
 }
 
-/// What a variable is worth: its text, or where that comes from. One without either is the empty text.
-fn worth(variable: &Value) -> Value {
+/// Returns the value of a variable, or its `valueFrom`. A variable without either has the empty value.
+fn value_or_source(variable: &Value) -> Value {
     variable
         .get("valueFrom")
         .or_else(|| variable.get("value"))
@@ -87,23 +92,20 @@ fn worth(variable: &Value) -> Value {
         .unwrap_or_else(|| "".into())
 }
 
-/// The variables with the one called `name` set in its place, at the end if it is new, or gone if `worth` is null.
-fn with(variables: &[Value], name: &str, worth: &Value) -> Vec<Value> {
-    let set = match worth {
+/// Returns the variables with `name` set in its position (at the end if it is new), or removed if `value_or_source` is
+/// null.
+fn with(variables: &[Value], name: &str, value_or_source: &Value) -> Vec<Value> {
+    let set = match value_or_source {
         Value::Null => None,
-        Value::Object(_) => Some(json!({"name": name, "valueFrom": worth})),
+        Value::Object(_) => Some(json!({"name": name, "valueFrom": value_or_source})),
         Value::String(_) | Value::Bool(_) | Value::Number(_) | Value::Array(_) => {
-            Some(json!({"name": name, "value": worth}))
+            Some(json!({"name": name, "value": value_or_source}))
         }
     };
     let mut set = set.into_iter();
     let mut list: Vec<Value> = Vec::new();
     for variable in variables {
-        if is_called(variable, name) {
-            list.extend(set.next())
-        } else {
-            list.push(variable.clone())
-        }
+        if has_name(variable, name) { list.extend(set.next()) } else { list.push(variable.clone()) }
     }
     list.extend(set);
     list

@@ -5,10 +5,10 @@ use workflow::{ActionSpec, Args};
 
 use crate::Next;
 use crate::argument::text;
-use crate::change::{Field, Proposal, change};
-use crate::container::Place;
+use crate::change::{FieldUpdate, Proposed, read_then_patch};
+use crate::container::ContainerRef;
 use crate::declaration::{WORKLOADS, container_schema, fact, priors, reversible};
-use crate::sameness::is_equal;
+use crate::equivalence::is_equal;
 
 pub(crate) const NAME: &str = "set-image";
 
@@ -16,8 +16,8 @@ pub(crate) fn spec() -> ActionSpec {
     let image = |what: &str| json!({"type": "string", "minLength": 1, "maxLength": 512, "pattern": "^[A-Za-z0-9][A-Za-z0-9._:/@-]*$", "description": what});
     let arguments = json!({
         "container": container_schema(),
-        "image": image("The image that the container shall run: one that the evidence found, never one out of a text."),
-        "expect": image("The image that must stand there now; anything else is left as it is."),
+        "image": image("The image to set. It must be an image that the evidence contains, never one from free text."),
+        "expect": image("The image that must be set now; with any other image, nothing is changed."),
     });
     ActionSpec {
         reads: vec![fact(Predicate::Image, Some("$container"), None)],
@@ -34,7 +34,7 @@ pub(crate) fn spec() -> ActionSpec {
 }
 
 pub(crate) fn next(spec: &ActionSpec, args: &Args, _key: &str, replies: &[Reply]) -> Next {
-    change(
+    read_then_patch(
         spec,
         args,
         replies,
@@ -43,15 +43,19 @@ pub(crate) fn next(spec: &ActionSpec, args: &Args, _key: &str, replies: &[Reply]
     )
 }
 
-fn propose(args: &Args, object: &Object) -> Result<Proposal, Proposal> {
+fn propose(args: &Args, object: &Object) -> Result<Proposed, Proposed> {
     let (name, image) = (text(args, "container")?, text(args, "image")?);
-    let place = Place::of(object, name)?;
-    let field = Field { current: place.field("image"), wanted: image.into(), is_same: is_equal };
+    let container = ContainerRef::of(object, name)?;
+    let field =
+        FieldUpdate { current: container.field("image"), desired: image.into(), is_same: is_equal };
     Ok(field.propose(args, |field| {
         let undo = Args::from_iter([
             ("container".to_string(), name.into()),
             ("image".to_string(), field.current.clone()),
         ]);
-        (vec![place.set("image", field.wanted.clone())], field.current.is_string().then_some(undo))
+        (
+            vec![container.set("image", field.desired.clone())],
+            field.current.is_string().then_some(undo),
+        )
     }))
 }

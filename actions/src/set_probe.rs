@@ -5,25 +5,25 @@ use workflow::{ActionSpec, Args};
 
 use crate::Next;
 use crate::argument::text;
-use crate::change::{Field, Proposal, change};
-use crate::container::Place;
+use crate::change::{FieldUpdate, Proposed, read_then_patch};
+use crate::container::ContainerRef;
 use crate::declaration::{WORKLOADS, container_schema, fact, priors, reversible};
-use crate::sameness::is_same_probe;
+use crate::equivalence::is_same_probe;
 
 pub(crate) const NAME: &str = "set-probe";
 
 pub(crate) fn spec() -> ActionSpec {
     let arguments = json!({
         "container": container_schema(),
-        "which": {"type": "string", "enum": ["readiness", "liveness"], "description": "Which of its probes."},
+        "which": {"type": "string", "enum": ["readiness", "liveness"], "description": "Which probe."},
         "httpGet": {"type": ["object", "null"], "additionalProperties": false, "required": ["path", "port"],
-            "description": "The request that the probe makes; how often and how patiently it asks stays as it is. Null removes the probe.",
+            "description": "The HTTP request of the probe; its timing and thresholds are kept. Null removes the probe.",
             "properties": {
                 "path": {"type": "string", "minLength": 1, "maxLength": 1024, "pattern": "^/", "description": "The path."},
-                "port": {"type": ["integer", "string"], "minimum": 1, "maximum": 65535, "minLength": 1, "maxLength": 63, "description": "The port, by number or by the name that the container gives it."},
+                "port": {"type": ["merged", "string"], "minimum": 1, "maximum": 65535, "minLength": 1, "maxLength": 63, "description": "The port, by number or by container port name."},
             }},
-        "probe": {"type": ["object", "null"], "minProperties": 1, "description": "The whole probe, as in the pod template; instead of `httpGet`. Null removes the probe."},
-        "expect": {"type": ["object", "null"], "description": "The whole probe that must stand there now, null for none; anything else is left as it is."},
+        "probe": {"type": ["object", "null"], "minProperties": 1, "description": "The complete probe, as in the pod template; instead of `httpGet`. Null removes the probe."},
+        "expect": {"type": ["object", "null"], "description": "The complete probe that must be set now, null for none; with any other probe, nothing is changed."},
     });
     let changed = [Predicate::ProbePath, Predicate::ProbePort, Predicate::ProbePasses];
     ActionSpec {
@@ -31,7 +31,7 @@ pub(crate) fn spec() -> ActionSpec {
             fact(Predicate::ProbePath, Some("$container"), None),
             fact(Predicate::ProbePort, Some("$container"), None),
         ],
-        // Of readiness probes only, and path and port stand one level below the arguments: the values stay open.
+        // Only for readiness probes. Path and port are nested in the arguments, so the effects declare no values.
         effects: changed
             .into_iter()
             .map(|predicate| fact(predicate, Some("$container"), None))
@@ -48,7 +48,7 @@ pub(crate) fn spec() -> ActionSpec {
 }
 
 pub(crate) fn next(spec: &ActionSpec, args: &Args, _key: &str, replies: &[Reply]) -> Next {
-    change(
+    read_then_patch(
         spec,
         args,
         replies,
@@ -57,39 +57,39 @@ pub(crate) fn next(spec: &ActionSpec, args: &Args, _key: &str, replies: &[Reply]
     )
 }
 
-fn propose(args: &Args, object: &Object) -> Result<Proposal, Proposal> {
+fn propose(args: &Args, object: &Object) -> Result<Proposed, Proposed> {
     let (name, which) = (text(args, "container")?, text(args, "which")?);
-    let place = Place::of(object, name)?;
+    let container = ContainerRef::of(object, name)?;
     let member = format!("{which}Probe");
-    let current = place.field(&member);
-    let wanted = match (args.get("httpGet"), args.get("probe")) {
+    let current = container.field(&member);
+    let desired = match (args.get("httpGet"), args.get("probe")) {
         (Some(Value::Object(http)), None) => with_request(&current, http),
         (Some(_), None) => Value::Null,
         (None, Some(probe)) => probe.clone(),
         (Some(_), Some(_)) | (None, None) => {
-            return Err(Proposal::Refuse {
+            return Err(Proposed::Refused {
                 code: "bad-arguments",
-                why: format!("give one of `httpGet` and `probe` for the {which} probe"),
+                message: format!("the {which} probe requires exactly one of `httpGet` and `probe`"),
             });
         }
     };
-    let field = Field { current, wanted, is_same: is_same_probe };
+    let field = FieldUpdate { current, desired, is_same: is_same_probe };
     Ok(field.propose(args, |field| {
         let undo =
             [("container", name.into()), ("which", which.into()), ("probe", field.current.clone())];
         let undo = undo.map(|(name, value)| (name.to_string(), value));
-        (vec![place.set(&member, field.wanted.clone())], Some(Args::from_iter(undo)))
+        (vec![container.set(&member, field.desired.clone())], Some(Args::from_iter(undo)))
     }))
 }
 
-/// The probe with another request: scheme, host and headers of an HTTP probe stay, as does all about its timing.
+/// Returns the probe with another HTTP request. Scheme, host, headers and timing are kept.
 fn with_request(probe: &Value, http: &serde_json::Map<String, Value>) -> Value {
-    let mut whole = probe.as_object().cloned().unwrap_or_default();
-    let mut request = whole.get("httpGet").and_then(Value::as_object).cloned().unwrap_or_default();
+    let mut merged = probe.as_object().cloned().unwrap_or_default();
+    let mut request = merged.get("httpGet").and_then(Value::as_object).cloned().unwrap_or_default();
     for other in ["tcpSocket", "exec", "grpc"] {
-        whole.remove(other);
+        merged.remove(other);
     }
     request.extend(http.clone());
-    whole.insert("httpGet".into(), Value::Object(request));
-    Value::Object(whole)
+    merged.insert("httpGet".into(), Value::Object(request));
+    Value::Object(merged)
 }

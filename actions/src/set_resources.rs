@@ -5,10 +5,10 @@ use workflow::{ActionSpec, Args};
 
 use crate::Next;
 use crate::argument::text;
-use crate::change::{Field, Proposal, change};
-use crate::container::Place;
+use crate::change::{FieldUpdate, Proposed, read_then_patch};
+use crate::container::ContainerRef;
 use crate::declaration::{WORKLOADS, container_schema, fact, priors, reversible};
-use crate::sameness::{is_same_resources, quantity};
+use crate::equivalence::{is_same_resources, quantity};
 
 pub(crate) const NAME: &str = "set-resources";
 
@@ -18,20 +18,20 @@ pub(crate) fn spec() -> ActionSpec {
     let amount = |what: &str| json!({"type": ["string", "null"], "minLength": 1, "maxLength": 32, "description": what});
     let list = |what: &str| {
         json!({"type": "object", "additionalProperties": false, "minProperties": 1, "description": what, "properties": {
-            "cpu": amount("Cores: `250m`; null removes the figure."),
-            "memory": amount("Bytes: `256Mi`; null removes the figure."),
+            "cpu": amount("CPU: `250m`; null removes the value."),
+            "memory": amount("Memory: `256Mi`; null removes the value."),
         }})
     };
     let (requests, limits) = (
-        list("What each pod reserves; figures that are not named stay as they are."),
-        list("The most that each pod may use; figures that are not named stay as they are."),
+        list("Resource requests; values that are not listed are kept."),
+        list("Resource limits; values that are not listed are kept."),
     );
     let expect = json!({"type": "object", "additionalProperties": false, "properties": {"requests": requests, "limits": limits},
-        "description": "The figures that must stand there now, of those that are set; anything else is left as it is."});
+        "description": "The requests and limits that must be set now, for those that change; with any other values, nothing is changed."});
     let arguments = json!({"container": container_schema(), "requests": requests, "limits": limits, "expect": expect});
     ActionSpec {
         reads: vec![fact(Predicate::MemoryLimit, Some("$container"), None)],
-        // In bytes, while the argument is a quantity: the value stays open.
+        // The fact is in bytes and the argument is a quantity, so the effects declare no values.
         effects: vec![
             fact(Predicate::MemoryLimit, Some("$container"), None),
             fact(Predicate::Terminated, Some("$container"), None),
@@ -39,7 +39,7 @@ pub(crate) fn spec() -> ActionSpec {
         priors: priors(60, 7.0, 3.0, 60.0),
         ..reversible(
             NAME,
-            "Sets what a container of a workload reserves and may use of memory and processor.",
+            "Sets CPU and memory requests and limits of a container of a workload.",
             WORKLOADS,
             arguments,
             &["container"],
@@ -48,7 +48,7 @@ pub(crate) fn spec() -> ActionSpec {
 }
 
 pub(crate) fn next(spec: &ActionSpec, args: &Args, _key: &str, replies: &[Reply]) -> Next {
-    change(
+    read_then_patch(
         spec,
         args,
         replies,
@@ -57,68 +57,68 @@ pub(crate) fn next(spec: &ActionSpec, args: &Args, _key: &str, replies: &[Reply]
     )
 }
 
-fn propose(args: &Args, object: &Object) -> Result<Proposal, Proposal> {
+fn propose(args: &Args, object: &Object) -> Result<Proposed, Proposed> {
     let name = text(args, "container")?;
-    let place = Place::of(object, name)?;
-    let mut resources = place.field("resources");
-    let (mut current, mut wanted) = (Map::new(), Map::new());
+    let container = ContainerRef::of(object, name)?;
+    let mut resources = container.field("resources");
+    let (mut current, mut desired) = (Map::new(), Map::new());
     for list in LISTS {
-        let Some(figures) = args.get(list).and_then(Value::as_object) else { continue };
-        if let Some((resource, bad)) =
-            figures.iter().find(|(_, value)| !value.is_null() && quantity(value).is_none())
+        let Some(values) = args.get(list).and_then(Value::as_object) else { continue };
+        if let Some((resource, invalid)) =
+            values.iter().find(|(_, value)| !value.is_null() && quantity(value).is_none())
         {
-            let why = format!(
-                "`{list}.{resource}` must be a quantity such as `250m` or `256Mi`, found {bad}"
+            let message = format!(
+                "`{list}.{resource}` must be a quantity such as `250m` or `256Mi`, found {invalid}"
             );
-            return Err(Proposal::Refuse { code: "bad-arguments", why });
+            return Err(Proposed::Refused { code: "bad-arguments", message });
         }
-        let present = figures
+        let current_values = values
             .keys()
-            .map(|resource| (resource.clone(), figure(&resources, list, resource)))
+            .map(|resource| (resource.clone(), resource_value(&resources, list, resource)))
             .collect();
-        current.insert(list.into(), Value::Object(present));
-        wanted.insert(list.into(), Value::Object(figures.clone()));
-        lay(&mut resources, list, figures);
+        current.insert(list.into(), Value::Object(current_values));
+        desired.insert(list.into(), Value::Object(values.clone()));
+        merge_list(&mut resources, list, values);
     }
-    if wanted.is_empty() {
-        return Err(Proposal::Refuse {
+    if desired.is_empty() {
+        return Err(Proposed::Refused {
             code: "bad-arguments",
-            why: "give at least one figure in `requests` or `limits`".into(),
+            message: "at least one value in `requests` or `limits` is required".into(),
         });
     }
-    let field = Field {
+    let field = FieldUpdate {
         current: Value::Object(current),
-        wanted: Value::Object(wanted),
+        desired: Value::Object(desired),
         is_same: is_same_resources,
     };
     Ok(field.propose(args, |field| {
         let mut undo = Args::from_iter([("container".to_string(), name.into())]);
         undo.extend(field.current.as_object().cloned().unwrap_or_default());
-        (vec![place.set("resources", resources)], Some(undo))
+        (vec![container.set("resources", resources)], Some(undo))
     }))
 }
 
-/// A figure as a text; null where there is none.
-fn figure(resources: &Value, list: &str, resource: &str) -> Value {
-    match resources.get(list).and_then(|figures| figures.get(resource)) {
+/// Returns one value as a string, or null if it is absent.
+fn resource_value(resources: &Value, list: &str, resource: &str) -> Value {
+    match resources.get(list).and_then(|values| values.get(resource)) {
         Some(Value::Number(number)) => number.to_string().into(),
         Some(value) => value.clone(),
         None => Value::Null,
     }
 }
 
-/// Lays the named figures over one list of `resources`; null removes.
-fn lay(resources: &mut Value, list: &str, figures: &Map<String, Value>) {
+/// Merges `values` into one list of `resources`; null removes a value.
+fn merge_list(resources: &mut Value, list: &str, values: &Map<String, Value>) {
     if !resources.is_object() {
         *resources = json!({});
     }
-    let mut laid = resources.get(list).and_then(Value::as_object).cloned().unwrap_or_default();
-    for (resource, value) in figures {
+    let mut merged = resources.get(list).and_then(Value::as_object).cloned().unwrap_or_default();
+    for (resource, value) in values {
         if value.is_null() {
-            laid.remove(resource);
+            merged.remove(resource);
         } else {
-            laid.insert(resource.clone(), value.clone());
+            merged.insert(resource.clone(), value.clone());
         }
     }
-    resources[list] = Value::Object(laid);
+    resources[list] = Value::Object(merged);
 }

@@ -5,18 +5,18 @@ use workflow::fact::Predicate;
 use workflow::{ActionSpec, Args};
 
 use crate::Next;
-use crate::change::{Field, Proposal, change};
+use crate::change::{FieldUpdate, Proposed, read_then_patch};
 use crate::declaration::{fact, priors, reversible};
-use crate::sameness::is_equal;
+use crate::equivalence::is_equal;
 
 pub(crate) const NAME: &str = "set-service-port";
 
 pub(crate) fn spec() -> ActionSpec {
     let port = |what: &str| json!({"type": ["integer", "string"], "minimum": 1, "maximum": 65535, "minLength": 1, "maxLength": 63, "description": what});
     let arguments = json!({
-        "port": port("The port of the Service: its name, or its number."),
-        "targetPort": port("The port of the pods that it shall lead to: a number, or a name that the containers give it."),
-        "expect": port("The targetPort that must stand there now; anything else is left as it is."),
+        "port": port("The port of the Service, by name or number."),
+        "targetPort": port("The target port on the pods: a number or a container port name."),
+        "expect": port("The targetPort that must be set now; with any other port, nothing is changed."),
     });
     ActionSpec {
         reads: vec![fact(Predicate::TargetPort, Some("$port"), None)],
@@ -28,7 +28,7 @@ pub(crate) fn spec() -> ActionSpec {
         priors: priors(15, 8.0, 2.0, 30.0),
         ..reversible(
             NAME,
-            "Sets the pod port that one port of a Service leads to.",
+            "Sets the targetPort of one port of a Service.",
             &["Service"],
             arguments,
             &["port", "targetPort"],
@@ -37,7 +37,7 @@ pub(crate) fn spec() -> ActionSpec {
 }
 
 pub(crate) fn next(spec: &ActionSpec, args: &Args, _key: &str, replies: &[Reply]) -> Next {
-    change(
+    read_then_patch(
         spec,
         args,
         replies,
@@ -46,57 +46,57 @@ pub(crate) fn next(spec: &ActionSpec, args: &Args, _key: &str, replies: &[Reply]
     )
 }
 
-fn propose(args: &Args, object: &Object) -> Result<Proposal, Proposal> {
-    let (port, wanted) = (
+fn propose(args: &Args, object: &Object) -> Result<Proposed, Proposed> {
+    let (port, desired) = (
         args.get("port").cloned().unwrap_or_default(),
         args.get("targetPort").cloned().unwrap_or_default(),
     );
     let ports = object.at("/spec/ports").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    let Some((index, present)) =
-        ports.iter().enumerate().find(|(_, present)| is_meant(present, &port))
+    let Some((index, candidate)) =
+        ports.iter().enumerate().find(|(_, candidate)| matches_port(candidate, &port))
     else {
         let known: Vec<String> = ports
             .iter()
             .map(|port| format!("{} {}", port["name"].as_str().unwrap_or("unnamed"), port["port"]))
             .collect();
-        return Err(Proposal::Refuse {
+        return Err(Proposed::Refused {
             code: "no-port",
-            why: format!("it has no port {port}; it has {}", known.join(", ")),
+            message: format!("no port {port}; the ports are {}", known.join(", ")),
         });
     };
-    // Where none is said, a port leads to the same number.
+    // `targetPort` defaults to `port`.
     let current =
-        present.get("targetPort").or_else(|| present.get("port")).cloned().unwrap_or_default();
-    let field = Field { current, wanted, is_same: is_equal };
+        candidate.get("targetPort").or_else(|| candidate.get("port")).cloned().unwrap_or_default();
+    let field = FieldUpdate { current, desired, is_same: is_equal };
     Ok(field.propose(args, |field| {
         let undo = Args::from_iter([
             ("port".to_string(), port),
             ("targetPort".to_string(), field.current.clone()),
         ]);
-        // The number of the port is tested as well: ports are told apart by place in a JSON patch.
+        // Also tests the port number, because a JSON patch addresses ports by index.
         let operations = vec![
             JsonOp::Test {
                 path: format!("/spec/ports/{index}/port"),
-                value: present["port"].clone(),
+                value: candidate["port"].clone(),
             },
             JsonOp::Add {
                 path: format!("/spec/ports/{index}/targetPort"),
-                value: field.wanted.clone(),
+                value: field.desired.clone(),
             },
         ];
         (operations, Some(undo))
     }))
 }
 
-/// Whether a Service's port is the one of this name or number; a text of digits is a number too, as in facts.
-fn is_meant(present: &Value, port: &Value) -> bool {
+/// Whether a Service port has this name or number. A string of digits also matches as a number, as in facts.
+fn matches_port(candidate: &Value, port: &Value) -> bool {
     match port {
         Value::String(text) => {
-            present["name"] == *text
-                || present["port"].as_u64().is_some_and(|number| *text == number.to_string())
+            candidate["name"] == *text
+                || candidate["port"].as_u64().is_some_and(|number| *text == number.to_string())
         }
         Value::Number(_) | Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => {
-            present["port"] == *port
+            candidate["port"] == *port
         }
     }
 }

@@ -5,9 +5,9 @@ use workflow::fact::Predicate;
 use workflow::{ActionSpec, Args};
 
 use crate::Next;
-use crate::change::{Field, Proposal, change, put};
+use crate::change::{FieldUpdate, Proposed, add_with_parents, read_then_patch};
 use crate::declaration::{fact, priors, reversible};
-use crate::sameness::is_equal;
+use crate::equivalence::is_equal;
 
 pub(crate) const NAME: &str = "set-service-selector";
 
@@ -17,12 +17,12 @@ pub(crate) fn spec() -> ActionSpec {
             "additionalProperties": {"type": "string", "maxLength": 63, "pattern": "^([A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?)?$"}})
     };
     let arguments = json!({
-        "selector": labels("The labels of the pods behind the Service, all of them: what is not named is no longer asked for. Empty only to turn back."),
-        "expect": labels("The selector that must stand there now; anything else is left as it is."),
+        "selector": labels("The complete selector; labels that are not listed are removed. Empty only when undoing a change."),
+        "expect": labels("The selector that must be set now; with any other selector, nothing is changed."),
     });
     ActionSpec {
         reads: vec![fact(Predicate::Selects, None, None)],
-        // Which workloads it selects afterwards is told by their labels, so the key stays open.
+        // Which workloads it selects afterwards depends on their labels, so the effects declare no keys.
         effects: vec![
             fact(Predicate::Selects, None, None),
             fact(Predicate::Endpoints, None, None),
@@ -32,7 +32,7 @@ pub(crate) fn spec() -> ActionSpec {
         priors: priors(15, 8.0, 2.0, 30.0),
         ..reversible(
             NAME,
-            "Sets which pods a Service sends traffic to.",
+            "Sets the pod selector of a Service.",
             &["Service"],
             arguments,
             &["selector"],
@@ -41,16 +41,16 @@ pub(crate) fn spec() -> ActionSpec {
 }
 
 pub(crate) fn next(spec: &ActionSpec, args: &Args, _key: &str, replies: &[Reply]) -> Next {
-    change(spec, args, replies, |_| Vec::new(), |object, _| propose(args, object))
+    read_then_patch(spec, args, replies, |_| Vec::new(), |object, _| propose(args, object))
 }
 
-fn propose(args: &Args, object: &Object) -> Proposal {
-    let wanted = args.get("selector").cloned().unwrap_or_default();
-    let is_empty = wanted.as_object().is_none_or(serde_json::Map::is_empty);
+fn propose(args: &Args, object: &Object) -> Proposed {
+    let desired = args.get("selector").cloned().unwrap_or_default();
+    let is_empty = desired.as_object().is_none_or(serde_json::Map::is_empty);
     if is_empty && !args.contains_key("expect") {
-        return Proposal::Refuse {
+        return Proposed::Refused {
             code: "bad-arguments",
-            why: "an empty selector would leave it without any pod".into(),
+            message: "an empty selector selects no pods".into(),
         };
     }
     let current = object
@@ -58,8 +58,8 @@ fn propose(args: &Args, object: &Object) -> Proposal {
         .filter(|value| value.is_object())
         .cloned()
         .unwrap_or_else(|| Value::Object(Args::new()));
-    Field { current, wanted, is_same: is_equal }.propose(args, |field| {
+    FieldUpdate { current, desired, is_same: is_equal }.propose(args, |field| {
         let undo = Args::from_iter([("selector".to_string(), field.current.clone())]);
-        (vec![put(object, &["spec", "selector"], field.wanted.clone())], Some(undo))
+        (vec![add_with_parents(object, &["spec", "selector"], field.desired.clone())], Some(undo))
     })
 }

@@ -1,4 +1,4 @@
-//! Every action as data: from arguments and observed objects to the request, twice, drifted, and back.
+//! Every action as data: from arguments and observed objects to the request; repeated, changed concurrently, and undone.
 
 mod case;
 mod fold;
@@ -10,7 +10,7 @@ use workflow::run::{Applied, ObjectQuery};
 use workflow::{ActionSpec, Args};
 
 use super::*;
-use case::{CASES_OF_DEPLOYMENTS, Case, cases};
+use case::{ActionCase, CASES_OF_DEPLOYMENTS, cases};
 use fold::{World, request};
 
 fn spec(name: &str) -> ActionSpec {
@@ -21,7 +21,7 @@ fn args(value: Value) -> Args {
     value.as_object().cloned().unwrap()
 }
 
-/// Runs an action to its end and gives how it ended, with the number of changes it sent.
+/// Runs an action to its end and returns the result and the number of changes that it sent.
 fn run(world: &mut World, name: &str, args: &Args, key: &str) -> (Next, usize) {
     let spec = spec(name);
     let (mut replies, mut sent) = (Vec::new(), 0);
@@ -32,7 +32,7 @@ fn run(world: &mut World, name: &str, args: &Args, key: &str) -> (Next, usize) {
                 sent += 1;
                 replies.push(world.send(&request(target, verb, preconditions)));
             }
-            Next::Wait(_) | Next::Ask(_) => replies.push(Reply::Absent),
+            Next::Wait(_) | Next::RequestApproval(_) => replies.push(Reply::NotFound),
             end @ (Next::Done { .. } | Next::Refused { .. }) => return (end, sent),
         }
     }
@@ -41,18 +41,18 @@ fn run(world: &mut World, name: &str, args: &Args, key: &str) -> (Next, usize) {
 fn done(end: &Next) -> (&Value, &Value) {
     match end {
         Next::Done { output, prior } => (output, prior),
-        other => panic!("expected it done, found {other:?}"),
+        other => panic!("expected `Done`, found {other:?}"),
     }
 }
 
 fn code(end: &Next) -> &str {
     match end {
         Next::Refused { code, .. } => code,
-        other => panic!("expected a refusal, found {other:?}"),
+        other => panic!("expected `Refused`, found {other:?}"),
     }
 }
 
-fn target_of(case: &Case, world: &World) -> Object {
+fn target_of(case: &ActionCase, world: &World) -> Object {
     let target = target(&spec(case.action), &case.args, "").unwrap();
     match world.read(&ObjectQuery::One(target)) {
         Reply::Found(object) => object,
@@ -61,14 +61,14 @@ fn target_of(case: &Case, world: &World) -> Object {
 }
 
 #[test]
-fn every_action_leaves_what_was_asked_for_and_does_nothing_the_second_time() {
+fn every_action_reaches_the_desired_state_and_is_idempotent() {
     for case in cases() {
         let mut world = case.world();
         let (end, sent) = run(&mut world, case.action, &case.args, "step-key");
         let (output, _) = done(&end);
         assert_eq!((output["changed"].as_bool(), sent), (Some(true), 1), "{}", case.name());
         let object = target_of(&case, &world);
-        for (pointer, expected) in &case.leaves {
+        for (pointer, expected) in &case.expected {
             let found = object.at(pointer).cloned().unwrap_or_default();
             assert_eq!(found, *expected, "{} at {pointer}", case.name());
         }
@@ -88,7 +88,7 @@ fn every_action_leaves_what_was_asked_for_and_does_nothing_the_second_time() {
 }
 
 #[test]
-fn every_inverse_brings_back_what_stood_there_and_does_nothing_the_second_time() {
+fn every_inverse_restores_the_prior_state_and_is_idempotent() {
     for case in cases() {
         let spec = spec(case.action);
         let mut world = case.world();
@@ -111,22 +111,22 @@ fn every_inverse_brings_back_what_stood_there_and_does_nothing_the_second_time()
 }
 
 #[test]
-fn an_inverse_leaves_alone_what_somebody_else_changed_since() {
+fn inverse_is_refused_after_a_concurrent_change() {
     for case in cases() {
-        let Some(drift) = &case.drift else { continue };
+        let Some(external_change) = &case.external_change else { continue };
         let mut world = case.world();
         let (end, _) = run(&mut world, case.action, &case.args, "step-key");
         let (action, undo) = inverse(&spec(case.action), &case.args, done(&end).1).unwrap();
-        world.write(&target_of(&case, &world), drift);
+        world.write(&target_of(&case, &world), external_change);
         let before = target_of(&case, &world);
         let (end, sent) = run(&mut world, &action, &undo, "undo-key");
-        assert_eq!((code(&end), sent), ("drifted", 0), "{}", case.name());
+        assert_eq!((code(&end), sent), ("changed_concurrently", 0), "{}", case.name());
         assert_eq!(target_of(&case, &world), before);
     }
 }
 
 #[test]
-fn arguments_of_every_case_fit_the_schema_and_a_wrong_word_does_not() {
+fn argument_schemas_accept_cases_and_reject_unknown_arguments() {
     for case in cases() {
         let spec = spec(case.action);
         assert_eq!(check_arguments(&spec, &case.args), [], "{}", case.name());
@@ -138,12 +138,16 @@ fn arguments_of_every_case_fit_the_schema_and_a_wrong_word_does_not() {
         assert_eq!((code(&end), sent), ("bad-arguments", 0));
         let mut text = case.args.clone();
         text.insert("target".into(), "Deployment shop/cart".into());
-        assert_eq!(check_arguments(&spec, &text)[0].0, "target", "an object never comes as a text");
+        assert_eq!(
+            check_arguments(&spec, &text)[0].0,
+            "target",
+            "an object reference is never a string"
+        );
     }
 }
 
 #[test]
-fn schemas_use_only_the_words_that_the_checker_knows_and_describe_every_argument() {
+fn argument_schemas_use_supported_keywords_and_descriptions() {
     fn walk(schema: &Value, is_names: bool, name: &str) {
         let Some(map) = schema.as_object() else { return };
         for (word, below) in map {
@@ -174,8 +178,9 @@ fn schemas_use_only_the_words_that_the_checker_knows_and_describe_every_argument
     assert_eq!(catalogue().actions.len(), 12);
 }
 
+/// One read of the target decides whether a request without a response was applied.
 #[test]
-fn was_applied_tells_from_one_read_what_an_unknown_answer_meant() {
+fn was_applied_decides_from_one_read() {
     for case in cases() {
         let mut world = case.world();
         let before = target_of(&case, &world);
@@ -188,44 +193,44 @@ fn was_applied_tells_from_one_read_what_an_unknown_answer_meant() {
             panic!()
         };
         let request = request(target, verb, preconditions);
-        let judge = |object: &Object| was_applied(&request, &Reply::Found(object.clone()));
+        let applied = |object: &Object| was_applied(&request, &Reply::Found(object.clone()));
         let name = case.name();
 
-        assert_eq!(judge(&before), Applied::No, "{name}: nothing happened");
+        assert_eq!(applied(&before), Applied::No, "{name}: nothing happened");
         let mut other = before.metadata().clone();
         other.uid = "another".into();
-        assert_eq!(judge(&before.with_metadata(other)), Applied::No, "{name}: another incarnation");
-        assert_eq!(was_applied(&request, &Reply::Absent), Applied::No, "{name}: it is gone");
+        assert_eq!(applied(&before.with_metadata(other)), Applied::No, "{name}: another uid");
+        assert_eq!(was_applied(&request, &Reply::NotFound), Applied::No, "{name}: deleted");
         let unread = Reply::Unknown { message: "reset".into() };
         assert_eq!(was_applied(&request, &unread), Applied::Unknown, "{name}: not read");
 
         let mut status = before.metadata().clone();
         status.resource_version = "77".into();
-        let churned = before.with_metadata(status).with_field("status", json!({"replicas": 1}));
+        let with_status = before.with_metadata(status).with_field("status", json!({"replicas": 1}));
         let expected = if CASES_OF_DEPLOYMENTS.contains(&case.action) {
             Applied::No
         } else {
             Applied::Unknown
         };
-        assert_eq!(judge(&churned), expected, "{name}: its status moved on");
+        assert_eq!(applied(&with_status), expected, "{name}: only its status changed");
 
         let mut foreign = before.metadata().clone();
         (foreign.resource_version, foreign.generation) = ("77".into(), foreign.generation + 1);
         assert_eq!(
-            judge(&before.with_metadata(foreign)),
+            applied(&before.with_metadata(foreign)),
             Applied::Unknown,
-            "{name}: somebody wrote"
+            "{name}: changed by another client"
         );
 
         assert!(matches!(world.send(&request), Reply::Accepted(_)), "{name}");
-        assert_eq!(judge(&target_of(&case, &world)), Applied::Yes, "{name}: it was applied");
+        assert_eq!(applied(&target_of(&case, &world)), Applied::Yes, "{name}: it was applied");
     }
 }
 
 #[test]
-fn a_lost_answer_is_met_by_reading_again_and_keeps_the_prior_state() {
+fn lost_response_is_resolved_by_reading_again_and_keeps_prior() {
     for case in cases() {
-        for was_lost_after in [true, false] {
+        for is_applied in [true, false] {
             let mut world = case.world();
             let spec = spec(case.action);
             let (mut replies, mut sends) = (Vec::new(), 0);
@@ -237,15 +242,15 @@ fn a_lost_answer_is_met_by_reading_again_and_keeps_the_prior_state() {
                     Next::Send { target, verb, preconditions } => {
                         let request = request(target, verb, preconditions);
                         sends += 1;
-                        let answer = if sends > 1 || was_lost_after {
+                        let reply = if sends > 1 || is_applied {
                             world.send(&request)
                         } else {
-                            Reply::Absent
+                            Reply::NotFound
                         };
                         replies.push(if sends == 1 {
                             Reply::Unknown { message: "reset".into() }
                         } else {
-                            answer
+                            reply
                         });
                     }
                     end => break end,
@@ -253,14 +258,14 @@ fn a_lost_answer_is_met_by_reading_again_and_keeps_the_prior_state() {
             };
             let (output, prior) = done(&end);
             assert_eq!(output["changed"], true, "{}", case.name());
-            assert_eq!(sends, if was_lost_after { 1 } else { 2 }, "{}", case.name());
+            assert_eq!(sends, if is_applied { 1 } else { 2 }, "{}", case.name());
             assert_eq!(inverse(&spec, &case.args, prior).is_some(), spec.has_inverse);
         }
     }
 }
 
 #[test]
-fn a_conflict_is_met_by_reading_again_three_times_and_no_more() {
+fn conflict_is_retried_three_times() {
     let case = &cases()[0];
     let world = case.world();
     let found = Reply::Found(target_of(case, &world));
@@ -278,7 +283,7 @@ fn a_conflict_is_met_by_reading_again_three_times_and_no_more() {
 }
 
 #[test]
-fn a_refusal_for_a_failed_test_is_told_from_a_refusal_for_good() {
+fn status_422_is_retried_only_if_the_object_changed() {
     let case = cases().into_iter().find(|case| case.action == "set-image").unwrap();
     let mut world = case.world();
     let spec = spec(case.action);
@@ -294,11 +299,11 @@ fn a_refusal_for_a_failed_test_is_told_from_a_refusal_for_good() {
 }
 
 #[test]
-fn what_a_bad_read_means_is_said_with_the_kind_of_failure() {
+fn failed_read_is_refused_with_code_and_retry_kind() {
     let case = &cases()[0];
     let spec = spec(case.action);
-    for (reply, on, word) in [
-        (Reply::Absent, None, "not-found"),
+    for (reply, on, expected_code) in [
+        (Reply::NotFound, None, "not-found"),
         (Reply::Unknown { message: "reset".into() }, Some(RetryOn::Unavailable), "unavailable"),
         (Reply::Throttled { retry_after_seconds: 3 }, Some(RetryOn::Throttled), "throttled"),
         (
@@ -310,12 +315,12 @@ fn what_a_bad_read_means_is_said_with_the_kind_of_failure() {
     ] {
         let end = next(&spec, &case.args, "k", &[reply]);
         let Next::Refused { on: found, code, .. } = &end else { panic!("{end:?}") };
-        assert_eq!((*found, code.as_str()), (on, word));
+        assert_eq!((*found, code.as_str()), (on, expected_code));
     }
 }
 
 #[test]
-fn every_change_names_the_incarnation_and_what_it_was_based_on() {
+fn every_change_has_uid_and_version_preconditions() {
     for case in cases() {
         let world = case.world();
         let spec = spec(case.action);
@@ -339,7 +344,7 @@ fn every_change_names_the_incarnation_and_what_it_was_based_on() {
 }
 
 #[test]
-fn restarts_of_one_step_are_one_and_of_two_steps_are_two() {
+fn restart_is_sent_once_per_step_key() {
     let case = cases().into_iter().find(|case| case.action == "rollout-restart").unwrap();
     let mut world = case.world();
     for (key, sends) in [("a", 1), ("a", 0), ("b", 1)] {
@@ -348,13 +353,17 @@ fn restarts_of_one_step_are_one_and_of_two_steps_are_two() {
 }
 
 #[test]
-fn what_cannot_be_done_is_refused_with_a_word_and_a_reason() {
+fn impossible_change_is_refused_with_its_code() {
     let world = || case::shop();
     let cart = json!({"kind": "Deployment", "namespace": "shop", "name": "cart"});
     let map = json!({"kind": "ConfigMap", "namespace": "shop", "name": "frozen"});
     let service = json!({"kind": "Service", "namespace": "shop", "name": "cart"});
-    for (action, arguments, word) in [
-        ("set-image", json!({"target": cart, "container": "gone", "image": "x:1"}), "no-container"),
+    for (action, arguments, expected_code) in [
+        (
+            "set-image",
+            json!({"target": cart, "container": "missing", "image": "x:1"}),
+            "no-container",
+        ),
         (
             "set-image",
             json!({"target": service, "container": "main", "image": "x:1"}),
@@ -377,7 +386,7 @@ fn what_cannot_be_done_is_refused_with_a_word_and_a_reason() {
             "no-port",
         ),
         ("set-service-selector", json!({"target": service, "selector": {}}), "bad-arguments"),
-        ("restore-config-key", json!({"target": map, "key": "a", "value": "b"}), "immutable"),
+        ("set-config-key", json!({"target": map, "key": "a", "value": "b"}), "immutable"),
         ("set-env", json!({"target": cart, "container": "main", "name": "A"}), "bad-arguments"),
         (
             "set-resources",
@@ -393,85 +402,94 @@ fn what_cannot_be_done_is_refused_with_a_word_and_a_reason() {
         ("wait", json!({"duration": "soon"}), "bad-arguments"),
     ] {
         let (end, sent) = run(&mut world(), action, &args(arguments.clone()), "k");
-        assert_eq!((code(&end), sent), (word, 0), "{action} {arguments}");
+        assert_eq!((code(&end), sent), (expected_code, 0), "{action} {arguments}");
     }
 }
 
 #[test]
-fn waiting_and_asking_end_after_one_answer_and_change_nothing() {
+fn wait_and_request_approval_finish_after_one_reply() {
     let wait = args(json!({"duration": "90s"}));
     assert_eq!(
         next(&spec("wait"), &wait, "k", &[]),
-        Next::Wait(workflow::duration::Span::from_secs(90))
+        Next::Wait(workflow::duration::Duration::from_secs(90))
     );
-    assert_eq!(done(&next(&spec("wait"), &wait, "k", &[Reply::Absent])).0["changed"], false);
+    assert_eq!(done(&next(&spec("wait"), &wait, "k", &[Reply::NotFound])).0["changed"], false);
     let ask = args(json!({"question": "Is the backup fresh?"}));
-    assert_eq!(next(&spec("ask-human"), &ask, "k", &[]), Next::Ask("Is the backup fresh?".into()));
-    assert_eq!(done(&next(&spec("ask-human"), &ask, "k", &[Reply::Absent])).0["answer"], "yes");
+    assert_eq!(
+        next(&spec("request-approval"), &ask, "k", &[]),
+        Next::RequestApproval("Is the backup fresh?".into())
+    );
+    assert_eq!(
+        done(&next(&spec("request-approval"), &ask, "k", &[Reply::NotFound])).0["approved"],
+        true
+    );
 }
 
 #[test]
-fn the_footprint_counts_the_pods_that_a_step_may_disturb() {
+fn impact_counts_affected_pods() {
     let shop = case::shop();
     let objects = shop.objects();
     let cart = json!({"kind": "Deployment", "namespace": "shop", "name": "cart"});
     let of = |action: &str, more: Value, objects: &[Object]| {
         let mut all = args(more);
         all.entry("target").or_insert(cart.clone());
-        footprint(&spec(action), &all, objects)
+        impact(&spec(action), &all, objects)
     };
     assert_eq!(of("rollout-restart", json!({}), &objects).pods, 3);
     assert_eq!(of("rollout-restart", json!({}), &[]).pods, u32::MAX);
-    let scaled = of("scale", json!({"replicas": 5}), &objects);
-    assert_eq!((scaled.pods, scaled.replicas_after), (2, Some(5)));
+    let scale_impact = of("scale", json!({"replicas": 5}), &objects);
+    assert_eq!((scale_impact.pods, scale_impact.replicas_after), (2, Some(5)));
     let map = json!({"target": {"kind": "ConfigMap", "namespace": "shop", "name": "cart"}, "key": "a", "value": "b"});
-    let mapped = of("restore-config-key", map, &objects);
-    assert_eq!((mapped.pods, mapped.targets[0].uid.as_deref()), (0, Some("uid-ConfigMap-cart")));
+    let config_impact = of("set-config-key", map, &objects);
+    assert_eq!(
+        (config_impact.pods, config_impact.targets[0].uid.as_deref()),
+        (0, Some("uid-ConfigMap-cart"))
+    );
 }
 
 #[test]
-fn default_postconditions_hold_of_what_is_well_and_of_nothing_else() {
-    use workflow::Verdict;
-    let judge = |condition: &workflow::Condition, value: Value| {
+fn default_postconditions_are_true_only_for_healthy_objects() {
+    use workflow::Truth;
+    let truth = |condition: &workflow::Condition, value: Value| {
         let name = condition.read.keys().next().unwrap().clone();
-        condition.check.judge(&[(name, value)].into_iter().collect())
+        condition.check.evaluate_condition(&[(name, value)].into_iter().collect())
     };
     let cart = json!({"kind": "Deployment", "namespace": "shop", "name": "cart"});
     let conditions =
         default_postconditions(&spec("rollout-restart"), &args(json!({"target": cart})), None);
-    let [rolled] = conditions.as_slice() else { panic!("{conditions:?}") };
+    let [rolled_out] = conditions.as_slice() else { panic!("{conditions:?}") };
     let deployment = |status: Value| json!({"metadata": {"generation": 2}, "spec": {"replicas": 2}, "status": status});
-    let well =
+    let healthy =
         json!({"observedGeneration": 2, "updatedReplicas": 2, "readyReplicas": 2, "replicas": 2});
-    assert_eq!(judge(rolled, deployment(well)), Verdict::True);
+    assert_eq!(truth(rolled_out, deployment(healthy)), Truth::True);
     for bad in [
         json!({}),
         json!({"observedGeneration": 1, "updatedReplicas": 2, "readyReplicas": 2, "replicas": 2}),
         json!({"observedGeneration": 2, "updatedReplicas": 2, "replicas": 2}),
         json!({"observedGeneration": 2, "updatedReplicas": 2, "readyReplicas": 2, "replicas": 3}),
     ] {
-        assert_eq!(judge(rolled, deployment(bad.clone())), Verdict::False, "{bad}");
+        assert_eq!(truth(rolled_out, deployment(bad.clone())), Truth::False, "{bad}");
     }
-    assert_eq!(judge(rolled, Value::Null), Verdict::False);
+    assert_eq!(truth(rolled_out, Value::Null), Truth::False);
 
     let service = json!({"kind": "Service", "namespace": "shop", "name": "cart"});
     let port = args(json!({"target": service, "port": "http", "targetPort": 8080}));
     let conditions = default_postconditions(&spec("set-service-port"), &port, None);
     let [endpoints] = conditions.as_slice() else { panic!("{conditions:?}") };
     let slices = |ready: bool, port: u16| json!([{"endpoints": [{"addresses": ["10.0.0.1"], "conditions": {"ready": ready}}], "ports": [{"port": port}]}]);
-    assert_eq!(judge(endpoints, slices(true, 8080)), Verdict::True);
-    assert_eq!(judge(endpoints, slices(false, 8080)), Verdict::False);
-    assert_eq!(judge(endpoints, slices(true, 9999)), Verdict::False);
-    assert_eq!(judge(endpoints, json!([{"endpoints": null}])), Verdict::False);
+    assert_eq!(truth(endpoints, slices(true, 8080)), Truth::True);
+    assert_eq!(truth(endpoints, slices(false, 8080)), Truth::False);
+    assert_eq!(truth(endpoints, slices(true, 9999)), Truth::False);
+    assert_eq!(truth(endpoints, json!([{"endpoints": null}])), Truth::False);
 
     let map = args(
         json!({"target": {"kind": "ConfigMap", "namespace": "shop", "name": "cart"}, "key": "a", "value": "b"}),
     );
     let workload = cluster::ObjectRef::builtin("c", "Deployment", Some("shop"), "cart");
-    let conditions = default_postconditions(&spec("restore-config-key"), &map, Some(&workload));
+    let conditions = default_postconditions(&spec("set-config-key"), &map, Some(&workload));
     assert_eq!(conditions.len(), 2);
-    assert_eq!(judge(&conditions[0], json!({"data": {"a": "b"}})), Verdict::True);
-    assert_eq!(judge(&conditions[0], json!({"metadata": {}})), Verdict::False);
+    assert_eq!(truth(&conditions[0], json!({"data": {"a": "b"}})), Truth::True);
+    assert_eq!(truth(&conditions[0], json!({"metadata": {}})), Truth::False);
     assert!(
         default_postconditions(&spec("wait"), &args(json!({"duration": "1s"})), None).is_empty()
     );

@@ -1,28 +1,38 @@
 use cluster::Reply;
 use serde_json::{Value, json};
-use workflow::duration::Span;
+use workflow::duration::Duration;
 use workflow::{ActionSpec, Args};
 
 use crate::Next;
-use crate::declaration::{on_nothing, priors};
+use crate::declaration::{priors, without_target};
 
 pub(crate) const NAME: &str = "wait";
 
 pub(crate) fn spec() -> ActionSpec {
-    let arguments = json!({"duration": {"type": "string", "minLength": 1, "maxLength": 40, "description": "How long: `90s`, `5m`, `1h30m`."}});
-    on_nothing(NAME, "Lets time pass.", arguments, &["duration"], priors(60, 99.0, 1.0, 0.0))
+    let arguments = json!({"duration": {"type": "string", "minLength": 1, "maxLength": 40, "description": "How long to wait: `90s`, `5m`, `1h30m`."}});
+    without_target(
+        NAME,
+        "Waits for a duration.",
+        arguments,
+        &["duration"],
+        priors(60, 99.0, 1.0, 0.0),
+    )
 }
 
 pub(crate) fn next(_spec: &ActionSpec, args: &Args, _key: &str, replies: &[Reply]) -> Next {
-    match args.get("duration").and_then(Value::as_str).map(Span::parse) {
-        Some(Ok(span)) if replies.is_empty() && span > Span::ZERO => Next::Wait(span),
-        Some(Ok(span)) => {
-            Next::Done { output: json!({"changed": false, "waited": span}), prior: Value::Null }
+    match args.get("duration").and_then(Value::as_str).map(Duration::parse) {
+        Some(Ok(duration)) if replies.is_empty() && duration > Duration::ZERO => {
+            Next::Wait(duration)
         }
-        Some(Err(bad)) => Next::refused(
+        Some(Ok(duration)) => {
+            Next::Done { output: json!({"changed": false, "waited": duration}), prior: Value::Null }
+        }
+        Some(Err(error)) => Next::refused(
             "bad-arguments",
-            format!("`wait` cannot take its argument `duration`: {bad}"),
+            format!("`wait` has an invalid argument `duration`: {error}"),
         ),
-        None => Next::refused("bad-arguments", "`wait` needs a `duration` such as `90s`"),
+        None => {
+            Next::refused("bad-arguments", "`wait` requires the argument `duration`, such as `90s`")
+        }
     }
 }

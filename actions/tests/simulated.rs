@@ -1,12 +1,12 @@
-//! The actions against the simulated cluster: each is taken, taken again, and turned back.
-#![allow(clippy::unwrap_used, reason = "a test that meets the unexpected has failed")]
+//! The actions against the simulated cluster: each is run, repeated, and undone.
+#![allow(clippy::unwrap_used, reason = "a test may panic on unexpected values")]
 
 use std::sync::{Arc, Mutex};
 
 use actions::{Next, catalogue, inverse, next, target, was_applied};
 use cluster::{Agent, Cluster, Consistency, Mode, Object, Reply, Request};
 use serde_json::{Value, json};
-use simulator::{Interference, SimulatedCluster, World, WorldFile};
+use simulator::{InjectedReply, SimulatedCluster, World, WorldFile};
 use workflow::Args;
 use workflow::run::{Applied, ObjectQuery};
 
@@ -62,13 +62,13 @@ async fn read(cluster: &SimulatedCluster, query: &ObjectQuery) -> Reply {
             .get(object, Consistency::Latest)
             .await
             .unwrap()
-            .map_or(Reply::Absent, Reply::Found),
+            .map_or(Reply::NotFound, Reply::Found),
         ObjectQuery::Many(query) => Reply::Listed(cluster.list(query).await.unwrap().items),
     }
 }
 
-/// Takes an action to its end; an answer that was lost is settled by one read, as the run machine does.
-async fn take(cluster: &SimulatedCluster, action: &str, args: &Args, key: &str) -> Next {
+/// Runs an action to its end; a lost response is resolved by one read, as in the run state machine.
+async fn run(cluster: &SimulatedCluster, action: &str, args: &Args, key: &str) -> Next {
     let spec = catalogue().get(action).cloned().unwrap();
     let mut replies = Vec::new();
     loop {
@@ -80,17 +80,17 @@ async fn take(cluster: &SimulatedCluster, action: &str, args: &Args, key: &str) 
             }
             Next::Send { target, verb, preconditions } => {
                 let agent = Agent { effect_key: key.into(), ..Agent::default() };
-                let request = Request { target, verb, preconditions, mode: Mode::Apply, agent };
-                let answer = cluster.send(&request).await;
-                if !matches!(answer, Reply::Unknown { .. }) {
-                    replies.push(answer);
+                let request = Request { target, verb, preconditions, mode: Mode::Commit, agent };
+                let reply = cluster.send(&request).await;
+                if !matches!(reply, Reply::Unknown { .. }) {
+                    replies.push(reply);
                     continue;
                 }
                 let seen = read(cluster, &ObjectQuery::One(request.target.clone())).await;
                 match was_applied(&request, &seen) {
                     Applied::Yes => replies.push(seen),
-                    Applied::No => replies.push(answer),
-                    Applied::Unknown => panic!("{action}: the read does not tell"),
+                    Applied::No => replies.push(reply),
+                    Applied::Unknown => panic!("{action}: one read cannot decide"),
                 }
             }
             end => return end,
@@ -122,7 +122,7 @@ fn cases() -> Vec<(&'static str, Args)> {
             json!({"container": "main", "which": "readiness", "probe": null}),
         ),
         of("rollout-restart", "Deployment", json!({})),
-        of("restore-config-key", "ConfigMap", json!({"key": "a", "value": "2"})),
+        of("set-config-key", "ConfigMap", json!({"key": "a", "value": "2"})),
         of("set-service-selector", "Service", json!({"selector": {"app": "cart", "tier": "web"}})),
         of("set-service-port", "Service", json!({"port": "http", "targetPort": 9090})),
     ]
@@ -141,67 +141,68 @@ fn changed(end: &Next) -> (bool, &Value) {
     }
 }
 
+/// Also with lost responses and conflicts.
 #[tokio::test]
-async fn every_action_is_taken_once_and_turned_back_whatever_becomes_of_the_answer() {
-    for interference in [
-        Interference::Pass,
-        Interference::UnknownBeforeApply,
-        Interference::UnknownAfterApply,
-        Interference::Conflict,
+async fn every_action_is_applied_once_and_undone() {
+    for injected in [
+        InjectedReply::Pass,
+        InjectedReply::UnknownBeforeApply,
+        InjectedReply::UnknownAfterApply,
+        InjectedReply::Conflict,
     ] {
         for (action, args) in cases() {
             let (world, cluster) = world();
             settle(&world);
             let before = object(&cluster, action, &args).await;
-            world.lock().unwrap().inject([interference]);
-            let end = take(&cluster, action, &args, "step").await;
-            assert!(changed(&end).0, "{action} {interference:?}");
+            world.lock().unwrap().inject([injected]);
+            let end = run(&cluster, action, &args, "step").await;
+            assert!(changed(&end).0, "{action} {injected:?}");
             settle(&world);
-            assert!(!changed(&take(&cluster, action, &args, "step").await).0, "{action}: again");
+            assert!(!changed(&run(&cluster, action, &args, "step").await).0, "{action}: repeated");
             assert_eq!(
                 world.lock().unwrap().effects().get("step"),
                 Some(&1),
-                "{action} {interference:?}"
+                "{action} {injected:?}"
             );
 
             let spec = catalogue().get(action).cloned().unwrap();
             let undo = inverse(&spec, &args, changed(&end).1);
             assert_eq!(undo.is_some(), spec.has_inverse, "{action}");
             let Some((back, undo)) = undo else { continue };
-            assert!(changed(&take(&cluster, &back, &undo, "undo").await).0, "{action}: back");
+            assert!(changed(&run(&cluster, &back, &undo, "undo").await).0, "{action}: undone");
             let after = object(&cluster, action, &args).await;
             for field in ["spec", "data"] {
-                assert_eq!(after.field(field), before.field(field), "{action} {interference:?}");
+                assert_eq!(after.field(field), before.field(field), "{action} {injected:?}");
             }
         }
     }
 }
 
 #[tokio::test]
-async fn a_rollout_is_undone_to_an_explicit_revision_and_the_undo_is_undone() {
+async fn rollout_undo_and_its_inverse_restore_the_revisions() {
     let (world, cluster) = world();
     settle(&world);
     let of = |value: Value| value.as_object().cloned().unwrap();
     let cart = json!({"kind": "Deployment", "namespace": "shop", "name": "cart"});
     let image = of(json!({"target": cart, "container": "main", "image": "cart:2"}));
-    assert!(changed(&take(&cluster, "set-image", &image, "a").await).0);
+    assert!(changed(&run(&cluster, "set-image", &image, "a").await).0);
     settle(&world);
     let undo = of(json!({"target": cart, "revision": 1}));
-    let end = take(&cluster, "rollout-undo", &undo, "b").await;
+    let end = run(&cluster, "rollout-undo", &undo, "b").await;
     assert!(changed(&end).0);
     settle(&world);
     let image_now =
         |object: &Object| object.at("/spec/template/spec/containers/0/image").cloned().unwrap();
     assert_eq!(image_now(&object(&cluster, "rollout-undo", &undo).await), "cart:1");
-    assert!(!changed(&take(&cluster, "rollout-undo", &undo, "b").await).0, "again");
+    assert!(!changed(&run(&cluster, "rollout-undo", &undo, "b").await).0, "again");
     let spec = catalogue().get("rollout-undo").cloned().unwrap();
     let (action, back) = inverse(&spec, &undo, changed(&end).1).unwrap();
-    assert!(changed(&take(&cluster, &action, &back, "c").await).0);
+    assert!(changed(&run(&cluster, &action, &back, "c").await).0);
     assert_eq!(image_now(&object(&cluster, "rollout-undo", &undo).await), "cart:2");
 }
 
 #[tokio::test]
-async fn default_postconditions_hold_in_the_simulated_cluster_once_it_is_well() {
+async fn default_postconditions_are_true_in_a_healthy_cluster() {
     let (world, cluster) = world();
     settle(&world);
     for (action, args) in cases() {
@@ -210,8 +211,9 @@ async fn default_postconditions_hold_in_the_simulated_cluster_once_it_is_well() 
             let (name, read) = condition.read.iter().next().unwrap();
             let workflow::Read::Object { .. } = read else { continue };
             let seen = object(&cluster, action, &args).await.to_value();
-            let verdict = condition.check.judge(&[(name.clone(), seen)].into_iter().collect());
-            assert_eq!(verdict, workflow::Verdict::True, "{action}: {:?}", condition.name);
+            let truth =
+                condition.check.evaluate_condition(&[(name.clone(), seen)].into_iter().collect());
+            assert_eq!(truth, workflow::Truth::True, "{action}: {:?}", condition.name);
         }
     }
 }

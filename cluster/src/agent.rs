@@ -2,20 +2,20 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Who sends a mutating request, in words that a cluster's audit log keeps.
+/// Identifies the sender of a mutating request in the cluster's audit log.
 ///
-/// Sent as User-Agent `chiron/<version> (run=…; step=…; key=…; epoch=…)`. Plain strings, so that this crate knows
-/// nothing of runs.
+/// Sent as the User-Agent header `chiron/<version> (run=…; step=…; key=…; epoch=…)`. The fields are plain strings, so
+/// that this crate does not depend on the run types.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Agent {
-    /// Id of the run, empty for a person or a test.
+    /// Id of the run; empty for requests of an operator or a test.
     pub run: String,
     /// Id of the step within the run's plan.
     pub step: String,
-    /// Effect key: unique per intended effect; the cluster counts what it applied per key.
+    /// Effect key, unique per intended effect; the simulated cluster counts applied changes per key.
     pub effect_key: String,
-    /// Epoch of the writer, 0 where there is none.
+    /// Epoch of the writer (fencing token); 0 without a writer lease.
     pub epoch: u64,
 }
 

@@ -1,37 +1,38 @@
 use serde::Serialize;
 use serde_json::Value;
 
-/// A value that has no canonical form.
+/// The error for a value without a canonical JSON form.
 #[derive(Debug, thiserror::Error)]
-pub enum NotCanonical {
-    /// The type does not serialise to JSON.
-    #[error("cannot be written as JSON")]
+pub enum CanonicalJsonError {
+    /// The value cannot be serialized as JSON.
+    #[error("cannot serialize the value as JSON")]
     NotJson(#[source] serde_json::Error),
-    /// An integer beyond ±(2^53 − 1), which other readers would round. Write it as a string.
-    #[error("the integer {0} is beyond ±(2^53 − 1): write it as a string")]
-    BigInteger(String),
+    /// An integer outside ±(2^53 − 1), which parsers that use doubles would round.
+    #[error("the integer {0} is outside ±(2^53 − 1): use a string instead")]
+    IntegerOutOfRange(String),
 }
 
-const MAX_SAFE: f64 = 9_007_199_254_740_991.0;
+/// ECMAScript's `Number.MAX_SAFE_INTEGER`, 2^53 − 1.
+const MAX_SAFE_INTEGER: f64 = 9_007_199_254_740_991.0;
 
-/// Writes `value` as canonical JSON: keys in UTF-16 order, no white space, numbers as ECMAScript prints them.
+/// Serializes `value` as canonical JSON: keys in UTF-16 order, no white space, numbers in ECMAScript notation.
 ///
-/// Two equal values give equal bytes, whatever produced them. `serde_json` already refuses non-finite numbers (it
-/// writes them as null, so the words of Chiron never hold one).
+/// Equal values serialize to equal bytes. `serde_json` serializes non-finite numbers as null; serialized types of Chiron
+/// never contain one.
 ///
 /// # Errors
-/// [`NotCanonical`] where the value is not JSON or holds an integer that loses digits as a double.
+/// [`CanonicalJsonError`] if the value is not serializable or contains an integer that a double cannot represent exactly.
 ///
 /// # Source
 /// RFC 8785, JSON Canonicalization Scheme.
-pub fn canonical_json<T: Serialize + ?Sized>(value: &T) -> Result<String, NotCanonical> {
-    let value = serde_json::to_value(value).map_err(NotCanonical::NotJson)?;
+pub fn canonical_json<T: Serialize + ?Sized>(value: &T) -> Result<String, CanonicalJsonError> {
+    let value = serde_json::to_value(value).map_err(CanonicalJsonError::NotJson)?;
     let mut out = String::new();
     write(&value, &mut out)?;
     Ok(out)
 }
 
-fn write(value: &Value, out: &mut String) -> Result<(), NotCanonical> {
+fn write(value: &Value, out: &mut String) -> Result<(), CanonicalJsonError> {
     match value {
         Value::Null => out.push_str("null"),
         Value::Bool(true) => out.push_str("true"),
@@ -50,7 +51,7 @@ fn write(value: &Value, out: &mut String) -> Result<(), NotCanonical> {
         }
         Value::Object(map) => {
             let mut keys: Vec<&String> = map.keys().collect();
-            // ASCII keys, nearly all of them, sort the same by bytes; UTF-16 order differs only beyond the BMP.
+            // Byte order and UTF-16 order differ only for characters outside the Basic Multilingual Plane.
             keys.sort_by(|a, b| a.encode_utf16().cmp(b.encode_utf16()));
             out.push('{');
             for (i, key) in keys.into_iter().enumerate() {
@@ -88,28 +89,28 @@ fn write_string(text: &str, out: &mut String) {
     out.push('"');
 }
 
-fn write_number(number: &serde_json::Number, out: &mut String) -> Result<(), NotCanonical> {
+fn write_number(number: &serde_json::Number, out: &mut String) -> Result<(), CanonicalJsonError> {
     if let Some(i) = number.as_i64() {
-        if (i as f64).abs() > MAX_SAFE {
-            return Err(NotCanonical::BigInteger(number.to_string()));
+        if (i as f64).abs() > MAX_SAFE_INTEGER {
+            return Err(CanonicalJsonError::IntegerOutOfRange(number.to_string()));
         }
         out.push_str(&i.to_string());
         return Ok(());
     }
     if number.is_u64() {
-        return Err(NotCanonical::BigInteger(number.to_string()));
+        return Err(CanonicalJsonError::IntegerOutOfRange(number.to_string()));
     }
-    let f = number.as_f64().expect("a number that is no integer is a double");
+    let f = number.as_f64().expect("a number that is not an integer is a double");
     out.push_str(&ecmascript(f));
     Ok(())
 }
 
-/// Prints a finite double as ECMAScript's `Number::toString` does.
+/// Formats a finite double as ECMAScript's `Number::toString` does.
 fn ecmascript(f: f64) -> String {
     if f == 0.0 {
-        return "0".into(); // Also for -0.
+        return "0".into(); // Also matches -0.
     }
-    // Rust's `{:e}` gives the shortest digits that read back as the same double, as ECMAScript asks.
+    // `{:e}` prints the shortest digits that parse to the same double, as ECMAScript requires.
     let text = format!("{:e}", f.abs());
     let (mantissa, exponent) = text.split_once('e').expect("`{:e}` writes an exponent");
     let exponent: i32 = exponent.parse().expect("`{:e}` writes a decimal exponent");
@@ -140,7 +141,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn keys_are_sorted_and_space_is_gone() {
+    fn canonical_json_sorts_keys_and_omits_white_space() {
         assert_eq!(
             canonical_json(&json!({"b": [1, 2.5, null], "a": "x\n"})).unwrap(),
             r#"{"a":"x\n","b":[1,2.5,null]}"#
@@ -148,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_written_as_ecmascript_writes_them() {
+    fn canonical_json_formats_numbers_as_ecmascript() {
         for (number, text) in [
             (1e21, "1e+21"),
             (1e20, "100000000000000000000"),
@@ -166,12 +167,15 @@ mod tests {
     }
 
     #[test]
-    fn integers_that_other_readers_would_round_are_refused() {
+    fn canonical_json_rejects_integers_outside_safe_range() {
         assert!(canonical_json(&json!(9_007_199_254_740_991_i64)).is_ok());
         assert!(matches!(
             canonical_json(&json!(9_007_199_254_740_993_i64)),
-            Err(NotCanonical::BigInteger(_))
+            Err(CanonicalJsonError::IntegerOutOfRange(_))
         ));
-        assert!(matches!(canonical_json(&json!(u64::MAX)), Err(NotCanonical::BigInteger(_))));
+        assert!(matches!(
+            canonical_json(&json!(u64::MAX)),
+            Err(CanonicalJsonError::IntegerOutOfRange(_))
+        ));
     }
 }

@@ -1,27 +1,27 @@
-//! What every [`Cluster`] and every [`Metrics`] promises: the tests of each implementation call these functions.
+//! Contract tests for implementations of [`Cluster`] and [`Metrics`]; each implementation runs them in its own tests.
 //!
-//! The promises are those of the Kubernetes API that Chiron relies on, so they must be true of a real API server as of a
-//! simulated one. Each makes a namespace of its own and looks only at what it made, for a real cluster keeps objects of
-//! its own everywhere. No workload runs: a world without nodes is enough, and where a pod must serve, the promise writes
-//! its status.
+//! The tests specify the behaviour of the Kubernetes API that Chiron relies on, so they have to pass against a real API
+//! server as well as against a simulated one. Each test creates its own namespace and inspects only objects that it
+//! created, because a real cluster contains other objects. No workload has to run: a cluster without nodes is sufficient,
+//! and a test that needs a ready pod writes the status of the pod itself.
 
-mod account;
+mod access;
 mod apply;
 mod budget;
 mod create;
 mod custom;
 mod delete;
-mod ground;
+mod error_message;
+mod field_manager;
 mod list;
 mod metrics;
-mod owner;
 mod patch;
 mod quota;
 mod read;
-mod refusal;
 mod rollout;
 mod secret;
 mod subresource;
+mod test_namespace;
 mod validation;
 mod watch;
 
@@ -33,269 +33,270 @@ use async_trait::async_trait;
 
 use crate::{Cluster, MetricQuery, Metrics};
 
-/// A world to run the promises in.
+/// The environment that an implementation provides for the contract tests.
 #[async_trait]
 pub trait Fixture: Send + Sync {
-    /// The cluster under test, as Chiron meets it.
+    /// Returns the cluster under test, with the permissions of Chiron.
     fn cluster(&self) -> Arc<dyn Cluster>;
 
-    /// The same cluster with every right: it makes namespaces, secrets and what else a promise needs. May be the same
-    /// value as `cluster`.
+    /// Returns the same cluster with all permissions, for the creation of namespaces, Secrets and other prerequisites. May
+    /// be the same value as `cluster`.
     fn admin(&self) -> Arc<dyn Cluster>;
 
-    /// The same cluster as a service account meets it, which `admin` made: with the rights that roles give it.
-    async fn account(&self, namespace: &str, name: &str) -> Arc<dyn Cluster>;
+    /// Returns the same cluster with the permissions of a service account, which a test created through `admin`.
+    async fn as_service_account(&self, namespace: &str, name: &str) -> Arc<dyn Cluster>;
 
-    /// Lets so many seconds pass, virtual or real, so that controllers and caches come to rest.
-    async fn settle(&mut self, seconds: u32);
+    /// Waits `seconds` of virtual or real time, so that controllers and caches can catch up.
+    async fn wait(&mut self, seconds: u32);
 }
 
-/// One promise of [`Cluster`]: panics, with a sentence, where it is not kept.
-pub type Promise = for<'a> fn(&'a mut dyn Fixture) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+/// A contract test of [`Cluster`]; panics with a message if it fails.
+pub type ContractTest =
+    for<'a> fn(&'a mut dyn Fixture) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
-/// One promise of [`Metrics`]: panics, with a sentence, where it is not kept.
-pub type MetricsPromise =
+/// A contract test of [`Metrics`]; panics with a message if it fails.
+pub type MetricsContractTest =
     for<'a> fn(&'a dyn Metrics, &'a MetricQuery) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
-macro_rules! promises {
+macro_rules! contract_tests {
     ($($module:ident: $($name:ident),+;)+) => {
-        &[$($((stringify!($name), |world| Box::pin($module::$name(world))),)+)+]
+        &[$($((stringify!($name), |fixture| Box::pin($module::$name(fixture))),)+)+]
     };
 }
 
-/// Every promise of [`Cluster`] by name, in the order in which [`check_cluster`] runs them.
-pub const PROMISES: &[(&str, Promise)] = promises! {
+/// All contract tests of [`Cluster`] with their names, in the order in which [`check_cluster`] runs them.
+pub const CONTRACT_TESTS: &[(&str, ContractTest)] = contract_tests! {
     read:
-        an_absent_object_is_not_found,
-        a_created_object_is_found,
-        a_uid_names_one_incarnation,
-        a_cached_read_catches_up,
-        an_unknown_kind_shows_nothing,
-        logs_of_an_unknown_pod_are_refused,
-        permissions_are_answered;
+        get_missing_object_returns_none,
+        get_returns_created_object,
+        get_with_other_uid_returns_none,
+        cached_get_eventually_returns_latest,
+        reads_of_unknown_kind_are_refused,
+        logs_of_missing_pod_are_refused,
+        can_i_returns_own_permissions;
     list:
-        a_list_holds_what_was_made_in_order_of_name,
-        a_list_keeps_to_its_namespace,
-        a_list_of_all_namespaces_holds_each,
-        a_list_selects_by_labels,
-        a_list_selects_by_expressions,
-        an_empty_list_is_no_failure,
-        pages_are_bounded_and_lose_nothing,
-        pages_show_one_moment,
-        a_token_that_is_none_is_refused;
+        list_returns_objects_sorted_by_name,
+        list_is_limited_to_its_namespace,
+        list_without_namespace_covers_all_namespaces,
+        list_filters_by_label,
+        list_filters_by_label_expression,
+        list_without_matches_is_empty,
+        list_pages_respect_limit_and_are_complete,
+        list_pages_are_one_snapshot,
+        list_rejects_invalid_continue_token;
     create:
-        a_new_object_gets_uid_version_and_time,
-        what_only_the_cluster_may_say_is_not_taken_from_a_client,
-        a_name_that_is_taken_is_a_conflict,
-        one_name_serves_two_kinds_and_two_namespaces,
-        an_object_made_again_is_another_one,
-        an_unknown_namespace_takes_no_object,
-        a_dry_run_makes_nothing_and_answers_as_if,
-        a_dry_run_meets_a_taken_name,
-        a_new_deployment_starts_at_generation_one_without_status,
-        a_deployment_gets_its_defaults,
-        a_service_gets_its_defaults,
-        the_agent_is_accepted,
-        a_generated_name_is_a_new_one,
-        a_lease_is_made_by_one_only;
+        create_sets_uid_version_and_creation_time,
+        create_ignores_server_assigned_metadata,
+        create_of_existing_name_is_a_conflict,
+        name_is_unique_per_kind_and_namespace,
+        recreated_object_has_another_uid,
+        create_in_unknown_namespace_is_not_found,
+        dry_run_create_replies_without_storing,
+        dry_run_create_of_existing_name_is_a_conflict,
+        new_deployment_has_generation_one_and_no_status,
+        create_sets_deployment_defaults,
+        create_sets_service_defaults,
+        user_agent_is_accepted,
+        generate_name_creates_unique_names,
+        only_one_client_creates_a_lease;
     validation:
-        bad_names_are_refused,
-        bad_labels_are_refused,
-        an_object_of_another_namespace_is_refused,
-        config_data_must_be_text,
-        a_deployment_must_select_its_own_pods,
-        a_deployment_must_have_containers,
-        containers_have_names_of_their_own,
-        replicas_are_not_negative,
-        the_selector_of_a_deployment_stays,
-        service_ports_must_be_ports,
-        an_immutable_config_map_keeps_its_data,
-        an_object_keeps_its_name,
-        a_refused_change_changes_nothing,
-        the_address_of_a_service_stays,
-        a_secret_keeps_its_type,
-        a_pod_keeps_all_but_its_images,
-        config_data_has_a_bound,
-        annotations_have_a_bound,
-        an_owner_has_a_uid;
+        create_rejects_invalid_names,
+        patch_rejects_invalid_labels,
+        create_rejects_object_of_another_namespace,
+        config_map_rejects_non_string_data,
+        deployment_selector_must_match_template,
+        deployment_requires_containers,
+        container_names_must_be_unique,
+        replicas_must_not_be_negative,
+        deployment_selector_is_immutable,
+        service_rejects_invalid_ports,
+        immutable_config_map_rejects_changes,
+        name_and_namespace_are_immutable,
+        rejected_patch_stores_nothing,
+        service_cluster_ip_is_immutable,
+        secret_type_is_immutable,
+        pod_spec_is_immutable_except_images,
+        config_map_data_is_limited_to_1_mib,
+        annotations_are_limited_to_256_kib,
+        owner_reference_requires_uid;
     patch:
-        a_merge_patch_changes_what_it_names,
-        a_merge_patch_removes_with_null,
-        a_merge_patch_replaces_lists_whole,
-        a_json_patch_changes_what_it_names,
-        a_json_patch_with_a_failed_test_changes_nothing,
-        a_json_patch_that_does_not_fit_is_refused,
-        a_strategic_patch_merges_containers_and_variables_by_name,
-        a_strategic_patch_removes_by_directive,
-        labels_and_annotations_are_patched,
-        a_patch_of_an_absent_object_meets_absence,
-        a_patch_answers_with_what_is_stored,
-        every_change_gives_a_new_version,
-        a_patch_without_a_change_keeps_the_version,
-        a_stale_version_is_a_conflict,
-        a_stale_uid_is_a_conflict,
-        a_stale_version_within_the_patch_is_a_conflict,
-        preconditions_that_hold_let_the_change_through,
-        a_dry_run_patch_stores_nothing_and_answers_as_if,
-        generation_counts_changes_of_the_spec_only,
-        a_lease_is_taken_by_one_only,
-        the_time_of_birth_stays;
+        merge_patch_sets_fields,
+        merge_patch_null_removes_fields,
+        merge_patch_replaces_lists,
+        json_patch_applies_operations,
+        json_patch_with_failed_test_stores_nothing,
+        json_patch_with_missing_path_is_refused,
+        strategic_patch_merges_lists_by_name,
+        strategic_patch_delete_directive_removes_elements,
+        merge_patch_changes_labels_and_annotations,
+        patch_of_missing_object_is_not_found,
+        patch_replies_with_stored_object,
+        each_change_gets_a_new_resource_version,
+        no_op_patch_keeps_resource_version,
+        patch_with_stale_version_is_a_conflict,
+        patch_with_other_uid_is_a_conflict,
+        stale_version_in_patch_body_is_a_conflict,
+        matching_preconditions_allow_the_patch,
+        dry_run_patch_replies_without_storing,
+        generation_counts_spec_changes_only,
+        only_one_client_acquires_a_lease,
+        creation_timestamp_is_immutable;
     apply:
-        apply_makes_what_is_not_there,
-        apply_sets_what_it_names_and_leaves_the_rest,
-        apply_of_what_another_owns_is_a_conflict,
-        a_conflict_of_apply_names_fields_and_managers,
-        a_conflict_within_a_list_names_the_element,
-        apply_of_the_same_value_is_no_conflict,
-        what_is_no_longer_applied_goes,
-        what_is_no_longer_applied_stays_where_another_owns_it,
-        apply_again_changes_nothing,
-        apply_tells_containers_and_variables_apart_by_name,
-        an_applied_change_counts_in_the_generation,
-        apply_leaves_the_status_alone,
-        a_dry_run_of_apply_stores_nothing,
-        apply_holds_preconditions,
-        apply_refuses_what_is_not_valid;
-    owner:
-        who_makes_an_object_owns_its_fields,
-        who_changes_a_field_owns_it,
-        who_applies_owns_what_is_applied,
-        an_applier_owns_elements_by_their_keys,
-        the_status_has_managers_of_its_own,
-        what_is_removed_is_owned_by_nobody;
+        apply_creates_missing_object,
+        apply_keeps_fields_of_other_managers,
+        apply_of_field_with_other_manager_is_a_conflict,
+        apply_conflict_names_fields_and_managers,
+        apply_conflict_in_list_names_element,
+        apply_of_same_value_shares_ownership,
+        apply_removes_fields_no_longer_applied,
+        apply_keeps_unapplied_field_of_other_manager,
+        apply_is_idempotent,
+        apply_merges_lists_by_name,
+        apply_increments_generation,
+        apply_ignores_status,
+        dry_run_apply_stores_nothing,
+        apply_checks_preconditions,
+        apply_rejects_invalid_objects;
+    field_manager:
+        create_records_field_manager,
+        update_takes_field_ownership,
+        apply_records_field_manager,
+        apply_owns_list_elements_by_key,
+        status_update_has_its_own_manager_entry,
+        removed_field_has_no_manager;
     subresource:
-        the_status_is_not_changed_beside_its_subresource,
-        the_status_subresource_changes_the_status_only,
-        the_scale_subresource_sets_replicas,
-        the_scale_subresource_refuses_what_is_negative,
-        the_scale_subresource_holds_preconditions,
-        the_scale_of_an_absent_object_is_absent,
-        a_replica_set_is_scaled_too,
-        a_dry_run_of_a_scale_stores_nothing,
-        what_has_no_scale_is_not_scaled,
-        the_status_holds_preconditions,
-        the_status_of_a_pod_is_written;
+        patch_ignores_status,
+        status_patch_changes_status_only,
+        scale_patch_sets_replicas,
+        scale_rejects_negative_replicas,
+        scale_checks_preconditions,
+        scale_of_missing_object_is_not_found,
+        scale_works_for_replica_sets,
+        dry_run_scale_stores_nothing,
+        scale_of_kind_without_scale_is_not_found,
+        status_patch_checks_preconditions,
+        status_patch_updates_pod_status;
     delete:
-        a_deleted_object_is_absent,
-        deletion_of_an_absent_object_meets_absence,
-        deletion_with_a_stale_uid_is_a_conflict,
-        deletion_with_a_stale_version_is_a_conflict,
-        a_dry_run_deletes_nothing,
-        owned_objects_go_with_their_owner,
-        a_finalizer_holds_an_object_until_it_is_removed,
-        a_namespace_takes_its_objects_with_it,
-        eviction_of_an_absent_pod_meets_absence,
-        what_is_held_can_still_be_changed,
-        what_is_going_takes_no_new_finalizer,
-        a_held_object_can_be_deleted_again,
-        the_last_of_two_finalizers_lets_go,
-        an_object_of_a_lost_owner_is_collected,
-        an_object_of_two_owners_stays_with_the_second,
-        what_the_owned_own_goes_too,
-        a_namespace_that_is_going_takes_nothing_new;
+        deleted_object_is_not_found,
+        delete_of_missing_object_is_not_found,
+        delete_with_other_uid_is_a_conflict,
+        delete_with_stale_version_is_a_conflict,
+        dry_run_delete_deletes_nothing,
+        delete_collects_owned_objects,
+        finalizer_delays_deletion,
+        namespace_deletion_deletes_its_objects,
+        eviction_of_missing_pod_is_not_found,
+        terminating_object_can_be_patched,
+        terminating_object_rejects_new_finalizers,
+        delete_of_terminating_object_is_accepted,
+        removing_last_finalizer_deletes_object,
+        object_with_missing_owner_is_collected,
+        object_with_remaining_owner_is_kept,
+        garbage_collection_is_transitive,
+        terminating_namespace_rejects_new_objects;
     budget:
-        eviction_takes_a_pod,
-        a_budget_tells_how_many_pods_may_go,
-        a_budget_keeps_the_last_pod,
-        a_budget_keeps_nothing_from_being_deleted,
-        a_pod_that_never_ran_is_evicted_past_its_budget,
-        a_dry_run_evicts_nothing,
-        eviction_with_a_stale_uid_is_a_conflict;
+        eviction_deletes_pod,
+        disruption_budget_reports_allowed_disruptions,
+        disruption_budget_blocks_eviction_of_last_pod,
+        disruption_budget_does_not_block_delete,
+        pending_pod_is_evicted_despite_budget,
+        dry_run_evict_evicts_nothing,
+        eviction_with_other_uid_is_a_conflict;
     quota:
-        a_quota_tells_what_is_used,
-        a_quota_refuses_what_exceeds_it,
-        a_quota_leaves_changes_and_other_kinds_alone,
-        a_quota_has_room_again_after_a_deletion,
-        a_quota_counts_objects_of_any_kind,
-        a_quota_adds_up_what_pods_ask_for,
-        a_pod_must_say_what_a_quota_counts;
-    account:
-        an_account_without_a_role_may_nothing,
-        a_role_allows_what_it_lists_and_no_more,
-        a_dry_run_needs_the_same_rights,
-        a_role_holds_in_its_namespace_only,
-        a_cluster_role_bound_in_a_namespace_holds_there,
-        a_role_for_names_holds_for_those,
-        a_subresource_is_a_right_of_its_own,
-        what_an_account_may_is_answered,
-        a_revoked_role_is_worth_nothing;
-    refusal:
-        what_is_not_valid_is_told_with_field_and_reason,
-        a_taken_name_is_told,
-        a_stale_version_is_told,
-        an_unreadable_object_is_a_bad_request_or_not_valid;
+        quota_reports_usage,
+        quota_rejects_excess_objects,
+        quota_ignores_updates_and_other_kinds,
+        quota_is_released_by_deletion,
+        quota_counts_objects_of_any_kind,
+        quota_sums_pod_requests,
+        quota_requires_pod_requests;
+    access:
+        unbound_service_account_is_forbidden,
+        role_allows_only_listed_verbs,
+        dry_run_requires_same_permissions,
+        role_is_limited_to_its_namespace,
+        role_binding_limits_cluster_role_to_namespace,
+        resource_names_limit_role_to_named_objects,
+        subresource_requires_its_own_permission,
+        can_i_reflects_role,
+        deleted_role_binding_revokes_permissions;
+    error_message:
+        invalid_error_names_field_and_cause,
+        already_exists_error_names_object,
+        version_conflict_error_names_object,
+        malformed_object_is_bad_request_or_invalid;
     custom:
-        a_definition_makes_a_kind,
-        custom_objects_are_listed_and_told,
-        custom_objects_count_changes_of_all_but_their_status,
-        the_status_of_a_custom_object_is_its_subresource,
-        custom_objects_take_no_strategic_patch,
-        custom_objects_are_applied,
-        custom_objects_own_and_are_owned,
-        a_kind_without_a_definition_takes_nothing,
-        objects_go_with_their_definition;
+        crd_defines_a_kind,
+        custom_resources_are_listed_and_watched,
+        custom_resource_generation_counts_spec_changes,
+        custom_resource_status_is_a_subresource,
+        custom_resource_rejects_strategic_patch,
+        custom_resource_supports_server_side_apply,
+        custom_resource_can_own_objects,
+        kind_without_crd_is_not_found,
+        crd_deletion_deletes_custom_resources;
     rollout:
-        a_deployment_gets_a_replica_set_of_its_template,
-        another_template_is_another_revision,
-        a_deployment_makes_pods_that_its_set_owns,
-        pods_that_serve_make_a_deployment_available,
-        a_deployment_that_goes_takes_its_pods,
-        a_lost_pod_is_replaced,
-        the_pods_of_a_service_become_its_endpoints;
+        deployment_creates_replica_set,
+        template_change_creates_revision,
+        replica_set_creates_and_owns_pods,
+        ready_pods_make_deployment_available,
+        deployment_deletion_deletes_its_pods,
+        deleted_pod_is_replaced,
+        service_pods_become_endpoints;
     watch:
-        changes_come_in_order_and_each_once,
-        changes_go_on_where_the_last_one_ended,
-        changes_keep_to_their_namespace_and_kind,
-        what_changes_nothing_is_not_told,
-        deletions_tell_the_last_state,
-        an_unreadable_version_is_refused,
-        changes_of_all_namespaces_hold_each,
-        a_mark_of_deletion_is_told_as_a_change,
-        changes_of_the_status_are_told,
-        what_is_applied_is_told,
-        a_list_is_where_changes_go_on_when_they_are_forgotten;
+        watch_delivers_each_change_once_in_order,
+        watch_resumes_after_last_version,
+        watch_is_limited_to_namespace_and_kind,
+        watch_omits_no_ops_and_dry_runs,
+        deleted_event_contains_last_state,
+        watch_rejects_invalid_version,
+        watch_without_namespace_covers_all_namespaces,
+        watch_reports_deletion_timestamp_as_modified,
+        watch_reports_status_changes,
+        watch_reports_applied_changes,
+        watch_resumes_from_list_after_expired_version;
     secret:
-        no_value_of_a_secret_comes_through,
-        equal_values_have_equal_digests_and_others_do_not,
-        a_change_beside_the_values_keeps_them;
+        secret_values_are_redacted,
+        secret_digests_reflect_equality,
+        metadata_patch_keeps_secret_values;
 };
 
-/// Every promise of [`Metrics`] by name, in the order in which [`check_metrics`] runs them.
-pub const METRIC_PROMISES: &[(&str, MetricsPromise)] = &[
-    ("what_is_not_measured_is_absent", |metrics, known| {
-        Box::pin(metrics::what_is_not_measured_is_absent(metrics, known))
+/// All contract tests of [`Metrics`] with their names, in the order in which [`check_metrics`] runs them.
+pub const METRICS_CONTRACT_TESTS: &[(&str, MetricsContractTest)] = &[
+    ("unknown_metric_returns_no_samples", |metrics, known| {
+        Box::pin(metrics::unknown_metric_returns_no_samples(metrics, known))
     }),
-    ("series_come_in_order_and_each_once", |metrics, known| {
-        Box::pin(metrics::series_come_in_order_and_each_once(metrics, known))
+    ("samples_are_sorted_and_unique", |metrics, known| {
+        Box::pin(metrics::samples_are_sorted_and_unique(metrics, known))
     }),
-    ("samples_carry_the_labels_asked_for", |metrics, known| {
-        Box::pin(metrics::samples_carry_the_labels_asked_for(metrics, known))
+    ("samples_match_queried_labels", |metrics, known| {
+        Box::pin(metrics::samples_match_queried_labels(metrics, known))
     }),
-    ("a_label_without_a_match_gives_nothing", |metrics, known| {
-        Box::pin(metrics::a_label_without_a_match_gives_nothing(metrics, known))
+    ("unmatched_label_returns_no_samples", |metrics, known| {
+        Box::pin(metrics::unmatched_label_returns_no_samples(metrics, known))
     }),
-    ("a_window_is_answered_for_the_same_series", |metrics, known| {
-        Box::pin(metrics::a_window_is_answered_for_the_same_series(metrics, known))
+    ("window_query_returns_same_series", |metrics, known| {
+        Box::pin(metrics::window_query_returns_same_series(metrics, known))
     }),
 ];
 
-/// Checks every promise of [`Cluster`].
+/// Runs all contract tests of [`Cluster`].
 ///
 /// # Panics
-/// At the first promise that is not kept, with its sentence. To check them one by one, call those of [`PROMISES`].
-pub async fn check_cluster(world: &mut dyn Fixture) {
-    for (_, promise) in PROMISES {
-        promise(world).await;
+/// At the first test that fails. To run the tests one by one, iterate over [`CONTRACT_TESTS`].
+pub async fn check_cluster(fixture: &mut dyn Fixture) {
+    for (_, test) in CONTRACT_TESTS {
+        test(fixture).await;
     }
 }
 
-/// Checks every promise of [`Metrics`]; `known` must be answered with two series or more in this world.
+/// Runs all contract tests of [`Metrics`]. `known` is a query that returns at least two series.
 ///
 /// # Panics
-/// At the first promise that is not kept, with its sentence.
+/// At the first test that fails.
 pub async fn check_metrics(metrics: &dyn Metrics, known: &MetricQuery) {
-    for (_, promise) in METRIC_PROMISES {
-        promise(metrics, known).await;
+    for (_, test) in METRICS_CONTRACT_TESTS {
+        test(metrics, known).await;
     }
 }
 
@@ -306,9 +307,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_promise_has_a_name_of_its_own() {
-        let names: BTreeSet<_> = PROMISES.iter().map(|(name, _)| name).collect();
-        assert_eq!(names.len(), PROMISES.len());
-        assert!(PROMISES.len() >= 120, "{}", PROMISES.len());
+    fn contract_test_names_are_unique() {
+        let names: BTreeSet<_> = CONTRACT_TESTS.iter().map(|(name, _)| name).collect();
+        assert_eq!(names.len(), CONTRACT_TESTS.len());
+        assert!(CONTRACT_TESTS.len() >= 120, "{}", CONTRACT_TESTS.len());
     }
 }

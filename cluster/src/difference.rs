@@ -4,44 +4,45 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::patch::{ListMerge, below, is_same, list_merge};
+use crate::patch::{ListMerge, child_pointer, is_same_json, list_merge};
 use crate::{Object, ObjectRef, Quantity};
 
-/// One difference of intent between two states of an object.
+/// One difference between the desired states of two versions of an object.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Difference {
-    /// The object: its later incarnation, or the earlier one if it is gone.
+    /// The object in its later version, or in the earlier version if it is deleted.
     pub object: ObjectRef,
-    /// What is different.
-    pub change: Change,
+    /// The change between the versions.
+    pub change: ObjectChange,
 }
 
-/// What is different about an object.
+/// A change of an object.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "change")]
-pub enum Change {
-    /// It is new.
+pub enum ObjectChange {
+    /// The object was created.
     Created,
-    /// It is gone.
+    /// The object was deleted.
     Deleted,
-    /// One field of what is asked of it changed.
+    /// One field of its desired state changed.
     Field {
-        /// Where, as a JSON pointer: with the index in the later state, or in the earlier one if it is gone there.
+        /// JSON pointer to the field. List indexes refer to the later version, or to the earlier version for a removed
+        /// element.
         pointer: String,
-        /// Where, for people, elements by name: `spec.template.spec.containers[api].image`.
+        /// Path for display, with list elements by name: `spec.template.spec.containers[api].image`.
         path: String,
-        /// What stood there; absent if nothing did.
+        /// Value in the earlier version; absent if the field was added.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         before: Option<Value>,
-        /// What stands there now; absent if nothing does.
+        /// Value in the later version; absent if the field was removed.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         after: Option<Value>,
     },
 }
 
-/// Annotations that controllers and tools keep by themselves, or that only restart pods.
-const NOISY_ANNOTATIONS: [&str; 9] = [
+/// Annotations that controllers and tools maintain, or whose only effect is a restart of pods.
+const IGNORED_ANNOTATIONS: [&str; 9] = [
     "control-plane.alpha.kubernetes.io/leader",
     "deployment.kubernetes.io/desired-replicas",
     "deployment.kubernetes.io/max-replicas",
@@ -53,16 +54,16 @@ const NOISY_ANNOTATIONS: [&str; 9] = [
     "kubernetes.io/change-cause",
 ];
 
-/// Labels that controllers give.
-const NOISY_LABELS: [&str; 4] = [
+/// Labels that controllers set.
+const IGNORED_LABELS: [&str; 4] = [
     "apps.kubernetes.io/pod-index",
     "controller-revision-hash",
     "pod-template-hash",
     "statefulset.kubernetes.io/pod-name",
 ];
 
-/// Maps whose members are told one by one even where the whole map came or went.
-const OPEN_MAPS: [&str; 12] = [
+/// Maps whose members are reported one by one, even if the whole map was added or removed.
+const FREE_FORM_MAPS: [&str; 12] = [
     "annotations",
     "binaryData",
     "data",
@@ -77,18 +78,19 @@ const OPEN_MAPS: [&str; 12] = [
     "stringData",
 ];
 
-/// Maps from a resource to an amount of it, which may be spelled in several ways.
-const AMOUNTS: [&str; 3] = ["hard", "limits", "requests"];
+/// Maps from resource names to quantities, which have several notations for the same amount.
+const QUANTITY_MAPS: [&str; 3] = ["hard", "limits", "requests"];
 
-/// Compares what is asked of an object in two states, and tells each field that differs, in a fixed order.
+/// Compares the desired states of two versions of an object and returns each changed field, in a fixed order.
 ///
-/// Compared are labels, annotations and every top-level field (`spec`, `data`, `rules`, …). Never told is what a cluster
-/// keeps by itself: status, the rest of metadata, annotations and labels of controllers, addresses and nodes that it
-/// assigned; nor any change of the kinds that only report (Event, Endpoints, EndpointSlice, Lease). A member that is null
-/// equals one that is absent; amounts of resources are compared as amounts.
+/// Labels, annotations and every top-level field (`spec`, `data`, `rules`, …) are compared. State that the cluster
+/// maintains is ignored: the status, all other metadata, annotations and labels of controllers, and assigned addresses and
+/// nodes; so is every change of kinds that only report state (Event, Endpoints, EndpointSlice, Lease). A null member
+/// equals an absent one. Resource quantities are compared by amount.
 ///
-/// Lists of named elements (containers, variables, volumes, ports, …) are compared by name: their order is not told.
-/// Every other list is one value. Two incarnations under one name are compared like two states of one.
+/// Lists of named elements (containers, variables, volumes, ports, …) are compared by name, ignoring their order. Every
+/// other list is compared as one value. Objects of the same name with different uids are compared like two versions of
+/// one object.
 pub fn difference(
     cluster: &str,
     before: Option<&Object>,
@@ -97,118 +99,124 @@ pub fn difference(
     let (before, after) = match (before, after) {
         (None, None) => return Vec::new(),
         (None, Some(after)) => {
-            return vec![Difference { object: after.reference(cluster), change: Change::Created }];
+            return vec![Difference {
+                object: after.reference(cluster),
+                change: ObjectChange::Created,
+            }];
         }
         (Some(before), None) => {
-            return vec![Difference { object: before.reference(cluster), change: Change::Deleted }];
+            return vec![Difference {
+                object: before.reference(cluster),
+                change: ObjectChange::Deleted,
+            }];
         }
         (Some(before), Some(after)) => (before, after),
     };
-    let is_report =
+    let is_reporting_kind =
         matches!(after.kind().kind.as_str(), "Event" | "Endpoints" | "EndpointSlice" | "Lease");
-    if before.is_same_value(after) || is_report {
+    if before.ptr_eq(after) || is_reporting_kind {
         return Vec::new();
     }
-    let mut comparison = Comparison { kind: &after.kind().kind, changes: Vec::new() };
-    let metadata = Place::default().member("metadata");
+    let mut builder = DiffBuilder { kind: &after.kind().kind, changes: Vec::new() };
+    let metadata = FieldPath::default().member("metadata");
     for (name, old, new) in [
         ("annotations", &before.metadata().annotations, &after.metadata().annotations),
         ("labels", &before.metadata().labels, &after.metadata().labels),
     ] {
-        let place = metadata.member(name);
+        let path = metadata.member(name);
         for key in old.keys().chain(new.keys()).collect::<BTreeSet<_>>() {
             let text = |map: &BTreeMap<String, String>| {
                 map.get(key).map(|text| Value::from(text.as_str()))
             };
-            comparison.compare(&place.member(key), text(old).as_ref(), text(new).as_ref());
+            builder.compare(&path.member(key), text(old).as_ref(), text(new).as_ref());
         }
     }
     for name in before.field_names().chain(after.field_names()).collect::<BTreeSet<_>>() {
         let (old, new) = (before.field(name), after.field(name));
-        // Two states often share their fields, and what is shared needs no look inside.
+        // Two versions often share their fields; shared fields are equal.
         let is_shared = matches!((old, new), (Some(old), Some(new)) if std::ptr::eq(old, new));
         if name != "status" && !is_shared {
-            comparison.compare(&Place::default().member(name), old, new);
+            builder.compare(&FieldPath::default().member(name), old, new);
         }
     }
     let object = after.reference(cluster);
-    comparison
+    builder
         .changes
         .into_iter()
         .map(|change| Difference { object: object.clone(), change })
         .collect()
 }
 
-/// Where a value stands, in the three ways of saying so.
+/// The position of a value, in three notations.
 #[derive(Clone, Default)]
-struct Place {
-    /// Names of fields from the top, without those of lists' elements.
+struct FieldPath {
+    /// Field names from the root, without list indexes.
     fields: Vec<String>,
     pointer: String,
-    path: String,
+    display: String,
 }
 
-impl Place {
+impl FieldPath {
     fn member(&self, name: &str) -> Self {
         let mut fields = self.fields.clone();
         fields.push(name.into());
         let is_plain = !name.is_empty()
             && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-        let path = match (self.path.as_str(), is_plain) {
+        let display = match (self.display.as_str(), is_plain) {
             ("", _) => name.to_string(),
-            (path, true) => format!("{path}.{name}"),
-            (path, false) => format!("{path}[{}]", Value::from(name)),
+            (parent, true) => format!("{parent}.{name}"),
+            (parent, false) => format!("{parent}[{}]", Value::from(name)),
         };
-        Self { fields, pointer: below(&self.pointer, name), path }
+        Self { fields, pointer: child_pointer(&self.pointer, name), display }
     }
 
     fn element(&self, index: usize, name: &str) -> Self {
         Self {
             fields: self.fields.clone(),
             pointer: format!("{}/{index}", self.pointer),
-            path: format!("{}[{name}]", self.path),
+            display: format!("{}[{name}]", self.display),
         }
     }
 
-    /// The name of the field itself, and of the one above.
+    /// Returns the name of the field and of its parent field.
     fn names(&self) -> (&str, &str) {
         match self.fields.as_slice() {
             [] => ("", ""),
             [name] => (name, ""),
-            [.., above, name] => (name, above),
+            [.., parent, name] => (name, parent),
         }
     }
 }
 
-struct Comparison<'a> {
+struct DiffBuilder<'a> {
     kind: &'a str,
-    changes: Vec<Change>,
+    changes: Vec<ObjectChange>,
 }
 
-impl Comparison<'_> {
-    fn compare(&mut self, place: &Place, before: Option<&Value>, after: Option<&Value>) {
+impl DiffBuilder<'_> {
+    fn compare(&mut self, path: &FieldPath, before: Option<&Value>, after: Option<&Value>) {
         let (before, after) =
             (before.filter(|value| !value.is_null()), after.filter(|value| !value.is_null()));
         let is_equal = match (before, after) {
             (None, None) => true,
             (Some(before), Some(after)) => {
-                is_same(before, after) || is_same_amount(place, before, after)
+                is_same_json(before, after) || is_same_quantity(path, before, after)
             }
             (Some(_), None) | (None, Some(_)) => false,
         };
-        if is_equal || is_noise(place) || is_assigned(self.kind, place, before, after) {
+        if is_equal || is_ignored(path) || is_assigned(self.kind, path, before, after) {
             return;
         }
-        if let Some((before, after)) = both_maps(place, before, after) {
+        if let Some((before, after)) = map_pair(path, before, after) {
             for name in before.keys().chain(after.keys()).collect::<BTreeSet<_>>() {
-                self.compare(&place.member(name), before.get(name), after.get(name));
+                self.compare(&path.member(name), before.get(name), after.get(name));
             }
-        } else if let Some((before, after)) = both_lists(place, before, after) {
-            self.compare_lists(place, &before, &after);
+        } else if let Some((before, after)) = list_pair(path, before, after) {
+            self.compare_lists(path, &before, &after);
         } else {
-            self.changes.push(Change::Field {
-                pointer: place.pointer.clone(),
-                path: place.path.clone(),
+            self.changes.push(ObjectChange::Field {
+                pointer: path.pointer.clone(),
+                path: path.display.clone(),
                 before: before.cloned(),
                 after: after.cloned(),
             });
@@ -217,14 +225,14 @@ impl Comparison<'_> {
 
     fn compare_lists(
         &mut self,
-        place: &Place,
+        path: &FieldPath,
         before: &[(String, &Value)],
         after: &[(String, &Value)],
     ) {
-        // One port that got another number or name is that port still.
-        if place.names().0 == "ports" && before.len() == 1 && after.len() == 1 {
+        // A single port whose number or name changed is compared as the same port.
+        if path.names().0 == "ports" && before.len() == 1 && after.len() == 1 {
             return self.compare(
-                &place.element(0, &after[0].0),
+                &path.element(0, &after[0].0),
                 Some(before[0].1),
                 Some(after[0].1),
             );
@@ -233,73 +241,75 @@ impl Comparison<'_> {
             list.iter().position(|(other, _)| other == name)
         };
         for (index, (name, new)) in after.iter().enumerate() {
-            let old = find(before, name).map(|at| before[at].1);
-            self.compare(&place.element(index, name), old, Some(new));
+            let old = find(before, name).map(|index| before[index].1);
+            self.compare(&path.element(index, name), old, Some(new));
         }
         for (index, (name, old)) in before.iter().enumerate() {
             if find(after, name).is_none() {
-                self.compare(&place.element(index, name), Some(old), None);
+                self.compare(&path.element(index, name), Some(old), None);
             }
         }
     }
 }
 
-type Members<'a> = Cow<'a, Map<String, Value>>;
+type JsonMembers<'a> = Cow<'a, Map<String, Value>>;
 
-/// The members of both maps; an absent map whose members are told one by one is an empty one.
-fn both_maps<'a>(
-    place: &Place,
+/// Returns the members of both maps if both values are maps. An absent free-form map counts as empty.
+fn map_pair<'a>(
+    path: &FieldPath,
     before: Option<&'a Value>,
     after: Option<&'a Value>,
-) -> Option<(Members<'a>, Members<'a>)> {
+) -> Option<(JsonMembers<'a>, JsonMembers<'a>)> {
     let empty = || Cow::Owned(Map::new());
     match (before, after) {
         (Some(Value::Object(before)), Some(Value::Object(after))) => {
             Some((Cow::Borrowed(before), Cow::Borrowed(after)))
         }
-        (Some(Value::Object(before)), None) if is_open(place) => {
+        (Some(Value::Object(before)), None) if is_free_form(path) => {
             Some((Cow::Borrowed(before), empty()))
         }
-        (None, Some(Value::Object(after))) if is_open(place) => {
+        (None, Some(Value::Object(after))) if is_free_form(path) => {
             Some((empty(), Cow::Borrowed(after)))
         }
         _ => None,
     }
 }
 
-/// Whether the place holds a map whose members are told one by one; a list's element does not.
-fn is_open(place: &Place) -> bool {
-    OPEN_MAPS.contains(&place.names().0) && !place.path.ends_with(']')
+/// Returns whether the path is a map whose members are reported one by one; a list element is not.
+fn is_free_form(path: &FieldPath) -> bool {
+    FREE_FORM_MAPS.contains(&path.names().0) && !path.display.ends_with(']')
 }
 
-type Named<'a> = Vec<(String, &'a Value)>;
+type NamedElements<'a> = Vec<(String, &'a Value)>;
 
-/// The elements of both lists by name, where the lists are of named elements; an absent list is an empty one.
-fn both_lists<'a>(
-    place: &Place,
+/// Returns the elements of both lists by name if both values are lists of named elements. An absent list counts as empty.
+fn list_pair<'a>(
+    path: &FieldPath,
     before: Option<&'a Value>,
     after: Option<&'a Value>,
-) -> Option<(Named<'a>, Named<'a>)> {
+) -> Option<(NamedElements<'a>, NamedElements<'a>)> {
     let items = |value: Option<&'a Value>| match value {
         None => Some(&[][..]),
         Some(value) => value.as_array().map(Vec::as_slice),
     };
     let (before, after) = (items(before)?, items(after)?);
-    name_keys(place).into_iter().find_map(|key| Some((by_name(before, key)?, by_name(after, key)?)))
+    name_keys(path)
+        .into_iter()
+        .find_map(|key| Some((index_by_name(before, key)?, index_by_name(after, key)?)))
 }
 
-/// The members that may name the elements of a list, best first.
-fn name_keys(place: &Place) -> Vec<&'static str> {
-    let fields: Vec<&str> = place.fields.iter().map(String::as_str).collect();
+/// Returns the members that may identify the elements of a list, in order of preference.
+fn name_keys(path: &FieldPath) -> Vec<&'static str> {
+    let fields: Vec<&str> = path.fields.iter().map(String::as_str).collect();
     match list_merge(&fields) {
-        ListMerge::ByKey(key) if place.names().0 == "ports" => vec!["name", key],
+        ListMerge::ByKey(key) if path.names().0 == "ports" => vec!["name", key],
         ListMerge::ByKey(key) => vec![key],
-        ListMerge::Set | ListMerge::Whole => Vec::new(),
+        ListMerge::Set | ListMerge::Atomic => Vec::new(),
     }
 }
 
-/// The elements by name; none if one has no name or two have the same.
-fn by_name<'a>(items: &'a [Value], key: &str) -> Option<Named<'a>> {
+/// Returns the elements by name; `None` if an element has no name or a name occurs twice.
+fn index_by_name<'a>(items: &'a [Value], key: &str) -> Option<NamedElements<'a>> {
     let mut seen = BTreeSet::new();
     items
         .iter()
@@ -318,25 +328,30 @@ fn by_name<'a>(items: &'a [Value], key: &str) -> Option<Named<'a>> {
         .collect()
 }
 
-fn is_same_amount(place: &Place, before: &Value, after: &Value) -> bool {
-    let amount = |value: &Value| serde_json::from_value::<Quantity>(value.clone()).ok();
-    AMOUNTS.contains(&place.names().1)
-        && matches!((amount(before), amount(after)), (Some(before), Some(after)) if before == after)
+fn is_same_quantity(path: &FieldPath, before: &Value, after: &Value) -> bool {
+    let quantity = |value: &Value| serde_json::from_value::<Quantity>(value.clone()).ok();
+    QUANTITY_MAPS.contains(&path.names().1)
+        && matches!((quantity(before), quantity(after)), (Some(before), Some(after)) if before == after)
 }
 
-fn is_noise(place: &Place) -> bool {
-    match place.names() {
-        (name, "annotations") => NOISY_ANNOTATIONS.contains(&name),
-        (name, "labels" | "matchLabels") => NOISY_LABELS.contains(&name),
+fn is_ignored(path: &FieldPath) -> bool {
+    match path.names() {
+        (name, "annotations") => IGNORED_ANNOTATIONS.contains(&name),
+        (name, "labels" | "matchLabels") => IGNORED_LABELS.contains(&name),
         _ => false,
     }
 }
 
-/// Whether the cluster assigns this field by itself.
-fn is_assigned(kind: &str, place: &Place, before: Option<&Value>, after: Option<&Value>) -> bool {
-    match (kind, place.pointer.as_str()) {
+/// Returns whether the cluster assigns the value of this field.
+fn is_assigned(
+    kind: &str,
+    path: &FieldPath,
+    before: Option<&Value>,
+    after: Option<&Value>,
+) -> bool {
+    match (kind, path.pointer.as_str()) {
         ("Pod", "/spec/nodeName") | ("PersistentVolumeClaim", "/spec/volumeName") => true,
-        // An address is assigned; to have none is asked for.
+        // The cluster assigns an address; a headless Service (`None`) is the user's choice.
         ("Service", "/spec/clusterIP" | "/spec/clusterIPs") => {
             let is_headless = |value: Option<&Value>| {
                 value.is_some_and(|value| {

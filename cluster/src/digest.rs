@@ -4,26 +4,26 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-/// A SHA-256 digest, written `sha256:<64 hex digits>`.
+/// A SHA-256 digest, serialized as `sha256:<64 lower-case hex digits>`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Digest([u8; 32]);
 
-/// A text that is not `sha256:` followed by 64 hex digits.
+/// The error for a string that is not `sha256:` followed by 64 lower-case hex digits.
 #[derive(Debug, thiserror::Error)]
-#[error("`{0}` is not a digest: expected `sha256:` and 64 hex digits")]
-pub struct BadDigest(String);
+#[error("`{0}` is not a digest: expected `sha256:` and 64 lower-case hex digits")]
+pub struct ParseDigestError(String);
 
 impl Digest {
-    /// The digest of no record: what the first record of a chain names as its previous one.
+    /// All zeros: the previous digest of the first record in a hash chain.
     pub const ZERO: Self = Self([0; 32]);
 
-    /// Digests `bytes`.
+    /// Computes the digest of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
     }
 
-    /// Digests the concatenation of `parts`, without a separator.
+    /// Computes the digest of the concatenation of `parts`, without separators.
     pub fn of_all(parts: &[&[u8]]) -> Self {
         let mut hasher = Sha256::new();
         for part in parts {
@@ -32,17 +32,17 @@ impl Digest {
         Self(hasher.finalize().into())
     }
 
-    /// The 32 bytes.
+    /// Returns the 32 bytes.
     pub fn bytes(&self) -> &[u8; 32] {
         &self.0
     }
 
-    /// Takes 32 bytes that were a digest before.
+    /// Creates a digest from the 32 bytes of an existing one.
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 
-    /// The hex digits without the `sha256:` in front.
+    /// Returns the 64 hex digits without the `sha256:` prefix.
     pub fn hex(&self) -> String {
         let mut text = String::with_capacity(64);
         for byte in self.0 {
@@ -55,13 +55,13 @@ impl Digest {
         text
     }
 
-    /// The first `n` hex digits, for people.
+    /// Returns the first `n` hex digits, for display.
     pub fn short(&self, n: usize) -> String {
         self.hex()[..n.min(64)].to_string()
     }
 }
 
-/// H(a, b, …): the digest of the canonical JSON array of its parts as strings.
+/// Computes H(a, b, …): the digest of the canonical JSON array of the strings, so that part boundaries matter.
 pub fn digest_of_parts(parts: &[&str]) -> Digest {
     let array = serde_json::Value::Array(parts.iter().map(|part| (*part).into()).collect());
     Digest::of(crate::canonical_json(&array).expect("strings are always canonical").as_bytes())
@@ -80,9 +80,9 @@ impl fmt::Debug for Digest {
 }
 
 impl FromStr for Digest {
-    type Err = BadDigest;
-    fn from_str(text: &str) -> Result<Self, BadDigest> {
-        let bad = || BadDigest(text.chars().take(80).collect());
+    type Err = ParseDigestError;
+    fn from_str(text: &str) -> Result<Self, ParseDigestError> {
+        let bad = || ParseDigestError(text.chars().take(80).collect());
         let hex = text.strip_prefix("sha256:").ok_or_else(bad)?;
         if hex.len() != 64 || !hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
         {
@@ -97,8 +97,8 @@ impl FromStr for Digest {
 }
 
 impl TryFrom<String> for Digest {
-    type Error = BadDigest;
-    fn try_from(text: String) -> Result<Self, BadDigest> {
+    type Error = ParseDigestError;
+    fn try_from(text: String) -> Result<Self, ParseDigestError> {
         text.parse()
     }
 }
@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn digests_are_written_and_read_back() {
+    fn digest_string_round_trips() {
         let digest = Digest::of(b"");
         let text = digest.to_string();
         assert_eq!(text, "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_do_not_run_into_one_another() {
+    fn digest_of_parts_depends_on_part_boundaries() {
         assert_ne!(digest_of_parts(&["ab", "c"]), digest_of_parts(&["a", "bc"]));
     }
 }

@@ -6,72 +6,72 @@ use serde_json::Value;
 
 use crate::view::selector;
 use crate::{
-    Condition, ContainerState, ContainerStatus, EndpointSlice, Object, Pod, PodPhase, Service,
+    ContainerState, ContainerStatus, EndpointSlice, Object, ObjectCondition, Pod, PodPhase, Service,
 };
 
-/// How well an object does what it is there for; worst first.
+/// Health of an object, ordered from worst to best.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum HealthLevel {
-    /// There is no such object.
+    /// The object does not exist.
     Missing,
-    /// It serves nothing.
+    /// The object serves no traffic.
     Failing,
-    /// It serves, but not as asked.
+    /// The object serves traffic, but deviates from its desired state.
     Degraded,
-    /// It serves as asked.
+    /// The object serves traffic in its desired state.
     Healthy,
 }
 
-/// How well an object does what it is there for, and why we say so.
+/// Health of an object with the supporting findings.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Health {
-    /// In one word.
+    /// Overall level.
     pub level: HealthLevel,
-    /// How many of its replicas (a Service: endpoints) are ready; may exceed `desired` while replicas go.
+    /// Number of ready replicas (of a Service: endpoints); may exceed `desired` while replicas terminate.
     pub ready: u32,
-    /// How many should be.
+    /// Number of desired replicas (of a Service: all endpoints).
     pub desired: u32,
-    /// The worst things seen, for people; empty if healthy.
-    pub reason: String,
+    /// Findings for display, most severe first; empty if healthy.
+    pub message: String,
 }
 
-/// How long a container that was killed for want of memory is held against its pod.
-const OUT_OF_MEMORY: SignedDuration = SignedDuration::from_mins(10);
+/// Time after an OOM kill during which the pod counts as degraded.
+const OOM_LOOKBACK: SignedDuration = SignedDuration::from_mins(10);
 
-/// How long a container that crashed and started again must run before it is believed.
-const PROVEN: SignedDuration = SignedDuration::from_mins(1);
+/// Time that a restarted container has to run after a crash before it counts as stable.
+const STABLE_AFTER: SignedDuration = SignedDuration::from_mins(1);
 
 impl Health {
-    /// The health of an object that is not there.
+    /// Returns the health of an object that does not exist.
     pub fn missing() -> Self {
         Self {
             level: HealthLevel::Missing,
             ready: 0,
             desired: 0,
-            reason: "there is no such object".into(),
+            message: "the object does not exist".into(),
         }
     }
 
-    /// Whether the object serves as asked.
+    /// Returns whether the level is [`HealthLevel::Healthy`].
     pub fn is_healthy(&self) -> bool {
         self.level == HealthLevel::Healthy
     }
 
-    /// Whether this is worse than `other`: a lower level, or the same level with a lower share of ready replicas.
+    /// Returns whether this is worse than `other`: a lower level, or the same level with a lower share of ready replicas.
     ///
-    /// More ready replicas than asked for count as all. Fewer asked for is not worse: 2 of 2 is not below 3 of 3.
-    pub fn is_below(&self, other: &Self) -> bool {
-        // a/b < c/d as a·d < c·b, which needs no division and is false where one side asked for none.
-        let part = |health: &Self| u64::from(health.ready.min(health.desired));
+    /// The share is at most 1. Fewer desired replicas are not worse: 2 of 2 equals 3 of 3.
+    pub fn is_worse_than(&self, other: &Self) -> bool {
+        // a/b < c/d computed as a·d < c·b, which avoids the division and is false if either side desires 0 replicas.
+        let ready = |health: &Self| u64::from(health.ready.min(health.desired));
         self.level < other.level
             || self.level == other.level
-                && part(self) * u64::from(other.desired) < part(other) * u64::from(self.desired)
+                && ready(self) * u64::from(other.desired) < ready(other) * u64::from(self.desired)
     }
 }
 
-/// As people write it: `degraded, 1 of 3 ready: …`.
+/// Formats as `degraded, 1 of 3 ready: …`.
 impl fmt::Display for Health {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let level = match self.level {
@@ -81,97 +81,98 @@ impl fmt::Display for Health {
             HealthLevel::Healthy => "healthy",
         };
         write!(f, "{level}, {} of {} ready", self.ready, self.desired)?;
-        if self.reason.is_empty() { Ok(()) } else { write!(f, ": {}", self.reason) }
+        if self.message.is_empty() { Ok(()) } else { write!(f, ": {}", self.message) }
     }
 }
 
-/// Judges the health of `object` as it is `now`.
+/// Computes the health of `object` at the time `now`.
 ///
-/// `around` holds the pods of a workload (owned directly, or through its ReplicaSets), or the EndpointSlices of a
-/// Service. More may stand in it: pods of other namespaces or with labels that the workload does not select, and slices
-/// of other Services, are left out. With an empty `around` a workload is judged by its own status alone.
+/// `related` contains the pods of a workload (owned directly, or through its ReplicaSets), or the EndpointSlices of a
+/// Service. Unrelated objects are ignored: pods of other namespaces or with labels that the workload does not select, and
+/// slices of other Services. If `related` is empty, a workload is assessed by its own status only.
 ///
-/// *Deployment, StatefulSet, ReplicaSet, DaemonSet.* Desired is `spec.replicas` (1 where absent; a DaemonSet: the nodes
-/// that it should run on), ready is `status.readyReplicas`.
-/// - **Failing**: nothing desired (`scaled to zero`: what serves nothing is not healthy), or nothing ready.
-/// - **Degraded**, if any of these is so:
-///   - fewer ready than desired;
-///   - its controller has not seen the last change of its spec (`observedGeneration` < `generation`);
-///   - its last template does not run everywhere: fewer updated than desired, or replicas of an older one remain
-///     (not for `OnDelete` or partitioned updates, nor for a ReplicaSet, which has one template only);
-///   - condition `Progressing` is false (`ProgressDeadlineExceeded`), or `ReplicaFailure` is true;
+/// *Deployment, StatefulSet, ReplicaSet, DaemonSet.* `desired` is `spec.replicas` (default 1; for a DaemonSet: the number
+/// of nodes that it should run on), `ready` is `status.readyReplicas`.
+/// - **Failing** if `desired` is 0 (`scaled to zero`: a workload without replicas serves no traffic) or `ready` is 0.
+/// - **Degraded** if any of these conditions is true:
+///   - fewer replicas are ready than desired;
+///   - its controller has not observed the latest spec (`observedGeneration` < `generation`);
+///   - the rollout of the latest template is incomplete: fewer replicas updated than desired, or replicas of an older
+///     template remain (not checked for `OnDelete` or partitioned updates, nor for a ReplicaSet, which has one template);
+///   - the condition `Progressing` is false (`ProgressDeadlineExceeded`), or `ReplicaFailure` is true;
 ///   - it is being deleted;
-///   - one of its pods is in trouble (below). Pods that ended or are being deleted do not count.
+///   - one of its pods has a problem (see below). Finished and terminating pods are ignored.
 /// - **Healthy** otherwise.
 ///
-/// *Pod.* One desired. **Failing** if it is not ready or failed, **Degraded** if it is ready but in trouble or being
-/// deleted, else **Healthy**; so is one that ended well.
-/// A pod is in trouble if it is not scheduled; if a container waits for anything but to be created
-/// (`CrashLoopBackOff`, `ImagePullBackOff`, `CreateContainerConfigError`, …) or has ended badly; if one was killed for
-/// want of memory in the last 10 minutes; if one that crashed runs again for less than a minute; or if it is not ready.
+/// *Pod.* `desired` is 1. **Failing** if it is not ready or failed, **Degraded** if it is ready but has a problem or is
+/// being deleted, **Healthy** otherwise, including a succeeded pod.
+/// A pod has a problem if it is not scheduled; if a container waits for any other reason than its creation
+/// (`CrashLoopBackOff`, `ImagePullBackOff`, `CreateContainerConfigError`, …) or terminated with an error; if a container
+/// was OOM-killed in the last 10 minutes; if a container restarted after a crash less than a minute ago; or if it is not
+/// ready.
 ///
-/// *Service.* Ready are its ready endpoints in slices with a port, desired are all its endpoints. **Healthy** with one
-/// or more ready, or if it is an `ExternalName`; else **Failing**.
+/// *Service.* `ready` is the number of ready endpoints in slices with a port, `desired` is the number of all endpoints.
+/// **Healthy** with at least one ready endpoint, or if its type is `ExternalName`; otherwise **Failing**.
 ///
-/// Every other object is there, and therefore **Healthy** with none ready of none desired.
-pub fn health(object: &Object, around: &[Object], now: Timestamp) -> Health {
+/// Every other existing object is **Healthy**, with 0 of 0 ready.
+pub fn health(object: &Object, related: &[Object], now: Timestamp) -> Health {
     match object.kind().kind.as_str() {
-        "Deployment" | "ReplicaSet" | "StatefulSet" | "DaemonSet" => workload(object, around, now),
+        "Deployment" | "ReplicaSet" | "StatefulSet" | "DaemonSet" => workload(object, related, now),
         "Pod" => pod(object, now),
-        "Service" => service(object, around),
-        _ => Health { level: HealthLevel::Healthy, ready: 0, desired: 0, reason: String::new() },
+        "Service" => service(object, related),
+        _ => Health { level: HealthLevel::Healthy, ready: 0, desired: 0, message: String::new() },
     }
 }
 
-/// The figures that the judgement of a workload rests on.
-struct Figures {
+/// Replica counts of a workload.
+struct ReplicaCounts {
     desired: u32,
     ready: u32,
     current: u32,
-    /// None where the kind does not say, or the update is not meant to go on by itself.
+    /// `None` if the kind does not report it, or if the update is not automatic (`OnDelete`, partitioned).
     updated: Option<u32>,
 }
 
-fn figures(object: &Object) -> Figures {
-    let number = |pointer: &str, absent: u64| {
-        let number = object.at(pointer).and_then(Value::as_u64).unwrap_or(absent);
+fn replica_counts(object: &Object) -> ReplicaCounts {
+    let number = |pointer: &str, default: u64| {
+        let number = object.at(pointer).and_then(Value::as_u64).unwrap_or(default);
         u32::try_from(number).unwrap_or(u32::MAX)
     };
-    let is_by_hand = object.at("/spec/updateStrategy/type").and_then(Value::as_str)
+    let is_manual_update = object.at("/spec/updateStrategy/type").and_then(Value::as_str)
         == Some("OnDelete")
         || number("/spec/updateStrategy/rollingUpdate/partition", 0) > 0;
     let kind = object.kind().kind.as_str();
     if kind == "DaemonSet" {
-        return Figures {
+        return ReplicaCounts {
             desired: number("/status/desiredNumberScheduled", 0),
             ready: number("/status/numberReady", 0),
             current: number("/status/currentNumberScheduled", 0),
-            updated: (!is_by_hand).then(|| number("/status/updatedNumberScheduled", 0)),
+            updated: (!is_manual_update).then(|| number("/status/updatedNumberScheduled", 0)),
         };
     }
-    let says_updated = match kind {
+    let reports_updated = match kind {
         "Deployment" => true,
-        // Its status keeps the two revisions apart only while an update goes on.
+        // `updatedReplicas` is meaningful only during an update, while the two revisions differ.
         "StatefulSet" => {
-            !is_by_hand
+            !is_manual_update
                 && object.at("/status/currentRevision") != object.at("/status/updateRevision")
         }
         _ => false,
     };
-    Figures {
+    ReplicaCounts {
         desired: number("/spec/replicas", 1),
         ready: number("/status/readyReplicas", 0),
         current: number("/status/replicas", 0),
-        updated: says_updated.then(|| number("/status/updatedReplicas", 0)),
+        updated: reports_updated.then(|| number("/status/updatedReplicas", 0)),
     }
 }
 
 fn workload(object: &Object, pods: &[Object], now: Timestamp) -> Health {
-    let Figures { desired, ready, current, updated } = figures(object);
+    let ReplicaCounts { desired, ready, current, updated } = replica_counts(object);
     if desired == 0 {
         let reason =
             if object.kind().kind == "DaemonSet" { "no node to run on" } else { "scaled to zero" };
-        return Health { level: HealthLevel::Failing, ready, desired, reason: reason.into() };
+        return Health { level: HealthLevel::Failing, ready, desired, message: reason.into() };
     }
     let mut findings = Vec::new();
     if object.metadata().deletion_timestamp.is_some() {
@@ -180,20 +181,22 @@ fn workload(object: &Object, pods: &[Object], now: Timestamp) -> Health {
     findings.extend(worst_pod(object, pods, now));
     for (kind, bad) in [("Progressing", false), ("ReplicaFailure", true)] {
         if let Some(condition) =
-            Condition::of(object, kind).filter(|condition| condition.holds == Some(bad))
+            ObjectCondition::of(object, kind).filter(|condition| condition.status == Some(bad))
         {
             findings.push(format!("{}: {}", condition.reason, condition.message));
         }
     }
     let observed = object.at("/status/observedGeneration").and_then(Value::as_i64).unwrap_or(0);
     if observed < object.metadata().generation {
-        findings.push("its controller has not seen the last change of its spec".into());
+        findings.push("its controller has not observed the latest spec".into());
     }
     if let Some(updated) = updated {
         if updated < desired {
-            findings.push(format!("{updated} of {desired} replicas are of the last template"));
+            findings.push(format!(
+                "{updated} of {desired} replicas are updated to the latest template"
+            ));
         } else if current > updated {
-            findings.push(format!("{} replicas of an older template remain", current - updated));
+            findings.push(format!("{} replicas of older templates remain", current - updated));
         }
     }
     if ready < desired {
@@ -204,44 +207,54 @@ fn workload(object: &Object, pods: &[Object], now: Timestamp) -> Health {
         (_, false) => HealthLevel::Degraded,
         (_, true) => HealthLevel::Healthy,
     };
-    Health { level, ready, desired, reason: findings.join("; ") }
+    Health { level, ready, desired, message: findings.join("; ") }
 }
 
-/// What is wrong with the workload's worst pod; of several equally bad ones the first by name.
+/// Describes the most severe problem of the workload's pods; of equally severe ones the first by pod name.
 fn worst_pod(workload: &Object, pods: &[Object], now: Timestamp) -> Option<String> {
-    let own = selector(workload);
-    let is_own = |pod: &Object| {
-        pod.namespace() == workload.namespace() && own.matches(&pod.metadata().labels)
+    let selector = selector(workload);
+    let is_selected = |pod: &Object| {
+        pod.namespace() == workload.namespace() && selector.matches(&pod.metadata().labels)
     };
-    let lives = |pod: &Pod<'_>| !pod.is_terminating() && !pod.is_over();
+    let is_active = |pod: &Pod<'_>| !pod.is_terminating() && !pod.is_finished();
     pods.iter()
-        .filter(|pod| is_own(pod))
+        .filter(|pod| is_selected(pod))
         .filter_map(Pod::of)
-        .filter(lives)
-        .filter_map(|pod| trouble(pod, now).map(|trouble| (trouble, pod.object().name())))
+        .filter(is_active)
+        .filter_map(|pod| pod_problem(pod, now).map(|problem| (problem, pod.object().name())))
         .min()
-        .map(|(Trouble(_, what), name)| format!("pod {name}: {what}"))
+        .map(|(problem, name)| format!("pod {name}: {}", problem.message))
 }
 
-/// How bad (0 is worst) and what.
+/// A problem of a pod. The field order defines the sort order.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Trouble(u8, String);
+struct PodProblem {
+    /// 0 is the most severe.
+    severity: u8,
+    message: String,
+}
 
-fn trouble(pod: Pod<'_>, now: Timestamp) -> Option<Trouble> {
+impl PodProblem {
+    fn new(severity: u8, message: impl Into<String>) -> Self {
+        Self { severity, message: message.into() }
+    }
+}
+
+fn pod_problem(pod: Pod<'_>, now: Timestamp) -> Option<PodProblem> {
     let of_containers = pod
-        .init_statuses()
-        .chain(pod.statuses())
-        .filter_map(|status| container_trouble(status, now));
+        .init_container_statuses()
+        .chain(pod.container_statuses())
+        .filter_map(|status| container_problem(status, now));
     let of_pod = [
         pod.condition("PodScheduled")
-            .filter(|condition| condition.holds == Some(false))
-            .map(|condition| Trouble(0, format!("not scheduled, {}", condition.message))),
-        (!pod.is_ready()).then(|| Trouble(9, "not ready".into())),
+            .filter(|condition| condition.status == Some(false))
+            .map(|condition| PodProblem::new(0, format!("not scheduled, {}", condition.message))),
+        (!pod.is_ready()).then(|| PodProblem::new(9, "not ready")),
     ];
     of_containers.chain(of_pod.into_iter().flatten()).min()
 }
 
-fn container_trouble(status: ContainerStatus<'_>, now: Timestamp) -> Option<Trouble> {
+fn container_problem(status: ContainerStatus<'_>, now: Timestamp) -> Option<PodProblem> {
     let name = status.name();
     let found = match status.state() {
         Some(ContainerState::Waiting {
@@ -250,22 +263,25 @@ fn container_trouble(status: ContainerStatus<'_>, now: Timestamp) -> Option<Trou
         })
         | None => None,
         Some(ContainerState::Waiting { reason, .. }) => {
-            Some(Trouble(1, format!("container {name} waits: {reason}")))
+            Some(PodProblem::new(1, format!("container {name} is waiting: {reason}")))
         }
-        Some(ContainerState::Terminated { reason, exit_code, .. }) if exit_code != 0 => {
-            Some(Trouble(2, format!("container {name} ended with {exit_code} ({reason})")))
-        }
+        Some(ContainerState::Terminated { reason, exit_code, .. }) if exit_code != 0 => Some(
+            PodProblem::new(2, format!("container {name} exited with code {exit_code} ({reason})")),
+        ),
         Some(ContainerState::Running { started_at: Some(start) })
-            if now.duration_since(start) < PROVEN && has_crashed(status) =>
+            if now.duration_since(start) < STABLE_AFTER && has_crashed(status) =>
         {
-            Some(Trouble(4, format!("container {name} crashed and has only just started again")))
+            Some(PodProblem::new(
+                4,
+                format!("container {name} restarted less than a minute ago after a crash"),
+            ))
         }
         Some(ContainerState::Terminated { .. } | ContainerState::Running { .. }) => None,
     };
     let was_killed = match status.last_state() {
         Some(ContainerState::Terminated {
             reason: "OOMKilled", finished_at: Some(end), ..
-        }) => now.duration_since(end) < OUT_OF_MEMORY,
+        }) => now.duration_since(end) < OOM_LOOKBACK,
         Some(
             ContainerState::Terminated { .. }
             | ContainerState::Running { .. }
@@ -273,8 +289,7 @@ fn container_trouble(status: ContainerStatus<'_>, now: Timestamp) -> Option<Trou
         )
         | None => false,
     };
-    let killed =
-        was_killed.then(|| Trouble(3, format!("container {name} was killed for want of memory")));
+    let killed = was_killed.then(|| PodProblem::new(3, format!("container {name} was OOM-killed")));
     found.into_iter().chain(killed).min()
 }
 
@@ -284,33 +299,33 @@ fn has_crashed(status: ContainerStatus<'_>) -> bool {
 
 fn pod(object: &Object, now: Timestamp) -> Health {
     let Some(pod) = Pod::of(object) else { return Health::missing() };
-    let judged = |level, ready, reason: String| Health { level, ready, desired: 1, reason };
+    let health = |level, ready, message: String| Health { level, ready, desired: 1, message };
     match pod.phase() {
-        PodPhase::Succeeded => return judged(HealthLevel::Healthy, 1, String::new()),
+        PodPhase::Succeeded => return health(HealthLevel::Healthy, 1, String::new()),
         PodPhase::Failed => {
-            return judged(HealthLevel::Failing, 0, format!("it failed: {}", pod.reason()));
+            return health(HealthLevel::Failing, 0, format!("the pod failed: {}", pod.reason()));
         }
         PodPhase::Pending | PodPhase::Running | PodPhase::Unknown => {}
     }
     let deleted = pod.is_terminating().then(|| "it is being deleted".to_string());
-    let trouble = trouble(pod, now).map(|Trouble(_, what)| what);
-    let findings: Vec<String> = deleted.into_iter().chain(trouble).collect();
+    let problem = pod_problem(pod, now).map(|problem| problem.message);
+    let findings: Vec<String> = deleted.into_iter().chain(problem).collect();
     let level = match (pod.is_ready(), findings.is_empty()) {
         (false, _) => HealthLevel::Failing,
         (true, false) => HealthLevel::Degraded,
         (true, true) => HealthLevel::Healthy,
     };
-    judged(level, u32::from(pod.is_ready()), findings.join("; "))
+    health(level, u32::from(pod.is_ready()), findings.join("; "))
 }
 
 fn service(object: &Object, slices: &[Object]) -> Health {
     let is_external =
         Service::of(object).is_some_and(|service| service.service_type() == "ExternalName");
-    let own = |slice: &EndpointSlice<'_>| {
+    let is_own = |slice: &EndpointSlice<'_>| {
         slice.object().namespace() == object.namespace() && slice.service() == Some(object.name())
     };
     let (mut ready, mut all) = (0, 0);
-    for slice in slices.iter().filter_map(EndpointSlice::of).filter(own) {
+    for slice in slices.iter().filter_map(EndpointSlice::of).filter(is_own) {
         let has_port = slice.ports().next().is_some();
         for endpoint in slice.endpoints() {
             all += 1;
@@ -319,11 +334,11 @@ fn service(object: &Object, slices: &[Object]) -> Health {
     }
     let (level, reason) = match (ready, all) {
         _ if is_external => (HealthLevel::Healthy, String::new()),
-        (0, 0) => (HealthLevel::Failing, "it has no endpoint".into()),
+        (0, 0) => (HealthLevel::Failing, "the Service has no endpoints".into()),
         (0, _) => (HealthLevel::Failing, format!("none of its {all} endpoints is ready on a port")),
         (_, _) => (HealthLevel::Healthy, String::new()),
     };
-    Health { level, ready, desired: all, reason }
+    Health { level, ready, desired: all, message: reason }
 }
 
 #[cfg(test)]

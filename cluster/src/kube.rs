@@ -1,17 +1,17 @@
-//! The port over a real Kubernetes API.
+//! [`Cluster`] implementation for a real Kubernetes API server.
 //!
-//! `kube` gives configuration, credentials, TLS and transport. The requests are ours, with JSON bodies, so that what an
-//! answer means for a change is decided in one place, [`answer`], and nothing below it sends anything twice. A 422 alone
-//! wants a second read: only that tells a bad patch from an object that had moved.
+//! The `kube` crate provides configuration, credentials, TLS and transport. This module builds the requests itself, with
+//! JSON bodies, so that one place ([`response`]) decides what a response means for a change, and no lower layer retries a
+//! request. Only a 422 response requires an additional read, to distinguish an invalid patch from a stale object.
 
-mod answer;
 mod change;
 mod connect;
 mod discovery;
+mod http_client;
 mod path;
+mod response;
 mod token;
 mod watch;
-mod wire;
 
 use async_trait::async_trait;
 use http::StatusCode;
@@ -22,51 +22,51 @@ use crate::{
     Cluster, Consistency, Kind, ListQuery, LogQuery, Object, ObjectRef, Page, Preconditions,
     ReadFailure, Reply, Request, SecretKey, Verb, WatchEvent,
 };
-use answer::{Words, failure, moved, object, reply, unread};
 pub use connect::{ConnectError, KubeSource};
-use discovery::{Discovery, Resource};
-use path::{Path, is_segment};
-pub use wire::KubeLimits;
-use wire::{Call, Heard, Wire};
+use discovery::{ApiResource, Discovery};
+pub use http_client::KubeLimits;
+use http_client::{CallOutcome, HttpClient, HttpRequest};
+use path::{RequestPath, is_segment};
+use response::{MessagePolicy, change_reply, parse_object, read_failure_reply, read_result, stale};
 
-/// A real cluster, reached through its API server.
+/// A real cluster, accessed through its API server.
 ///
-/// Every call ends within the deadline and reads a bounded answer; a change is sent once. Secrets come through as keyed
-/// digests. What the kinds of the cluster are called is asked for once, and again for a kind that is not known.
+/// Every call has a timeout and a limit for the size of the response; a change is sent once. Values of Secrets are
+/// replaced by keyed digests. API discovery runs once, and again for an unknown kind.
 pub struct KubeCluster {
     name: String,
-    /// The namespace of the context that was named: where we may read if not everywhere.
+    /// Namespace of the kubeconfig context. Read permissions in this namespace are sufficient.
     namespace: String,
-    wire: Wire,
+    client: HttpClient,
     discovery: Discovery,
     secrets: SecretKey,
 }
 
-/// Says where the cluster is, and nothing of credentials.
+/// Omits the credentials.
 impl std::fmt::Debug for KubeCluster {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "KubeCluster({} at {})", self.name, self.wire.server)
+        write!(f, "KubeCluster({} at {})", self.name, self.client.server)
     }
 }
 
 impl KubeCluster {
-    /// The address of the API server.
+    /// Returns the URL of the API server.
     pub fn server(&self) -> &str {
-        &self.wire.server
+        &self.client.server
     }
 
-    async fn resource(&self, kind: &Kind) -> Result<Resource, ReadFailure> {
-        self.discovery.find(&self.wire, kind).await
+    async fn resource(&self, kind: &Kind) -> Result<ApiResource, ReadFailure> {
+        self.discovery.find(&self.client, kind).await
     }
 
-    /// The path of one object, where it can have one.
-    async fn place(&self, target: &ObjectRef) -> Result<Option<Path>, ReadFailure> {
+    /// Returns the URL path of an object; `None` if its name or namespace is not a valid path segment.
+    async fn object_path(&self, target: &ObjectRef) -> Result<Option<RequestPath>, ReadFailure> {
         let resource = self.resource(&target.object_kind()).await?;
         let has_namespace = target.namespace.as_deref().is_some_and(is_segment);
         if !is_segment(&target.name) || (resource.is_namespaced && !has_namespace) {
             return Ok(None);
         }
-        Ok(Some(resource.all(target.namespace.as_deref()).at(&target.name)))
+        Ok(Some(resource.list_path(target.namespace.as_deref()).join(&target.name)))
     }
 
     async fn read(
@@ -74,60 +74,64 @@ impl KubeCluster {
         target: &ObjectRef,
         consistency: Consistency,
     ) -> Result<Option<Object>, ReadFailure> {
-        let Some(path) = self.place(target).await? else { return Ok(None) };
+        let Some(path) = self.object_path(target).await? else { return Ok(None) };
         let path = match consistency {
             Consistency::Latest => path,
             Consistency::Cached => path.with("resourceVersion", "0"),
         };
-        let heard = self.wire.call(Call::get(path)).await;
-        if let Heard::Answer(answer) = &heard
-            && answer.status == StatusCode::NOT_FOUND
+        let outcome = self.client.send(HttpRequest::get(path)).await;
+        if let CallOutcome::Response(response) = &outcome
+            && response.status == StatusCode::NOT_FOUND
         {
             return Ok(None);
         }
-        let answer = failure(heard, &target.to_string(), words(&target.kind))?;
-        let found = object(&answer.body).map_err(|why| ReadFailure::Unavailable {
-            what: target.to_string(),
-            message: format!("an answer that {why}"),
+        let response = read_result(outcome, &target.to_string(), message_policy(&target.kind))?;
+        let found = parse_object(&response.body).map_err(|error| ReadFailure::Unavailable {
+            resource: target.to_string(),
+            message: format!("invalid response: {error}"),
         })?;
         Ok(Some(found))
     }
 
-    /// One page; the largest that fits into an answer where the asked one does not.
-    async fn page(&self, query: &ListQuery, all: &Path) -> Result<Page, ReadFailure> {
-        let mut limit = query.limit.filter(|limit| *limit > 0).unwrap_or(self.wire.limits.page);
+    /// Reads one page. Reduces the page size until the response fits into the limit.
+    async fn page(&self, query: &ListQuery, all: &RequestPath) -> Result<Page, ReadFailure> {
+        let mut limit =
+            query.limit.filter(|limit| *limit > 0).unwrap_or(self.client.limits.page_size);
         let mut consistency = query.consistency;
         loop {
-            let path = list_path(query, all, limit, consistency);
-            let heard = self.wire.call(Call::get(path)).await;
-            if let Heard::TooLarge(_) = heard {
+            let path = page_path(query, all, limit, consistency);
+            let outcome = self.client.send(HttpRequest::get(path)).await;
+            if let CallOutcome::TooLarge(_) = outcome {
                 match consistency {
-                    // A cache gives all at once, whatever the limit.
+                    // The API server ignores `limit` for reads from its watch cache.
                     Consistency::Cached => consistency = Consistency::Latest,
                     Consistency::Latest if limit > 1 => limit = (limit / 4).max(1),
-                    Consistency::Latest => return Err(discovery::one_is_too_large(&query.kind)),
+                    Consistency::Latest => return Err(discovery::object_too_large(&query.kind)),
                 }
                 continue;
             }
-            let answer = failure(heard, &query.kind.kind, words(&query.kind.kind))?;
-            return self.items(query, &answer.body).map_err(|why| ReadFailure::Unavailable {
-                what: query.kind.kind.clone(),
-                message: format!("an answer that is no list: {why}"),
+            let response =
+                read_result(outcome, &query.kind.kind, message_policy(&query.kind.kind))?;
+            return self.parse_list(query, &response.body).map_err(|error| {
+                ReadFailure::Unavailable {
+                    resource: query.kind.kind.clone(),
+                    message: format!("the response is not a list: {error}"),
+                }
             });
         }
     }
 
-    fn items(&self, query: &ListQuery, body: &[u8]) -> Result<Page, String> {
-        let list: List = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+    fn parse_list(&self, query: &ListQuery, body: &[u8]) -> Result<Page, String> {
+        let list: ObjectList = serde_json::from_slice(body).map_err(|error| error.to_string())?;
         let mut items = Vec::with_capacity(list.items.len());
         for mut value in list.items {
-            // The items of a list leave out what the list says.
+            // Items of a list omit `apiVersion` and `kind`.
             if let Value::Object(map) = &mut value {
                 map.insert("apiVersion".into(), query.kind.api_version.clone().into());
                 map.insert("kind".into(), query.kind.kind.clone().into());
             }
             let object = Object::from_value(value).map_err(|error| error.to_string())?;
-            items.push(self.secrets.hide(&object));
+            items.push(self.secrets.redact(&object));
         }
         items.sort_by(|a, b| (a.namespace(), a.name()).cmp(&(b.namespace(), b.name())));
         let ListMetadata { resource_version, next } = list.metadata;
@@ -135,38 +139,42 @@ impl KubeCluster {
         Ok(Page { items, resource_version, continue_token })
     }
 
-    /// What the server is to be held to. It does not hold the scale of an object to a uid, so there the version of that
-    /// incarnation is demanded; and it takes ten seconds to refuse an eviction for a wrong uid, longer than we wait, so
-    /// there we look first.
-    async fn pinned(&self, request: &Request) -> Result<Preconditions, Reply> {
-        let wanted = &request.preconditions;
+    /// Returns the preconditions to send.
+    ///
+    /// The API server does not check a uid for the `scale` subresource, so the resource version of the object with that
+    /// uid is sent instead. It takes 10 s to reject an eviction with a wrong uid, longer than the request
+    /// timeout, so the uid is checked by a read.
+    async fn resolve_preconditions(&self, request: &Request) -> Result<Preconditions, Reply> {
+        let requested = &request.preconditions;
         let is_scale =
             matches!(&request.verb, Verb::Patch { subresource: Some(of), .. } if of == "scale");
-        let is_pinned = wanted.resource_version.is_some() && is_scale;
-        let Some(uid) = wanted
+        let has_version = requested.resource_version.is_some() && is_scale;
+        let Some(uid) = requested
             .uid
             .as_ref()
-            .filter(|_| (is_scale && !is_pinned) || matches!(request.verb, Verb::Evict))
+            .filter(|_| (is_scale && !has_version) || matches!(request.verb, Verb::Evict))
         else {
-            return Ok(wanted.clone());
+            return Ok(requested.clone());
         };
         match self.read(&request.target.without_uid(), Consistency::Latest).await {
-            Ok(Some(now)) if now.metadata().uid != *uid => Err(moved(&request.target)),
+            Ok(Some(now)) if now.metadata().uid != *uid => Err(stale(&request.target)),
             Ok(Some(now)) if is_scale => {
                 let resource_version = Some(now.metadata().resource_version.clone());
-                Ok(Preconditions { resource_version, ..wanted.clone() })
+                Ok(Preconditions { resource_version, ..requested.clone() })
             }
-            Ok(Some(_)) => Ok(wanted.clone()),
-            Ok(None) => Err(Reply::Absent),
-            Err(failure) => Err(unread(failure)),
+            Ok(Some(_)) => Ok(requested.clone()),
+            Ok(None) => Err(Reply::NotFound),
+            Err(failure) => Err(read_failure_reply(failure)),
         }
     }
 
-    /// A patch whose preconditions do not hold may be refused for another reason first: a `test` of its own that fails,
-    /// a uid that cannot be changed. Nothing was stored then, and what stands there now tells which it was.
+    /// Returns whether the preconditions of a rejected patch are violated.
+    ///
+    /// The API server may reject a patch with violated preconditions for another reason first: a failed `test` operation
+    /// of the patch, or a changed uid. Nothing was stored in that case, so the stored object shows the actual reason.
     async fn is_stale(&self, request: &Request) -> bool {
-        let wanted = &request.preconditions;
-        if *wanted == Preconditions::default() || !matches!(request.verb, Verb::Patch { .. }) {
+        let requested = &request.preconditions;
+        if *requested == Preconditions::default() || !matches!(request.verb, Verb::Patch { .. }) {
             return false;
         }
         let Ok(Some(now)) = self.read(&request.target.without_uid(), Consistency::Latest).await
@@ -174,20 +182,25 @@ impl KubeCluster {
             return false;
         };
         let now = now.metadata();
-        wanted.uid.as_ref().is_some_and(|uid| *uid != now.uid)
-            || wanted
+        requested.uid.as_ref().is_some_and(|uid| *uid != now.uid)
+            || requested
                 .resource_version
                 .as_ref()
                 .is_some_and(|version| *version != now.resource_version)
     }
 }
 
-/// What may be repeated of the cluster's words about a kind.
-fn words(kind: &str) -> Words {
-    if kind == "Secret" { Words::Withheld } else { Words::Told }
+/// Returns whether messages of the API server about objects of a kind can be passed on.
+fn message_policy(kind: &str) -> MessagePolicy {
+    if kind == "Secret" { MessagePolicy::Redacted } else { MessagePolicy::Verbatim }
 }
 
-fn list_path(query: &ListQuery, all: &Path, limit: usize, consistency: Consistency) -> Path {
+fn page_path(
+    query: &ListQuery,
+    all: &RequestPath,
+    limit: usize,
+    consistency: Consistency,
+) -> RequestPath {
     let mut path = all.clone().with("limit", &limit.to_string());
     if let Some(selector) = query.selector.as_ref().filter(|selector| !selector.is_empty()) {
         path = path.with("labelSelector", &selector.to_string());
@@ -200,7 +213,7 @@ fn list_path(query: &ListQuery, all: &Path, limit: usize, consistency: Consisten
 }
 
 #[derive(Deserialize)]
-struct List {
+struct ObjectList {
     metadata: ListMetadata,
     #[serde(default)]
     items: Vec<Value>,
@@ -229,88 +242,90 @@ impl Cluster for KubeCluster {
         let found = self.read(object, consistency).await?;
         let is_one =
             |found: &Object| object.uid.as_ref().is_none_or(|uid| *uid == found.metadata().uid);
-        Ok(found.filter(is_one).map(|found| self.secrets.hide(&found)))
+        Ok(found.filter(is_one).map(|found| self.secrets.redact(&found)))
     }
 
     async fn list(&self, query: &ListQuery) -> Result<Page, ReadFailure> {
         let resource = self.resource(&query.kind).await?;
-        self.page(query, &resource.all(query.namespace.as_deref())).await
+        self.page(query, &resource.list_path(query.namespace.as_deref())).await
     }
 
-    async fn changes(
+    async fn watch_since(
         &self,
         kind: &Kind,
         namespace: Option<&str>,
         resource_version: &str,
     ) -> Result<Vec<WatchEvent>, ReadFailure> {
-        let all = self.resource(kind).await?.all(namespace);
-        let words = words(&kind.kind);
-        let told = watch::changes(&self.wire, &all, &kind.kind, resource_version, words).await?;
-        let hide = |object: Object| self.secrets.hide(&object);
-        let hidden = told.into_iter().map(|event| match event {
-            WatchEvent::Added(object) => WatchEvent::Added(hide(object)),
-            WatchEvent::Modified(object) => WatchEvent::Modified(hide(object)),
-            WatchEvent::Deleted(object) => WatchEvent::Deleted(hide(object)),
+        let all = self.resource(kind).await?.list_path(namespace);
+        let policy = message_policy(&kind.kind);
+        let events =
+            watch::watch_since(&self.client, &all, &kind.kind, resource_version, policy).await?;
+        let redact = |object: Object| self.secrets.redact(&object);
+        let redacted = events.into_iter().map(|event| match event {
+            WatchEvent::Added(object) => WatchEvent::Added(redact(object)),
+            WatchEvent::Modified(object) => WatchEvent::Modified(redact(object)),
+            WatchEvent::Deleted(object) => WatchEvent::Deleted(redact(object)),
             WatchEvent::Bookmark(version) => WatchEvent::Bookmark(version),
         });
-        Ok(hidden.collect())
+        Ok(redacted.collect())
     }
 
     async fn send(&self, request: &Request) -> Reply {
         let resource = match self.resource(&request.target.object_kind()).await {
             Ok(resource) => resource,
-            Err(failure) => return unread(failure),
+            Err(failure) => return read_failure_reply(failure),
         };
-        let preconditions = match self.pinned(request).await {
+        let preconditions = match self.resolve_preconditions(request).await {
             Ok(preconditions) => preconditions,
             Err(reply) => return reply,
         };
-        let call = match change::call(request, &preconditions, &resource) {
-            Ok(call) => call,
+        let http_request = match change::build_request(request, &preconditions, &resource) {
+            Ok(http_request) => http_request,
             Err(reply) => return reply,
         };
         let is_removal = matches!(request.verb, Verb::Delete { .. } | Verb::Evict);
-        let heard = self.wire.call(call).await;
-        let answered = reply(heard, words(&request.target.kind), |body| {
+        let outcome = self.client.send(http_request).await;
+        let reply = change_reply(outcome, message_policy(&request.target.kind), |body| {
             if is_removal {
                 return Ok(Reply::Deleted);
             }
-            Ok(Reply::Accepted(self.secrets.hide(&object(body)?)))
+            Ok(Reply::Accepted(self.secrets.redact(&parse_object(body)?)))
         });
-        match answered {
+        match reply {
             Reply::Refused { code: 422, .. } if self.is_stale(request).await => {
-                moved(&request.target)
+                stale(&request.target)
             }
-            answered => answered,
+            reply => reply,
         }
     }
 
     async fn logs(&self, query: &LogQuery) -> Result<Vec<String>, ReadFailure> {
-        let what = format!("the log of {}", query.pod);
-        let Some(path) = self.place(&query.pod).await? else {
-            let message = "there is no such pod".to_string();
-            return Err(ReadFailure::Refused { what, code: 404, message });
+        let resource = format!("the log of {}", query.pod);
+        let Some(path) = self.object_path(&query.pod).await? else {
+            let message = "the name or namespace of the pod is invalid".to_string();
+            return Err(ReadFailure::Refused { resource, code: 404, message });
         };
         let mut path = path
-            .at("log")
+            .join("log")
             .with("container", &query.container)
             .with("tailLines", &query.tail_lines.to_string())
-            .with("limitBytes", &self.wire.limits.answer_bytes.to_string());
+            .with("limitBytes", &self.client.limits.max_response_bytes.to_string());
         if query.previous {
             path = path.with("previous", "true");
         }
-        let heard = self.wire.call(Call { accept: "*/*", ..Call::get(path) }).await;
-        if let Heard::Answer(answer) = &heard
-            && answer.status == StatusCode::BAD_REQUEST
-            && has_not_written(&answer::Status::of(answer).message)
+        let outcome =
+            self.client.send(HttpRequest { accept: "*/*", ..HttpRequest::get(path) }).await;
+        if let CallOutcome::Response(response) = &outcome
+            && response.status == StatusCode::BAD_REQUEST
+            && has_not_written(&response::Status::of(response).message)
         {
             return Ok(Vec::new());
         }
-        let answer = failure(heard, &what, Words::Told)?;
-        Ok(String::from_utf8_lossy(&answer.body).lines().map(str::to_string).collect())
+        let response = read_result(outcome, &resource, MessagePolicy::Verbatim)?;
+        Ok(String::from_utf8_lossy(&response.body).lines().map(str::to_string).collect())
     }
 
-    async fn may(
+    async fn can_i(
         &self,
         verb: &str,
         kind: &Kind,
@@ -321,36 +336,40 @@ impl Cluster for KubeCluster {
             Err(ReadFailure::Refused { code: 404, .. }) => return Ok(false),
             Err(failure) => return Err(failure),
         };
-        self.wire.may(verb, &resource, namespace).await
+        self.client.can_i(verb, &resource, namespace).await
     }
 }
 
-/// Whether a log was refused because there is none yet: the container waits, or had no life before this one.
+/// Returns whether a log read failed because no log exists: the container is waiting, or has no previous instance.
 fn has_not_written(message: &str) -> bool {
     ["is waiting to start", "previous terminated container", "does not have a host assigned"]
         .iter()
         .any(|part| message.contains(part))
 }
 
-impl Wire {
-    /// Asks the cluster whether we may.
-    async fn may(
+impl HttpClient {
+    /// Returns whether the current user has a permission, by a `SelfSubjectAccessReview`.
+    async fn can_i(
         &self,
         verb: &str,
-        resource: &Resource,
+        resource: &ApiResource,
         namespace: Option<&str>,
     ) -> Result<bool, ReadFailure> {
         let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
             "spec": {"resourceAttributes": {"verb": verb, "group": resource.group, "version": resource.version,
                 "resource": resource.plural, "namespace": namespace.unwrap_or_default()}}});
-        let what = "our permissions";
-        let path = Path::new("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews");
-        let answer = failure(self.call(Call::post(path, &review)).await, what, Words::Told)?;
-        let review: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+        let what = "the permissions of the current user";
+        let path = RequestPath::new("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews");
+        let response = read_result(
+            self.send(HttpRequest::post(path, &review)).await,
+            what,
+            MessagePolicy::Verbatim,
+        )?;
+        let review: Value = serde_json::from_slice(&response.body).unwrap_or_default();
         let allowed = review.pointer("/status/allowed").and_then(Value::as_bool);
         allowed.ok_or_else(|| ReadFailure::Unavailable {
-            what: what.into(),
-            message: "an answer that says neither yes nor no".into(),
+            resource: what.into(),
+            message: "the response has no `status.allowed`".into(),
         })
     }
 }

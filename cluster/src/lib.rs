@@ -1,8 +1,9 @@
-//! Kubernetes as data, and the two ports through which the rest of Chiron meets a cluster.
+//! Kubernetes data types, and the two ports through which the rest of Chiron accesses a cluster.
 //!
-//! Everything here is a value: objects, references, patches, requests and the answers to them. The two traits at the
-//! end, [`Cluster`] and [`Metrics`], are the edge of the world; [`contract`] holds the promises that every
-//! implementation of them keeps.
+//! Objects, references, patches, requests and replies are plain values. The two traits [`Cluster`] and [`Metrics`] are
+//! the only way to do I/O; [`contract`] contains the tests that every implementation of them has to pass.
+
+#![warn(missing_docs)]
 
 mod agent;
 mod canonical;
@@ -12,8 +13,8 @@ mod digest;
 mod health;
 #[cfg(feature = "kube")]
 mod kube;
+mod list_all;
 mod object;
-mod pages;
 mod patch;
 mod port;
 mod quantity;
@@ -24,26 +25,26 @@ mod selector;
 mod view;
 
 pub use agent::Agent;
-pub use canonical::{NotCanonical, canonical_json};
-pub use difference::{Change, Difference, difference};
-pub use digest::{BadDigest, Digest, digest_of_parts};
+pub use canonical::{CanonicalJsonError, canonical_json};
+pub use difference::{Difference, ObjectChange, difference};
+pub use digest::{Digest, ParseDigestError, digest_of_parts};
 pub use health::{Health, HealthLevel, health};
-pub use object::{BadObject, Metadata, Object, OwnerReference};
-pub use pages::list_all;
-pub use patch::{JsonOp, Patch, PatchRefused};
+pub use list_all::list_all;
+pub use object::{InvalidObject, Metadata, Object, OwnerReference};
+pub use patch::{JsonOp, Patch, PatchError};
 pub use port::{
     Cluster, Consistency, ListQuery, LogQuery, MetricQuery, Metrics, Page, ReadFailure, Sample,
     WatchEvent,
 };
-pub use quantity::{BadQuantity, Quantity};
+pub use quantity::{ParseQuantityError, Quantity};
 pub use reference::{Kind, ObjectRef};
 pub use request::{Mode, Preconditions, Reply, Request, Verb};
 pub use secret::SecretKey;
-pub use selector::{BadSelector, Requirement, Selector};
+pub use selector::{ParseSelectorError, Requirement, Selector};
 pub use view::{
-    Condition, Container, ContainerPort, ContainerState, ContainerStatus, Deployment, Endpoint,
-    EndpointSlice, EnvSource, EnvVar, Pod, PodPhase, PortRef, Probe, ProbeCheck, ReplicaSet,
-    Service, ServicePort, Strategy, containers,
+    Container, ContainerPort, ContainerState, ContainerStatus, Deployment, DeploymentStrategy,
+    Endpoint, EndpointSlice, EnvSource, EnvVar, ObjectCondition, Pod, PodPhase, PortRef, Probe,
+    ProbeCheck, ReplicaSet, Service, ServicePort, containers,
 };
 
 #[cfg(feature = "kube")]

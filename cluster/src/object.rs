@@ -7,10 +7,10 @@ use serde_json::{Map, Value};
 
 use crate::{Kind, ObjectRef};
 
-/// One Kubernetes object: immutable and shared, so that copying a world copies pointers.
+/// An immutable Kubernetes object with shared storage: cloning it (or a whole simulated world) copies pointers only.
 ///
-/// Metadata is typed. Every other top-level field (`spec`, `status`, `data`, …) is a JSON tree behind a pointer of its
-/// own: changing the status shares the spec.
+/// The metadata is typed. Every other top-level field (`spec`, `status`, `data`, …) is a JSON value behind its own `Arc`,
+/// so that an object with a changed status still shares the spec.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Object(Arc<Inner>);
 
@@ -21,44 +21,44 @@ struct Inner {
     fields: BTreeMap<String, Arc<Value>>,
 }
 
-/// An object's metadata, as on the wire.
+/// Metadata of an object (`ObjectMeta`), in its serialized form.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Metadata {
-    /// Name.
+    /// Object name.
     #[serde(default)]
     pub name: String,
-    /// Namespace, absent for objects outside namespaces.
+    /// Namespace; absent for cluster-scoped objects.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
-    /// Incarnation; empty until the cluster made the object.
+    /// Object identity; empty until the API server creates the object.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub uid: String,
-    /// Opaque version of the stored object; empty until the cluster stored it.
+    /// Opaque version of the stored object; empty until the API server stores it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub resource_version: String,
-    /// Counts changes of the spec, from 1.
+    /// Number of changes of the spec, starting at 1; 0 for kinds without a generation.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub generation: i64,
-    /// When the cluster made it.
+    /// Time of creation, set by the API server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub creation_timestamp: Option<Timestamp>,
-    /// When its deletion was asked for.
+    /// Time of the deletion request; absent unless the object is terminating.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion_timestamp: Option<Timestamp>,
-    /// Labels.
+    /// Labels, for selection.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
-    /// Annotations.
+    /// Annotations; not used for selection.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
-    /// Owners.
+    /// Owners; the object is garbage-collected when all of them are deleted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub owner_references: Vec<OwnerReference>,
-    /// What must be done before the object may go.
+    /// Keys that have to be removed before a terminating object is deleted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub finalizers: Vec<String>,
-    /// Everything else, `managedFields` and `generateName` among it.
+    /// All other metadata fields, including `managedFields` and `generateName`.
     #[serde(flatten)]
     pub rest: Map<String, Value>,
 }
@@ -73,24 +73,24 @@ pub struct OwnerReference {
     pub kind: String,
     /// Name of the owner, in the same namespace.
     pub name: String,
-    /// Incarnation of the owner.
+    /// Uid of the owner.
     pub uid: String,
-    /// Whether this owner manages the object.
+    /// Whether this owner is the managing controller.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub controller: Option<bool>,
-    /// Whether deletion of the owner waits for this object.
+    /// Whether a foreground deletion of the owner waits for this object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub block_owner_deletion: Option<bool>,
 }
 
-/// A JSON value that is not an object of Kubernetes.
+/// The error for a JSON value that is not a Kubernetes object.
 #[derive(Debug, thiserror::Error)]
-pub enum BadObject {
-    /// `apiVersion` or `kind` is missing or not a string, or the value is no JSON object.
-    #[error("an object needs `{0}`")]
+pub enum InvalidObject {
+    /// `apiVersion`, `kind` or `metadata` is missing or has the wrong type, or the value is not a JSON object.
+    #[error("a Kubernetes object requires the field `{0}`")]
     Missing(&'static str),
-    /// `metadata` does not read as metadata.
-    #[error("cannot read `metadata`")]
+    /// `metadata` cannot be parsed.
+    #[error("cannot parse `metadata`")]
     Metadata(#[source] serde_json::Error),
 }
 
@@ -99,36 +99,37 @@ fn is_zero(n: &i64) -> bool {
 }
 
 impl Object {
-    /// Makes an object from its parts; `fields` holds every top-level field but apiVersion, kind and metadata.
+    /// Creates an object; `fields` contains all top-level fields except `apiVersion`, `kind` and `metadata`.
     pub fn new(kind: Kind, metadata: Metadata, fields: BTreeMap<String, Value>) -> Self {
         let fields = fields.into_iter().map(|(name, value)| (name, Arc::new(value))).collect();
         Self(Arc::new(Inner { kind: Arc::new(kind), metadata: Arc::new(metadata), fields }))
     }
 
-    /// Reads an object as it stands on the wire.
+    /// Parses an object from its JSON form.
     ///
     /// # Errors
-    /// [`BadObject`] if it has no `apiVersion`, `kind` or readable `metadata`.
-    pub fn from_value(value: Value) -> Result<Self, BadObject> {
-        let Value::Object(mut map) = value else { return Err(BadObject::Missing("kind")) };
+    /// [`InvalidObject`] if it has no `apiVersion`, `kind` or valid `metadata`.
+    pub fn from_value(value: Value) -> Result<Self, InvalidObject> {
+        let Value::Object(mut map) = value else { return Err(InvalidObject::Missing("kind")) };
         let mut text = |field: &'static str| match map.remove(field) {
             Some(Value::String(text)) if !text.is_empty() => Ok(text),
-            _ => Err(BadObject::Missing(field)),
+            _ => Err(InvalidObject::Missing(field)),
         };
         let kind = Kind::new(text("apiVersion")?, text("kind")?);
-        let metadata = map.remove("metadata").ok_or(BadObject::Missing("metadata"))?;
-        let metadata: Metadata = serde_json::from_value(metadata).map_err(BadObject::Metadata)?;
+        let metadata = map.remove("metadata").ok_or(InvalidObject::Missing("metadata"))?;
+        let metadata: Metadata =
+            serde_json::from_value(metadata).map_err(InvalidObject::Metadata)?;
         Ok(Self::new(kind, metadata, map.into_iter().collect()))
     }
 
-    /// The object as it stands on the wire.
+    /// Returns the JSON form of the object.
     pub fn to_value(&self) -> Value {
         let mut map = Map::new();
         map.insert("apiVersion".into(), self.0.kind.api_version.clone().into());
         map.insert("kind".into(), self.0.kind.kind.clone().into());
         map.insert(
             "metadata".into(),
-            serde_json::to_value(&*self.0.metadata).expect("metadata is plain data"),
+            serde_json::to_value(&*self.0.metadata).expect("metadata is serializable"),
         );
         for (name, value) in &self.0.fields {
             map.insert(name.clone(), (**value).clone());
@@ -136,37 +137,37 @@ impl Object {
         Value::Object(map)
     }
 
-    /// The object's type.
+    /// Returns the API version and kind.
     pub fn kind(&self) -> &Kind {
         &self.0.kind
     }
 
-    /// Its metadata.
+    /// Returns the metadata.
     pub fn metadata(&self) -> &Metadata {
         &self.0.metadata
     }
 
-    /// Its name.
+    /// Returns the name.
     pub fn name(&self) -> &str {
         &self.0.metadata.name
     }
 
-    /// Its namespace, if it lives in one.
+    /// Returns the namespace; `None` for cluster-scoped objects.
     pub fn namespace(&self) -> Option<&str> {
         self.0.metadata.namespace.as_deref()
     }
 
-    /// A top-level field: `spec`, `status`, `data`.
+    /// Returns a top-level field: `spec`, `status`, `data`.
     pub fn field(&self, name: &str) -> Option<&Value> {
         self.0.fields.get(name).map(|value| &**value)
     }
 
-    /// Names of the top-level fields but apiVersion, kind and metadata, in order.
+    /// Returns the sorted names of the top-level fields except `apiVersion`, `kind` and `metadata`.
     pub fn field_names(&self) -> impl Iterator<Item = &str> {
         self.0.fields.keys().map(String::as_str)
     }
 
-    /// The value at a JSON pointer (RFC 6901) below the top-level fields: `/spec/replicas`.
+    /// Returns the value at a JSON pointer (RFC 6901) that starts at a top-level field: `/spec/replicas`.
     pub fn at(&self, pointer: &str) -> Option<&Value> {
         let rest = pointer.strip_prefix('/')?;
         let (field, below) = match rest.find('/') {
@@ -177,40 +178,42 @@ impl Object {
         if below.contains('~') {
             return value.pointer(below);
         }
-        // As `Value::pointer`, which copies every step of the way to unescape it.
-        below.split('/').skip(1).try_fold(value, |value, step| match value {
-            Value::Object(map) => map.get(step),
-            // An index is written without a sign and without leading zeros.
-            Value::Array(_) if step.starts_with('+') || step.len() > 1 && step.starts_with('0') => {
+        // Same result as `Value::pointer`, which allocates a string per segment to unescape it.
+        below.split('/').skip(1).try_fold(value, |value, segment| match value {
+            Value::Object(map) => map.get(segment),
+            // RFC 6901: an array index has no sign and no leading zeros.
+            Value::Array(_)
+                if segment.starts_with('+') || segment.len() > 1 && segment.starts_with('0') =>
+            {
                 None
             }
-            Value::Array(items) => items.get(step.parse::<usize>().ok()?),
+            Value::Array(items) => items.get(segment.parse::<usize>().ok()?),
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
         })
     }
 
-    /// The same object with one top-level field replaced, all others shared.
+    /// Returns the object with one top-level field replaced; all other fields are shared.
     pub fn with_field(&self, name: &str, value: Value) -> Self {
         let mut inner = (*self.0).clone();
         inner.fields.insert(name.into(), Arc::new(value));
         Self(Arc::new(inner))
     }
 
-    /// The same object without one top-level field.
+    /// Returns the object without one top-level field.
     pub fn without_field(&self, name: &str) -> Self {
         let mut inner = (*self.0).clone();
         inner.fields.remove(name);
         Self(Arc::new(inner))
     }
 
-    /// The same object with other metadata, all fields shared.
+    /// Returns the object with other metadata; all fields are shared.
     pub fn with_metadata(&self, metadata: Metadata) -> Self {
         let mut inner = (*self.0).clone();
         inner.metadata = Arc::new(metadata);
         Self(Arc::new(inner))
     }
 
-    /// Names this incarnation of the object within `cluster`.
+    /// Returns a reference to this object in `cluster`, including its uid if it has one.
     pub fn reference(&self, cluster: &str) -> ObjectRef {
         let uid = &self.0.metadata.uid;
         ObjectRef {
@@ -223,13 +226,14 @@ impl Object {
         }
     }
 
-    /// The owner that manages this object, if one does.
+    /// Returns the owner reference of the managing controller.
     pub fn controller(&self) -> Option<&OwnerReference> {
         self.0.metadata.owner_references.iter().find(|owner| owner.controller == Some(true))
     }
 
-    /// Whether both share the very same stored value: true is cheap proof of equality, false proves nothing.
-    pub fn is_same_value(&self, other: &Self) -> bool {
+    /// Returns whether both share the same allocation. `true` implies equality at the cost of a pointer comparison;
+    /// `false` implies nothing.
+    pub fn ptr_eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 }
@@ -258,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_reads_and_writes_as_on_the_wire() {
+    fn object_json_round_trips() {
         let object = Object::from_value(deployment()).unwrap();
         assert_eq!(object.to_value(), deployment());
         assert_eq!(object.at("/spec/replicas"), Some(&json!(2)));
@@ -266,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn changing_one_field_shares_the_others() {
+    fn with_field_shares_other_fields() {
         let before = Object::from_value(deployment()).unwrap();
         let after = before.with_field("status", json!({}));
         assert!(std::ptr::eq(before.field("spec").unwrap(), after.field("spec").unwrap()));
@@ -274,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_object_is_refused() {
+    fn from_value_rejects_non_objects() {
         assert!(Object::from_value(json!({"kind": "Pod", "metadata": {}})).is_err());
         assert!(Object::from_value(json!([])).is_err());
     }

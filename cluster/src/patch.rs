@@ -10,98 +10,97 @@ use serde_json::{Map, Value};
 use crate::{Metadata, Object};
 pub(crate) use strategic::{ListMerge, list_merge};
 
-/// A change of one object, in one of the three forms that Kubernetes takes.
+/// A patch of one object, in one of the three patch formats of Kubernetes.
 ///
-/// Written `{type: merge, patch: {…}}`, with `type` one of `json`, `merge`, `strategic`.
+/// Serialized as `{type: merge, patch: {…}}`, with `type` one of `json`, `merge`, `strategic`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", content = "patch", rename_all = "camelCase")]
 pub enum Patch {
-    /// Operations in order, all or none (RFC 6902).
+    /// JSON patch: operations that are applied in order, all or none (RFC 6902).
     Json(Vec<JsonOp>),
-    /// A tree laid over the object: null removes, lists are replaced whole (RFC 7386).
+    /// JSON merge patch: null removes a member, lists are replaced (RFC 7386).
     Merge(Value),
-    /// A tree laid over the object: null removes, lists of named elements are merged by their key.
+    /// Strategic merge patch: null removes a member, lists of named elements are merged by their key.
     Strategic(Value),
 }
 
-/// One operation of a JSON patch; every path is a JSON pointer (RFC 6901) into the object as on the wire.
+/// One operation of a JSON patch. Paths are JSON pointers (RFC 6901) into the JSON form of the object.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "camelCase")]
 pub enum JsonOp {
-    /// Sets a member, or inserts into a list before the index (`-` appends).
+    /// Sets a member of an object, or inserts into a list before the index (`-` appends).
     Add {
-        /// Where.
+        /// Pointer to the member or list index.
         path: String,
-        /// What.
+        /// Value to add.
         value: Value,
     },
-    /// Removes what is there; an absent target is an error.
+    /// Removes a value; a missing target is an error.
     Remove {
-        /// Where.
+        /// Pointer to the value.
         path: String,
     },
-    /// Replaces what is there; an absent element of a list is an error, an absent member is set.
+    /// Replaces a value. A missing list element is an error; a missing member is set.
     Replace {
-        /// Where.
+        /// Pointer to the value.
         path: String,
-        /// By what.
+        /// New value.
         value: Value,
     },
-    /// Removes what is at `from` and adds it at `path`.
+    /// Removes the value at `from` and adds it at `path`.
     Move {
-        /// From where.
+        /// Pointer to the source.
         from: String,
-        /// To where.
+        /// Pointer to the destination.
         path: String,
     },
-    /// Adds at `path` what is at `from`.
+    /// Copies the value at `from` to `path`.
     Copy {
-        /// From where.
+        /// Pointer to the source.
         from: String,
-        /// To where.
+        /// Pointer to the destination.
         path: String,
     },
-    /// Demands that this is there now.
+    /// Fails unless the value at `path` equals `value`.
     Test {
-        /// Where.
+        /// Pointer to the value.
         path: String,
-        /// What.
+        /// Expected value.
         value: Value,
     },
 }
 
-/// Why a patch cannot be applied to an object.
+/// The error for a patch that cannot be applied to an object.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PatchRefused {
-    /// A `test` operation met another value: the object moved on.
-    #[error("test of `{path}` failed: the object holds {found}, the patch expected {expected}")]
+pub enum PatchError {
+    /// A `test` operation found another value, because the object changed since the patch was made.
+    #[error("test of `{path}` failed: expected {expected}, found {found}")]
     TestFailed {
-        /// Where.
+        /// JSON pointer of the operation.
         path: String,
-        /// What the patch expected, as JSON.
+        /// Expected value, as JSON.
         expected: String,
-        /// What the object holds, as JSON; `nothing` where it holds none.
+        /// Value of the object, as JSON; `nothing` if it is missing.
         found: String,
     },
-    /// The patch does not fit the object.
-    #[error("cannot apply the patch at `{path}`: {reason}")]
+    /// The patch is malformed, or does not match the structure of the object.
+    #[error("cannot apply the patch at `{path}`: {message}")]
     Invalid {
-        /// Where, as a JSON pointer.
+        /// JSON pointer of the operation.
         path: String,
-        /// Why.
-        reason: String,
+        /// Description of the problem.
+        message: String,
     },
 }
 
 impl Patch {
-    /// Applies the patch to `object` and gives the changed object; unchanged top-level fields are shared with it.
+    /// Applies the patch to `object` and returns the changed object, which shares unchanged top-level fields with it.
     ///
-    /// Only the form is checked here: whether a cluster accepts the result is the cluster's to say.
+    /// Checks only the structure of the patch. The API server validates the result.
     ///
     /// # Errors
-    /// [`PatchRefused`] if a test failed or the patch does not fit. Apart from that a patch is applied whole or not at
-    /// all.
-    pub fn apply(&self, object: &Object) -> Result<Object, PatchRefused> {
+    /// [`PatchError`] if a test fails or the patch does not match the object; the patch has no effect then.
+    pub fn apply(&self, object: &Object) -> Result<Object, PatchError> {
         let before = project(object, &self.fields());
         let after = match self {
             Self::Json(operations) => json::apply(operations, Value::Object(before.clone()))?,
@@ -109,26 +108,26 @@ impl Patch {
             Self::Strategic(patch) => strategic::apply(patch, object.kind(), before.clone())?,
         };
         let Value::Object(after) = after else {
-            return Err(invalid("", "the result is no object"));
+            return Err(invalid("", "the result is not an object"));
         };
         inject(object, &before, after)
     }
 
-    /// The JSON pointers that the patch changes, sorted, each once; what it merely tests is not among them.
+    /// Returns the sorted JSON pointers that the patch changes; values that it only tests are not included.
     ///
-    /// Where a strategic patch speaks of one element of a list by its merge key, the pointer does too:
+    /// A strategic merge patch addresses list elements by their merge key, and so does the pointer:
     /// `/spec/template/spec/containers/name=api/image`.
-    pub fn touched(&self) -> Vec<String> {
+    pub fn changed_pointers(&self) -> Vec<String> {
         let mut pointers = BTreeSet::new();
         match self {
-            Self::Json(operations) => json::touched(operations, &mut pointers),
-            Self::Merge(patch) => merge::touched(patch, "", &mut pointers),
-            Self::Strategic(patch) => strategic::touched(patch, &mut pointers),
+            Self::Json(operations) => json::changed_pointers(operations, &mut pointers),
+            Self::Merge(patch) => merge::changed_pointers(patch, "", &mut pointers),
+            Self::Strategic(patch) => strategic::changed_pointers(patch, &mut pointers),
         }
         pointers.into_iter().collect()
     }
 
-    /// Names of the top-level fields that the patch reads or writes; none for all of them.
+    /// Returns the names of the top-level fields that the patch reads or writes; `None` means all fields.
     fn fields(&self) -> Option<BTreeSet<String>> {
         match self {
             Self::Json(operations) => json::fields(operations),
@@ -142,7 +141,7 @@ impl Patch {
     }
 }
 
-/// The object as on the wire, without the top-level fields that are not named.
+/// Returns the JSON form of the object, restricted to the named top-level fields (`None`: all).
 fn project(object: &Object, names: &Option<BTreeSet<String>>) -> Map<String, Value> {
     let mut map = Map::new();
     let is_named = |name: &str| names.as_ref().is_none_or(|names| names.contains(name));
@@ -151,7 +150,7 @@ fn project(object: &Object, names: &Option<BTreeSet<String>>) -> Map<String, Val
     if is_named("metadata") {
         map.insert(
             "metadata".into(),
-            serde_json::to_value(object.metadata()).expect("metadata is plain data"),
+            serde_json::to_value(object.metadata()).expect("metadata is serializable"),
         );
     }
     for name in object.field_names().filter(|name| is_named(name)) {
@@ -160,22 +159,22 @@ fn project(object: &Object, names: &Option<BTreeSet<String>>) -> Map<String, Val
     map
 }
 
-/// `object` with what differs between `before`, its projection, and `after`.
+/// Applies the differences between `before`, the projection of `object`, and `after` to `object`.
 fn inject(
     object: &Object,
     before: &Map<String, Value>,
     mut after: Map<String, Value>,
-) -> Result<Object, PatchRefused> {
+) -> Result<Object, PatchError> {
     for fixed in ["apiVersion", "kind"] {
         if after.remove(fixed).as_ref() != before.get(fixed) {
-            return Err(invalid(&format!("/{fixed}"), "an object keeps its type"));
+            return Err(invalid(&format!("/{fixed}"), "`apiVersion` and `kind` are immutable"));
         }
     }
     let mut changed = object.clone();
     for name in before.keys().filter(|name| !matches!(name.as_str(), "apiVersion" | "kind")) {
         if !after.contains_key(name) {
             if name == "metadata" {
-                return Err(invalid("/metadata", "an object keeps its metadata"));
+                return Err(invalid("/metadata", "`metadata` cannot be removed"));
             }
             changed = changed.without_field(name);
         }
@@ -195,28 +194,29 @@ fn inject(
     Ok(changed)
 }
 
-fn invalid(path: &str, reason: &str) -> PatchRefused {
-    PatchRefused::Invalid { path: path.into(), reason: reason.into() }
+fn invalid(path: &str, message: &str) -> PatchError {
+    PatchError::Invalid { path: path.into(), message: message.into() }
 }
 
-/// Whether two values are the same JSON: numbers by what they amount to, members in any order.
-pub(crate) fn is_same(a: &Value, b: &Value) -> bool {
+/// Returns whether two JSON values are equal; numbers are compared by value, members in any order.
+pub(crate) fn is_same_json(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Number(a), Value::Number(b)) => {
             a == b || a.as_f64() == b.as_f64() && (a.is_f64() || b.is_f64())
         }
         (Value::Array(a), Value::Array(b)) => {
-            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| is_same(a, b))
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| is_same_json(a, b))
         }
         (Value::Object(a), Value::Object(b)) => {
-            a.len() == b.len() && a.iter().all(|(key, a)| b.get(key).is_some_and(|b| is_same(a, b)))
+            a.len() == b.len()
+                && a.iter().all(|(key, a)| b.get(key).is_some_and(|b| is_same_json(a, b)))
         }
         _ => a == b,
     }
 }
 
-/// `pointer` with one more member, escaped as RFC 6901 asks.
-pub(crate) fn below(pointer: &str, member: &str) -> String {
+/// Appends a member to a JSON pointer, escaped as RFC 6901 requires.
+pub(crate) fn child_pointer(pointer: &str, member: &str) -> String {
     format!("{pointer}/{}", member.replace('~', "~0").replace('/', "~1"))
 }
 

@@ -6,13 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Kind, Object, ObjectRef, Reply, Request, Selector};
 
-/// How fresh a read must be.
+/// Consistency of a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Consistency {
-    /// What is stored now (a quorum read). Every read that prepares or resolves an effect.
+    /// Reads the currently stored state (a quorum read). Required for every read that prepares or resolves an effect.
     Latest,
-    /// What a cache holds; may lag.
+    /// Reads from a cache, which may be stale.
     Cached,
 }
 
@@ -20,26 +20,26 @@ pub enum Consistency {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ListQuery {
-    /// Their kind.
+    /// Kind of the objects.
     pub kind: Kind,
-    /// Their namespace; absent for all.
+    /// Namespace of the objects. Default: all namespaces.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
-    /// Their labels; absent for any.
+    /// Label selector. Default: any labels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selector: Option<Selector>,
-    /// How fresh.
+    /// Consistency of the list.
     pub consistency: Consistency,
-    /// At most so many in one page; absent for the implementation's own bound.
+    /// Maximum number of objects per page. Default: the implementation's page size.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
-    /// Where the last page ended.
+    /// Token of the previous page ([`Page::continue_token`]). Default: starts at the first page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub continue_token: Option<String>,
 }
 
 impl ListQuery {
-    /// All objects of `kind` in `namespace` (all namespaces where absent), as stored now.
+    /// Queries all objects of `kind` in `namespace` (default: all namespaces) with [`Consistency::Latest`].
     pub fn latest(kind: Kind, namespace: Option<&str>) -> Self {
         Self {
             kind,
@@ -55,43 +55,43 @@ impl ListQuery {
 /// One page of a list.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Page {
-    /// The objects, in order of namespace and name.
+    /// The objects, sorted by namespace and name.
     pub items: Vec<Object>,
-    /// The version of the whole list: where a watch may begin.
+    /// Resource version of the list, from which a watch can start.
     pub resource_version: String,
-    /// Present while more follows.
+    /// Token of the next page; absent on the last page.
     pub continue_token: Option<String>,
 }
 
-/// Why a read gave nothing.
+/// The reason why a read failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "camelCase", tag = "failure")]
 pub enum ReadFailure {
-    /// The cluster refused (403, 400): asking again gives the same.
-    #[error("the cluster refused to show {what}: {code} {message}")]
+    /// The API server rejected the read (403, 400, …); a retry fails in the same way.
+    #[error("cannot read {resource}: the API server returned {code}: {message}")]
     Refused {
-        /// What was asked for.
-        what: String,
-        /// HTTP status.
+        /// The object, list or log that was read.
+        resource: String,
+        /// HTTP status code.
         code: u16,
-        /// The cluster's words.
+        /// The API server's message.
         message: String,
     },
-    /// The cluster cannot be reached or is busy: asking again may help.
-    #[error("the cluster did not show {what}: {message}")]
+    /// The API server is unreachable or overloaded; a retry may succeed.
+    #[error("cannot read {resource}: {message}")]
     Unavailable {
-        /// What was asked for.
-        what: String,
-        /// What was seen.
+        /// The object, list or log that was read.
+        resource: String,
+        /// Description of the failure.
         message: String,
     },
-    /// The version asked for is compacted (410): list again.
-    #[error("the version asked for is gone: list again")]
+    /// The requested resource version is compacted (410, `Expired`); the caller has to list again.
+    #[error("the requested resource version is too old: list again")]
     Gone,
 }
 
 impl ReadFailure {
-    /// Whether asking again may help.
+    /// Returns whether a retry may succeed.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Unavailable { .. } => true,
@@ -100,16 +100,16 @@ impl ReadFailure {
     }
 }
 
-/// One change seen by a watch.
+/// One event of a watch.
 #[derive(Clone, Debug, PartialEq)]
 pub enum WatchEvent {
-    /// The object is new, or newly matches.
+    /// The object was created, or starts to match the watch.
     Added(Object),
     /// The object changed.
     Modified(Object),
-    /// The object is gone; its last state.
+    /// The object was deleted; contains its last state.
     Deleted(Object),
-    /// Nothing changed up to this version.
+    /// All changes up to this resource version were delivered.
     Bookmark(String),
 }
 
@@ -117,54 +117,57 @@ pub enum WatchEvent {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LogQuery {
-    /// The pod.
+    /// Pod that runs the container.
     pub pod: ObjectRef,
-    /// The container.
+    /// Name of the container within the pod.
     pub container: String,
-    /// The container's life before this one.
+    /// Reads the log of the previous, terminated instance of the container (`kubectl logs --previous`).
     pub previous: bool,
-    /// At most so many lines, the latest.
+    /// Maximum number of lines; the most recent ones are returned.
     pub tail_lines: usize,
 }
 
-/// A Kubernetes cluster, as far as Chiron needs one.
+/// Access to a Kubernetes cluster.
 ///
-/// Promises are the functions of [`crate::contract`]. Implementations never retry a change and bound every wait.
-/// Values of Secrets never come through: adapters replace each by its keyed digest.
+/// The required behaviour is specified by the tests in [`crate::contract`]. Implementations never retry a change and
+/// bound every wait with a timeout. Implementations never return the values of Secrets: they replace each value by its
+/// keyed digest ([`crate::SecretKey`]).
 #[async_trait]
 pub trait Cluster: Send + Sync {
-    /// The configured name, as it stands in every [`ObjectRef`].
+    /// Returns the configured name of the cluster, which every [`ObjectRef`] to its objects carries.
     fn name(&self) -> &str;
 
-    /// Reads one object; `None` if there is none (or, where `object` has a uid, no such incarnation).
+    /// Reads one object. Returns `None` if it does not exist, or if `object` has a uid and the stored object another one.
     async fn get(
         &self,
         object: &ObjectRef,
         consistency: Consistency,
     ) -> Result<Option<Object>, ReadFailure>;
 
-    /// Lists one page.
+    /// Reads one page of a list.
     async fn list(&self, query: &ListQuery) -> Result<Page, ReadFailure>;
 
-    /// The changes of `kind` in `namespace` after `resource_version` that have happened by now, and no wait for more.
+    /// Returns the changes of `kind` in `namespace` (default: all namespaces) after `resource_version` up to now, without
+    /// waiting for further changes.
     ///
     /// # Errors
     /// [`ReadFailure::Gone`] if that version is compacted.
-    async fn changes(
+    async fn watch_since(
         &self,
         kind: &Kind,
         namespace: Option<&str>,
         resource_version: &str,
     ) -> Result<Vec<WatchEvent>, ReadFailure>;
 
-    /// Sends one change, once.
+    /// Sends one change, without retries.
     async fn send(&self, request: &Request) -> Reply;
 
-    /// The last lines that a container wrote; empty if it wrote none.
+    /// Returns the last log lines of a container; empty if it has not written any.
     async fn logs(&self, query: &LogQuery) -> Result<Vec<String>, ReadFailure>;
 
-    /// Whether we may do `verb` (`get`, `patch`, …) on `kind` in `namespace`.
-    async fn may(
+    /// Returns whether the current user is allowed to do `verb` (`get`, `patch`, …) on `kind` in `namespace`, as
+    /// `kubectl auth can-i` does.
+    async fn can_i(
         &self,
         verb: &str,
         kind: &Kind,
@@ -172,16 +175,16 @@ pub trait Cluster: Send + Sync {
     ) -> Result<bool, ReadFailure>;
 }
 
-/// Which series to read, at one moment.
+/// An instant query for time series.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MetricQuery {
-    /// Metric name, as Prometheus knows it.
+    /// Metric name in Prometheus.
     pub metric: String,
-    /// Labels that must match exactly.
+    /// Labels that have to match exactly.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
-    /// Seconds to look back: 0 for the latest value, else the average over the window.
+    /// Look-back window in seconds: 0 returns the latest value, any other window the average over it.
     #[serde(default)]
     pub window_seconds: u32,
 }
@@ -190,17 +193,17 @@ pub struct MetricQuery {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Sample {
-    /// The series' labels.
+    /// Labels of the series.
     pub labels: BTreeMap<String, String>,
-    /// When it was taken.
+    /// Time of the measurement.
     pub at: Timestamp,
-    /// The value, finite.
+    /// Measured value; always finite.
     pub value: f64,
 }
 
-/// A source of metrics. What is not measured is absent, never zero.
+/// A source of metrics. A series without measurements is absent, never zero.
 #[async_trait]
 pub trait Metrics: Send + Sync {
-    /// The samples that match, in order of their labels.
+    /// Returns the matching samples, sorted by their labels.
     async fn query(&self, query: &MetricQuery) -> Result<Vec<Sample>, ReadFailure>;
 }

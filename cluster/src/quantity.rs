@@ -4,28 +4,28 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// An amount of a resource, as Kubernetes writes it: `250m`, `1.5Gi`, `2e3`.
+/// A resource quantity in Kubernetes notation: `250m`, `1.5Gi`, `2e3`.
 ///
-/// Held exactly, in units of 10⁻⁹, within ±10¹⁹; printed as it was written. Equality and order are those of the amount:
-/// `1` equals `1000m`.
+/// Stored exactly in units of 10⁻⁹, within ±10¹⁹; formatted in its original notation. Equality and order compare the
+/// amount: `1` equals `1000m`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(try_from = "Wire", into = "String")]
+#[serde(try_from = "QuantityRepr", into = "String")]
 pub struct Quantity {
     nanos: i128,
     text: String,
 }
 
-/// A text that is not a quantity.
+/// The error for a string that is not a quantity.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{0}` is not a quantity: expected a number within ±10^19 with a suffix such as `m`, `k`, `M`, `Mi` or `Gi`"
 )]
-pub struct BadQuantity(String);
+pub struct ParseQuantityError(String);
 
-/// A quantity as it may stand on the wire.
+/// The JSON representations of a quantity.
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Wire {
+enum QuantityRepr {
     Text(String),
     Number(serde_json::Number),
 }
@@ -33,7 +33,7 @@ enum Wire {
 const UNIT: i128 = 1_000_000_000;
 const MAX: i128 = UNIT * 10_000_000_000_000_000_000;
 
-/// Suffixes that count in thousands, with the number of 10⁻⁹ that one of each is.
+/// Decimal suffixes, with their value in units of 10⁻⁹.
 const DECIMAL: [(&str, i128); 10] = [
     ("E", UNIT * 1_000_000_000_000_000_000),
     ("P", UNIT * 1_000_000_000_000_000),
@@ -47,7 +47,7 @@ const DECIMAL: [(&str, i128); 10] = [
     ("n", 1),
 ];
 
-/// Suffixes that count in 1024s, with the number of 10⁻⁹ that one of each is.
+/// Binary suffixes, with their value in units of 10⁻⁹.
 const BINARY: [(&str, i128); 6] = [
     ("Ei", UNIT << 60),
     ("Pi", UNIT << 50),
@@ -58,69 +58,72 @@ const BINARY: [(&str, i128); 6] = [
 ];
 
 impl Quantity {
-    /// Reads a quantity; digits beyond 10⁻⁹ are rounded away from zero, as Kubernetes does.
+    /// Parses a quantity. Digits below 10⁻⁹ are rounded away from zero, as in Kubernetes.
     ///
     /// # Errors
-    /// [`BadQuantity`] if `text` is no number with a known suffix, or beyond ±10¹⁹.
-    pub fn parse(text: &str) -> Result<Self, BadQuantity> {
+    /// [`ParseQuantityError`] if `text` is not a number with a known suffix, or exceeds ±10¹⁹.
+    pub fn parse(text: &str) -> Result<Self, ParseQuantityError> {
         match nanos_of(text) {
             Some(nanos) => Ok(Self { nanos, text: text.into() }),
-            None => Err(BadQuantity(text.chars().take(80).collect())),
+            None => Err(ParseQuantityError(text.chars().take(80).collect())),
         }
     }
 
-    /// So many bytes, written with the largest binary suffix that keeps the number whole.
+    /// Creates a quantity of bytes, formatted with the largest binary suffix that keeps the number an integer.
     pub fn from_bytes(bytes: u64) -> Self {
-        Self::written(i128::from(bytes) * UNIT, true)
+        Self::from_nanos(i128::from(bytes) * UNIT, true)
     }
 
-    /// So many thousandths, written with the largest decimal suffix that keeps the number whole: `250m`, `2`.
+    /// Creates a quantity of thousandths, formatted with the largest decimal suffix that keeps the number an integer:
+    /// `250m`, `2`.
     pub fn from_millis(millis: i64) -> Self {
-        Self::written(i128::from(millis) * (UNIT / 1000), false)
+        Self::from_nanos(i128::from(millis) * (UNIT / 1000), false)
     }
 
-    /// The amount as a double, in the unit without a suffix: cores, bytes.
+    /// Returns the amount in the base unit (cores, bytes).
     pub fn value(&self) -> f64 {
         self.nanos as f64 / UNIT as f64
     }
 
-    /// Whether the amount is nothing at all.
+    /// Returns whether the amount is 0.
     pub fn is_zero(&self) -> bool {
         self.nanos == 0
     }
 
-    /// The sum, in binary suffixes if `self` has one, else in decimal ones; saturates at ±10¹⁹.
+    /// Returns the sum, with a binary suffix if `self` has one, otherwise decimal; saturates at ±10¹⁹.
     pub fn add(&self, other: &Self) -> Self {
-        Self::written(self.nanos + other.nanos, self.is_binary())
+        Self::from_nanos(self.nanos + other.nanos, self.is_binary())
     }
 
-    /// The difference, in binary suffixes if `self` has one, else in decimal ones; may be negative; saturates at ±10¹⁹.
+    /// Returns the difference, with a binary suffix if `self` has one, otherwise decimal. May be negative; saturates at
+    /// ±10¹⁹.
     pub fn sub(&self, other: &Self) -> Self {
-        Self::written(self.nanos - other.nanos, self.is_binary())
+        Self::from_nanos(self.nanos - other.nanos, self.is_binary())
     }
 
-    /// `numerator`/`denominator` of the amount, saturating at ±10¹⁹.
+    /// Returns `numerator`/`denominator` of the amount, saturating at ±10¹⁹.
     ///
-    /// Rounded up, in binary suffixes to a whole unit (a byte), else to a thousandth: `scale` never takes away more than
-    /// it was asked to.
+    /// Rounds up, with a binary suffix to a whole unit (a byte), otherwise to a thousandth, so that the result is never
+    /// smaller than the exact value.
     ///
     /// # Panics
     /// If `denominator` is 0.
     pub fn scale(&self, numerator: u32, denominator: u32) -> Self {
-        assert!(denominator > 0, "a quantity was scaled by {numerator}/0");
-        let grain = if self.is_binary() { UNIT } else { UNIT / 1000 };
+        assert!(denominator > 0, "the denominator of {numerator}/0 is 0");
+        let rounding_unit = if self.is_binary() { UNIT } else { UNIT / 1000 };
         // At most 10^28 × 2^32 < 2^127.
-        let grains = ceiling(self.nanos * i128::from(numerator), i128::from(denominator) * grain);
-        Self::written(grains * grain, self.is_binary())
+        let units =
+            ceiling(self.nanos * i128::from(numerator), i128::from(denominator) * rounding_unit);
+        Self::from_nanos(units * rounding_unit, self.is_binary())
     }
 
     fn is_binary(&self) -> bool {
         self.text.ends_with('i')
     }
 
-    fn written(nanos: i128, is_binary: bool) -> Self {
+    fn from_nanos(nanos: i128, is_binary: bool) -> Self {
         let nanos = nanos.clamp(-MAX, MAX);
-        // What is binary and whole is written in a binary suffix or in none; all else in a decimal one, and `n` always fits.
+        // Whole binary amounts get a binary suffix or none, all others a decimal suffix; `n` always fits.
         let fits = |(_, unit): &&(&str, i128)| nanos % unit == 0;
         let (suffix, unit) = if is_binary && nanos % UNIT == 0 {
             BINARY.iter().find(fits).copied().unwrap_or(("", UNIT))
@@ -132,7 +135,7 @@ impl Quantity {
     }
 }
 
-/// The quotient, rounded towards plus infinity; `divisor` is positive.
+/// Divides, rounding towards positive infinity; `divisor` has to be positive.
 fn ceiling(dividend: i128, divisor: i128) -> i128 {
     dividend.div_euclid(divisor) + i128::from(dividend.rem_euclid(divisor) != 0)
 }
@@ -156,7 +159,7 @@ fn nanos_of(text: &str) -> Option<i128> {
     if digits.is_empty() {
         return Some(0);
     }
-    // amount = digits × multiplier × 10^power, with at most 40 digits either way before it is out of bounds or rounds up.
+    // amount = digits × multiplier × 10^power, where more than 40 digits either overflow the bound or round up.
     let power = exponent - i32::try_from(fraction.len()).ok()?;
     let mut amount = digits.parse::<i128>().ok()?.checked_mul(multiplier)?;
     if power >= 0 {
@@ -170,7 +173,7 @@ fn nanos_of(text: &str) -> Option<i128> {
     (amount <= MAX).then_some(sign * amount)
 }
 
-/// What a suffix stands for: a number of 10⁻⁹, and a power of ten besides.
+/// Returns the value of a suffix in units of 10⁻⁹, and an additional power of ten.
 fn scale_of(suffix: &str) -> Option<(i128, i32)> {
     if let Some((_, unit)) = DECIMAL.iter().chain(&BINARY).find(|(known, _)| *known == suffix) {
         return Some((*unit, 0));
@@ -210,18 +213,18 @@ impl fmt::Display for Quantity {
 }
 
 impl FromStr for Quantity {
-    type Err = BadQuantity;
-    fn from_str(text: &str) -> Result<Self, BadQuantity> {
+    type Err = ParseQuantityError;
+    fn from_str(text: &str) -> Result<Self, ParseQuantityError> {
         Self::parse(text)
     }
 }
 
-impl TryFrom<Wire> for Quantity {
-    type Error = BadQuantity;
-    fn try_from(wire: Wire) -> Result<Self, BadQuantity> {
-        match wire {
-            Wire::Text(text) => Self::parse(&text),
-            Wire::Number(number) => Self::parse(&number.to_string()),
+impl TryFrom<QuantityRepr> for Quantity {
+    type Error = ParseQuantityError;
+    fn try_from(value: QuantityRepr) -> Result<Self, ParseQuantityError> {
+        match value {
+            QuantityRepr::Text(text) => Self::parse(&text),
+            QuantityRepr::Number(number) => Self::parse(&number.to_string()),
         }
     }
 }
@@ -244,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn every_suffix_is_read_exactly() {
+    fn parse_supports_all_suffixes_exactly() {
         for (text, nanos) in [
             ("1n", 1),
             ("1u", 1_000),
@@ -279,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_quantity_is_refused() {
+    fn parse_rejects_invalid_quantities() {
         for text in [
             "", "-", ".", "m", "1K", "1ki", "1mi", "1 Gi", "1e", "1e+", "1.2.3", "0x10", "1Gib",
             "--1", "1e99", "NaN", "1,5", "１",
@@ -289,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn amounts_are_compared_and_not_their_spelling() {
+    fn comparison_ignores_notation() {
         assert_eq!(q("1"), q("1000m"));
         assert_eq!(q("1Gi"), q("1073741824"));
         assert!(q("1G") < q("1Gi"));
@@ -297,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn results_are_written_like_the_first_operand() {
+    fn arithmetic_keeps_notation_of_first_operand() {
         assert_eq!(q("64Mi").add(&q("64Mi")).to_string(), "128Mi");
         assert_eq!(q("1Gi").sub(&q("512Mi")).to_string(), "512Mi");
         assert_eq!(q("1").sub(&q("250m")).to_string(), "750m");
@@ -310,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_of_our_own_are_written_as_people_write_them() {
+    fn from_bytes_and_from_millis_use_largest_suffix() {
         assert_eq!(Quantity::from_bytes(128 << 20).to_string(), "128Mi");
         assert_eq!(Quantity::from_bytes(1000).to_string(), "1000");
         assert_eq!(Quantity::from_bytes(u64::MAX), q("10E"), "saturates");
@@ -321,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn both_forms_of_the_wire_are_read() {
+    fn quantity_parses_from_json_string_and_number() {
         assert_eq!(serde_json::from_value::<Quantity>(json!(2)).unwrap(), q("2"));
         assert_eq!(serde_json::from_value::<Quantity>(json!(0.5)).unwrap(), q("500m"));
         assert_eq!(serde_json::to_value(q("1Gi")).unwrap(), json!("1Gi"));
@@ -330,19 +333,19 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_reads_back_as_the_same_amount(nanos in -(1_i128 << 92)..(1_i128 << 92), is_binary: bool) {
-            let written = Quantity::written(nanos, is_binary);
+        fn formatted_quantity_parses_to_same_amount(nanos in -(1_i128 << 92)..(1_i128 << 92), is_binary: bool) {
+            let written = Quantity::from_nanos(nanos, is_binary);
             prop_assert_eq!(q(&written.text).nanos, nanos);
         }
 
         #[test]
-        fn sums_and_differences_undo_each_other(a in any::<i64>(), b in any::<i64>()) {
+        fn sub_reverses_add(a in any::<i64>(), b in any::<i64>()) {
             let (a, b) = (Quantity::from_millis(a / 4), Quantity::from_millis(b / 4));
             prop_assert_eq!(a.add(&b).sub(&b), a);
         }
 
         #[test]
-        fn no_text_makes_parse_panic(text in "[-+0-9.eEmMKGi]{0,50}") {
+        fn parse_never_panics(text in "[-+0-9.eEmMKGi]{0,50}") {
             let _ = Quantity::parse(&text);
         }
     }

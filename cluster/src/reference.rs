@@ -2,23 +2,23 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// An object's type: `apps/v1` `Deployment`, `v1` `Pod`.
+/// API version and kind of an object: `apps/v1` `Deployment`, `v1` `Pod`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Kind {
-    /// Group and version as on the wire, `apps/v1` or `v1`.
+    /// Group and version as serialized: `apps/v1`, or `v1` for the core group.
     pub api_version: String,
-    /// The kind, in singular camel case.
+    /// Kind name, singular and in Pascal case.
     pub kind: String,
 }
 
 impl Kind {
-    /// The kind `kind` of `api_version`.
+    /// Creates a kind from its API version and name.
     pub fn new(api_version: impl Into<String>, kind: impl Into<String>) -> Self {
         Self { api_version: api_version.into(), kind: kind.into() }
     }
 
-    /// The built-in kind of this name in the version that Chiron speaks, or none.
+    /// Returns the built-in kind with this name, in the API version that Chiron uses.
     pub fn builtin(kind: &str) -> Option<Self> {
         let api_version = match kind {
             "Namespace"
@@ -58,7 +58,7 @@ impl Kind {
         Some(Self::new(api_version, kind))
     }
 
-    /// Whether objects of this kind live outside namespaces. Unknown kinds are taken to be namespaced.
+    /// Returns whether objects of this kind are cluster-scoped. Unknown kinds are assumed to be namespaced.
     pub fn is_cluster_scoped(&self) -> bool {
         matches!(
             self.kind.as_str(),
@@ -77,35 +77,36 @@ impl Kind {
     }
 }
 
-/// Names one object of one cluster.
+/// A reference to one object of one cluster.
 ///
-/// With a `uid` it names one incarnation: an object that was deleted and made again under the same name is another one.
+/// With a `uid` it identifies one specific object: an object that is deleted and recreated under the same name has
+/// another uid.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ObjectRef {
-    /// Name of the cluster, as configured.
+    /// Configured name of the cluster.
     pub cluster: String,
-    /// Group and version as on the wire.
+    /// Group and version as serialized.
     pub api_version: String,
-    /// The kind.
+    /// Kind name.
     pub kind: String,
-    /// Namespace, absent for objects outside namespaces.
+    /// Namespace; absent for cluster-scoped objects.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
-    /// Name.
+    /// Object name.
     pub name: String,
-    /// Incarnation, where it is known.
+    /// Object identity; absent if unknown or irrelevant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uid: Option<String>,
 }
 
 impl ObjectRef {
-    /// Names an object of a built-in kind, without its uid.
+    /// References an object of a built-in kind, without a uid.
     ///
     /// # Panics
-    /// If `kind` is not built in: this is for names written in our own code.
+    /// If `kind` is not a built-in kind. Use this only with constant kind names.
     pub fn builtin(cluster: &str, kind: &str, namespace: Option<&str>, name: &str) -> Self {
-        let kind = Kind::builtin(kind).expect("only kinds of our own code come here");
+        let kind = Kind::builtin(kind).expect("callers pass constant names of built-in kinds");
         Self {
             cluster: cluster.into(),
             api_version: kind.api_version,
@@ -116,23 +117,23 @@ impl ObjectRef {
         }
     }
 
-    /// The type of the object.
+    /// Returns the API version and kind of the object.
     pub fn object_kind(&self) -> Kind {
         Kind::new(self.api_version.clone(), self.kind.clone())
     }
 
-    /// The same name, for whatever incarnation holds it.
+    /// Returns the reference without its uid.
     pub fn without_uid(&self) -> Self {
         Self { uid: None, ..self.clone() }
     }
 
-    /// Whether both name the same place; a uid counts only where both have one.
+    /// Returns whether both references name the same object; uids are compared only if both have one.
     pub fn is_same(&self, other: &Self) -> bool {
-        let incarnation = match (&self.uid, &other.uid) {
+        let is_same_uid = match (&self.uid, &other.uid) {
             (Some(a), Some(b)) => a == b,
             _ => true,
         };
-        incarnation
+        is_same_uid
             && self.cluster == other.cluster
             && self.kind == other.kind
             && self.namespace == other.namespace
@@ -141,7 +142,7 @@ impl ObjectRef {
     }
 }
 
-/// As people write it: `Deployment shop/checkout`.
+/// Formats as `Deployment shop/checkout`, or `Node worker-1` for cluster-scoped objects.
 impl fmt::Display for ObjectRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.namespace {

@@ -2,119 +2,120 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Agent, Object, ObjectRef, Patch};
 
-/// One change asked of a cluster.
+/// A request to change one object.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Request {
-    /// What is to change. Its uid, where present, is not sent by itself: see `preconditions`.
+    /// Object to change. Its uid, if any, is not sent as a precondition: see `preconditions`.
     pub target: ObjectRef,
-    /// How.
+    /// Change to make.
     pub verb: Verb,
-    /// What must still hold for the change to be made.
+    /// Conditions on the stored object. Default: none.
     #[serde(default)]
     pub preconditions: Preconditions,
-    /// For real, or only asked.
+    /// Whether the change is stored or only validated.
     pub mode: Mode,
-    /// Who asks.
+    /// Sender, for the cluster's audit log.
     pub agent: Agent,
 }
 
-/// What a request does.
+/// The change that a request makes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Verb {
-    /// Makes the object.
+    /// Creates the object.
     Create(Object),
-    /// Changes the object; through its `/scale` or `/status` subresource where one is named.
+    /// Patches the object, or its `/scale` or `/status` subresource.
     Patch {
-        /// The change.
+        /// The patch document.
         patch: Patch,
-        /// `scale` or `status`; absent for the object itself.
+        /// `scale` or `status`. Default: the object itself.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         subresource: Option<String>,
     },
-    /// Deletes the object; owned objects go with it, in the background.
+    /// Deletes the object, with background propagation to the objects that it owns.
     Delete {
-        /// Seconds that a pod may take to end; absent for the object's own figure.
+        /// Termination grace period in seconds. Default: the grace period of the object.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         grace_seconds: Option<u32>,
     },
-    /// Evicts a pod, as far as disruption budgets let it.
+    /// Evicts a pod; the API server rejects the eviction if a PodDisruptionBudget does not allow it.
     Evict,
-    /// Server-side apply: sets the fields of this object and owns them from then on, as the manager `chiron`; makes the
-    /// object if there is none. Never forced: a field that another manager owns with another value is a conflict. Fields
-    /// that were applied before and are not here go, unless somebody else owns them too.
+    /// Server-side apply: sets the fields of this object and takes ownership of them as the field manager `chiron`;
+    /// creates the object if it does not exist. Never forced: a field that another manager owns with another value is a
+    /// conflict. Fields that were applied before and are missing here are removed, unless another manager owns them too.
     Apply(Object),
 }
 
-/// What must hold of the stored object for a request to be applied; anything else is a conflict.
+/// Conditions on the stored object for a request to be applied; a mismatch is a conflict.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Preconditions {
-    /// The incarnation.
+    /// Required uid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uid: Option<String>,
-    /// The stored version.
+    /// Required resource version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource_version: Option<String>,
 }
 
-/// Whether a request is meant.
+/// Whether a change is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Mode {
-    /// The cluster checks and answers, and stores nothing (`dryRun=All`).
+    /// The API server validates the change and replies, and stores nothing (`dryRun=All`).
     DryRun,
-    /// The cluster stores the change.
-    Apply,
+    /// The API server stores the change.
+    Commit,
 }
 
-/// What a cluster answered, classified as `execution-semantics` 2 asks.
+/// The reply of a cluster to a read or a change, classified by what the caller may assume afterwards.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "reply", content = "value")]
 pub enum Reply {
-    /// A read found the object.
+    /// The read found the object.
     Found(Object),
-    /// A read, or a change, met no such object (404).
-    Absent,
-    /// A list, in order of namespace and name.
+    /// The object to read or change does not exist (404).
+    NotFound,
+    /// The listed objects, sorted by namespace and name.
     Listed(Vec<Object>),
-    /// The change was accepted; the object as it is stored now.
+    /// The change was accepted; contains the object as stored (in a dry run: as it would be stored).
     Accepted(Object),
     /// The deletion or eviction was accepted.
     Deleted,
-    /// A precondition no longer holds, or a create met the name taken (409, 412).
+    /// A precondition does not match, or the object to create already exists (409, 412).
     Conflict {
-        /// The cluster's words.
+        /// The API server's message.
         message: String,
     },
-    /// Definitely not done (400, 403, 422, …).
+    /// The change was rejected and definitely not made (400, 403, 422, …).
     Refused {
-        /// HTTP status.
+        /// HTTP status code.
         code: u16,
-        /// Kubernetes' reason: `Invalid`, `Forbidden`.
+        /// Machine-readable reason of the Kubernetes `Status`: `Invalid`, `Forbidden`.
         reason: String,
-        /// The cluster's words.
+        /// The API server's message.
         message: String,
     },
-    /// Not done; ask again later (429).
+    /// The change was not made; the same request can be sent again later (429).
     Throttled {
-        /// Seconds to wait.
+        /// Seconds to wait before the next attempt.
         retry_after_seconds: u32,
     },
-    /// It may have happened or not: 503, 504, time-out, reset, an error after the request was on the wire.
+    /// The change may or may not have been made: 503, 504, timeout, connection reset, or another error after the request
+    /// was sent.
     Unknown {
-        /// What was seen.
+        /// Description of the failure.
         message: String,
     },
 }
 
 impl Reply {
-    /// The object that the reply carries.
+    /// Returns the object that the reply contains.
     pub fn object(&self) -> Option<&Object> {
         match self {
             Self::Found(object) | Self::Accepted(object) => Some(object),
-            Self::Absent
+            Self::NotFound
             | Self::Listed(_)
             | Self::Deleted
             | Self::Conflict { .. }

@@ -4,63 +4,63 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// Which labels an object must have: every label and every expression must hold, so the empty selector selects all.
+/// A label selector: an object has to match every label and every expression, so an empty selector matches all objects.
 ///
-/// This is the label selector of lists, Deployments and ReplicaSets. The selector of a **Service** is a plain map with
-/// another meaning of emptiness: an empty one selects nothing (see [`crate::Service::selects`]).
+/// This is the label selector of lists, Deployments and ReplicaSets. The selector of a **Service** is a plain map, and an
+/// empty one matches nothing (see [`crate::Service::selects`]).
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Selector {
-    /// Labels that must be there with this value.
+    /// Labels that an object must have with these values.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub match_labels: BTreeMap<String, String>,
-    /// Further demands.
+    /// Additional requirements.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub match_expressions: Vec<Requirement>,
 }
 
-/// One demand on one label, as on the wire: `{key, operator, values}`.
+/// A requirement for one label, serialized as `{key, operator, values}`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(tag = "operator")]
 pub enum Requirement {
-    /// The label is there with one of the values.
+    /// The label exists with one of the values.
     In {
-        /// Its key.
+        /// Label key.
         key: String,
-        /// The values.
+        /// Label values.
         values: Vec<String>,
     },
     /// The label is absent or has none of the values.
     NotIn {
-        /// Its key.
+        /// Label key.
         key: String,
-        /// The values.
+        /// Label values.
         values: Vec<String>,
     },
-    /// The label is there.
+    /// The label exists.
     Exists {
-        /// Its key.
+        /// Label key.
         key: String,
     },
     /// The label is absent.
     DoesNotExist {
-        /// Its key.
+        /// Label key.
         key: String,
     },
 }
 
-/// A text that is not a selector.
+/// The error for a string that is not a label selector.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{part}` in the selector `{text}` is not a demand on a label: expected `a=b`, `a!=b`, `a in (b,c)`, `a notin (b)`, `a` or `!a`"
+    "`{part}` in the selector `{text}` is not a label requirement: expected `a=b`, `a!=b`, `a in (b,c)`, `a notin (b)`, `a` or `!a`"
 )]
-pub struct BadSelector {
+pub struct ParseSelectorError {
     text: String,
     part: String,
 }
 
 impl Selector {
-    /// Selects what has all these labels.
+    /// Creates a selector for objects that have all these labels.
     pub fn of_labels<K: Into<String>, V: Into<String>>(
         labels: impl IntoIterator<Item = (K, V)>,
     ) -> Self {
@@ -69,21 +69,21 @@ impl Selector {
         Self { match_labels, match_expressions: Vec::new() }
     }
 
-    /// Whether an object with these labels is selected.
+    /// Returns whether the selector matches an object with these labels.
     pub fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
         self.match_labels.iter().all(|(key, value)| labels.get(key) == Some(value))
-            && self.match_expressions.iter().all(|requirement| requirement.holds(labels))
+            && self.match_expressions.iter().all(|requirement| requirement.matches(labels))
     }
 
-    /// Whether this selects every object.
+    /// Returns whether the selector is empty, and therefore matches every object.
     pub fn is_empty(&self) -> bool {
         self.match_labels.is_empty() && self.match_expressions.is_empty()
     }
 }
 
 impl Requirement {
-    /// Whether an object with these labels meets the demand.
-    pub fn holds(&self, labels: &BTreeMap<String, String>) -> bool {
+    /// Returns whether an object with these labels meets the requirement.
+    pub fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
         match self {
             Self::In { key, values } => labels.get(key).is_some_and(|value| values.contains(value)),
             Self::NotIn { key, values } => {
@@ -95,7 +95,7 @@ impl Requirement {
     }
 }
 
-/// The text form of URLs and command lines: `a=b,c!=d,e in (x,y),!f`.
+/// Formats as in URLs and command lines: `a=b,c!=d,e in (x,y),!f`.
 impl fmt::Display for Selector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut comma = "";
@@ -124,17 +124,17 @@ impl fmt::Display for Requirement {
 }
 
 impl FromStr for Selector {
-    type Err = BadSelector;
-    fn from_str(text: &str) -> Result<Self, BadSelector> {
+    type Err = ParseSelectorError;
+    fn from_str(text: &str) -> Result<Self, ParseSelectorError> {
         let mut selector = Self::default();
         if text.trim().is_empty() {
             return Ok(selector);
         }
         for part in split(text) {
-            let bad = || BadSelector { text: clip(text), part: clip(part) };
+            let bad = || ParseSelectorError { text: truncate(text), part: truncate(part) };
             match parse_part(part.trim()).ok_or_else(bad)? {
-                Part::Equals(key, value) => match selector.match_labels.get(&key) {
-                    // Two values for one label select nothing; a map cannot say so, an expression can.
+                SelectorPart::Equals(key, value) => match selector.match_labels.get(&key) {
+                    // Two values for one label match nothing; the map cannot represent that, but an expression can.
                     Some(other) if *other != value => {
                         selector
                             .match_expressions
@@ -144,19 +144,21 @@ impl FromStr for Selector {
                         selector.match_labels.insert(key, value);
                     }
                 },
-                Part::Demands(requirement) => selector.match_expressions.push(requirement),
+                SelectorPart::Requirement(requirement) => {
+                    selector.match_expressions.push(requirement)
+                }
             }
         }
         Ok(selector)
     }
 }
 
-enum Part {
+enum SelectorPart {
     Equals(String, String),
-    Demands(Requirement),
+    Requirement(Requirement),
 }
 
-/// Splits at the commas outside parentheses.
+/// Splits at commas outside of parentheses.
 fn split(text: &str) -> Vec<&str> {
     let mut parts = Vec::new();
     let (mut begin, mut is_inside) = (0, false);
@@ -175,9 +177,9 @@ fn split(text: &str) -> Vec<&str> {
     parts
 }
 
-fn parse_part(part: &str) -> Option<Part> {
+fn parse_part(part: &str) -> Option<SelectorPart> {
     if let Some(key) = part.strip_prefix('!') {
-        return Some(Part::Demands(Requirement::DoesNotExist { key: parse_key(key)? }));
+        return Some(SelectorPart::Requirement(Requirement::DoesNotExist { key: parse_key(key)? }));
     }
     if let Some((head, list)) = part.split_once('(') {
         let list = list.strip_suffix(')')?;
@@ -185,22 +187,22 @@ fn parse_part(part: &str) -> Option<Part> {
         let (key, values) =
             (parse_key(key)?, list.split(',').map(parse_value).collect::<Option<Vec<_>>>()?);
         return match operator {
-            "in" => Some(Part::Demands(Requirement::In { key, values })),
-            "notin" => Some(Part::Demands(Requirement::NotIn { key, values })),
+            "in" => Some(SelectorPart::Requirement(Requirement::In { key, values })),
+            "notin" => Some(SelectorPart::Requirement(Requirement::NotIn { key, values })),
             _ => None,
         };
     }
     if let Some((key, value)) = part.split_once("!=") {
-        return Some(Part::Demands(Requirement::NotIn {
+        return Some(SelectorPart::Requirement(Requirement::NotIn {
             key: parse_key(key)?,
             values: vec![parse_value(value)?],
         }));
     }
     if let Some((key, value)) = part.split_once('=') {
         let value = value.strip_prefix('=').unwrap_or(value);
-        return Some(Part::Equals(parse_key(key)?, parse_value(value)?));
+        return Some(SelectorPart::Equals(parse_key(key)?, parse_value(value)?));
     }
-    Some(Part::Demands(Requirement::Exists { key: parse_key(part)? }))
+    Some(SelectorPart::Requirement(Requirement::Exists { key: parse_key(part)? }))
 }
 
 fn parse_key(text: &str) -> Option<String> {
@@ -218,7 +220,7 @@ fn parse_value(text: &str) -> Option<String> {
         .then(|| value.to_string())
 }
 
-fn clip(text: &str) -> String {
+fn truncate(text: &str) -> String {
     text.chars().take(80).collect()
 }
 
@@ -237,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_selector_selects_what_meets_every_demand() {
+    fn selector_matches_if_all_requirements_match() {
         for (selector, of, expected) in [
             ("", "", true),
             ("", "a=b", true),
@@ -269,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_selector_is_refused() {
+    fn parse_rejects_invalid_selectors() {
         for text in [
             ",",
             "a=b,",
@@ -288,11 +290,11 @@ mod tests {
     }
 
     #[test]
-    fn a_selector_reads_and_writes_as_on_the_wire() {
-        let wire = json!({"matchLabels": {"a": "b"}, "matchExpressions": [
+    fn selector_json_round_trips() {
+        let value = json!({"matchLabels": {"a": "b"}, "matchExpressions": [
             {"key": "c", "operator": "In", "values": ["x"]}, {"key": "d", "operator": "DoesNotExist"}]});
-        let selector: Selector = serde_json::from_value(wire.clone()).unwrap();
-        assert_eq!(serde_json::to_value(&selector).unwrap(), wire);
+        let selector: Selector = serde_json::from_value(value.clone()).unwrap();
+        assert_eq!(serde_json::to_value(&selector).unwrap(), value);
         assert_eq!(selector.to_string(), "a=b,c in (x),!d");
         assert!(
             serde_json::from_value::<Selector>(
@@ -316,7 +318,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_text_form_reads_back(match_labels in prop::collection::btree_map("[a-z]{1,3}", "[a-z]{0,2}", 0..3), match_expressions in prop::collection::vec(any_requirement(), 0..3)) {
+        fn formatted_selector_parses_back(match_labels in prop::collection::btree_map("[a-z]{1,3}", "[a-z]{0,2}", 0..3), match_expressions in prop::collection::vec(any_requirement(), 0..3)) {
             let selector = Selector { match_labels, match_expressions };
             prop_assert_eq!(selector.to_string().parse::<Selector>().unwrap(), selector);
         }

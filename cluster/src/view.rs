@@ -1,7 +1,7 @@
-//! Typed read views of objects: they borrow the object, read when asked, and store nothing.
+//! Typed read-only views of objects. A view borrows the object and reads its fields on access.
 //!
-//! A getter gives what the field says, or what Kubernetes takes where the field is absent; a field of the wrong type
-//! reads as absent.
+//! A getter returns the value of the field, or the Kubernetes default if the field is absent. A field of the wrong type
+//! counts as absent.
 
 mod container;
 mod deployment;
@@ -17,41 +17,41 @@ pub use container::{
     Container, ContainerPort, EnvSource, EnvVar, PortRef, Probe, ProbeCheck, containers,
 };
 pub(crate) use deployment::selector;
-pub use deployment::{Deployment, ReplicaSet, Strategy};
+pub use deployment::{Deployment, DeploymentStrategy, ReplicaSet};
 pub use pod::{ContainerState, ContainerStatus, Pod, PodPhase};
 pub use service::{Endpoint, EndpointSlice, Service, ServicePort};
 
 /// One condition of an object's status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Condition<'a> {
-    /// Its type: `Available`, `Progressing`, `Ready`.
+pub struct ObjectCondition<'a> {
+    /// Condition type: `Available`, `Progressing`, `Ready`.
     pub kind: &'a str,
-    /// Whether it holds; none where the cluster says `Unknown`.
-    pub holds: Option<bool>,
-    /// Why, in one word.
+    /// Condition status; `None` for `Unknown`.
+    pub status: Option<bool>,
+    /// Machine-readable reason of the last transition, in CamelCase.
     pub reason: &'a str,
-    /// Why, for people.
+    /// Human-readable details of the last transition.
     pub message: &'a str,
-    /// When it last changed, as on the wire; empty if not said.
+    /// Time of the last status change in RFC 3339, as stored; empty if absent.
     pub last_transition_time: &'a str,
 }
 
-impl<'a> Condition<'a> {
-    /// The conditions in the status of `object`.
-    pub fn all_of(object: &'a Object) -> impl Iterator<Item = Condition<'a>> {
+impl<'a> ObjectCondition<'a> {
+    /// Returns the conditions in the status of `object`.
+    pub fn all_of(object: &'a Object) -> impl Iterator<Item = ObjectCondition<'a>> {
         items(object.field("status"), "conditions").map(Self::read)
     }
 
-    /// The condition of type `kind` in the status of `object`.
-    pub fn of(object: &'a Object, kind: &str) -> Option<Condition<'a>> {
+    /// Returns the condition of type `kind` in the status of `object`.
+    pub fn of(object: &'a Object, kind: &str) -> Option<ObjectCondition<'a>> {
         let mut all = items(object.field("status"), "conditions");
         all.find(|condition| text(condition, "type") == kind).map(Self::read)
     }
 
     fn read(condition: &'a Value) -> Self {
-        Condition {
+        ObjectCondition {
             kind: text(condition, "type"),
-            holds: match text(condition, "status") {
+            status: match text(condition, "status") {
                 "True" => Some(true),
                 "False" => Some(false),
                 _ => None,
@@ -67,11 +67,11 @@ fn text<'a>(value: &'a Value, field: &str) -> &'a str {
     value.get(field).and_then(Value::as_str).unwrap_or_default()
 }
 
-fn count(value: Option<&Value>, field: &str, absent: u32) -> u32 {
+fn count(value: Option<&Value>, field: &str, default: u32) -> u32 {
     value
         .and_then(|value| value.get(field))
         .and_then(Value::as_u64)
-        .map_or(absent, |n| u32::try_from(n).unwrap_or(u32::MAX))
+        .map_or(default, |n| u32::try_from(n).unwrap_or(u32::MAX))
 }
 
 fn items<'a>(value: Option<&'a Value>, field: &str) -> std::slice::Iter<'a, Value> {

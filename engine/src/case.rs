@@ -1,5 +1,5 @@
-//! The case of one incident: how far along the line it is. A pure fold of the record, so that a restart goes on where
-//! the last process stopped.
+//! Progress of each incident from decision to outcome. A pure fold of the record, so that a restarted process continues
+//! where the last one stopped.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use workflow::experiment::ExperimentEvent;
 use workflow::guardrail::Autonomy;
 use workflow::id::{AlertId, CandidateId, ExperimentId, IncidentId, PlanId, RunId};
 use workflow::incident::IncidentEvent;
-use workflow::outcome::Stage as OutcomeStage;
+use workflow::outcome::ObservationWindow;
 use workflow::plan::Candidate;
 use workflow::run::RunStatus;
 use workflow::{
@@ -18,113 +18,108 @@ use workflow::{
 
 use crate::Settings;
 
-/// How far along the line an incident is.
+/// Stage of an incident's handling.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Stage {
-    /// A decision is wanted, from this time on.
-    Wanted(Timestamp),
-    /// A plan waits for a person.
+pub enum IncidentStage {
+    /// A decision is due at this time.
+    NeedsDecision(Timestamp),
+    /// A plan awaits approval by an operator.
     AwaitingApproval,
-    /// A plan may run.
+    /// A plan is ready to be submitted.
     Ready,
-    /// It runs.
+    /// A plan is being executed.
     Running,
-    /// It ended, or nothing was to be run: the outcome is awaited, at the latest at this time.
-    Holding(Timestamp),
-    /// The outcome is to be judged at once, for a new decision waits on it.
-    Judging,
-    /// It is resolved; until this time it may come back.
-    Watching(Timestamp),
-    /// Nothing follows by itself: a person has the word.
-    WithPerson,
-    /// Nothing follows.
-    Settled,
+    /// The run ended, or the plan has no steps. The outcome is determined at this time at the latest.
+    Stabilizing(Timestamp),
+    /// The outcome is determined immediately, because the next decision depends on it.
+    EvaluatingOutcome,
+    /// The incident is resolved; a recurrence until this time counts against the plan.
+    RecurrenceWatch(Timestamp),
+    /// An operator must act; nothing happens automatically.
+    Escalated,
+    /// The handling has ended.
+    Closed,
 }
 
-/// One incident's case.
+/// Handling of one incident: the plans, runs and outcomes so far.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Case {
-    /// The incident.
+pub struct IncidentCase {
     pub incident: IncidentId,
-    /// How many cases there were before it: of those that are due, the oldest comes first.
-    pub place: usize,
-    /// How far it is.
-    pub stage: Stage,
-    /// Whether the incident closed or went into another: what was begun is seen to its end, and nothing new is.
-    pub is_over: bool,
-    /// Decisions made.
+    /// Number of earlier cases. Of the cases that are due, the oldest is processed first.
+    pub sequence: usize,
+    pub stage: IncidentStage,
+    /// Whether the incident was closed or merged into another one: what is in progress is finished, nothing new is started.
+    pub is_incident_closed: bool,
+    /// Number of decisions made.
     pub attempt: u32,
-    /// Runs begun.
+    /// Number of runs started.
     pub runs: u32,
-    /// Alerts that fire again while it is watched, each since when.
-    pub fires_again: BTreeMap<AlertId, Timestamp>,
-    /// What was tried: a candidate that would do the same is not tried again.
-    pub tried: BTreeSet<Digest>,
-    /// What the last plan would do.
-    pub deed: Option<Digest>,
-    /// Whether its run sent any change.
+    /// Alerts that fired again during the recurrence window, with the time since which each fires.
+    pub refired: BTreeMap<AlertId, Timestamp>,
+    /// Content digests of the plans tried so far; a candidate with the same content is not tried again.
+    pub tried_plans: BTreeSet<Digest>,
+    /// Content digest of the last plan.
+    pub plan_fingerprint: Option<Digest>,
+    /// Whether the last run sent any change.
     pub has_acted: bool,
-    /// The candidates of a proposal until one of them is chosen, by id.
+    /// Candidates of the current proposal, until one is chosen.
     candidates: BTreeMap<CandidateId, Candidate>,
-    /// The last decision.
     pub decision: Option<Decision>,
-    /// The last plan.
     pub plan: Option<Plan>,
-    /// Its run.
+    /// Run of the last plan.
     pub run: Option<RunId>,
-    /// The object that the evidence found the alert to be about.
+    /// Target object according to the evidence.
     pub target: Option<ObjectRef>,
-    /// What the evidence knew.
+    /// Facts of the evidence.
     pub facts: Facts,
-    /// Words by which a past execution is found, as the evidence gave them.
+    /// Terms of the evidence by which similar past executions are retrieved.
     pub signature: Vec<String>,
-    /// Name of the alert.
+    /// Name of the first alert.
     pub alert: String,
-    /// Health as the evidence saw it before the decision.
+    /// Health before the decision, according to the evidence.
     pub health_before: Vec<(ObjectRef, Health)>,
-    /// The last outcome.
     pub outcome: Option<Outcome>,
-    /// The experiment and variant that it is exposed to.
+    /// Experiment and variant to which the incident is exposed.
     pub exposure: Option<(ExperimentId, String)>,
 }
 
-/// All cases.
+/// Cases of all incidents.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Cases {
+pub struct IncidentCases {
     /// By incident.
-    pub cases: BTreeMap<IncidentId, Case>,
-    /// Those that are not settled.
+    pub cases: BTreeMap<IncidentId, IncidentCase>,
+    /// Cases that are not closed.
     live: BTreeSet<IncidentId>,
     plans: BTreeMap<PlanId, IncidentId>,
     runs: BTreeMap<RunId, IncidentId>,
-    /// Of the guardrails in force.
+    /// Autonomy of the active guardrails.
     autonomy: Autonomy,
 }
 
-impl Cases {
-    /// The case that a plan belongs to.
-    pub fn of_plan(&self, plan: &PlanId) -> Option<&Case> {
+impl IncidentCases {
+    /// Returns the case that a plan belongs to.
+    pub fn by_plan(&self, plan: &PlanId) -> Option<&IncidentCase> {
         self.cases.get(self.plans.get(plan)?)
     }
 
-    /// The cases of which something may still follow, by incident.
-    pub fn live(&self) -> impl Iterator<Item = &Case> {
+    /// Returns the cases that are not closed, ordered by incident.
+    pub fn live(&self) -> impl Iterator<Item = &IncidentCase> {
         self.live.iter().filter_map(|incident| self.cases.get(incident))
     }
 
-    /// A person's correction as an execution to learn from: what should have been done, where the plan was for.
-    pub fn demonstration(&self, feedback: &Feedback) -> Option<PastExecution> {
-        let case = self.of_plan(&feedback.plan)?;
+    /// Returns an operator's correction of a plan as an execution to learn from.
+    pub fn correction_execution(&self, feedback: &Feedback) -> Option<PastExecution> {
+        let case = self.by_plan(&feedback.plan)?;
         let plan = case.plan.as_ref().filter(|plan| plan.id == feedback.plan)?;
         let workflow = feedback.correction.clone()?;
         Some(PastExecution {
             id: feedback.id.to_string(),
-            verdict: workflow::outcome::Verdict::Resolved,
+            outcome: workflow::outcome::OutcomeStatus::Resolved,
             reward: None,
             steps: Vec::new(),
             seconds_to_resolve: None,
             at: feedback.at,
-            origin: Provenance::Feedback(feedback.by.clone()),
+            origin: Provenance::Feedback(feedback.actor.clone()),
             ..case.execution(plan, workflow)?
         })
     }
@@ -136,72 +131,87 @@ impl Cases {
             Entry::GuardrailsLoaded(guardrails) => self.autonomy = guardrails.spec.autonomy,
             Entry::EvidenceGathered(evidence) => {
                 let autonomy = self.autonomy;
-                self.change(&evidence.incident, |case| {
+                self.update(&evidence.incident, |case| {
                     case.target.clone_from(&evidence.target);
                     case.facts.clone_from(&evidence.facts);
                     case.signature = planner::signature(evidence);
                     case.health_before.clone_from(&evidence.health);
-                    // Who only observes proposes nothing: the evidence is all that a person gets.
-                    if autonomy == Autonomy::Observe && matches!(case.stage, Stage::Wanted(_)) {
-                        case.stage = Stage::WithPerson;
+                    // With `autonomy: observe` nothing is proposed; the operator gets the evidence only.
+                    if autonomy == Autonomy::Observe
+                        && matches!(case.stage, IncidentStage::NeedsDecision(_))
+                    {
+                        case.stage = IncidentStage::Escalated;
                     }
                 })
             }
-            Entry::Proposed { incident, candidates } => self.change(incident, |case| {
+            Entry::Proposed { incident, candidates } => self.update(incident, |case| {
                 case.candidates = candidates
                     .iter()
                     .map(|candidate| (candidate.id.clone(), candidate.clone()))
                     .collect();
             }),
-            Entry::Decided(decision) => self.change(&decision.incident, |case| {
+            Entry::Decided(decision) => self.update(&decision.incident, |case| {
                 case.attempt = decision.attempt;
-                case.deed = case.candidates.remove(&decision.chosen).map(|chosen| chosen.deed());
-                case.tried.extend(case.deed);
-                // What was not chosen stands in the record; nothing here asks for it again.
+                case.plan_fingerprint =
+                    case.candidates.remove(&decision.chosen).map(|chosen| chosen.content_digest());
+                case.tried_plans.extend(case.plan_fingerprint);
+                // The other candidates are in the record and are not needed here.
                 case.candidates.clear();
                 case.decision = Some(decision.clone());
             }),
             Entry::PlanFrozen(plan) => {
                 self.plans.insert(plan.id.clone(), plan.incident.clone());
-                self.change(&plan.incident, |case| {
+                self.update(&plan.incident, |case| {
                     case.stage = if plan.source == Source::Escalate {
-                        Stage::WithPerson
+                        IncidentStage::Escalated
                     } else if plan.workflow.spec.steps.is_empty() {
-                        Stage::Holding(at + settings.hold.signed())
+                        IncidentStage::Stabilizing(at + settings.observation_timeout.signed())
                     } else if plan.needs_approval.is_some() {
-                        Stage::AwaitingApproval
+                        IncidentStage::AwaitingApproval
                     } else {
-                        Stage::Ready
+                        IncidentStage::Ready
                     };
                     case.run = None;
                     case.plan = Some(plan.clone());
                 });
             }
-            Entry::PlanReviewed(review) => self.change_plan(&review.plan, |case| {
-                if case.stage == Stage::AwaitingApproval {
-                    case.stage = if review.is_approved { Stage::Ready } else { Stage::WithPerson };
+            Entry::PlanReviewed(review) => self.update_plan(&review.plan, |case| {
+                if case.stage == IncidentStage::AwaitingApproval {
+                    case.stage = if review.is_approved {
+                        IncidentStage::Ready
+                    } else {
+                        IncidentStage::Escalated
+                    };
                 }
             }),
             Entry::PlanWithdrawn { plan, .. } => {
-                self.change_plan(plan, |case| case.stage = Stage::Settled)
+                self.update_plan(plan, |case| case.stage = IncidentStage::Closed)
             }
             Entry::Run { run, event } => self.apply_run(at, run, event, settings),
-            Entry::Observed(outcome) => self.change(&outcome.incident, |case| {
-                case.stage = match outcome.stage {
-                    // Until the incident closes a person has the word.
-                    OutcomeStage::Hold if case.stage == Stage::WithPerson => Stage::WithPerson,
-                    OutcomeStage::Hold if outcome.resolved => {
-                        Stage::Watching(at + settings.recurrence.signed())
+            Entry::Observed(outcome) => self.update(&outcome.incident, |case| {
+                case.stage = match outcome.window {
+                    // An escalated incident stays with the operator until it closes.
+                    ObservationWindow::Stabilization if case.stage == IncidentStage::Escalated => {
+                        IncidentStage::Escalated
                     }
-                    OutcomeStage::Recurrence if outcome.resolved => Stage::Settled,
-                    OutcomeStage::Hold | OutcomeStage::Recurrence if case.is_over => Stage::Settled,
-                    OutcomeStage::Hold | OutcomeStage::Recurrence => Stage::Wanted(at),
+                    ObservationWindow::Stabilization if outcome.resolved => {
+                        IncidentStage::RecurrenceWatch(at + settings.recurrence_window.signed())
+                    }
+                    ObservationWindow::Recurrence if outcome.resolved => IncidentStage::Closed,
+                    ObservationWindow::Stabilization | ObservationWindow::Recurrence
+                        if case.is_incident_closed =>
+                    {
+                        IncidentStage::Closed
+                    }
+                    ObservationWindow::Stabilization | ObservationWindow::Recurrence => {
+                        IncidentStage::NeedsDecision(at)
+                    }
                 };
-                case.fires_again.clear();
+                case.refired.clear();
                 case.outcome = Some(outcome.clone());
             }),
             Entry::Experiment(ExperimentEvent::Exposed { id, incident, variant, .. }) => {
-                self.change(incident, |case| case.exposure = Some((id.clone(), variant.clone())));
+                self.update(incident, |case| case.exposure = Some((id.clone(), variant.clone())));
             }
             Entry::Experiment(
                 ExperimentEvent::Created { .. }
@@ -212,7 +222,7 @@ impl Cases {
             | Entry::ClockJumped { .. }
             | Entry::Fleet(_)
             | Entry::FeedbackGiven(_)
-            | Entry::Answered { .. }
+            | Entry::RequestAnswered { .. }
             | Entry::ObjectHealthy { .. }
             | Entry::Executed(_)
             | Entry::HistoryImported { .. } => {}
@@ -222,16 +232,18 @@ impl Cases {
     fn apply_incident(&mut self, at: Timestamp, event: &IncidentEvent, settings: &Settings) {
         match event {
             IncidentEvent::Opened { incident } => {
-                let case = Case {
+                let case = IncidentCase {
                     incident: incident.id.clone(),
-                    place: self.cases.len(),
-                    stage: Stage::Wanted(incident.opened_at + settings.gather_after.signed()),
-                    is_over: false,
+                    sequence: self.cases.len(),
+                    stage: IncidentStage::NeedsDecision(
+                        incident.opened_at + settings.evidence_delay.signed(),
+                    ),
+                    is_incident_closed: false,
                     attempt: 0,
                     runs: 0,
-                    fires_again: BTreeMap::new(),
-                    tried: BTreeSet::new(),
-                    deed: None,
+                    refired: BTreeMap::new(),
+                    tried_plans: BTreeSet::new(),
+                    plan_fingerprint: None,
                     has_acted: false,
                     candidates: BTreeMap::new(),
                     decision: None,
@@ -248,29 +260,31 @@ impl Cases {
                 self.live.insert(incident.id.clone());
                 self.cases.insert(incident.id.clone(), case);
             }
-            // What was begun for it goes on under its own incident; nothing new is.
+            // What is in progress continues under this incident; nothing new is started.
             IncidentEvent::Merged { incident, .. } | IncidentEvent::Closed { incident, .. } => self
-                .change(incident, |case| {
-                    case.is_over = true;
-                    // Where a person was asked, what came of it is judged first.
-                    let is_asked =
+                .update(incident, |case| {
+                    case.is_incident_closed = true;
+                    // The outcome of an escalation is determined before the case is closed.
+                    let is_escalation =
                         case.plan.as_ref().is_some_and(|plan| plan.source == Source::Escalate);
                     match case.stage {
-                        Stage::Wanted(_) => case.stage = Stage::Settled,
-                        Stage::WithPerson if !is_asked => case.stage = Stage::Settled,
+                        IncidentStage::NeedsDecision(_) => case.stage = IncidentStage::Closed,
+                        IncidentStage::Escalated if !is_escalation => {
+                            case.stage = IncidentStage::Closed
+                        }
                         _ => {}
                     }
                 }),
-            IncidentEvent::AlertFired { incident, alert, .. } => self.change(incident, |case| {
-                if matches!(case.stage, Stage::Watching(_)) {
-                    case.fires_again.entry(alert.id.clone()).or_insert(at);
+            IncidentEvent::AlertFired { incident, alert, .. } => self.update(incident, |case| {
+                if matches!(case.stage, IncidentStage::RecurrenceWatch(_)) {
+                    case.refired.entry(alert.id.clone()).or_insert(at);
                 }
             }),
-            IncidentEvent::AlertResolved { incident, alert, .. } => self.change(incident, |case| {
-                case.fires_again.remove(alert);
+            IncidentEvent::AlertResolved { incident, alert, .. } => self.update(incident, |case| {
+                case.refired.remove(alert);
             }),
             IncidentEvent::AlertRepeated { .. }
-            | IncidentEvent::ResolvedUnseen { .. }
+            | IncidentEvent::ResolvedWithoutFiring { .. }
             | IncidentEvent::OwnerFound { .. } => {}
         }
     }
@@ -278,8 +292,8 @@ impl Cases {
     fn apply_run(&mut self, at: Timestamp, run: &RunId, event: &Event, settings: &Settings) {
         if let Event::Started { plan, .. } = event {
             self.runs.insert(run.clone(), plan.incident.clone());
-            self.change(&plan.incident, |case| {
-                case.stage = Stage::Running;
+            self.update(&plan.incident, |case| {
+                case.stage = IncidentStage::Running;
                 case.run = Some(run.clone());
                 case.runs += 1;
                 case.has_acted = false;
@@ -288,46 +302,46 @@ impl Cases {
         if let Event::IntentWritten { .. } = event
             && let Some(incident) = self.runs.get(run).cloned()
         {
-            self.change(&incident, |case| case.has_acted = true);
+            self.update(&incident, |case| case.has_acted = true);
         }
-        if let Event::Ended { status, wants_next_plan, .. } = event
+        if let Event::Ended { status, requests_replan, .. } = event
             && let Some(incident) = self.runs.get(run).cloned()
         {
-            self.change(&incident, |case| {
-                // What was ended before it did anything was not tried.
+            self.update(&incident, |case| {
+                // A plan whose run was cancelled before it changed anything counts as not tried.
                 if *status == RunStatus::Cancelled
                     && !case.has_acted
-                    && let Some(deed) = &case.deed
+                    && let Some(fingerprint) = &case.plan_fingerprint
                 {
-                    case.tried.remove(deed);
+                    case.tried_plans.remove(fingerprint);
                 }
                 case.stage = if *status == RunStatus::Cancelled {
-                    // Who ended it does not want another one to begin by itself.
-                    Stage::WithPerson
-                } else if *wants_next_plan || *status == RunStatus::RolledBack {
-                    // What was undone heals nothing later: there is nothing to hold for.
-                    Stage::Judging
+                    // An operator who cancels a run does not want another one to start automatically.
+                    IncidentStage::Escalated
+                } else if *requests_replan || *status == RunStatus::RolledBack {
+                    // A rolled-back run cannot resolve the incident later, so there is nothing to wait for.
+                    IncidentStage::EvaluatingOutcome
                 } else {
-                    Stage::Holding(at + settings.hold.signed())
+                    IncidentStage::Stabilizing(at + settings.observation_timeout.signed())
                 };
             });
         }
     }
 
-    fn change(&mut self, incident: &IncidentId, change: impl FnOnce(&mut Case)) {
+    fn update(&mut self, incident: &IncidentId, change: impl FnOnce(&mut IncidentCase)) {
         let Some(case) = self.cases.get_mut(incident) else { return };
         change(case);
-        if case.stage == Stage::Settled {
+        if case.stage == IncidentStage::Closed {
             self.live.remove(incident);
         } else {
             self.live.insert(incident.clone());
         }
     }
 
-    fn change_plan(&mut self, plan: &PlanId, change: impl FnOnce(&mut Case)) {
+    fn update_plan(&mut self, plan: &PlanId, change: impl FnOnce(&mut IncidentCase)) {
         let Some(incident) = self.plans.get(plan).cloned() else { return };
-        self.change(&incident, |case| {
-            // Only the last plan of a case moves it.
+        self.update(&incident, |case| {
+            // Only the last plan of a case affects it.
             if case.plan.as_ref().is_some_and(|last| last.id == *plan) {
                 change(case);
             }
@@ -335,14 +349,14 @@ impl Cases {
     }
 }
 
-impl Case {
-    /// The case's last outcome as a past execution.
-    pub fn finished(&self, outcome: &Outcome) -> Option<PastExecution> {
+impl IncidentCase {
+    /// Returns the last outcome as a past execution.
+    pub fn finished_execution(&self, outcome: &Outcome) -> Option<PastExecution> {
         let plan = self.plan.as_ref().filter(|plan| plan.id == outcome.plan)?;
         let id = outcome.run.as_ref().map_or_else(|| outcome.id.to_string(), ToString::to_string);
         Some(PastExecution {
             id,
-            verdict: outcome.verdict,
+            outcome: outcome.status,
             reward: outcome.reward,
             steps: outcome.steps.clone(),
             seconds_to_resolve: outcome.seconds_to_resolve,
@@ -352,7 +366,7 @@ impl Case {
         })
     }
 
-    /// What stands around an execution of `workflow`; what came of it is the caller's to say.
+    /// Returns the context of an execution of `workflow`; the caller fills in the result.
     fn execution(&self, plan: &Plan, workflow: workflow::Workflow) -> Option<PastExecution> {
         Some(PastExecution {
             id: String::new(),
@@ -362,7 +376,7 @@ impl Case {
             signature: self.signature.clone(),
             workflow,
             features: plan.features.clone(),
-            verdict: workflow::outcome::Verdict::Unknown,
+            outcome: workflow::outcome::OutcomeStatus::Unknown,
             reward: None,
             steps: Vec::new(),
             seconds_to_resolve: None,
@@ -385,9 +399,9 @@ mod tests {
         Timestamp::from_second(1_790_000_000 + seconds).unwrap()
     }
 
-    /// The entries up to a run under way, in the words of the record.
-    fn running() -> Cases {
-        let mut cases = Cases::default();
+    /// Cases with one incident whose run is in progress.
+    fn running() -> IncidentCases {
+        let mut cases = IncidentCases::default();
         let delivery = json!({"version": "4", "alerts": [{"status": "firing", "startsAt": at(0).to_string(),
             "labels": {"alertname": "KubePodNotReady", "namespace": "shop", "pod": "a"}}]});
         let alert = workflow::alertmanager::parse(
@@ -407,27 +421,27 @@ mod tests {
         let run: RunId = RUN.parse().unwrap();
         cases.runs.insert(run.clone(), INCIDENT.parse().unwrap());
         let case = cases.cases.get_mut(&INCIDENT.parse().unwrap()).unwrap();
-        (case.stage, case.run, case.runs) = (Stage::Running, Some(run), 1);
+        (case.stage, case.run, case.runs) = (IncidentStage::Running, Some(run), 1);
         cases
     }
 
-    fn after(status: RunStatus, wants_next_plan: bool) -> Stage {
+    fn stage_after(status: RunStatus, requests_replan: bool) -> IncidentStage {
         let mut cases = running();
-        let event = Event::Ended { status, why: String::new(), wants_next_plan, at: at(60) };
+        let event = Event::Ended { status, message: String::new(), requests_replan, at: at(60) };
         cases.apply(at(60), &Entry::Run { run: RUN.parse().unwrap(), event }, &Settings::default());
         cases.cases[&INCIDENT.parse().unwrap()].stage.clone()
     }
 
     #[test]
-    fn a_run_that_a_person_ended_is_followed_by_no_other() {
-        assert_eq!(after(RunStatus::Cancelled, false), Stage::WithPerson);
-        assert_eq!(after(RunStatus::Cancelled, true), Stage::WithPerson);
+    fn cancelled_run_leaves_incident_escalated() {
+        assert_eq!(stage_after(RunStatus::Cancelled, false), IncidentStage::Escalated);
+        assert_eq!(stage_after(RunStatus::Cancelled, true), IncidentStage::Escalated);
     }
 
     #[test]
-    fn what_was_cancelled_before_it_changed_anything_was_not_tried() {
+    fn plan_cancelled_before_any_change_is_not_tried() {
         let incident: IncidentId = INCIDENT.parse().unwrap();
-        let deed = Digest::of(b"a deed");
+        let fingerprint = Digest::of(b"a plan");
         let intent = Event::IntentWritten {
             step: "evict".into(),
             effect: "eff_01KDVFCY8R2FH5C7GX3B9F9PP4".parse().unwrap(),
@@ -437,7 +451,7 @@ mod tests {
                 target: ObjectRef::builtin("c", "Pod", Some("shop"), "a"),
                 verb: Verb::Evict,
                 preconditions: Preconditions::default(),
-                mode: Mode::Apply,
+                mode: Mode::Commit,
                 agent: Agent::default(),
             },
             at: at(30),
@@ -445,17 +459,17 @@ mod tests {
         let tried_after = |events: Vec<Event>| {
             let mut cases = running();
             let case = cases.cases.get_mut(&incident).unwrap();
-            (case.deed, case.tried) = (Some(deed), [deed].into());
+            (case.plan_fingerprint, case.tried_plans) = (Some(fingerprint), [fingerprint].into());
             for event in events {
                 let entry = Entry::Run { run: RUN.parse().unwrap(), event };
                 cases.apply(at(60), &entry, &Settings::default());
             }
-            cases.cases[&incident].tried.contains(&deed)
+            cases.cases[&incident].tried_plans.contains(&fingerprint)
         };
         let ended = |status| Event::Ended {
             status,
-            why: String::new(),
-            wants_next_plan: false,
+            message: String::new(),
+            requests_replan: false,
             at: at(60),
         };
         assert!(!tried_after(vec![ended(RunStatus::Cancelled)]));
@@ -464,23 +478,27 @@ mod tests {
     }
 
     #[test]
-    fn only_a_case_of_which_something_may_follow_is_live() {
+    fn closed_case_is_not_live() {
         let mut cases = running();
         let incident: IncidentId = INCIDENT.parse().unwrap();
         assert_eq!(cases.live().count(), 1);
         let closed = IncidentEvent::Closed { incident: incident.clone(), at: at(60) };
-        cases.change(&incident, |case| case.stage = Stage::Wanted(at(60)));
+        cases.update(&incident, |case| case.stage = IncidentStage::NeedsDecision(at(60)));
         cases.apply(at(60), &Entry::Incident(closed), &Settings::default());
-        assert_eq!((cases.live().count(), &cases.cases[&incident].stage), (0, &Stage::Settled));
+        assert_eq!(
+            (cases.live().count(), &cases.cases[&incident].stage),
+            (0, &IncidentStage::Closed)
+        );
     }
 
+    /// A rolled-back run is evaluated immediately, a successful one after the observation timeout.
     #[test]
-    fn a_run_that_was_rolled_back_is_judged_at_once_and_a_successful_one_after_its_hold() {
-        assert_eq!(after(RunStatus::RolledBack, true), Stage::Judging);
-        assert_eq!(after(RunStatus::RolledBack, false), Stage::Judging);
+    fn rolled_back_run_is_evaluated_immediately() {
+        assert_eq!(stage_after(RunStatus::RolledBack, true), IncidentStage::EvaluatingOutcome);
+        assert_eq!(stage_after(RunStatus::RolledBack, false), IncidentStage::EvaluatingOutcome);
         assert_eq!(
-            after(RunStatus::Succeeded, false),
-            Stage::Holding(at(60) + Settings::default().hold.signed())
+            stage_after(RunStatus::Succeeded, false),
+            IncidentStage::Stabilizing(at(60) + Settings::default().observation_timeout.signed())
         );
     }
 }

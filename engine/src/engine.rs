@@ -3,93 +3,85 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster::{Cluster, Metrics, ObjectRef};
-use executor::driver::{self, MAX_INPUTS, Stepped};
+use executor::driver::{self, MAX_INPUTS, StepResult};
 use executor::{Fleet, Rejected, Rules};
 use jiff::Timestamp;
 use learner::Policy;
 use simulator::Emission;
-use store::{AppendRefused, Store, StoreError};
+use store::{AppendError, Store, StoreError};
 use tokio::sync::{mpsc, oneshot};
 use workflow::id::{IncidentId, RunId};
 use workflow::incident::{self, IncidentInput};
-use workflow::outcome::Stage as OutcomeStage;
+use workflow::outcome::ObservationWindow;
 use workflow::run::{Effect, RunInput};
 use workflow::{
-    AlertStatus, Answer, Catalogue, Draft, Entry, Evidence, Guardrails, Input, Limits,
+    AlertStatus, Catalogue, Draft, EngineResponse, Entry, Evidence, Guardrails, Input, Limits,
     PastExecution, Provenance, alertmanager,
 };
 
-use crate::case::{Case, Stage};
+use crate::case::{IncidentCase, IncidentStage};
 use crate::folds::Folds;
-use crate::healthy::{self, Healthy, Look};
-use crate::learned;
+use crate::healthy::{self, HealthScan, HealthTracker};
+use crate::learner_fold;
 use crate::planning;
-use crate::time::{Arrival, Time};
-use crate::{Settings, Sources};
+use crate::time::{ClockEvent, Time};
+use crate::{ProposalSources, Settings};
 
-/// An input and where its answer goes.
-pub type Message = (Input, oneshot::Sender<Answer>);
+/// An input and the channel for its response.
+pub type InboxMessage = (Input, oneshot::Sender<EngineResponse>);
 
-/// What an engine is made of.
-pub struct Parts {
-    /// The record.
+/// Everything that an engine is built from.
+pub struct EngineConfig {
     pub store: Arc<dyn Store>,
-    /// The cluster.
     pub cluster: Arc<dyn Cluster>,
-    /// Its metrics.
     pub metrics: Arc<dyn Metrics>,
-    /// Time.
     pub time: Time,
-    /// The actions.
     pub catalogue: Catalogue,
-    /// What may be done.
     pub guardrails: Guardrails,
-    /// Who proposes.
-    pub sources: Sources,
-    /// Who chooses.
+    /// Sources of candidates.
+    pub sources: ProposalSources,
+    /// Policy that chooses among the candidates.
     pub policy: Box<dyn Policy>,
-    /// Waiting times.
     pub settings: Settings,
-    /// Limits on what comes in.
+    /// Limits on alert deliveries.
     pub limits: Limits,
-    /// Seed of the draws of decisions.
+    /// Seed of the random choices of decisions.
     pub seed: u64,
-    /// Where inputs come in.
-    pub inbox: mpsc::Receiver<Message>,
+    /// Queue of inputs.
+    pub inbox: mpsc::Receiver<InboxMessage>,
 }
 
-/// When a run of the loop ends.
-pub enum Stop {
-    /// When every sender of inputs is gone.
-    WhenClosed,
-    /// When this much time has come.
+/// When [`Engine::run`] returns.
+pub enum RunUntil {
+    /// When every sender of the inbox has been dropped.
+    InboxClosed,
+    /// At this time.
     At(Timestamp),
-    /// When this says so, asked whenever nothing is due.
-    When(Box<dyn Fn(&Folds) -> bool + Send>),
+    /// When the condition is true; it is evaluated whenever nothing is due.
+    Condition(Box<dyn Fn(&Folds) -> bool + Send>),
 }
 
-/// What ends the loop.
+/// Failure that ends the loop.
 #[derive(Debug, thiserror::Error)]
-pub enum Failure {
-    /// The record refused: another writer is active, or the disk failed.
+pub enum EngineError {
+    /// Another writer is active, or the storage failed.
     #[error("the record cannot be written")]
-    Append(#[from] AppendRefused),
-    /// The record cannot be read.
+    Append(#[from] AppendError),
     #[error("the record cannot be read")]
     Read(#[from] StoreError),
-    /// The features that the planner makes and the learner's configuration do not fit.
-    #[error("the learner cannot be set up")]
-    Learner(#[from] learner::BadConfig),
+    /// The planner's feature schema does not match the learner's configuration.
+    #[error("the learner cannot be initialized")]
+    Learner(#[from] learner::InvalidLearnerConfig),
 }
 
-/// The loop and all that it holds.
+/// The event loop and its state.
 pub struct Engine {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) cluster: Arc<dyn Cluster>,
     pub(crate) metrics: Arc<dyn Metrics>,
     pub(crate) time: Time,
     pub(crate) rules: Rules,
-    pub(crate) sources: Sources,
+    pub(crate) sources: ProposalSources,
     pub(crate) policy: Box<dyn Policy>,
     pub(crate) settings: Settings,
     pub(crate) seed: u64,
@@ -97,62 +89,65 @@ pub struct Engine {
     pub(crate) fleet: Fleet,
     limits: Limits,
     epoch: u64,
-    seen: u64,
-    healthy: Healthy,
-    inbox: mpsc::Receiver<Message>,
+    last_seq: u64,
+    health_tracker: HealthTracker,
+    inbox: mpsc::Receiver<InboxMessage>,
     is_closed: bool,
-    brought: (mpsc::UnboundedSender<Brought>, mpsc::UnboundedReceiver<Brought>),
-    /// Incidents whose evidence is being gathered beside the loop.
+    task_tx: mpsc::UnboundedSender<TaskResult>,
+    task_rx: mpsc::UnboundedReceiver<TaskResult>,
+    /// Incidents whose evidence a background task is collecting.
     pub(crate) gathering: BTreeSet<IncidentId>,
     run_deadline: Option<Timestamp>,
 }
 
-/// What a task beside the loop brings back. Only under the wall clock are there any: a slow cluster must not hold up what
-/// comes in.
-enum Brought {
+/// Result of a background task. Only an engine with a wall clock has background tasks: a slow cluster must not delay
+/// inputs.
+enum TaskResult {
     /// An effect was performed.
     Performed(RunInput),
-    /// Workloads were looked at.
-    Looked { look: Look, at: Timestamp },
-    /// Evidence of an incident was gathered.
+    /// A health scan finished.
+    Scanned { scan: HealthScan, at: Timestamp },
+    /// Evidence of an incident was collected.
     Gathered(Box<Evidence>),
 }
 
-/// Longest time for which the loop waits for answers of a real cluster within one thing that it does.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Bounds a cluster call made inside the loop.
+const CLUSTER_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Runs that may go on side by side.
-const CONCURRENT_RUNS: usize = 100;
+/// Maximum number of concurrent runs.
+const MAX_CONCURRENT_RUNS: usize = 100;
 
 impl Engine {
-    /// Claims the record, folds all of it, and goes on where the last writer stopped.
+    /// Claims the record, folds it, and continues where the last writer stopped.
     ///
     /// # Errors
-    /// [`Failure`] where the record cannot be claimed, read or written.
-    pub async fn open(parts: Parts) -> Result<Self, Failure> {
-        let now = parts.time.now();
-        let epoch = parts.store.claim(now, env!("CARGO_PKG_VERSION")).await?;
-        let learner = learned::begin(&parts.catalogue)?;
-        let (fleet, lost) = driver::recover(CONCURRENT_RUNS, &*parts.store).await?;
+    /// [`EngineError`] if the record cannot be claimed, read or written.
+    pub async fn open(config: EngineConfig) -> Result<Self, EngineError> {
+        let now = config.time.now();
+        let epoch = config.store.claim(now, env!("CARGO_PKG_VERSION")).await?;
+        let learner = learner_fold::new_learner(&config.catalogue)?;
+        let (fleet, interrupted) = driver::recover(MAX_CONCURRENT_RUNS, &*config.store).await?;
+        let (task_tx, task_rx) = mpsc::unbounded_channel();
         let mut engine = Self {
-            store: parts.store,
-            cluster: parts.cluster,
-            metrics: parts.metrics,
-            time: parts.time,
-            rules: Rules { guardrails: parts.guardrails, catalogue: parts.catalogue },
-            sources: parts.sources,
-            policy: parts.policy,
-            folds: Folds::new(learner, parts.settings.clone()),
-            settings: parts.settings,
-            seed: parts.seed,
+            store: config.store,
+            cluster: config.cluster,
+            metrics: config.metrics,
+            time: config.time,
+            rules: Rules { guardrails: config.guardrails, catalogue: config.catalogue },
+            sources: config.sources,
+            policy: config.policy,
+            folds: Folds::new(learner, config.settings.clone()),
+            settings: config.settings,
+            seed: config.seed,
             fleet,
-            limits: parts.limits,
+            limits: config.limits,
             epoch,
-            seen: 0,
-            healthy: Healthy::default(),
-            inbox: parts.inbox,
+            last_seq: 0,
+            health_tracker: HealthTracker::default(),
+            inbox: config.inbox,
             is_closed: false,
-            brought: mpsc::unbounded_channel(),
+            task_tx,
+            task_rx,
             gathering: BTreeSet::new(),
             run_deadline: None,
         };
@@ -161,68 +156,71 @@ impl Engine {
             let guardrails = engine.rules.guardrails.clone();
             engine.record(now, vec![Entry::GuardrailsLoaded(guardrails)]).await?;
         }
-        // Even with nothing lost: this hands out every effect that was open when the last process ended.
-        engine.step(lost).await?;
+        // Required even without interrupted effects: this dispatches every effect that was pending when the last process
+        // ended.
+        engine.step(interrupted).await?;
         Ok(engine)
     }
 
-    /// What is remembered.
+    /// Folded state.
     pub fn folds(&self) -> &Folds {
         &self.folds
     }
 
-    /// The runs.
     pub fn fleet(&self) -> &Fleet {
         &self.fleet
     }
 
-    /// Now.
     pub fn now(&self) -> Timestamp {
         self.time.now()
     }
 
-    /// Changes how fast the simulated world goes; nothing under the wall clock.
-    pub fn set_pace(&mut self, pace: crate::Pace) {
-        if let Time::Simulated { pace: old, .. } = &mut self.time {
-            *old = pace;
+    /// Changes the speed of the simulated world. Has no effect with a wall clock.
+    pub fn set_speed(&mut self, speed: crate::Speed) {
+        if let Time::Simulated { speed: current, .. } = &mut self.time {
+            *current = speed;
         }
     }
 
-    /// Brings history in: each execution as a record that says where it came from.
+    /// Imports past executions; each is recorded with its origin.
     ///
     /// # Errors
-    /// [`Failure`] where it cannot be recorded.
-    pub async fn import(&mut self, from: &str, history: Vec<PastExecution>) -> Result<(), Failure> {
+    /// [`EngineError`] if they cannot be recorded.
+    pub async fn import(
+        &mut self,
+        from: &str,
+        history: Vec<PastExecution>,
+    ) -> Result<(), EngineError> {
         let now = self.time.now();
         let entries = history.into_iter().map(|execution| Entry::HistoryImported {
-            from: from.into(),
-            // Wherever it was live, it was not here.
+            file: from.into(),
+            // Executions that were live elsewhere are imports here.
             execution: PastExecution { origin: Provenance::Import(from.into()), ..execution },
         });
         self.record(now, entries.collect()).await
     }
 
-    /// Runs the loop until `stop`.
+    /// Runs the loop until the given condition.
     ///
     /// # Errors
-    /// [`Failure`], which ends it: the record is whole, and a new engine goes on from it.
-    pub async fn run(&mut self, stop: Stop) -> Result<(), Failure> {
+    /// [`EngineError`] ends the loop. The record is intact, and a new engine can continue from it.
+    pub async fn run(&mut self, until: RunUntil) -> Result<(), EngineError> {
         loop {
-            self.take_waiting().await?;
-            self.pump().await?;
-            match &stop {
-                Stop::WhenClosed if self.is_closed => return self.keep_learner().await,
-                Stop::At(at) if self.time.now() >= *at => return Ok(()),
-                Stop::When(is_over) if is_over(&self.folds) => return Ok(()),
-                Stop::WhenClosed | Stop::At(_) | Stop::When(_) => {}
+            self.drain_inbox().await?;
+            self.run_due().await?;
+            match &until {
+                RunUntil::InboxClosed if self.is_closed => return self.snapshot_learner().await,
+                RunUntil::At(at) if self.time.now() >= *at => return Ok(()),
+                RunUntil::Condition(is_met) if is_met(&self.folds) => return Ok(()),
+                RunUntil::InboxClosed | RunUntil::At(_) | RunUntil::Condition(_) => {}
             }
             let mut deadline = self.next_deadline();
-            if let Stop::At(at) = stop {
+            if let RunUntil::At(at) = until {
                 deadline = Some(deadline.map_or(at, |deadline| deadline.min(at)));
             }
             match self.time.advance(deadline) {
-                Arrival::Emitted(emissions) => self.take_emissions(emissions).await?,
-                Arrival::Sleep(duration) => {
+                ClockEvent::Emitted(emissions) => self.ingest_emissions(emissions).await?,
+                ClockEvent::Sleep(duration) => {
                     let sleep = async {
                         match duration {
                             Some(duration) => tokio::time::sleep(duration).await,
@@ -232,26 +230,30 @@ impl Engine {
                     tokio::select! {
                         () = sleep => {}
                         message = self.inbox.recv(), if !self.is_closed => match message {
-                            Some(message) => self.take(vec![message]).await?,
+                            Some(message) => self.handle_messages(vec![message]).await?,
                             None => self.is_closed = true,
                         },
-                        Some(brought) = self.brought.1.recv() => self.take_brought(vec![brought]).await?,
+                        Some(result) = self.task_rx.recv() => self.handle_task_results(vec![result]).await?,
                     }
                 }
             }
-            self.notice_jump().await?;
+            self.record_clock_jump().await?;
         }
     }
 
-    /// The next moment at which something is due.
+    /// Returns the next time at which something is due.
     fn next_deadline(&self) -> Option<Timestamp> {
         let cases = self.folds.cases.live().filter_map(|case| self.due(case));
-        let others = [self.folds.incidents.next_deadline(), self.healthy.next(), self.run_deadline];
+        let others = [
+            self.folds.incidents.next_deadline(),
+            self.health_tracker.next_scan(),
+            self.run_deadline,
+        ];
         cases.chain(others.into_iter().flatten()).min().map(|at| at.max(self.time.now()))
     }
 
-    /// Takes what has come in already, at most one append's worth at a time.
-    async fn take_waiting(&mut self) -> Result<(), Failure> {
+    /// Handles the inputs and task results that have arrived, at most [`MAX_INPUTS`] of each.
+    async fn drain_inbox(&mut self) -> Result<(), EngineError> {
         let mut messages = Vec::new();
         while messages.len() < MAX_INPUTS {
             match self.inbox.try_recv() {
@@ -263,28 +265,30 @@ impl Engine {
                 }
             }
         }
-        self.take(messages).await?;
-        let mut brought = Vec::new();
-        while brought.len() < MAX_INPUTS
-            && let Ok(one) = self.brought.1.try_recv()
+        self.handle_messages(messages).await?;
+        let mut results = Vec::new();
+        while results.len() < MAX_INPUTS
+            && let Ok(result) = self.task_rx.try_recv()
         {
-            brought.push(one);
+            results.push(result);
         }
-        self.take_brought(brought).await
+        self.handle_task_results(results).await
     }
 
-    async fn take_brought(&mut self, brought: Vec<Brought>) -> Result<(), Failure> {
+    async fn handle_task_results(&mut self, results: Vec<TaskResult>) -> Result<(), EngineError> {
         let mut inputs = Vec::new();
-        for one in brought {
-            match one {
-                Brought::Performed(input) => inputs.push(input),
-                Brought::Looked { look, at } => self.take_look(look, at).await?,
-                Brought::Gathered(evidence) => {
+        for result in results {
+            match result {
+                TaskResult::Performed(input) => inputs.push(input),
+                TaskResult::Scanned { scan, at } => self.handle_scan(scan, at).await?,
+                TaskResult::Gathered(evidence) => {
                     let id = evidence.incident.clone();
                     self.gathering.remove(&id);
                     let case = self.folds.cases.cases.get(&id);
-                    // The incident may have closed, or become part of another, meanwhile.
-                    if case.is_some_and(|case| matches!(case.stage, Stage::Wanted(_))) {
+                    // The incident may have been closed or merged into another one meanwhile.
+                    if case
+                        .is_some_and(|case| matches!(case.stage, IncidentStage::NeedsDecision(_)))
+                    {
                         self.plan_on(*evidence, None).await?;
                     }
                 }
@@ -296,39 +300,39 @@ impl Engine {
         Ok(())
     }
 
-    /// What was healthy and unchanged for long enough is recorded, if it is news.
-    async fn take_look(&mut self, look: Look, at: Timestamp) -> Result<(), Failure> {
-        let found = self.healthy.judge(look, at, &self.settings);
+    /// Records workloads that have been healthy and unchanged for long enough, unless they are recorded already.
+    async fn handle_scan(&mut self, scan: HealthScan, at: Timestamp) -> Result<(), EngineError> {
+        let healthy = self.health_tracker.record_scan(scan, at, &self.settings);
         let known_good = &self.folds.known_good;
-        let news: Vec<Entry> = found
+        let entries: Vec<Entry> = healthy
             .into_iter()
-            .filter(|(object, related)| !known_good.holds(object, related))
+            .filter(|(object, related)| !known_good.contains_all(object, related))
             .map(|(object, related)| Entry::ObjectHealthy { object, related })
             .collect();
-        self.record(self.time.now(), news).await
+        self.record(self.time.now(), entries).await
     }
 
-    /// Looks at workloads: beside the loop under the wall clock, at once in a simulated world.
-    async fn look(&mut self, now: Timestamp) -> Result<(), Failure> {
-        self.healthy.begin(now, &self.settings);
+    /// Scans the health of all workloads: in a background task with a wall clock, inline in a simulated world.
+    async fn start_scan(&mut self, now: Timestamp) -> Result<(), EngineError> {
+        self.health_tracker.scan_started(now, &self.settings);
         match &self.time {
             Time::Simulated { .. } => {
-                let look = healthy::look(&*self.cluster, now).await;
-                self.take_look(look, now).await
+                let scan = healthy::scan(&*self.cluster, now).await;
+                self.handle_scan(scan, now).await
             }
             Time::Wall(_) => {
-                let (cluster, back) = (self.cluster.clone(), self.brought.0.clone());
+                let (cluster, task_tx) = (self.cluster.clone(), self.task_tx.clone());
                 tokio::spawn(async move {
-                    let look = healthy::look(&*cluster, now).await;
-                    let _ = back.send(Brought::Looked { look, at: now });
+                    let scan = healthy::scan(&*cluster, now).await;
+                    let _ = task_tx.send(TaskResult::Scanned { scan, at: now });
                 });
                 Ok(())
             }
         }
     }
 
-    /// Gathers the evidence that a decision wants: beside the loop under the wall clock, at once in a simulated world.
-    async fn gather(&mut self, id: &IncidentId, now: Timestamp) -> Result<(), Failure> {
+    /// Collects the evidence for a decision: in a background task with a wall clock, inline in a simulated world.
+    async fn gather(&mut self, id: &IncidentId, now: Timestamp) -> Result<(), EngineError> {
         match &self.time {
             Time::Simulated { .. } => self.plan(id).await,
             Time::Wall(_) => {
@@ -336,74 +340,76 @@ impl Engine {
                 let Some(incident) = incidents.get(id).cloned() else { return Ok(()) };
                 self.gathering.insert(id.clone());
                 let (cluster, metrics) = (self.cluster.clone(), self.metrics.clone());
-                let (known_good, back) = (self.folds.known_good.clone(), self.brought.0.clone());
-                let mut unseen = Evidence::unseen(&incident, now);
-                let gathered = tokio::spawn(async move {
+                let (known_good, task_tx) = (self.folds.known_good.clone(), self.task_tx.clone());
+                let mut empty = Evidence::empty(&incident, now);
+                let collected = tokio::spawn(async move {
                     planning::evidence(&*cluster, &*metrics, &incident, &known_good, now).await
                 });
                 tokio::spawn(async move {
-                    // A defect of ours must not leave the incident waiting for ever: nothing was seen, and a person is asked.
-                    let evidence = gathered.await.unwrap_or_else(|failure| {
-                        tracing::error!(incident = %unseen.incident, %failure, "evidence could not be gathered");
-                        unseen.gaps.push(format!("gathering it failed: {failure}"));
-                        unseen
+                    // If the task panics, the incident must not wait forever: it continues with empty evidence, which leads
+                    // to an escalation.
+                    let evidence = collected.await.unwrap_or_else(|failure| {
+                        tracing::error!(incident = %empty.incident, %failure, "evidence could not be collected");
+                        empty.missing.push(format!("collecting evidence failed: {failure}"));
+                        empty
                     });
-                    let _ = back.send(Brought::Gathered(Box::new(evidence)));
+                    let _ = task_tx.send(TaskResult::Gathered(Box::new(evidence)));
                 });
                 Ok(())
             }
         }
     }
 
-    /// Waits for answers of the cluster within one thing that the loop does: under the wall clock no longer than
-    /// [`PATIENCE`], after which there is nothing.
-    pub(crate) async fn patiently<T>(&self, answers: impl Future<Output = T>) -> Option<T> {
+    /// Bounds a cluster call made inside the loop: with a wall clock, returns `None` after [`CLUSTER_TIMEOUT`].
+    pub(crate) async fn with_timeout<T>(&self, call: impl Future<Output = T>) -> Option<T> {
         match &self.time {
-            Time::Simulated { .. } => Some(answers.await),
-            Time::Wall(_) => tokio::time::timeout(PATIENCE, answers).await.ok(),
+            Time::Simulated { .. } => Some(call.await),
+            Time::Wall(_) => tokio::time::timeout(CLUSTER_TIMEOUT, call).await.ok(),
         }
     }
 
-    async fn take_emissions(&mut self, emissions: Vec<Emission>) -> Result<(), Failure> {
+    async fn ingest_emissions(&mut self, emissions: Vec<Emission>) -> Result<(), EngineError> {
         let now = self.time.now();
         let mut deliveries = Vec::new();
         for emission in emissions {
             let Emission::Alerts(webhook) = emission;
-            let body = serde_json::to_vec(&webhook).expect("a webhook is plain data");
+            let body = serde_json::to_vec(&webhook).expect("a webhook body is serializable");
             match alertmanager::parse(&body, &self.limits, now) {
-                Ok(delivery) => deliveries.push((Input::Deliver(delivery), oneshot::channel().0)),
-                Err(unreadable) => {
-                    tracing::error!(%unreadable, "the world's own delivery cannot be read")
+                Ok(delivery) => {
+                    deliveries.push((Input::IngestAlerts(delivery), oneshot::channel().0))
+                }
+                Err(error) => {
+                    tracing::error!(%error, "the alert delivery of the simulated world is invalid")
                 }
             }
         }
-        self.take(deliveries).await
+        self.handle_messages(deliveries).await
     }
 
-    /// Tells each run under way whether an alert of its incident fires, where that is news to it.
-    pub(crate) async fn tell_runs(&mut self) -> Result<(), Failure> {
+    /// Notifies each live run whose incident's alerts started or stopped firing.
+    pub(crate) async fn notify_alert_status(&mut self) -> Result<(), EngineError> {
         let incidents = &self.folds.incidents;
-        let told = |case: &Case| {
-            let run = case.run.as_ref().filter(|_| case.stage == Stage::Running)?;
-            let status = match incidents.standing(&case.incident) {
+        let changed = |case: &IncidentCase| {
+            let run = case.run.as_ref().filter(|_| case.stage == IncidentStage::Running)?;
+            let status = match incidents.resolve_merged(&case.incident) {
                 Some(incident) if !incident.firing.is_empty() => AlertStatus::Firing,
                 Some(_) | None => AlertStatus::Resolved,
             };
-            let is_news = self.fleet.alert(run).is_some_and(|last| last != status);
-            is_news.then(|| RunInput::Alert { run: run.clone(), status })
+            let is_changed = self.fleet.alert_status(run).is_some_and(|last| last != status);
+            is_changed.then(|| RunInput::AlertChanged { run: run.clone(), status })
         };
-        let news: Vec<RunInput> = self.folds.cases.live().filter_map(told).collect();
-        for some in news.chunks(MAX_INPUTS) {
-            self.step(some.to_vec()).await?;
+        let inputs: Vec<RunInput> = self.folds.cases.live().filter_map(changed).collect();
+        for chunk in inputs.chunks(MAX_INPUTS) {
+            self.step(chunk.to_vec()).await?;
         }
         Ok(())
     }
 
-    /// Does everything that is due now, until nothing is.
-    async fn pump(&mut self) -> Result<(), Failure> {
+    /// Processes everything that is due, until nothing is.
+    async fn run_due(&mut self) -> Result<(), EngineError> {
         loop {
             let now = self.time.now();
-            self.tell_runs().await?;
+            self.notify_alert_status().await?;
             if self.run_deadline.is_some_and(|at| at <= now) {
                 self.run_deadline = None;
                 self.step(vec![RunInput::Due]).await?;
@@ -413,8 +419,8 @@ impl Engine {
                 self.close_incidents(now).await?;
                 continue;
             }
-            if self.healthy.next().is_none_or(|at| at <= now) {
-                self.look(now).await?;
+            if self.health_tracker.next_scan().is_none_or(|at| at <= now) {
+                self.start_scan(now).await?;
                 continue;
             }
             let due = self
@@ -422,33 +428,39 @@ impl Engine {
                 .cases
                 .live()
                 .filter(|case| self.due(case).is_some_and(|at| at <= now))
-                .min_by_key(|case| case.place);
+                .min_by_key(|case| case.sequence);
             let Some(case) = due else { return Ok(()) };
             let id = case.incident.clone();
             match case.stage.clone() {
-                Stage::Wanted(_) => self.gather(&id, now).await?,
-                Stage::Ready => self.submit(&id).await?,
-                Stage::Holding(_) | Stage::Judging => self.observe(&id, OutcomeStage::Hold).await?,
-                Stage::Watching(_) => self.observe(&id, OutcomeStage::Recurrence).await?,
-                Stage::WithPerson => self.observe_asked(&id).await?,
-                Stage::AwaitingApproval | Stage::Running | Stage::Settled => return Ok(()),
+                IncidentStage::NeedsDecision(_) => self.gather(&id, now).await?,
+                IncidentStage::Ready => self.submit(&id).await?,
+                IncidentStage::Stabilizing(_) | IncidentStage::EvaluatingOutcome => {
+                    self.observe(&id, ObservationWindow::Stabilization).await?
+                }
+                IncidentStage::RecurrenceWatch(_) => {
+                    self.observe(&id, ObservationWindow::Recurrence).await?
+                }
+                IncidentStage::Escalated => self.observe_escalation(&id).await?,
+                IncidentStage::AwaitingApproval
+                | IncidentStage::Running
+                | IncidentStage::Closed => return Ok(()),
             }
         }
     }
 
-    /// Closes incidents whose gap has passed, and withdraws plans that nobody approved meanwhile.
-    async fn close_incidents(&mut self, now: Timestamp) -> Result<(), Failure> {
+    /// Closes incidents that have been quiet for long enough and withdraws their unapproved plans.
+    async fn close_incidents(&mut self, now: Timestamp) -> Result<(), EngineError> {
         let closed = incident::decide(&self.folds.incidents, &IncidentInput::Deadline, now);
         let mut entries = Vec::new();
         for event in closed {
             let case = event.incident().and_then(|id| self.folds.cases.cases.get(id));
             if let Some(plan) = case
-                .filter(|case| case.stage == Stage::AwaitingApproval)
+                .filter(|case| case.stage == IncidentStage::AwaitingApproval)
                 .and_then(|case| case.plan.as_ref())
             {
                 entries.push(Entry::PlanWithdrawn {
                     plan: plan.id.clone(),
-                    why: "the incident closed before it was approved".into(),
+                    message: "the incident closed before it was approved".into(),
                 });
             }
             entries.push(Entry::Incident(event));
@@ -456,8 +468,8 @@ impl Engine {
         self.record(now, entries).await
     }
 
-    /// Hands an approved plan, or one that needs no approval, to the fleet.
-    async fn submit(&mut self, id: &IncidentId) -> Result<(), Failure> {
+    /// Submits a plan that is approved or needs no approval to the fleet.
+    async fn submit(&mut self, id: &IncidentId) -> Result<(), EngineError> {
         let now = self.time.now();
         let Some((plan, guarded)) = self.folds.cases.cases.get(id).and_then(|case| {
             let guarded: Vec<ObjectRef> =
@@ -467,40 +479,43 @@ impl Engine {
             return Ok(());
         };
         let run = RunId::derive(now, plan.id.as_str(), 0);
-        tracing::info!(incident = %id, plan = %plan.id, run = %run, "submitted");
-        let by = if plan.needs_approval.is_some() { "approved" } else { "autonomy" };
+        tracing::info!(incident = %id, plan = %plan.id, run = %run, "run submitted");
+        let actor = if plan.needs_approval.is_some() { "approved" } else { "autonomy" };
         let plan_id = plan.id.clone();
         let mut inputs = vec![RunInput::Submit {
             run: run.clone(),
             plan: Box::new(plan),
             guarded,
-            by: by.into(),
+            actor: actor.into(),
         }];
-        // An approval may come after the alert has ended: then the first step is looked at in that light already.
-        if self.folds.incidents.standing(id).is_none_or(|incident| incident.firing.is_empty()) {
-            inputs.push(RunInput::Alert { run, status: AlertStatus::Resolved });
+        // The approval may arrive after the alert resolved; the run must then reconsider its first step.
+        if self.folds.incidents.resolve_merged(id).is_none_or(|incident| incident.firing.is_empty())
+        {
+            inputs.push(RunInput::AlertChanged { run, status: AlertStatus::Resolved });
         }
         self.step(inputs).await?;
-        if self.folds.cases.cases.get(id).is_some_and(|case| case.stage == Stage::Ready) {
-            // The fleet would not have it: it must not be asked again for ever.
-            let why = "the plan could not be run as it was frozen".to_string();
-            self.record(now, vec![Entry::PlanWithdrawn { plan: plan_id, why }]).await?;
+        if self.folds.cases.cases.get(id).is_some_and(|case| case.stage == IncidentStage::Ready) {
+            // The fleet rejected the plan; withdraw it so that it is not submitted again.
+            let message = "the plan could not be run".to_string();
+            self.record(now, vec![Entry::PlanWithdrawn { plan: plan_id, message }]).await?;
         }
         Ok(())
     }
 
-    /// Gives inputs to the fleet, and performs what it then wants until it wants nothing more at this moment.
-    ///
-    /// Gives the inputs that meant nothing, and why.
-    pub(crate) async fn step(&mut self, inputs: Vec<RunInput>) -> Result<Vec<Rejected>, Failure> {
+    /// Passes inputs to the fleet and performs the resulting effects until none is pending at this time. Returns the
+    /// rejections.
+    pub(crate) async fn step(
+        &mut self,
+        inputs: Vec<RunInput>,
+    ) -> Result<Vec<Rejected>, EngineError> {
         let mut inputs = inputs;
-        let mut refused = Vec::new();
+        let mut rejections = Vec::new();
         loop {
             let now = self.time.now();
-            let mut tries = 0;
-            let Stepped { pending, rejected } = loop {
+            let mut retries = 0;
+            let StepResult { pending, rejected } = loop {
                 let batch = &inputs[..inputs.len().min(MAX_INPUTS)];
-                match driver::step_told(
+                match driver::step_reporting_rejections(
                     &mut self.fleet,
                     batch,
                     &self.rules,
@@ -510,44 +525,44 @@ impl Engine {
                 )
                 .await
                 {
-                    Ok(stepped) => break stepped,
-                    // Something else was recorded in between: the fold was made anew, so the same inputs are decided again.
-                    Err(AppendRefused::Moved { .. }) if tries < 3 => tries += 1,
-                    Err(refused) => return Err(refused.into()),
+                    Ok(result) => break result,
+                    // Another entry was recorded in between: the state was rebuilt, so the same inputs are decided again.
+                    Err(AppendError::VersionConflict { .. }) if retries < 3 => retries += 1,
+                    Err(error) => return Err(error.into()),
                 }
             };
             let mut rest = inputs.split_off(inputs.len().min(MAX_INPUTS));
             self.run_deadline = pending.deadline;
-            refused.extend(rejected.into_iter().map(|(_, why)| why));
+            rejections.extend(rejected.into_iter().map(|(_, rejection)| rejection));
             self.catch_up().await?;
             rest.extend(self.perform(pending.effects).await);
             if rest.is_empty() {
-                return Ok(refused);
+                return Ok(rejections);
             }
             inputs = rest;
         }
     }
 
-    /// Performs effects: as tasks under the wall clock, in order on this thread in a simulated world.
+    /// Performs effects: in background tasks with a wall clock, inline and in order in a simulated world.
     async fn perform(&mut self, effects: Vec<Effect>) -> Vec<RunInput> {
-        let mut performed = Vec::new();
+        let mut results = Vec::new();
         for effect in effects {
             let (cluster, metrics) = (self.cluster.clone(), self.metrics.clone());
             match &self.time {
                 Time::Simulated { .. } => {
-                    performed.push(executor::perform(effect, cluster, metrics).await)
+                    results.push(executor::perform(effect, cluster, metrics).await)
                 }
                 Time::Wall(_) => {
-                    let back = self.brought.0.clone();
+                    let task_tx = self.task_tx.clone();
                     tokio::spawn(async move {
-                        // Nobody listens only while the process ends; the effect is then resolved by reading.
-                        let performed = executor::perform(effect, cluster, metrics).await;
-                        let _ = back.send(Brought::Performed(performed));
+                        // The receiver is dropped only during shutdown; the effect is then resolved by reading after the restart.
+                        let result = executor::perform(effect, cluster, metrics).await;
+                        let _ = task_tx.send(TaskResult::Performed(result));
                     });
                 }
             }
         }
-        performed
+        results
     }
 
     /// Appends entries and folds them.
@@ -555,7 +570,7 @@ impl Engine {
         &mut self,
         at: Timestamp,
         entries: Vec<Entry>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), EngineError> {
         if entries.is_empty() {
             return Ok(());
         }
@@ -564,13 +579,13 @@ impl Engine {
         self.catch_up().await
     }
 
-    /// Folds every record that was not folded yet, each as it stands in the record.
-    async fn catch_up(&mut self) -> Result<(), Failure> {
+    /// Folds every record that has not been folded yet.
+    async fn catch_up(&mut self) -> Result<(), EngineError> {
         loop {
-            let records = self.store.read(self.seen, 1_000).await?;
+            let records = self.store.read(self.last_seq, 1_000).await?;
             let Some(last) = records.last() else { return Ok(()) };
             let is_last_page = records.len() < 1_000;
-            self.seen = last.seq;
+            self.last_seq = last.seq;
             for record in &records {
                 self.folds.apply(record.at, &record.entry().map_err(StoreError::from)?);
             }
@@ -580,14 +595,14 @@ impl Engine {
         }
     }
 
-    /// Keeps the learner as it is after the last folded record, for a replay to be compared with.
-    pub(crate) async fn keep_learner(&self) -> Result<(), Failure> {
+    /// Stores a snapshot of the learner after the last folded record, for comparison with a replay.
+    pub(crate) async fn snapshot_learner(&self) -> Result<(), EngineError> {
         let bytes = self.folds.learner.snapshot();
-        Ok(self.store.put_snapshot(learned::SNAPSHOT, self.seen, &bytes).await?)
+        Ok(self.store.put_snapshot(learner_fold::SNAPSHOT, self.last_seq, &bytes).await?)
     }
 
-    async fn notice_jump(&mut self) -> Result<(), Failure> {
-        let Some(jump) = self.time.jumped() else { return Ok(()) };
+    async fn record_clock_jump(&mut self) -> Result<(), EngineError> {
+        let Some(jump) = self.time.clock_jump() else { return Ok(()) };
         tracing::warn!(seconds = jump.as_secs_f64(), "the wall clock jumped");
         let now = self.time.now();
         self.record(now, vec![Entry::ClockJumped { seconds: jump.as_secs_f64() }]).await

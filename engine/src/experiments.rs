@@ -1,4 +1,4 @@
-//! Experiments: what is known of them, and what people may do with one.
+//! Experiments: their state, and the commands that create, start and stop them.
 
 use std::collections::BTreeMap;
 
@@ -6,25 +6,25 @@ use jiff::Timestamp;
 use learner::experiment::ExperimentResults;
 use workflow::experiment::{Experiment, ExperimentEvent, ExperimentStatus};
 use workflow::id::{ExperimentId, IncidentId};
-use workflow::input::RefusedBecause;
-use workflow::{Answer, Entry, Outcome, RequestKey};
+use workflow::input::ErrorKind;
+use workflow::{EngineResponse, Entry, Outcome, RequestKey};
 
-use crate::answering::{no_such, refused};
-use crate::engine::{Engine, Failure};
+use crate::command::{not_found, refused};
+use crate::engine::{Engine, EngineError};
 
-/// Experiments, and who was exposed to what.
+/// Experiments and their exposures.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Experiments {
     /// By id.
     pub experiments: BTreeMap<ExperimentId, Experiment>,
     /// Variant of each exposed incident, by experiment.
     pub exposures: BTreeMap<ExperimentId, BTreeMap<IncidentId, String>>,
-    /// The last outcome of each incident that was exposed.
+    /// Last outcome of each exposed incident.
     pub outcomes: BTreeMap<IncidentId, Outcome>,
 }
 
 impl Experiments {
-    /// The running experiment that an alert of this name takes part in; no two share an alert.
+    /// Returns the running experiment that includes alerts of this name. No two running experiments share an alert.
     pub fn running(&self, alert: &str) -> Option<&Experiment> {
         self.experiments.values().find(|experiment| {
             experiment.status == ExperimentStatus::Running
@@ -33,21 +33,21 @@ impl Experiments {
         })
     }
 
-    /// The running experiment that shares alerts with this draft.
-    pub fn in_the_way_of(&self, id: &ExperimentId) -> Option<&Experiment> {
-        let is_draft = |wanted: &&Experiment| wanted.status == ExperimentStatus::Draft;
-        let wanted = self.experiments.get(id).filter(is_draft)?;
+    /// Returns a running experiment that shares alerts with this draft.
+    pub fn overlapping(&self, id: &ExperimentId) -> Option<&Experiment> {
+        let is_draft = |draft: &&Experiment| draft.status == ExperimentStatus::Draft;
+        let draft = self.experiments.get(id).filter(is_draft)?;
         self.experiments.values().find(|other| {
             let share = |name| other.alerts.contains(name);
             other.status == ExperimentStatus::Running
                 && other.id != *id
                 && (other.alerts.is_empty()
-                    || wanted.alerts.is_empty()
-                    || wanted.alerts.iter().any(share))
+                    || draft.alerts.is_empty()
+                    || draft.alerts.iter().any(share))
         })
     }
 
-    /// What an experiment shows so far.
+    /// Returns the results of an experiment so far.
     pub fn results(&self, id: &ExperimentId) -> Option<ExperimentResults> {
         let experiment = self.experiments.get(id)?;
         let exposures = self.exposures.get(id).cloned().unwrap_or_default();
@@ -100,42 +100,42 @@ impl Experiments {
 }
 
 impl Engine {
-    /// Records a draft that somebody asked for, if it is one.
+    /// Records a new experiment as a draft, if it is valid.
     pub(crate) async fn create_experiment(
         &mut self,
         experiment: Experiment,
         request: Option<RequestKey>,
-    ) -> Result<Answer, Failure> {
-        if let Err(bad) = learner::experiment::check(&experiment) {
+    ) -> Result<EngineResponse, EngineError> {
+        if let Err(error) = learner::experiment::check(&experiment) {
             return Ok(refused(
-                RefusedBecause::Invalid,
-                "bad_experiment",
-                &bad.to_string(),
-                "two variants whose shares sum to 1, alpha in (0, 0.5]",
+                ErrorKind::Invalid,
+                "invalid_experiment",
+                &error.to_string(),
+                "use two variants whose shares sum to 1, and alpha in (0, 0.5]",
             ));
         }
-        let made = ExperimentEvent::Created { experiment: experiment.clone() };
+        let created = ExperimentEvent::Created { experiment: experiment.clone() };
         let at = experiment.created_at;
-        let answer = Answer::Experiment { experiment };
-        self.conclude(at, request, Entry::Experiment(made), answer).await
+        let response = EngineResponse::Experiment { experiment };
+        self.conclude(at, request, Entry::Experiment(created), response).await
     }
 
-    /// Starts a draft whose alerts no running experiment has.
-    pub(crate) async fn start_experiment(&mut self, id: ExperimentId) -> Result<Answer, Failure> {
-        if let Some(other) = self.folds.experiments.in_the_way_of(&id) {
-            let message = format!("the experiment {} runs, and shares alerts with it", other.id);
+    /// Starts a draft if no running experiment shares its alerts.
+    pub(crate) async fn start_experiment(
+        &mut self,
+        id: ExperimentId,
+    ) -> Result<EngineResponse, EngineError> {
+        if let Some(other) = self.folds.experiments.overlapping(&id) {
+            let message = format!("experiment {} is running and shares alerts with it", other.id);
             return Ok(refused(
-                RefusedBecause::Conflict,
+                ErrorKind::Conflict,
                 "experiment_overlaps",
                 &message,
-                "stop that one first, or give each experiment alerts of its own",
+                "stop that experiment first, or select different alerts",
             ));
         }
-        self.move_experiment(id, ExperimentStatus::Draft, |id, at| ExperimentEvent::Started {
-            id,
-            at,
-        })
-        .await
+        self.transition(id, ExperimentStatus::Draft, |id, at| ExperimentEvent::Started { id, at })
+            .await
     }
 
     /// Stops a running experiment.
@@ -143,8 +143,8 @@ impl Engine {
         &mut self,
         id: ExperimentId,
         reason: String,
-    ) -> Result<Answer, Failure> {
-        self.move_experiment(id, ExperimentStatus::Running, |id, at| ExperimentEvent::Stopped {
+    ) -> Result<EngineResponse, EngineError> {
+        self.transition(id, ExperimentStatus::Running, |id, at| ExperimentEvent::Stopped {
             id,
             at,
             reason,
@@ -152,28 +152,29 @@ impl Engine {
         .await
     }
 
-    async fn move_experiment(
+    /// Changes the status of an experiment that is in the status `from`.
+    async fn transition(
         &mut self,
         id: ExperimentId,
         from: ExperimentStatus,
         event: impl FnOnce(ExperimentId, Timestamp) -> ExperimentEvent,
-    ) -> Result<Answer, Failure> {
+    ) -> Result<EngineResponse, EngineError> {
         let now = self.time.now();
         match self.folds.experiments.experiments.get(&id) {
-            None => return Ok(no_such("experiment", id.as_str())),
+            None => return Ok(not_found("experiment", id.as_str())),
             Some(experiment) if experiment.status != from => {
                 let message = format!("the experiment is {:?}", experiment.status).to_lowercase();
                 return Ok(refused(
-                    RefusedBecause::Conflict,
+                    ErrorKind::Conflict,
                     "experiment_status",
                     &message,
-                    "start a draft; stop a running one",
+                    "only a draft can be started, and only a running experiment can be stopped",
                 ));
             }
             Some(_) => {}
         }
         self.record(now, vec![Entry::Experiment(event(id.clone(), now))]).await?;
         let experiment = self.folds.experiments.experiments[&id].clone();
-        Ok(Answer::Experiment { experiment })
+        Ok(EngineResponse::Experiment { experiment })
     }
 }

@@ -6,86 +6,85 @@ use workflow::incident::{self, IncidentEvent, IncidentInput};
 use workflow::{Alert, Entry, Incidents, PastExecution};
 
 use crate::Settings;
-use crate::case::Cases;
+use crate::case::IncidentCases;
 use crate::experiments::Experiments;
 
-/// Everything that the engine remembers, folded from the record and from nothing else (runs are folded by the fleet).
+/// State of the engine, folded from the record and from nothing else. The fleet folds the runs.
 pub struct Folds {
     /// Incidents and alert episodes.
     pub incidents: Incidents,
-    /// How far each incident is along the line.
-    pub cases: Cases,
-    /// What stood around each workload when it was last healthy.
+    /// Progress of each incident.
+    pub cases: IncidentCases,
+    /// Related objects of each workload when it was last healthy.
     pub known_good: KnownGood,
-    /// Past executions, searchable.
+    /// Searchable index of past executions.
     pub retrieval: HybridIndex,
-    /// The learner.
     pub learner: Learner,
-    /// Experiments, and who was exposed to what.
+    /// Experiments and their exposures.
     pub experiments: Experiments,
-    /// Corrections that people made: the plan that they corrected, and what should have been done where.
-    pub demonstrations: Vec<(PlanId, PastExecution)>,
-    /// Version of the guardrails in force, as recorded; empty before the first.
+    /// Corrections by operators: the corrected plan, and the correction as an execution to learn from.
+    pub corrections: Vec<(PlanId, PastExecution)>,
+    /// Recorded version of the active guardrails; empty before the first.
     pub guardrails_version: String,
-    /// How many events of the incidents, not recorded yet, were folded by [`Folds::run_ahead`].
-    ahead: usize,
+    /// Number of incident events that [`Folds::apply_unrecorded`] folded and that have not been read from the record yet.
+    applied_ahead: usize,
     settings: Settings,
 }
 
 impl Folds {
-    /// Before the first record.
+    /// Creates the state before the first record.
     pub fn new(learner: Learner, settings: Settings) -> Self {
         Self {
             incidents: Incidents::default(),
-            cases: Cases::default(),
+            cases: IncidentCases::default(),
             known_good: KnownGood::default(),
             retrieval: HybridIndex::default(),
             learner,
             experiments: Experiments::default(),
-            demonstrations: Vec::new(),
+            corrections: Vec::new(),
             guardrails_version: String::new(),
-            ahead: 0,
+            applied_ahead: 0,
             settings,
         }
     }
 
-    /// Decides what an alert means for the incidents, and folds it there before it is recorded: the next alert of the same
-    /// append is decided on what this one did. [`Folds::ran_ahead`] says how many events that append will hold.
+    /// Decides an alert and folds the resulting incident events before they are recorded, because the next alert of the
+    /// same append must be decided on them. Call [`Folds::expect_recorded`] with the number of events in that append.
     ///
-    /// A copy of all incidents would do the same, and cost more with each incident that ever was. Where the append fails
-    /// the engine ends, and with it what ran ahead of the record.
-    pub(crate) fn run_ahead(&mut self, alert: Alert, now: Timestamp) -> Vec<IncidentEvent> {
+    /// Copying all incidents instead would cost more with every incident. If the append fails, the engine ends and
+    /// discards this state.
+    pub(crate) fn apply_unrecorded(&mut self, alert: Alert, now: Timestamp) -> Vec<IncidentEvent> {
         let events = incident::decide(&self.incidents, &IncidentInput::Alert(alert), now);
         events.iter().for_each(|event| self.incidents.apply(event));
         events
     }
 
-    /// The next so many events of the incidents that are recorded were folded ahead.
-    pub(crate) fn ran_ahead(&mut self, events: usize) {
-        self.ahead += events;
+    /// Declares that the next `events` recorded incident events are folded already.
+    pub(crate) fn expect_recorded(&mut self, events: usize) {
+        self.applied_ahead += events;
     }
 
-    /// Folds one entry that was recorded at `at`.
+    /// Folds one entry recorded at `at`.
     pub fn apply(&mut self, at: Timestamp, entry: &Entry) {
         self.cases.apply(at, entry, &self.settings);
         self.known_good.apply(entry);
         self.experiments.apply(entry);
         if let Err(refused) = self.learner.apply(entry) {
-            // Counted by the learner itself; an outcome that teaches nothing must not stop the loop.
-            tracing::debug!(%refused, "a lesson was refused");
+            // The learner counts rejected observations itself; one must not stop the loop.
+            tracing::debug!(%refused, "observation rejected by the learner");
         }
         match entry {
-            Entry::Incident(_) if self.ahead > 0 => self.ahead -= 1,
+            Entry::Incident(_) if self.applied_ahead > 0 => self.applied_ahead -= 1,
             Entry::Incident(event) => self.incidents.apply(event),
-            // What came of doing nothing teaches the learner; there is nothing in it to be done again.
+            // The outcome of doing nothing trains the learner, but contains no steps to retrieve.
             Entry::Executed(execution) | Entry::HistoryImported { execution, .. }
                 if execution.workflow.spec.steps.is_empty() => {}
             Entry::Executed(execution) | Entry::HistoryImported { execution, .. } => {
                 self.retrieval.add(execution)
             }
             Entry::FeedbackGiven(feedback) => {
-                if let Some(demonstration) = self.cases.demonstration(feedback) {
-                    self.demonstrations.push((feedback.plan.clone(), demonstration));
+                if let Some(correction) = self.cases.correction_execution(feedback) {
+                    self.corrections.push((feedback.plan.clone(), correction));
                 }
             }
             Entry::GuardrailsLoaded(guardrails) => self.guardrails_version = guardrails.version(),
@@ -102,7 +101,7 @@ impl Folds {
             | Entry::Observed(_)
             | Entry::ObjectHealthy { .. }
             | Entry::Experiment(_)
-            | Entry::Answered { .. } => {}
+            | Entry::RequestAnswered { .. } => {}
         }
     }
 }

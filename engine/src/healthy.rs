@@ -1,5 +1,5 @@
-//! Watches workloads for the time in which they are healthy and unchanged, after which what stands around them is
-//! known to be good. Looking is apart from judging, so that a slow cluster holds up nothing but the look.
+//! Tracks how long workloads are healthy and unchanged; after that their related objects are recorded as known-good.
+//! The scan is separate from its evaluation, so that a slow cluster delays nothing but the scan.
 
 use std::collections::BTreeMap;
 
@@ -10,93 +10,96 @@ use cluster::{
 use jiff::Timestamp;
 
 use crate::Settings;
-use crate::glance::Glance;
+use crate::list_cache::ListCache;
 
-/// How long each workload has been healthy as it is.
+/// How long each workload has been healthy and unchanged.
 #[derive(Default)]
-pub(crate) struct Healthy {
-    seen: BTreeMap<ObjectRef, Standing>,
-    next: Option<Timestamp>,
+pub(crate) struct HealthTracker {
+    streaks: BTreeMap<ObjectRef, HealthyStreak>,
+    next_scan: Option<Timestamp>,
 }
 
-struct Standing {
+/// An uninterrupted period in which a workload was healthy and its related objects did not change.
+struct HealthyStreak {
     since: Timestamp,
-    surroundings: Digest,
+    /// Digest of the related objects.
+    related: Digest,
     is_recorded: bool,
 }
 
-impl Healthy {
-    /// When workloads are to be looked at next.
-    pub(crate) fn next(&self) -> Option<Timestamp> {
-        self.next
+impl HealthTracker {
+    /// Time of the next scan; `None` before the first.
+    pub(crate) fn next_scan(&self) -> Option<Timestamp> {
+        self.next_scan
     }
 
-    /// A look begins now; the next one is due in its turn.
-    pub(crate) fn begin(&mut self, now: Timestamp, settings: &Settings) {
-        self.next = Some(now + settings.healthy_every.signed());
+    /// Notes that a scan starts now, and schedules the next one.
+    pub(crate) fn scan_started(&mut self, now: Timestamp, settings: &Settings) {
+        self.next_scan = Some(now + settings.scan_interval.signed());
     }
 
-    /// Takes in what a look at `now` saw; gives what has been healthy long enough, with what stands around it.
-    pub(crate) fn judge(
+    /// Processes the result of a scan at `now`. Returns the workloads that have newly been healthy for long enough, with
+    /// their related objects.
+    pub(crate) fn record_scan(
         &mut self,
-        look: Look,
+        scan: HealthScan,
         now: Timestamp,
         settings: &Settings,
     ) -> Vec<(ObjectRef, Vec<Object>)> {
-        let well = match look {
-            Ok(well) => well,
+        let healthy = match scan {
+            Ok(healthy) => healthy,
             Err(failure) => {
-                // Not seen is not healthy: the time begins anew once it can be read again.
-                tracing::warn!(%failure, "workloads could not be looked at");
-                self.seen.clear();
+                // A workload that cannot be read does not count as healthy: all streaks start again.
+                tracing::warn!(%failure, "health scan failed");
+                self.streaks.clear();
                 return Vec::new();
             }
         };
-        let mut found = Vec::new();
-        let mut kept = BTreeMap::new();
-        for (reference, related) in well {
-            let surroundings = Digest::of(canonical_json(&related).unwrap_or_default().as_bytes());
-            let standing = match self.seen.remove(&reference) {
-                Some(standing) if standing.surroundings == surroundings => standing,
-                Some(_) | None => Standing { since: now, surroundings, is_recorded: false },
+        let mut known_good = Vec::new();
+        let mut streaks = BTreeMap::new();
+        for (reference, related) in healthy {
+            let digest = Digest::of(canonical_json(&related).unwrap_or_default().as_bytes());
+            let streak = match self.streaks.remove(&reference) {
+                Some(streak) if streak.related == digest => streak,
+                Some(_) | None => HealthyStreak { since: now, related: digest, is_recorded: false },
             };
             let is_due =
-                !standing.is_recorded && now >= standing.since + settings.healthy_for.signed();
+                !streak.is_recorded && now >= streak.since + settings.known_good_after.signed();
             if is_due {
-                found.push((reference.clone(), related));
+                known_good.push((reference.clone(), related));
             }
-            kept.insert(
+            streaks.insert(
                 reference,
-                Standing { is_recorded: standing.is_recorded || is_due, ..standing },
+                HealthyStreak { is_recorded: streak.is_recorded || is_due, ..streak },
             );
         }
-        self.seen = kept;
-        found
+        self.streaks = streaks;
+        known_good
     }
 }
 
-/// What one look saw: each workload that is healthy now, with what stands around it.
-pub(crate) type Look = Result<Vec<(ObjectRef, Vec<Object>)>, ReadFailure>;
+/// Result of a scan: the healthy workloads with their related objects.
+pub(crate) type HealthScan = Result<Vec<(ObjectRef, Vec<Object>)>, ReadFailure>;
 
-/// Looks at every workload once.
-pub(crate) async fn look(cluster: &dyn Cluster, now: Timestamp) -> Look {
-    let cluster = &Glance::new(cluster);
+/// Measures the health of every workload once.
+pub(crate) async fn scan(cluster: &dyn Cluster, now: Timestamp) -> HealthScan {
+    let cluster = &ListCache::new(cluster);
     let all = |kind: &str| ListQuery::latest(Kind::builtin(kind).expect("a built-in kind"), None);
     let workloads = cluster::list_all(cluster, all("Deployment")).await?;
     let pods = cluster::list_all(cluster, all("Pod")).await?;
-    let mut well = Vec::new();
+    let mut healthy = Vec::new();
     for workload in &workloads {
         let own: Vec<Object> = pods.iter().filter(|pod| belongs(pod, workload)).cloned().collect();
         if health(workload, &own, now).level == HealthLevel::Healthy {
             let reference = workload.reference(cluster.name());
-            let related = planner::surroundings(cluster, &reference).await?;
-            well.push((reference, related));
+            let related = planner::related_objects(cluster, &reference).await?;
+            healthy.push((reference, related));
         }
     }
-    Ok(well)
+    Ok(healthy)
 }
 
-/// Whether a pod is one of the workload's, by the workload's own selector.
+/// Whether the workload's selector matches the pod.
 fn belongs(pod: &Object, workload: &Object) -> bool {
     pod.namespace() == workload.namespace()
         && workload

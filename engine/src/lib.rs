@@ -1,28 +1,28 @@
-//! The loop that carries values along the line, from alert to learned outcome.
+//! The event loop that takes an incident from its alerts to a learned outcome.
 //!
-//! One loop, one writer. What comes in is recorded before it is answered; what is due is derived from what is recorded,
-//! so that a restart goes on where the last process stopped.
+//! One loop, one writer. An input is recorded before it is answered. Deadlines are derived from the record, so that a
+//! restarted process continues where the last one stopped.
 
-mod answering;
 mod case;
-mod delivering;
+mod command;
 mod engine;
 mod experiments;
-mod explaining;
+mod explain;
 mod folds;
-mod glance;
 mod healthy;
-mod learned;
-mod observing;
-mod once;
+mod idempotency;
+mod ingest;
+mod learner_fold;
+mod list_cache;
+mod outcome;
 mod planning;
 mod settings;
 mod time;
 
-pub use case::{Case, Cases, Stage};
-pub use engine::{Engine, Failure, Message, Parts, Stop};
+pub use case::{IncidentCase, IncidentCases, IncidentStage};
+pub use engine::{Engine, EngineConfig, EngineError, InboxMessage, RunUntil};
 pub use experiments::Experiments;
 pub use folds::Folds;
-pub use learned::LearnerFold;
-pub use settings::{Settings, Sources};
-pub use time::{Arrival, Pace, Time};
+pub use learner_fold::LearnerFold;
+pub use settings::{ProposalSources, Settings};
+pub use time::{ClockEvent, Speed, Time};

@@ -1,42 +1,43 @@
-use workflow::duration::Span;
+use workflow::duration::Duration;
 
-/// The engine's waiting times.
+/// Timeouts and intervals of the engine.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
-    /// Longest time after a run, or after a decision to do nothing, until its outcome is judged.
-    pub hold: Span,
-    /// How long the alert must have been quiet for the outcome to be judged before that.
-    pub quiet: Span,
-    /// How long after that the trouble may come back and still count against the plan.
-    pub recurrence: Span,
-    /// How long a workload must be healthy, unchanged, before what stands around it is remembered as known-good.
-    pub healthy_for: Span,
-    /// How often workloads are looked at for that.
-    pub healthy_every: Span,
-    /// How long evidence waits after an incident opened, so that what belongs together has time to show.
-    pub gather_after: Span,
+    /// Time after a run, or after a decision to do nothing, at which its outcome is determined at the latest.
+    pub observation_timeout: Duration,
+    /// How long the alert must be resolved for the outcome to be determined earlier. An alert that fires again for this
+    /// long counts as a recurrence.
+    pub quiet_period: Duration,
+    /// Time after the outcome within which a recurrence still counts against the plan.
+    pub recurrence_window: Duration,
+    /// How long a workload must be healthy and unchanged before its configuration is recorded as known-good.
+    pub known_good_after: Duration,
+    /// Interval of the health scans that find known-good configuration.
+    pub scan_interval: Duration,
+    /// Delay between the opening of an incident and the collection of its evidence, so that related alerts can arrive.
+    pub evidence_delay: Duration,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            hold: Span::from_secs(600),
-            quiet: Span::from_secs(30),
-            recurrence: Span::from_secs(600),
-            healthy_for: Span::from_secs(300),
-            healthy_every: Span::from_secs(60),
-            gather_after: Span::ZERO,
+            observation_timeout: Duration::from_secs(600),
+            quiet_period: Duration::from_secs(30),
+            recurrence_window: Duration::from_secs(600),
+            known_good_after: Duration::from_secs(300),
+            scan_interval: Duration::from_secs(60),
+            evidence_delay: Duration::ZERO,
         }
     }
 }
 
-/// Which of the four sources propose (design D3). Do-nothing and escalate always do.
+/// Which sources propose candidates (design D3). Do-nothing and escalate are always proposed.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Sources {
-    /// Templates, in the order in which they are matched.
+pub struct ProposalSources {
+    /// Templates in matching order.
     pub templates: Vec<workflow::Template>,
-    /// Whether past executions are searched.
+    /// Whether candidates are retrieved from past executions.
     pub retrieval: bool,
-    /// Whether changes since known-good are turned back.
+    /// Whether candidates revert changes since the known-good configuration.
     pub reversal: bool,
 }

@@ -4,121 +4,116 @@ use std::time::{Duration, Instant};
 use jiff::{SignedDuration, Timestamp};
 use simulator::{Emission, World};
 
-/// Where the engine's time comes from.
+/// Clock of the engine.
 pub enum Time {
-    /// The machine's clock at start plus monotonic elapsed time: a jump of the wall clock is noticed, not followed.
+    /// The system clock at start plus monotonic elapsed time. A jump of the wall clock is detected but not followed.
     Wall(Wall),
-    /// A simulated world's.
-    Simulated {
-        /// The world.
-        world: Arc<Mutex<World>>,
-        /// How fast it goes.
-        pace: Pace,
-    },
+    /// The clock of a simulated world.
+    Simulated { world: Arc<Mutex<World>>, speed: Speed },
 }
 
-/// The wall clock as it was at start, and what has elapsed since.
+/// The wall clock at start and the time elapsed since.
 pub struct Wall {
     start: Timestamp,
     since: Instant,
-    noticed: SignedDuration,
+    reported_jump: SignedDuration,
 }
 
-/// How fast simulated time goes.
-pub enum Pace {
-    /// As fast as it can: nothing ever sleeps.
-    Free,
-    /// So many simulated seconds a second, counted from a moment of the world.
-    Speed {
-        /// Simulated seconds a second, above 0.
-        speed: f64,
-        /// The world's time when it was set going.
+/// Speed of simulated time.
+pub enum Speed {
+    /// As fast as possible, without sleeping.
+    Unlimited,
+    /// Proportional to real time.
+    Scaled {
+        /// Simulated seconds per real second, above 0.
+        factor: f64,
+        /// Simulated time at `since`.
         start: Timestamp,
-        /// The machine's time then.
+        /// Real time at which the simulation started.
         since: Instant,
     },
 }
 
-impl Pace {
-    /// From now on, `speed` simulated seconds a second.
-    pub fn speed(speed: f64, start: Timestamp) -> Self {
-        Self::Speed { speed, start, since: Instant::now() }
+impl Speed {
+    /// Starts at the simulated time `start` now, with `factor` simulated seconds per real second.
+    pub fn scaled(factor: f64, start: Timestamp) -> Self {
+        Self::Scaled { factor, start, since: Instant::now() }
     }
 }
 
-/// What a wait came to.
+/// Result of [`Time::advance`].
 #[derive(Debug, PartialEq)]
-pub enum Arrival {
-    /// Time, and what the world emitted on the way.
+pub enum ClockEvent {
+    /// Time has advanced, and the world emitted these events.
     Emitted(Vec<Emission>),
-    /// The real clock must go on for so long before there is anything to do; `None` means for ever.
+    /// Nothing is due for this long in real time; `None` means no deadline.
     Sleep(Option<Duration>),
 }
 
 impl Time {
-    /// The wall clock, from now.
+    /// Starts a wall clock.
     pub fn wall() -> Self {
         Self::Wall(Wall {
             start: Timestamp::now(),
             since: Instant::now(),
-            noticed: SignedDuration::ZERO,
+            reported_jump: SignedDuration::ZERO,
         })
     }
 
-    /// Now.
     pub fn now(&self) -> Timestamp {
         match self {
             Self::Wall(wall) => wall.now(),
             Self::Simulated { world, .. } => {
-                world.lock().expect("a world is never left half-changed").now()
+                world.lock().expect("the world's lock is never poisoned").now()
             }
         }
     }
 
-    /// By how much the wall clock has jumped since it was last asked, if by more than two seconds.
-    pub fn jumped(&mut self) -> Option<SignedDuration> {
+    /// Returns how far the wall clock has jumped since the last call, if by more than two seconds.
+    pub fn clock_jump(&mut self) -> Option<SignedDuration> {
         let Self::Wall(wall) = self else { return None };
-        let apart = Timestamp::now().duration_since(wall.now());
-        let jump = apart - wall.noticed;
+        let offset = Timestamp::now().duration_since(wall.now());
+        let jump = offset - wall.reported_jump;
         (jump.abs() > SignedDuration::from_secs(2)).then(|| {
-            wall.noticed = apart;
+            wall.reported_jump = offset;
             jump
         })
     }
 
-    /// Goes towards `deadline` as far as it can without sleeping: to it, or to the first thing that the world emits.
+    /// Advances towards `deadline` as far as possible without sleeping: to the deadline, or to the first event that the
+    /// world emits.
     ///
-    /// Gives [`Arrival::Sleep`] where the real clock has to go on first; a message may cut that sleep short.
-    pub fn advance(&mut self, deadline: Option<Timestamp>) -> Arrival {
+    /// Returns [`ClockEvent::Sleep`] if real time must pass first; a message may end that sleep early.
+    pub fn advance(&mut self, deadline: Option<Timestamp>) -> ClockEvent {
         match self {
             Self::Wall(wall) => {
-                Arrival::Sleep(deadline.map(|at| unsigned(at.duration_since(wall.now()))))
+                ClockEvent::Sleep(deadline.map(|at| unsigned(at.duration_since(wall.now()))))
             }
-            Self::Simulated { world, pace } => {
-                let mut world = world.lock().expect("a world is never left half-changed");
-                // The next event wakes us, and not only our own deadline: it may be the one that emits.
+            Self::Simulated { world, speed: pace } => {
+                let mut world = world.lock().expect("the world's lock is never poisoned");
+                // The next event of the world may emit something, so it ends the sleep too.
                 let next = [deadline, world.next_event()].into_iter().flatten().min();
                 match pace {
-                    Pace::Free => match deadline.or(next) {
+                    Speed::Unlimited => match deadline.or(next) {
                         Some(until) => {
                             let until = until.max(world.now());
-                            Arrival::Emitted(world.advance(until).emitted)
+                            ClockEvent::Emitted(world.advance(until).emitted)
                         }
-                        None => Arrival::Sleep(None),
+                        None => ClockEvent::Sleep(None),
                     },
-                    Pace::Speed { speed, start, since } => {
-                        let reached = *start + scaled(since.elapsed(), *speed);
+                    Speed::Scaled { factor, start, since } => {
+                        let reached = *start + scale(since.elapsed(), *factor);
                         if next.is_some_and(|at| at <= reached) || world.now() < reached {
                             let until =
                                 deadline.map_or(reached, |at| at.min(reached)).max(world.now());
                             let emitted = world.advance(until).emitted;
                             if !emitted.is_empty() || deadline.is_some_and(|at| at <= world.now()) {
-                                return Arrival::Emitted(emitted);
+                                return ClockEvent::Emitted(emitted);
                             }
                         }
                         let next = [deadline, world.next_event()].into_iter().flatten().min();
-                        Arrival::Sleep(
-                            next.map(|at| unsigned(at.duration_since(reached)).div_f64(*speed)),
+                        ClockEvent::Sleep(
+                            next.map(|at| unsigned(at.duration_since(reached)).div_f64(*factor)),
                         )
                     }
                 }
@@ -137,6 +132,6 @@ fn unsigned(duration: SignedDuration) -> Duration {
     Duration::try_from(duration).unwrap_or(Duration::ZERO)
 }
 
-fn scaled(elapsed: Duration, speed: f64) -> SignedDuration {
-    SignedDuration::from_secs_f64(elapsed.as_secs_f64() * speed)
+fn scale(elapsed: Duration, factor: f64) -> SignedDuration {
+    SignedDuration::from_secs_f64(elapsed.as_secs_f64() * factor)
 }

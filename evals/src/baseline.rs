@@ -1,4 +1,4 @@
-//! Reference policies: what a thoughtless script would do. An oracle that one of them can pass teaches nothing.
+//! Reference policies that act like simple scripts. A scenario is only useful if its oracle rejects all of them.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -12,36 +12,36 @@ use jiff::Timestamp;
 use serde_json::json;
 use simulator::{Emission, SimulatedCluster, World};
 
-use crate::contestant::{Contestant, Played};
+use crate::system_under_test::{SystemUnderTest, Trial};
 
-/// Watches.
+/// Takes no action.
 pub struct DoNothing;
 
-/// Restarts the roll-out of every workload in the alert's namespace.
+/// Restarts all Deployments in the namespace of the alert.
 pub struct RestartEverything;
 
-/// Deletes the workload that the alert's labels name, the pod if none.
+/// Deletes the Deployment in the labels of the alert, or else the pod.
 pub struct DeleteTheObject;
 
 #[async_trait(?Send)]
-impl Contestant for DoNothing {
+impl SystemUnderTest for DoNothing {
     fn name(&self) -> &str {
         "do-nothing"
     }
 
-    async fn play(&self, world: World, until: Timestamp) -> Result<Played> {
-        play(world, until, async |_, _| {}).await
+    async fn run(&self, world: World, until: Timestamp) -> Result<Trial> {
+        run_with(world, until, async |_, _| {}).await
     }
 }
 
 #[async_trait(?Send)]
-impl Contestant for RestartEverything {
+impl SystemUnderTest for RestartEverything {
     fn name(&self) -> &str {
         "restart-everything"
     }
 
-    async fn play(&self, world: World, until: Timestamp) -> Result<Played> {
-        play(world, until, async |cluster, labels| {
+    async fn run(&self, world: World, until: Timestamp) -> Result<Trial> {
+        run_with(world, until, async |cluster, labels| {
             let Some(namespace) = labels.get("namespace") else { return };
             let query = ListQuery::latest(Kind::builtin("Deployment").expect("a built-in kind"), Some(namespace));
             let Ok(page) = cluster.list(&query).await else { return };
@@ -55,13 +55,13 @@ impl Contestant for RestartEverything {
 }
 
 #[async_trait(?Send)]
-impl Contestant for DeleteTheObject {
+impl SystemUnderTest for DeleteTheObject {
     fn name(&self) -> &str {
         "delete-the-object"
     }
 
-    async fn play(&self, world: World, until: Timestamp) -> Result<Played> {
-        play(world, until, async |cluster, labels| {
+    async fn run(&self, world: World, until: Timestamp) -> Result<Trial> {
+        run_with(world, until, async |cluster, labels| {
             let named = [("deployment", "Deployment"), ("pod", "Pod")]
                 .into_iter()
                 .find_map(|(label, kind)| Some((kind, labels.get(label)?)));
@@ -83,25 +83,26 @@ async fn send(cluster: &dyn Cluster, target: ObjectRef, verb: Verb) {
         target,
         verb,
         preconditions: Preconditions::default(),
-        mode: Mode::Apply,
+        mode: Mode::Commit,
         agent: Agent::default(),
     };
-    // A script does not look at what it is answered.
+    // Simple scripts ignore the reply.
     cluster.send(&request).await;
 }
 
-/// Goes through the world until `until` and lets `act` have its way at the first alert.
-async fn play(
+/// Advances the world until `until` and calls `act` at the first alert.
+async fn run_with(
     world: World,
     until: Timestamp,
     act: impl AsyncFn(&dyn Cluster, &BTreeMap<String, String>),
-) -> Result<Played> {
+) -> Result<Trial> {
     let world = Arc::new(Mutex::new(world));
     let cluster = SimulatedCluster::new(world.clone(), "simulated");
     let mut has_acted = false;
     let (mut first, mut last, mut firing) = (None, None, std::collections::BTreeSet::new());
     loop {
-        let advance = world.lock().expect("a world is never left half-changed").advance(until);
+        let advance =
+            world.lock().expect("no thread panics while it holds the world lock").advance(until);
         let mut labels = None;
         for Emission::Alerts(webhook) in advance.emitted {
             for alert in webhook.alerts {
@@ -125,12 +126,12 @@ async fn play(
             break;
         }
     }
-    let world = world.lock().expect("a world is never left half-changed").clone();
+    let world = world.lock().expect("no thread panics while it holds the world lock").clone();
     let seconds = match (first, last) {
         (Some(first), Some(last)) if firing.is_empty() => {
             Some(last.duration_since(first).as_secs_f64())
         }
         _ => None,
     };
-    Ok(Played { world, seconds })
+    Ok(Trial { world, seconds })
 }

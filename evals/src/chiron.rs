@@ -2,7 +2,7 @@ use std::sync::{Arc, Mutex};
 
 use anyhow::{Context as _, Result};
 use async_trait::async_trait;
-use engine::{Engine, Pace, Parts, Settings, Sources, Stop, Time};
+use engine::{Engine, EngineConfig, ProposalSources, RunUntil, Settings, Speed, Time};
 use jiff::Timestamp;
 use learner::Policy;
 use simulator::{SimulatedCluster, World};
@@ -11,23 +11,23 @@ use tokio::sync::mpsc;
 use workflow::guardrail::Autonomy;
 use workflow::{Guardrails, Limits, PastExecution};
 
-use crate::contestant::{Contestant, Played};
+use crate::system_under_test::{SystemUnderTest, Trial};
 
-/// Chiron itself, with some of its sources and a policy.
+/// Chiron with configurable candidate sources and policy.
 pub struct Chiron {
-    /// Its name in reports.
+    /// Name for reports.
     pub name: String,
-    /// Who proposes.
-    pub sources: Sources,
-    /// Makes the policy that chooses.
+    /// Enabled candidate sources.
+    pub sources: ProposalSources,
+    /// Creates the policy that chooses among the candidates; `None` if no such policy is built in.
     pub policy: fn() -> Option<Box<dyn Policy>>,
-    /// What it has seen before.
+    /// Past executions, which are imported before the run.
     pub history: Arc<Vec<PastExecution>>,
-    /// Seed of its decisions.
+    /// Seed of the decisions.
     pub seed: u64,
 }
 
-/// The engine after a play, and its world.
+/// An engine and its world.
 pub(crate) struct Session {
     pub(crate) engine: Engine,
     pub(crate) world: Arc<Mutex<World>>,
@@ -35,8 +35,8 @@ pub(crate) struct Session {
 }
 
 impl Chiron {
-    /// Sets itself up in a world, its history imported.
-    pub(crate) async fn begin(&self, world: World) -> Result<Session> {
+    /// Starts an engine in `world` and imports the history.
+    pub(crate) async fn start_session(&self, world: World) -> Result<Session> {
         let world = Arc::new(Mutex::new(world));
         let cluster = Arc::new(SimulatedCluster::new(world.clone(), "simulated"));
         let store: Arc<dyn Store> =
@@ -44,15 +44,15 @@ impl Chiron {
         let mut guardrails = Guardrails::default();
         guardrails.spec.autonomy = Autonomy::Auto;
         let (_inputs, inbox) = mpsc::channel(1);
-        let mut engine = Engine::open(Parts {
+        let mut engine = Engine::open(EngineConfig {
             store: store.clone(),
             cluster: cluster.clone(),
             metrics: cluster,
-            time: Time::Simulated { world: world.clone(), pace: Pace::Free },
+            time: Time::Simulated { world: world.clone(), speed: Speed::Unlimited },
             catalogue: actions::catalogue(),
             guardrails,
             sources: self.sources.clone(),
-            policy: (self.policy)().context("the policy is built in")?,
+            policy: (self.policy)().context("the policy is not built in")?,
             settings: Settings::default(),
             limits: Limits::default(),
             seed: self.seed,
@@ -65,15 +65,15 @@ impl Chiron {
 }
 
 #[async_trait(?Send)]
-impl Contestant for Chiron {
+impl SystemUnderTest for Chiron {
     fn name(&self) -> &str {
         &self.name
     }
 
-    async fn play(&self, world: World, until: Timestamp) -> Result<Played> {
-        let mut session = self.begin(world).await?;
+    async fn run(&self, world: World, until: Timestamp) -> Result<Trial> {
+        let mut session = self.start_session(world).await?;
         let engine = &mut session.engine;
-        engine.run(Stop::At(until)).await?;
+        engine.run(RunUntil::At(until)).await?;
         let incidents = &engine.folds().incidents.incidents;
         let first = incidents.values().map(|incident| incident.opened_at).min();
         let is_quiet = incidents.values().all(|incident| incident.firing.is_empty());
@@ -82,7 +82,8 @@ impl Contestant for Chiron {
             .zip(last)
             .filter(|_| is_quiet)
             .map(|(first, last)| last.duration_since(first).as_secs_f64().max(0.0));
-        let world = session.world.lock().expect("a world is never left half-changed").clone();
-        Ok(Played { world, seconds })
+        let world =
+            session.world.lock().expect("no thread panics while it holds the world lock").clone();
+        Ok(Trial { world, seconds })
     }
 }

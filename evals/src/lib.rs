@@ -1,21 +1,21 @@
-//! The offline harness: suites of scenarios, reference policies, reports.
+//! Offline evaluation: scenario suites, reference policies and reports.
 //!
-//! Every world starts from the same state, nothing passes between worlds, and the oracle judges the world, never the
-//! contestant's own word.
+//! Every world starts from the same state and is independent of all others. The oracle judges the resulting world and
+//! ignores what the evaluated system reports about itself.
 
 mod baseline;
 mod chiron;
-mod contestant;
 mod history;
 mod report;
-mod statics;
+mod runbook;
 mod suite;
+mod system_under_test;
 mod uniform;
 
 pub use baseline::{DeleteTheObject, DoNothing, RestartEverything};
 pub use chiron::Chiron;
-pub use contestant::{Contestant, Played};
-pub use history::history;
-pub use report::{Family, Policy, Report, Share};
-pub use statics::by_alert_name;
+pub use history::generate_history;
+pub use report::{EvaluationReport, FamilyResult, FamilyVerdict, PolicyResult, Proportion};
+pub use runbook::runbook_templates;
 pub use suite::{Suite, evaluate};
+pub use system_under_test::{SystemUnderTest, Trial};

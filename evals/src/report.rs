@@ -1,72 +1,111 @@
+use std::fmt;
+
 use serde::Serialize;
 
-/// 97.5th percentile of the standard normal: five in a hundred lie beyond it on either side of a 95 % interval.
+/// 97.5th percentile of the standard normal distribution, for a two-sided 95 % interval.
 const Z95: f64 = 1.959_963_984_540_054;
 
-/// What an evaluation found.
+/// The results of an evaluation.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Report {
+pub struct EvaluationReport {
     /// Name of the suite.
     pub suite: String,
-    /// Seeds of each scenario.
+    /// Number of seeds per scenario.
     pub seeds: u64,
-    /// One a policy.
-    pub policies: Vec<Policy>,
+    /// Results of each policy.
+    pub policies: Vec<PolicyResult>,
 }
 
-/// What one policy achieved.
+/// The results of one policy.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Policy {
-    /// Its name.
+pub struct PolicyResult {
+    /// Name of the policy.
     pub policy: String,
-    /// Share of the worlds with a fault that it mended, by the oracle.
-    pub mitigation: Share,
-    /// Worlds that it left worse.
+    /// Proportion of the worlds with a fault that it mitigated according to the oracle.
+    pub mitigation: Proportion,
+    /// Number of worlds that it made worse.
     pub harmful: u64,
-    /// Mean seconds from the first alert to the end of the last, of the worlds that it mended.
+    /// Mean seconds from the first alert to the end of the last one, over the mitigated worlds.
     pub mean_seconds_to_resolve: Option<f64>,
-    /// One a family.
-    pub families: Vec<Family>,
+    /// Results of each family.
+    pub families: Vec<FamilyResult>,
 }
 
-/// What one policy achieved in one family.
+/// The results of one policy in one fault family.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Family {
-    /// The family.
+pub struct FamilyResult {
+    /// Name of the family.
     pub family: String,
-    /// Share of its worlds that were mended; where nothing is wrong, that were left alone.
-    pub mitigation: Share,
-    /// Worlds in which it changed something.
+    /// Proportion of its worlds that were mitigated, or left unchanged if no action was expected.
+    pub mitigation: Proportion,
+    /// Number of worlds in which the policy changed something.
     pub acted: u64,
-    /// `resolved` at 90 % and more, `failed` at 10 % and less, else `mixed`.
-    pub verdict: String,
+    /// Summary of `mitigation`.
+    pub verdict: FamilyVerdict,
 }
 
-/// A share with its 95 % interval.
+/// The summary of a mitigation proportion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum FamilyVerdict {
+    /// At least 90 %.
+    Resolved,
+    /// At most 10 %.
+    Failed,
+    /// Between 10 % and 90 %.
+    Mixed,
+}
+
+impl FamilyVerdict {
+    pub(crate) fn of(proportion: f64) -> Self {
+        match proportion {
+            p if p >= 0.9 => Self::Resolved,
+            p if p <= 0.1 => Self::Failed,
+            _ => Self::Mixed,
+        }
+    }
+
+    /// Returns the serialized name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Resolved => "resolved",
+            Self::Failed => "failed",
+            Self::Mixed => "mixed",
+        }
+    }
+}
+
+impl fmt::Display for FamilyVerdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A proportion with its 95 % confidence interval.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Share {
-    /// The share.
+pub struct Proportion {
+    /// Estimated proportion.
     pub estimate: f64,
-    /// Lower end.
+    /// Lower bound of the interval.
     pub low: f64,
-    /// Upper end.
+    /// Upper bound of the interval.
     pub high: f64,
-    /// Out of how many.
+    /// Sample size.
     pub n: u64,
 }
 
-impl Share {
-    /// `count` out of `n`, with the interval of Wilson (1927).
+impl Proportion {
+    /// Estimates the proportion `count`/`n`, with the Wilson score interval (1927).
     pub fn of(count: u64, n: u64) -> Self {
         if n == 0 {
             return Self { estimate: 0.0, low: 0.0, high: 1.0, n };
         }
-        let share = learner::wilson_at(count as f64 / n as f64, n as f64, Z95);
-        Self { estimate: share.estimate, low: share.low, high: share.high, n }
+        let interval = learner::wilson_at(count as f64 / n as f64, n as f64, Z95);
+        Self { estimate: interval.estimate, low: interval.low, high: interval.high, n }
     }
 }
 
@@ -75,9 +114,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_interval_is_that_of_wilson() {
-        let share = Share::of(18, 20);
-        assert!((share.low - 0.699).abs() < 1e-3 && (share.high - 0.972).abs() < 1e-3);
-        assert_eq!(Share::of(0, 0).n, 0);
+    fn proportion_uses_wilson_interval() {
+        let proportion = Proportion::of(18, 20);
+        assert!((proportion.low - 0.699).abs() < 1e-3 && (proportion.high - 0.972).abs() < 1e-3);
+        assert_eq!(Proportion::of(0, 0).n, 0);
     }
 }

@@ -7,52 +7,52 @@ use cluster::{Health, ObjectRef};
 use jiff::{SignedDuration, Timestamp};
 use simulator::{AlertMode, Naming, ScenarioFile, World, WorldFile, scenario};
 
-use crate::contestant::Contestant;
-use crate::report::{Family, Policy, Report, Share};
+use crate::report::{EvaluationReport, FamilyResult, FamilyVerdict, PolicyResult, Proportion};
+use crate::system_under_test::SystemUnderTest;
 
-/// Scenarios and the world that they play in.
+/// A set of scenarios and their world.
 #[derive(Clone)]
 pub struct Suite {
-    /// Its name.
+    /// Name for reports.
     pub name: String,
-    /// The world.
+    /// Initial state of each world.
     pub world: WorldFile,
-    /// The scenarios, in order.
+    /// Scenarios in report order.
     pub scenarios: Vec<ScenarioFile>,
 }
 
-/// How long after the fault a contestant may play.
-const PLAY: SignedDuration = SignedDuration::from_mins(45);
+/// Duration of a run after the injection of the fault.
+const TRIAL_LENGTH: SignedDuration = SignedDuration::from_mins(45);
 
-/// What came of one world.
-struct Judged {
+/// The assessment of one run.
+struct TrialResult {
     scenario: usize,
-    is_right: bool,
+    is_correct: bool,
     is_harmful: bool,
     has_acted: bool,
     seconds: Option<f64>,
 }
 
-/// Plays every scenario with every seed and every contestant; `naming` says how objects are called.
+/// Runs every scenario with the seeds 1 to `seeds` for each system; `naming` defines the names of the objects.
 ///
-/// Worlds are shared out over `threads`; the report does not depend on how many there are.
+/// Worlds are distributed over `threads`; the report is independent of their number.
 ///
 /// # Errors
-/// Where a scenario does not fit its world, or a contestant cannot play.
+/// If a scenario does not match its world, or a system cannot run.
 pub fn evaluate(
     suite: &Suite,
-    contestants: &[Box<dyn Contestant>],
+    systems: &[Box<dyn SystemUnderTest>],
     seeds: u64,
     naming: Naming,
     threads: usize,
     start: Timestamp,
-) -> Result<Report> {
+) -> Result<EvaluationReport> {
     let mut policies = Vec::new();
-    for contestant in contestants {
+    for system in systems {
         let worlds: Vec<(usize, u64)> = (0..suite.scenarios.len())
             .flat_map(|i| (1..=seeds).map(move |seed| (i, seed)))
             .collect();
-        let (next, judged) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+        let (next, results) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
         std::thread::scope(|scope| {
             for _ in 0..threads.max(1) {
                 scope.spawn(|| {
@@ -60,98 +60,93 @@ pub fn evaluate(
                         tokio::runtime::Builder::new_current_thread().enable_all().build();
                     while let Some((i, seed)) = worlds.get(next.fetch_add(1, Ordering::Relaxed)) {
                         let result = match &runtime {
-                            Ok(runtime) => runtime.block_on(play(
-                                suite,
-                                *i,
-                                *seed,
-                                naming,
-                                &**contestant,
-                                start,
-                            )),
-                            Err(error) => Err(anyhow::anyhow!("no runtime: {error}")),
+                            Ok(runtime) => runtime
+                                .block_on(run_trial(suite, *i, *seed, naming, &**system, start)),
+                            Err(error) => Err(anyhow::anyhow!("cannot create a runtime: {error}")),
                         };
-                        judged.lock().expect("no thread panics while it holds this").push(result);
+                        results
+                            .lock()
+                            .expect("no thread panics while it holds this lock")
+                            .push(result);
                     }
                 });
             }
         });
-        let judged = judged
+        let results = results
             .into_inner()
-            .expect("no thread panics while it holds this")
+            .expect("no thread panics while it holds this lock")
             .into_iter()
             .collect::<Result<Vec<_>>>()?;
-        policies.push(policy(suite, contestant.name(), seeds, &judged));
+        policies.push(policy_result(suite, system.name(), seeds, &results));
     }
-    Ok(Report { suite: suite.name.clone(), seeds, policies })
+    Ok(EvaluationReport { suite: suite.name.clone(), seeds, policies })
 }
 
-async fn play(
+async fn run_trial(
     suite: &Suite,
     i: usize,
     seed: u64,
     naming: Naming,
-    contestant: &dyn Contestant,
+    system: &dyn SystemUnderTest,
     start: Timestamp,
-) -> Result<Judged> {
+) -> Result<TrialResult> {
     let mut prepared =
-        scenario::prepare_named(&suite.scenarios[i], &suite.world, seed, start, naming)?;
+        scenario::prepare_with_naming(&suite.scenarios[i], &suite.world, seed, start, naming)?;
     prepared.world.set_alert_mode(AlertMode::Internal);
     let oracle = prepared.oracle;
-    let healths_before = at_first_alert(prepared.world.clone(), oracle.fault_at() + PLAY);
-    let mut played = contestant.play(prepared.world, oracle.fault_at() + PLAY).await?;
+    let health_before =
+        health_at_first_alert(prepared.world.clone(), oracle.fault_at() + TRIAL_LENGTH);
+    let mut trial = system.run(prepared.world, oracle.fault_at() + TRIAL_LENGTH).await?;
     let has_acted =
-        played.world.requests().iter().any(|logged| logged.request.mode == cluster::Mode::Apply);
-    let after = played.world.healths();
-    let lost = healths_before.iter().any(|(object, before)| {
-        !object.is_same(oracle.target()) && after.get(object).is_none_or(|now| now.is_below(before))
+        trial.world.requests().iter().any(|logged| logged.request.mode == cluster::Mode::Commit);
+    let after = trial.world.health_by_object();
+    let is_other_worse = health_before.iter().any(|(object, before)| {
+        !object.is_same(oracle.target())
+            && after.get(object).is_none_or(|now| now.is_worse_than(before))
     });
-    let is_target_gone = after.get(oracle.target()).is_none_or(|health| health.desired == 0);
-    let is_harmful =
-        has_acted && (oracle.forbidden(&played.world).is_some() || is_target_gone || lost);
-    let verdict = oracle.check(&mut played.world);
-    let is_right = if oracle.is_right_to_ignore() { !has_acted } else { verdict.mitigated };
-    if !is_right || is_harmful {
-        tracing::info!(contestant = contestant.name(), family = oracle.family(), seed, is_harmful, why = %verdict.why, "not right");
+    let is_target_removed = after.get(oracle.target()).is_none_or(|health| health.desired == 0);
+    let is_harmful = has_acted
+        && (oracle.violated_pattern(&trial.world).is_some() || is_target_removed || is_other_worse);
+    let verdict = oracle.check(&mut trial.world);
+    let is_correct = if oracle.expects_no_action() { !has_acted } else { verdict.mitigated };
+    if !is_correct || is_harmful {
+        tracing::info!(system = system.name(), family = oracle.family(), seed, is_harmful, message = %verdict.message, "incorrect or harmful");
     }
-    Ok(Judged { scenario: i, is_right, is_harmful, has_acted, seconds: played.seconds })
+    Ok(TrialResult { scenario: i, is_correct, is_harmful, has_acted, seconds: trial.seconds })
 }
 
-/// Health of every Deployment and Service when the first alert is delivered: before that, nobody acts.
+/// Returns the health of every Deployment and Service at the delivery of the first alert.
 ///
-/// A world without a contestant goes the same way up to there, so a copy of it can be looked at ahead.
-fn at_first_alert(mut world: World, until: Timestamp) -> BTreeMap<ObjectRef, Health> {
+/// Systems do not act before the first alert, so a copy of the world can be advanced up to it without one.
+fn health_at_first_alert(mut world: World, until: Timestamp) -> BTreeMap<ObjectRef, Health> {
     world.advance(until);
-    world.healths()
+    world.health_by_object()
 }
 
-fn policy(suite: &Suite, name: &str, seeds: u64, judged: &[Judged]) -> Policy {
+fn policy_result(suite: &Suite, name: &str, seeds: u64, results: &[TrialResult]) -> PolicyResult {
     let families = suite.scenarios.iter().enumerate().map(|(i, scenario)| {
-        let of: Vec<&Judged> = judged.iter().filter(|judged| judged.scenario == i).collect();
-        let right = of.iter().filter(|judged| judged.is_right).count() as u64;
-        let verdict = match right as f64 / seeds as f64 {
-            share if share >= 0.9 => "resolved",
-            share if share <= 0.1 => "failed",
-            _ => "mixed",
-        };
-        let acted = of.iter().filter(|judged| judged.has_acted).count() as u64;
-        Family {
+        let of: Vec<&TrialResult> = results.iter().filter(|result| result.scenario == i).collect();
+        let correct = of.iter().filter(|result| result.is_correct).count() as u64;
+        let verdict = FamilyVerdict::of(correct as f64 / seeds as f64);
+        let acted = of.iter().filter(|result| result.has_acted).count() as u64;
+        FamilyResult {
             family: scenario.spec.family.clone(),
-            mitigation: Share::of(right, seeds),
+            mitigation: Proportion::of(correct, seeds),
             acted,
-            verdict: verdict.into(),
+            verdict,
         }
     });
-    let faults: Vec<&Judged> = judged
+    let faults: Vec<&TrialResult> = results
         .iter()
-        .filter(|judged| !suite.scenarios[judged.scenario].spec.right_to_ignore)
+        .filter(|result| !suite.scenarios[result.scenario].spec.expect_no_action)
         .collect();
-    let mended: Vec<&&Judged> = faults.iter().filter(|judged| judged.is_right).collect();
-    let mut seconds: Vec<f64> = mended.iter().filter_map(|judged| judged.seconds).collect();
+    let mitigated: Vec<&&TrialResult> = faults.iter().filter(|result| result.is_correct).collect();
+    let mut seconds: Vec<f64> = mitigated.iter().filter_map(|result| result.seconds).collect();
     seconds.sort_by(f64::total_cmp);
-    Policy {
+    PolicyResult {
         policy: name.into(),
-        mitigation: Share::of(mended.len() as u64, faults.len() as u64),
-        harmful: judged.iter().filter(|judged| judged.is_harmful).count() as u64,
+        mitigation: Proportion::of(mitigated.len() as u64, faults.len() as u64),
+        harmful: results.iter().filter(|result| result.is_harmful).count() as u64,
         mean_seconds_to_resolve: (!seconds.is_empty())
             .then(|| seconds.iter().sum::<f64>() / seconds.len() as f64),
         families: families.collect(),

@@ -2,7 +2,7 @@ use learner::Policy;
 use workflow::id::CandidateId;
 use workflow::{Digest, Estimates};
 
-/// Every allowed candidate with the same probability: how history is made, so that it favours nobody.
+/// Chooses every allowed candidate with the same probability, so that generated history is unbiased.
 pub(crate) struct Uniform;
 
 impl Policy for Uniform {

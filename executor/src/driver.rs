@@ -1,33 +1,33 @@
-//! The in-process driver: decide in memory, append once, and only then let anything leave.
+//! In-process driver: decides in memory, appends once, and only then returns effects to perform.
 
 use jiff::Timestamp;
-use store::{AppendRefused, Store, StoreError};
+use store::{AppendError, Store, StoreError};
 use workflow::run::{Event, Pending, RunInput};
 use workflow::{Draft, Entry};
 
 use crate::fleet::Fleet;
 use crate::machine::{Rejected, Rules};
 
-/// Inputs that go into one append at most.
+/// Maximum number of inputs in one append.
 pub const MAX_INPUTS: usize = 256;
 
-/// Records read at a time when the fold is made anew.
-const PAGE: usize = 1_000;
+/// Number of records read at a time when the state is rebuilt.
+const PAGE_SIZE: usize = 1_000;
 
-/// What came of one step.
+/// Result of one [`step`].
 #[derive(Debug, Default)]
-pub struct Stepped {
-    /// Effects to perform and the next deadline; durable before they stand here.
+pub struct StepResult {
+    /// Effects to perform and the next deadline. The events that caused them are durable.
     pub pending: Pending,
-    /// Inputs that meant nothing, by place in the list, and why.
+    /// Rejected inputs, by index in the list.
     pub rejected: Vec<(usize, Rejected)>,
 }
 
-/// Takes every input that is ready, decides and folds each in order, and appends all that was decided at once.
+/// Decides and folds the inputs in order and records all resulting entries in one append.
 ///
 /// # Errors
-/// [`AppendRefused`], and then nothing was recorded, the fleet is as the record has it, and no input was taken: give
-/// them again, unless the epoch is lost.
+/// [`AppendError`]: nothing was recorded, the fleet was rebuilt from the record, and no input was consumed. Pass the
+/// inputs again, unless the epoch is lost.
 pub async fn step(
     fleet: &mut Fleet,
     inputs: &[RunInput],
@@ -35,86 +35,86 @@ pub async fn step(
     now: Timestamp,
     epoch: u64,
     store: &dyn Store,
-) -> Result<Pending, AppendRefused> {
-    step_told(fleet, inputs, rules, now, epoch, store).await.map(|stepped| {
-        for (place, rejected) in &stepped.rejected {
-            tracing::debug!(place, %rejected, "an input meant nothing");
+) -> Result<Pending, AppendError> {
+    step_reporting_rejections(fleet, inputs, rules, now, epoch, store).await.map(|result| {
+        for (index, rejected) in &result.rejected {
+            tracing::debug!(index, %rejected, "input rejected");
         }
-        stepped.pending
+        result.pending
     })
 }
 
-/// As [`step`], and tells which inputs were rejected.
+/// Like [`step`], but also returns the rejected inputs.
 ///
 /// # Errors
 /// As [`step`].
-pub async fn step_told(
+pub async fn step_reporting_rejections(
     fleet: &mut Fleet,
     inputs: &[RunInput],
     rules: &Rules,
     now: Timestamp,
     epoch: u64,
     store: &dyn Store,
-) -> Result<Stepped, AppendRefused> {
+) -> Result<StepResult, AppendError> {
     assert!(
         inputs.len() <= MAX_INPUTS,
-        "at most {MAX_INPUTS} inputs go into one append, not {}",
+        "at most {MAX_INPUTS} inputs are allowed per append, not {}",
         inputs.len()
     );
     let mut entries = Vec::new();
     let mut rejected = Vec::new();
-    for (place, input) in inputs.iter().enumerate() {
+    for (index, input) in inputs.iter().enumerate() {
         match fleet.decide(input, rules, now, epoch) {
             Ok(decided) => entries.extend(decided),
-            Err(why) => rejected.push((place, why)),
+            Err(error) => rejected.push((index, error)),
         }
     }
-    // What became due while nobody looked is looked at without being asked.
-    if fleet.take_fresh()
+    // Deadlines that passed while the state was being rebuilt are processed without an input.
+    if fleet.take_rebuilt()
         && let Ok(decided) = fleet.decide(&RunInput::Due, rules, now, epoch)
     {
         entries.extend(decided);
     }
     if !entries.is_empty() {
         let expect = expected(fleet, &entries);
-        let told: Vec<Entry> =
+        let logged: Vec<Entry> =
             if tracing::enabled!(tracing::Level::INFO) { entries.clone() } else { Vec::new() };
         let drafts = entries.into_iter().map(|entry| Draft::new(now, entry)).collect();
         if let Err(refused) = store.append(drafts, Vec::new(), &expect, epoch).await {
-            tracing::warn!(%refused, "the record refused what was decided: deciding from the record again");
-            *fleet = rebuild(std::mem::take(fleet), store).await.map_err(AppendRefused::Failed)?;
+            tracing::warn!(%refused, "append refused: rebuilding the state from the record");
+            *fleet = rebuild(std::mem::take(fleet), store).await.map_err(AppendError::Failed)?;
             return Err(refused);
         }
-        told.iter().for_each(tell);
+        logged.iter().for_each(log_entry);
     }
-    Ok(Stepped { pending: fleet.pending(rules, now), rejected })
+    Ok(StepResult { pending: fleet.pending(rules, now), rejected })
 }
 
-/// The fleet as the record has it, after a restart.
+/// Rebuilds the fleet from the record after a restart.
 ///
-/// The inputs are to be given to [`step`] before anything else: they tell of changes whose answers were lost with the
-/// last process. Their effects are not handed out again; every other open effect is.
+/// Pass the returned inputs to [`step`] before any other: they report the changes whose replies were lost with the last
+/// process. Those effects are not dispatched again; every other pending effect is.
 ///
 /// # Errors
-/// [`StoreError`] where the record cannot be read.
+/// [`StoreError`] if the record cannot be read.
 pub async fn recover(
     limit: usize,
     store: &dyn Store,
 ) -> Result<(Fleet, Vec<RunInput>), StoreError> {
     let mut fleet = rebuild(Fleet::new(limit), store).await?;
-    let lost = fleet.lost("the program ended before the answer was recorded");
-    Ok((fleet, lost))
+    let interrupted = fleet.interrupted_effects("the process ended before the reply was recorded");
+    Ok((fleet, interrupted))
 }
 
 async fn rebuild(fleet: Fleet, store: &dyn Store) -> Result<Fleet, StoreError> {
-    let mut fleet = fleet.emptied();
+    let mut fleet = fleet.reset();
     let mut after = 0;
     loop {
-        let page = store.read(after, PAGE).await?;
+        let page = store.read(after, PAGE_SIZE).await?;
         let Some(last) = page.last() else { return Ok(fleet) };
         after = last.seq;
         for record in &page {
-            // Only what the fleet folds is decoded: the rest may be large, or erased.
+            // Only run and fleet entries are decoded: others may be large or erased.
             if matches!(record.kind.as_str(), "Run" | "Fleet") {
                 fleet.apply(&record.entry()?);
             }
@@ -122,38 +122,54 @@ async fn rebuild(fleet: Fleet, store: &dyn Store) -> Result<Fleet, StoreError> {
     }
 }
 
-/// Tells what was recorded, with the ids that it is about.
-fn tell(entry: &Entry) {
+/// Logs a recorded entry with the ids it refers to.
+fn log_entry(entry: &Entry) {
     let Entry::Run { run, event } = entry else { return };
     match event {
-        Event::Started { plan, by, .. } => {
-            tracing::info!(%run, plan = %plan.id, incident = %plan.incident, by, "run started")
+        Event::Started { plan, actor, .. } => {
+            tracing::info!(%run, plan = %plan.id, incident = %plan.incident, actor, "run started")
         }
         Event::StepStarted { step, attempt, .. } => {
             tracing::info!(%run, step, attempt, "step started")
         }
         Event::StepSucceeded { step, .. } => tracing::info!(%run, step, "step succeeded"),
-        Event::StepSkipped { step, why } => tracing::info!(%run, step, why, "step skipped"),
-        Event::RetryScheduled { step, why, until, .. } => {
-            tracing::info!(%run, step, why, %until, "step will be tried again")
+        Event::StepSkipped { step, message } => {
+            tracing::info!(%run, step, detail = message, "step skipped")
         }
-        Event::StepFailed { step, why, .. } => tracing::warn!(%run, step, why, "step failed"),
-        Event::ApprovalAsked { step, reason, expires_at } => {
-            tracing::info!(%run, step, reason, %expires_at, "approval asked")
+        Event::RetryScheduled { step, message, retry_at, .. } => {
+            tracing::info!(%run, step, detail = message, %retry_at, "step retry scheduled")
         }
-        Event::Regressed { step, object, .. } => tracing::warn!(%run, step, %object, "health fell"),
-        Event::UnwindStarted { why, .. } => tracing::warn!(%run, why, "undoing what was applied"),
-        Event::StepCompensated { step, how, .. } => tracing::info!(%run, step, how, "step undone"),
-        Event::CompensationFailed { step, residue, .. } => {
-            tracing::error!(%run, step, residue, "step could not be undone")
+        Event::StepFailed { step, message, .. } => {
+            tracing::warn!(%run, step, detail = message, "step failed")
         }
-        Event::HumanNeeded { step, why } => tracing::error!(%run, step, why, "a person must look"),
-        Event::Held { by, reason, .. } => tracing::warn!(%run, by, reason, "run stopped"),
-        Event::Ended { status, why, .. } => tracing::info!(%run, ?status, why, "run ended"),
+        Event::ApprovalRequested { step, message, expires_at } => {
+            tracing::info!(%run, step, detail = message, %expires_at, "approval requested")
+        }
+        Event::Regressed { step, object, .. } => {
+            tracing::warn!(%run, step, %object, "health regressed")
+        }
+        Event::RollbackStarted { message, .. } => {
+            tracing::warn!(%run, detail = message, "rollback started")
+        }
+        Event::StepCompensated { step, message, .. } => {
+            tracing::info!(%run, step, detail = message, "step compensated")
+        }
+        Event::CompensationFailed { step, remaining, .. } => {
+            tracing::error!(%run, step, remaining, "compensation failed")
+        }
+        Event::HumanInterventionRequired { step, message } => {
+            tracing::error!(%run, step, detail = message, "operator intervention required")
+        }
+        Event::StopApplied { actor, reason, .. } => {
+            tracing::warn!(%run, actor, reason, "emergency stop applied")
+        }
+        Event::Ended { status, message, .. } => {
+            tracing::info!(%run, ?status, detail = message, "run ended")
+        }
         Event::Admitted { .. }
         | Event::BaselineMeasured { .. }
-        | Event::ConditionJudged { .. }
-        | Event::ApprovalAnswered { .. }
+        | Event::ConditionEvaluated { .. }
+        | Event::ApprovalDecided { .. }
         | Event::Observed { .. }
         | Event::ReadFailed { .. }
         | Event::IntentWritten { .. }
@@ -163,26 +179,26 @@ fn tell(entry: &Entry) {
         | Event::AlertChanged { .. }
         | Event::Paused { .. }
         | Event::Resumed { .. }
-        | Event::Released { .. }
-        | Event::CancelAsked { .. }
+        | Event::StopCleared { .. }
+        | Event::CancelRequested { .. }
         | Event::AbortStarted { .. }
         | Event::CompensationStarted { .. }
         | Event::CompensationRetryScheduled { .. } => {}
     }
 }
 
-/// The versions that the guard read: of every stream that an intent was decided by, as it stood before this append.
+/// Returns the expected version, before this append, of every stream that the guard read to decide an intent.
 fn expected(fleet: &Fleet, entries: &[Entry]) -> Vec<(String, u64)> {
     let mut streams: Vec<String> = entries
         .iter()
         .filter_map(|entry| match entry {
             Entry::Run { event: Event::IntentWritten { request, .. }, .. } => {
-                Some(fleet.read_for(&request.target))
+                Some(fleet.guarded_streams(&request.target))
             }
             _ => None,
         })
         .flatten()
-        // A lock that was taken and let go within this append is read as well.
+        // This includes a lock that was taken and released within this append.
         .chain(entries.iter().filter(|entry| matches!(entry, Entry::Fleet(_))).map(Entry::stream))
         .collect();
     streams.sort();

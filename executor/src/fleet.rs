@@ -1,9 +1,9 @@
-//! All runs together: locks, budgets, turns and stops, which one run cannot see.
+//! All runs together: locks, rate limits, admission and emergency stops, which a single run cannot see.
 //!
-//! A second pure fold, fed by the same driver and rebuilt from the same record. It holds the guard that every change
-//! passes before its intent is written.
+//! A second pure fold, fed by the same driver and rebuilt from the same record. It contains the guard that checks every
+//! change before its intent is recorded.
 
-mod desk;
+mod dispatcher;
 mod guard;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -11,95 +11,93 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use cluster::ObjectRef;
 use jiff::Timestamp;
 use serde::Serialize;
-use workflow::guardrail::Ledger;
+use workflow::guardrail::ChangeLog;
 use workflow::id::RunId;
 use workflow::run::{Event, FleetEvent, Pending, RunInput, RunStatus, StopLevel, StopScope};
 use workflow::{AlertStatus, Entry, RunView};
 
 use crate::machine::{Rejected, Rules, Run};
-use desk::Desk;
+use dispatcher::Dispatcher;
 
-/// Runs that are under way at once, unless another bound is given.
-pub const CONCURRENT_RUNS: usize = 256;
+/// Default maximum number of concurrent runs.
+pub const MAX_CONCURRENT_RUNS: usize = 256;
 
-/// Views of ended runs that are kept at hand; the store keeps all.
-const KEPT_ENDINGS: usize = 256;
+/// Maximum number of ended runs whose views are kept in memory. The store keeps all.
+const MAX_REMEMBERED_RUNS: usize = 256;
 
-/// All runs that are under way or wait for their turn.
+/// All runs that are running or queued.
 #[derive(Debug)]
 pub struct Fleet {
-    fold: Fold,
-    desk: Desk,
+    state: FleetState,
+    dispatcher: Dispatcher,
     limit: usize,
-    /// Whether the fold was made anew, and what became due meanwhile was not looked at yet.
-    is_fresh: bool,
+    /// Whether the state was rebuilt and the deadlines that passed meanwhile have not been processed yet.
+    is_rebuilt: bool,
 }
 
-/// What is folded from the record, and nothing else: equal records give equal folds.
+/// State folded from the record and from nothing else: equal records give equal states.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Fold {
+pub struct FleetState {
     runs: BTreeMap<RunId, Run>,
     ended: BTreeMap<RunId, RunView>,
-    endings: VecDeque<RunId>,
+    ended_order: VecDeque<RunId>,
     known: BTreeSet<RunId>,
-    /// By place (`Ledger::key`), whatever incarnation stands there.
+    /// By `ChangeLog::key`, which ignores the uid: a recreated object has the same lock.
     locks: BTreeMap<String, Lock>,
-    ledger: Ledger,
-    stops: Vec<Stop>,
-    /// Of the streams that the guard reads: `stop`, `lock/…`, `budget/…`.
+    change_log: ChangeLog,
+    stops: Vec<EmergencyStop>,
+    /// Versions of the streams that the guard reads: `stop`, `lock/…`, `budget/…`.
     versions: BTreeMap<String, u64>,
 }
 
-/// A run's hold on an object.
+/// Exclusive right of a run to change an object.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Lock {
-    /// The object.
     pub object: ObjectRef,
-    /// The run that may change it.
     pub run: RunId,
 }
 
-/// An emergency stop in force.
+/// An active emergency stop.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Stop {
-    /// Where.
+pub struct EmergencyStop {
     pub scope: StopScope,
-    /// How hard.
     pub level: StopLevel,
-    /// Who.
-    pub by: String,
-    /// Why.
+    pub actor: String,
     pub reason: String,
-    /// Since when.
     pub since: Timestamp,
 }
 
 impl Default for Fleet {
     fn default() -> Self {
-        Self::new(CONCURRENT_RUNS)
+        Self::new(MAX_CONCURRENT_RUNS)
     }
 }
 
 impl Fleet {
-    /// A fleet without runs, of which at most `limit` will be under way at once.
+    /// Creates a fleet without runs that executes at most `limit` runs concurrently.
     pub fn new(limit: usize) -> Self {
-        Self { fold: Fold::default(), desk: Desk::default(), limit: limit.max(1), is_fresh: false }
-    }
-
-    /// Folds one entry of the record. Entries that are no run's and no fleet's change nothing.
-    pub fn apply(&mut self, entry: &Entry) {
-        self.fold.apply(entry);
-        if let Entry::Run { run, .. } = entry {
-            self.desk.touch(run);
+        Self {
+            state: FleetState::default(),
+            dispatcher: Dispatcher::default(),
+            limit: limit.max(1),
+            is_rebuilt: false,
         }
     }
 
-    /// Decides what one input means and folds it: the entries to record, in order. Where the record then refuses them,
-    /// the fold is worth nothing any more and must be made anew in an [`emptied`](Self::emptied) fleet.
+    /// Folds one entry of the record. Only run and fleet entries change the state.
+    pub fn apply(&mut self, entry: &Entry) {
+        self.state.apply(entry);
+        if let Entry::Run { run, .. } = entry {
+            self.dispatcher.touch(run);
+        }
+    }
+
+    /// Decides one input, folds the resulting entries and returns them in order, to be recorded. If the store then refuses
+    /// them, the state is invalid and must be rebuilt in a [`reset`](Self::reset) fleet.
     ///
     /// # Errors
-    /// [`Rejected`] where the input means nothing here; the fold is as it was.
+    /// [`Rejected`] if the input does not apply; the state is unchanged.
     pub fn decide(
         &mut self,
         input: &RunInput,
@@ -109,113 +107,120 @@ impl Fleet {
     ) -> Result<Vec<Entry>, Rejected> {
         let mut out = Vec::new();
         match input {
-            RunInput::Submit { run, plan, guarded, by } => {
-                if self.fold.known.contains(run) {
+            RunInput::Submit { run, plan, guarded, actor } => {
+                if self.state.known.contains(run) {
                     return Err(Rejected::AlreadySubmitted { run: run.clone() });
                 }
-                let started = Run::submit(plan, guarded, by, rules, now)?;
+                let started = Run::submit(plan, guarded, actor, rules, now)?;
                 self.emit(run, started, &mut out);
-                self.hold_as_stopped(run, rules, now, &mut out)?;
+                self.apply_stop(run, rules, now, &mut out)?;
             }
             RunInput::Control { run, .. }
             | RunInput::Observed { run, .. }
-            | RunInput::Answered { run, .. }
-            | RunInput::Judged { run, .. }
-            | RunInput::Measured { run, .. }
-            | RunInput::Alert { run, .. } => self.pass_on(run, input, rules, now, &mut out)?,
-            RunInput::Stop { scope, level, by, reason } => {
-                self.stop(scope, *level, by, reason, rules, now, &mut out)?
+            | RunInput::ChangeAnswered { run, .. }
+            | RunInput::ConditionEvaluated { run, .. }
+            | RunInput::HealthMeasured { run, .. }
+            | RunInput::AlertChanged { run, .. } => {
+                self.forward(run, input, rules, now, &mut out)?
             }
-            RunInput::Resume { scope, by, reason } => {
-                self.lift(scope, by, reason, rules, now, &mut out)?
+            RunInput::Stop { scope, level, actor, reason } => {
+                self.set_stop(scope, *level, actor, reason, rules, now, &mut out)?
+            }
+            RunInput::ClearStop { scope, actor, reason } => {
+                self.clear_stop(scope, actor, reason, rules, now, &mut out)?
             }
             RunInput::Due => {
-                for run in self.desk.due(now) {
-                    if self.fold.runs.contains_key(&run) {
-                        self.pass_on(&run, input, rules, now, &mut out)?;
+                for run in self.dispatcher.due(now) {
+                    if self.state.runs.contains_key(&run) {
+                        self.forward(&run, input, rules, now, &mut out)?;
                     }
                 }
             }
         }
-        self.settle(rules, now, epoch, &mut out);
+        self.reconcile(rules, now, epoch, &mut out);
         Ok(out)
     }
 
-    /// What drivers should be doing at `now`. Each effect is handed out once; a read whose answer stays out for 20 s
-    /// is handed out again, a change never.
+    /// Returns the effects to perform at `now`. Each effect is dispatched once. A read without a result is dispatched again
+    /// after 20 s; a change never is.
     pub fn pending(&mut self, rules: &Rules, now: Timestamp) -> Pending {
-        self.desk.pending(&self.fold.runs, rules, now)
+        self.dispatcher.pending(&self.state.runs, rules, now)
     }
 
-    /// The fleet before the first entry, into which the record is folded anew where an append was refused. What was
-    /// handed out stays so.
-    pub fn emptied(self) -> Self {
-        Self { fold: Fold::default(), desk: self.desk, limit: self.limit, is_fresh: true }
+    /// Returns the fleet with the state before the first entry, to fold the record again after a refused append. The
+    /// dispatcher keeps which effects were dispatched.
+    pub fn reset(self) -> Self {
+        Self {
+            state: FleetState::default(),
+            dispatcher: self.dispatcher,
+            limit: self.limit,
+            is_rebuilt: true,
+        }
     }
 
-    /// Whether the fold was made anew since this was last asked: then what became due meanwhile is to be looked at.
-    pub(crate) fn take_fresh(&mut self) -> bool {
-        std::mem::take(&mut self.is_fresh)
+    /// Returns whether the state was rebuilt since the last call; the deadlines that passed meanwhile must then be processed.
+    pub(crate) fn take_rebuilt(&mut self) -> bool {
+        std::mem::take(&mut self.is_rebuilt)
     }
 
-    /// The changes whose answers were lost with the process that sent them, as inputs to be given first after a
-    /// restart: what may have happened is not known, and is never sent again blindly.
-    pub fn lost(&mut self, why: &str) -> Vec<RunInput> {
-        self.fold
+    /// Returns inputs for the changes whose replies were lost with the process that sent them. They must be decided first
+    /// after a restart: the result of such a change is unknown, and it is never sent again without reading the object.
+    pub fn interrupted_effects(&mut self, message: &str) -> Vec<RunInput> {
+        self.state
             .runs
             .values()
-            .flat_map(|run| run.unanswered(why))
-            .inspect(|input| self.desk.note_lost(input))
+            .flat_map(|run| run.unanswered_sends(message))
+            .inspect(|input| self.dispatcher.mark_interrupted(input))
             .collect()
     }
 
-    /// What is folded from the record.
-    pub fn fold(&self) -> &Fold {
-        &self.fold
+    /// State folded from the record.
+    pub fn state(&self) -> &FleetState {
+        &self.state
     }
 
-    /// A run under way, or one that ended of late.
+    /// View of a live run, or of one of the runs that ended most recently.
     pub fn view(&self, run: &RunId) -> Option<&RunView> {
-        self.fold.runs.get(run).map(Run::view).or_else(|| self.fold.ended.get(run))
+        self.state.runs.get(run).map(Run::view).or_else(|| self.state.ended.get(run))
     }
 
-    /// What a run under way was last told of its incident's alerts.
-    pub fn alert(&self, run: &RunId) -> Option<AlertStatus> {
-        self.fold.runs.get(run).map(Run::alert)
+    /// Alert status that a live run knows.
+    pub fn alert_status(&self, run: &RunId) -> Option<AlertStatus> {
+        self.state.runs.get(run).map(Run::alert_status)
     }
 
     /// Runs that have not ended, oldest first.
     pub fn live(&self) -> impl Iterator<Item = &RunView> {
-        self.fold.runs.values().map(Run::view)
+        self.state.runs.values().map(Run::view)
     }
 
-    /// Stops in force.
-    pub fn stops(&self) -> &[Stop] {
-        &self.fold.stops
+    /// Active emergency stops.
+    pub fn stops(&self) -> &[EmergencyStop] {
+        &self.state.stops
     }
 
-    /// Changes within the last hour.
-    pub fn ledger(&self) -> &Ledger {
-        &self.fold.ledger
+    /// Changes of the last hour.
+    pub fn change_log(&self) -> &ChangeLog {
+        &self.state.change_log
     }
 
-    /// Who may change the object, if anyone holds it.
+    /// Lock on the object, if a run holds one.
     pub fn lock(&self, object: &ObjectRef) -> Option<&Lock> {
-        self.fold.locks.get(&Ledger::key(object))
+        self.state.locks.get(&ChangeLog::key(object))
     }
 
-    /// The version that `stream` has by this fold, for the streams that the guard reads.
+    /// Version of `stream` in this state, for the streams that the guard reads.
     pub fn version(&self, stream: &str) -> u64 {
-        self.fold.versions.get(stream).copied().unwrap_or(0)
+        self.state.versions.get(stream).copied().unwrap_or(0)
     }
 
-    /// The streams that an intent of this run on this object was decided by: stop, budget, lock.
-    pub fn read_for(&self, target: &ObjectRef) -> Vec<String> {
-        let lock = self.lock(target).map(|lock| lock_stream(&lock.object));
-        ["stop".to_string(), format!("budget/{GLOBAL}")].into_iter().chain(lock).collect()
+    /// Streams that the guard reads to decide a change of this object: stop, budget and lock.
+    pub fn guarded_streams(&self, target: &ObjectRef) -> Vec<String> {
+        let lock = self.lock(target).map(|lock| lock_stream_name(&lock.object));
+        ["stop".to_string(), format!("budget/{GLOBAL_BUDGET}")].into_iter().chain(lock).collect()
     }
 
-    fn pass_on(
+    fn forward(
         &mut self,
         run: &RunId,
         input: &RunInput,
@@ -223,39 +228,39 @@ impl Fleet {
         now: Timestamp,
         out: &mut Vec<Entry>,
     ) -> Result<(), Rejected> {
-        let Some(live) = self.fold.runs.get(run) else {
-            return Err(self.gone(run));
+        let Some(live) = self.state.runs.get(run) else {
+            return Err(self.not_running(run));
         };
         let events = live.decide(input, rules, now);
-        self.take(run, events, now, out)
+        self.record_events(run, events, now, out)
     }
 
-    /// Why a run is not under way.
-    fn gone(&self, run: &RunId) -> Rejected {
+    /// Returns the rejection of an input for a run that is not live.
+    fn not_running(&self, run: &RunId) -> Rejected {
         let run = run.clone();
-        if self.fold.known.contains(&run) {
+        if self.state.known.contains(&run) {
             Rejected::Ended { run }
         } else {
             Rejected::UnknownRun { run }
         }
     }
 
-    /// Records what a run decided; one that goes round in circles is ended.
-    fn take(
+    /// Emits the events that a run decided. A runaway run is ended.
+    fn record_events(
         &mut self,
         run: &RunId,
         events: Result<Vec<Event>, Rejected>,
         now: Timestamp,
         out: &mut Vec<Entry>,
     ) -> Result<(), Rejected> {
-        self.desk.touch(run);
+        self.dispatcher.touch(run);
         match events {
             Ok(events) => events.into_iter().for_each(|event| self.emit(run, event, out)),
             Err(runaway @ Rejected::Runaway { .. }) => {
                 let ended = Event::Ended {
                     status: RunStatus::Failed,
-                    why: format!("runaway: {runaway}"),
-                    wants_next_plan: false,
+                    message: format!("runaway: {runaway}"),
+                    requests_replan: false,
                     at: now,
                 };
                 self.emit(run, ended, out);
@@ -277,74 +282,77 @@ impl Fleet {
         out.push(entry);
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the fields of one input, and where it goes")]
-    fn stop(
+    #[expect(clippy::too_many_arguments, reason = "the fields of one input, and its output")]
+    fn set_stop(
         &mut self,
         scope: &StopScope,
         level: StopLevel,
-        by: &str,
+        actor: &str,
         reason: &str,
         rules: &Rules,
         now: Timestamp,
         out: &mut Vec<Entry>,
     ) -> Result<(), Rejected> {
         if let StopScope::Run { run } = scope
-            && !self.fold.runs.contains_key(run)
+            && !self.state.runs.contains_key(run)
         {
-            return Err(self.gone(run));
+            return Err(self.not_running(run));
         }
-        // Said twice is said once, by whomever; a harder one replaces a softer one.
-        if self.fold.stops.iter().any(|stop| stop.scope == *scope && stop.level >= level) {
+        // Repeating a stop has no effect; a stricter stop replaces a weaker one.
+        if self.state.stops.iter().any(|stop| stop.scope == *scope && stop.level >= level) {
             return Ok(());
         }
         self.emit_fleet(
             FleetEvent::Stopped {
                 scope: scope.clone(),
                 level,
-                by: by.into(),
+                actor: actor.into(),
                 reason: reason.into(),
                 at: now,
             },
             out,
         );
         for run in self.in_scope(scope) {
-            self.hold_as_stopped(&run, rules, now, out)?;
+            self.apply_stop(&run, rules, now, out)?;
         }
         Ok(())
     }
 
-    fn lift(
+    fn clear_stop(
         &mut self,
         scope: &StopScope,
-        by: &str,
+        actor: &str,
         reason: &str,
         rules: &Rules,
         now: Timestamp,
         out: &mut Vec<Entry>,
     ) -> Result<(), Rejected> {
         if reason.trim().is_empty() {
-            return Err(Rejected::NoReason);
+            return Err(Rejected::MissingReason);
         }
-        if !self.fold.stops.iter().any(|stop| stop.scope == *scope) {
+        if !self.state.stops.iter().any(|stop| stop.scope == *scope) {
             return Err(Rejected::NotStopped { scope: scope.clone() });
         }
         self.emit_fleet(
-            FleetEvent::Lifted {
+            FleetEvent::StopCleared {
                 scope: scope.clone(),
-                by: by.into(),
+                actor: actor.into(),
                 reason: reason.into(),
                 at: now,
             },
             out,
         );
         for run in self.in_scope(scope) {
-            let level = self.fold.stopped(&run).map(|stop| stop.level);
-            let held = self.fold.runs.get(&run).and_then(|run| run.view().held);
-            if held.is_some() && level < held {
-                let lifted =
-                    RunInput::Resume { scope: scope.clone(), by: by.into(), reason: reason.into() };
-                self.pass_on(&run, &lifted, rules, now, out)?;
-                self.hold_as_stopped(&run, rules, now, out)?;
+            let level = self.state.stopped(&run).map(|stop| stop.level);
+            let applied = self.state.runs.get(&run).and_then(|run| run.view().emergency_stop);
+            if applied.is_some() && level < applied {
+                let clear = RunInput::ClearStop {
+                    scope: scope.clone(),
+                    actor: actor.into(),
+                    reason: reason.into(),
+                };
+                self.forward(&run, &clear, rules, now, out)?;
+                self.apply_stop(&run, rules, now, out)?;
             }
         }
         Ok(())
@@ -352,32 +360,34 @@ impl Fleet {
 
     fn in_scope(&self, scope: &StopScope) -> Vec<RunId> {
         match scope {
-            StopScope::Global => self.fold.runs.keys().cloned().collect(),
+            StopScope::Global => self.state.runs.keys().cloned().collect(),
             StopScope::Run { run } => {
-                self.fold.runs.contains_key(run).then(|| run.clone()).into_iter().collect()
+                self.state.runs.contains_key(run).then(|| run.clone()).into_iter().collect()
             }
         }
     }
 
-    /// Tells a run of the hardest stop that it is under, if it is under one.
-    fn hold_as_stopped(
+    /// Applies the strictest active stop to a run, if one applies.
+    fn apply_stop(
         &mut self,
         run: &RunId,
         rules: &Rules,
         now: Timestamp,
         out: &mut Vec<Entry>,
     ) -> Result<(), Rejected> {
-        let Some(Stop { scope, level, by, reason, .. }) = self.fold.stopped(run).cloned() else {
+        let Some(EmergencyStop { scope, level, actor, reason, .. }) =
+            self.state.stopped(run).cloned()
+        else {
             return Ok(());
         };
-        self.pass_on(run, &RunInput::Stop { scope, level, by, reason }, rules, now, out)
+        self.forward(run, &RunInput::Stop { scope, level, actor, reason }, rules, now, out)
     }
 }
 
-/// The one budget that is kept: all changes within an hour.
-const GLOBAL: &str = "global";
+/// Scope of the only rate limit: all changes within one hour.
+const GLOBAL_BUDGET: &str = "global";
 
-impl Fold {
+impl FleetState {
     fn apply(&mut self, entry: &Entry) {
         match entry {
             Entry::Run { run, event } => self.apply_run(run, event),
@@ -398,7 +408,7 @@ impl Fold {
             | Entry::Executed(_)
             | Entry::HistoryImported { .. }
             | Entry::Experiment(_)
-            | Entry::Answered { .. } => {}
+            | Entry::RequestAnswered { .. } => {}
         }
     }
 
@@ -413,9 +423,9 @@ impl Fold {
         if run.view().ended_at.is_some() {
             self.ended.insert(id.clone(), run.view().clone());
             self.runs.remove(id);
-            self.endings.push_back(id.clone());
-            if self.endings.len() > KEPT_ENDINGS
-                && let Some(oldest) = self.endings.pop_front()
+            self.ended_order.push_back(id.clone());
+            if self.ended_order.len() > MAX_REMEMBERED_RUNS
+                && let Some(oldest) = self.ended_order.pop_front()
             {
                 self.ended.remove(&oldest);
             }
@@ -426,39 +436,41 @@ impl Fold {
         *self.versions.entry(event.stream()).or_default() += 1;
         match event {
             FleetEvent::Locked { object, run } => {
-                self.locks
-                    .insert(Ledger::key(object), Lock { object: object.clone(), run: run.clone() });
+                self.locks.insert(
+                    ChangeLog::key(object),
+                    Lock { object: object.clone(), run: run.clone() },
+                );
             }
             FleetEvent::Unlocked { object, .. } => {
-                self.locks.remove(&Ledger::key(object));
+                self.locks.remove(&ChangeLog::key(object));
             }
-            FleetEvent::Budgeted { object, at, .. } => self.ledger.note(object, *at),
-            FleetEvent::Stopped { scope, level, by, reason, at } => {
+            FleetEvent::RateLimitReserved { object, at, .. } => self.change_log.record(object, *at),
+            FleetEvent::Stopped { scope, level, actor, reason, at } => {
                 self.stops.retain(|stop| stop.scope != *scope);
-                let stop = Stop {
+                let stop = EmergencyStop {
                     scope: scope.clone(),
                     level: *level,
-                    by: by.clone(),
+                    actor: actor.clone(),
                     reason: reason.clone(),
                     since: *at,
                 };
                 self.stops.push(stop);
             }
-            FleetEvent::Lifted { scope, .. } => self.stops.retain(|stop| stop.scope != *scope),
+            FleetEvent::StopCleared { scope, .. } => self.stops.retain(|stop| stop.scope != *scope),
         }
     }
 
-    /// The hardest stop that holds a run.
-    fn stopped(&self, run: &RunId) -> Option<&Stop> {
-        let holds = |stop: &&Stop| match &stop.scope {
+    /// Returns the strictest stop that applies to a run.
+    fn stopped(&self, run: &RunId) -> Option<&EmergencyStop> {
+        let applies = |stop: &&EmergencyStop| match &stop.scope {
             StopScope::Global => true,
             StopScope::Run { run: stopped } => stopped == run,
         };
-        self.stops.iter().filter(holds).max_by_key(|stop| stop.level)
+        self.stops.iter().filter(applies).max_by_key(|stop| stop.level)
     }
 }
 
-fn lock_stream(object: &ObjectRef) -> String {
-    let run = "run_00000000000000000000000000".parse().expect("a run id of zeros is one");
+fn lock_stream_name(object: &ObjectRef) -> String {
+    let run = "run_00000000000000000000000000".parse().expect("an id of zeros is a valid run id");
     FleetEvent::Locked { object: object.clone(), run }.stream()
 }

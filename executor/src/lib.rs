@@ -1,7 +1,7 @@
-//! Runs plans durably: a state machine without IO, a fleet of them, and the driver that obeys.
+//! Executes plans durably: a state machine per run without IO, a fleet of runs, and a driver.
 //!
-//! [`machine`] decides about one run and [`fleet`] about all of them; both are pure folds of the record. [`driver`]
-//! makes what they decide durable before anything leaves, and [`perform()`] is what leaves.
+//! [`machine`] decides for one run and [`fleet`] for all of them; both are pure folds of the record. [`driver`] makes their
+//! decisions durable before any effect is performed, and [`perform()`] performs effects.
 
 pub mod driver;
 pub mod fleet;
@@ -10,4 +10,4 @@ mod perform;
 
 pub use fleet::Fleet;
 pub use machine::{MACHINE_VERSION, Rejected, Rules, Run};
-pub use perform::{judge, measure, perform, read};
+pub use perform::{evaluate, measure, perform, read};

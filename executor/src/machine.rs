@@ -1,20 +1,21 @@
-//! One run as a state machine without IO: inputs in, events out, effects pending.
+//! State machine of one run, without IO: inputs in, events out, effects pending.
 //!
-//! [`Run::decide`] says what an input means, [`Run::apply`] folds what was decided, [`Run::pending`] is what a driver
-//! should be doing now. Changes pass one more door: [`Run::wants`] names the changes that the run is ready to send, and
-//! whoever sees the other runs too (`fleet`) grants them, which writes the intent, or denies them.
+//! [`Run::decide`] turns an input into events, [`Run::apply`] folds an event into the state, and [`Run::pending`] returns
+//! the effects that a driver should perform now. Changes need one more step: [`Run::change_requests`] lists the changes
+//! that the run is ready to send, and the [`fleet`](crate::fleet), which sees all runs, grants each (which records the
+//! intent) or denies it.
 
+mod advance;
 mod backoff;
-mod fill;
+mod change_request;
 mod fold;
-mod follow;
 mod input;
-mod need;
+mod interpolate;
+mod payload_limit;
 mod pending;
-mod recordable;
 mod state;
+mod still_needed;
 mod undo;
-mod want;
 
 use std::sync::Arc;
 
@@ -25,214 +26,176 @@ use workflow::id::{EffectId, RunId};
 use workflow::run::{Event, RunInput, RunView, StopScope};
 use workflow::{Catalogue, Plan, Step};
 
-use state::{Ask, Ending, Gate, StepState, Watch};
+use state::{ConditionPoll, EffectRequest, RunGate, StepProgress, Termination};
 
-pub use want::Want;
+pub use change_request::ChangeRequest;
 
-/// Version of the machine that decides, as it stands in every run's first event. An older run is decided by the version
-/// that it names.
+/// Version of the state machine, recorded in the first event of every run. A run is always decided by the version that
+/// its first event names.
 pub const MACHINE_VERSION: u32 = 1;
 
-/// What the machine goes by besides the run itself: values whose versions stand in the record.
+/// Inputs of every decision besides the run itself. Their versions are recorded.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Rules {
-    /// What may be done.
     pub guardrails: Guardrails,
-    /// What can be done.
     pub catalogue: Catalogue,
 }
 
-/// One run: plain data, folded from its events.
+/// State of one run: plain data, folded from its events.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Run {
     plan: Arc<Plan>,
     view: RunView,
-    gate: Gate,
-    ending: Ending,
-    /// In the order of the workflow.
-    steps: Vec<StepState>,
-    /// The workflow's success conditions, once every step is over.
-    success: Option<Vec<Watch>>,
+    gate: RunGate,
+    termination: Termination,
+    /// In workflow order.
+    steps: Vec<StepProgress>,
+    /// The workflow's success conditions, once every step is finished.
+    success: Option<Vec<ConditionPoll>>,
     success_since: Timestamp,
-    /// Since when no alert of its incident fires, as far as it was told.
+    /// Since when no alert of its incident fires, according to the inputs received so far.
     quiet_since: Option<Timestamp>,
-    /// Since when a pause or a stop holds it.
+    /// Since when the run is paused or stopped.
     held_since: Option<Timestamp>,
-    /// How many effect ids were derived.
-    asked: u64,
-    /// The latest moment that an event told.
+    /// Number of effect ids derived so far.
+    effect_count: u64,
+    /// The latest timestamp of its events.
     latest: Timestamp,
 }
 
-/// Why an input changed nothing.
+/// Why an input was rejected. The state is unchanged.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejected {
-    /// There is no such run, or it was put away long ago.
-    #[error("there is no run {run} under way")]
-    UnknownRun {
-        /// The run.
-        run: RunId,
-    },
-    /// The run was submitted before.
-    #[error("run {run} was submitted already")]
-    AlreadySubmitted {
-        /// The run.
-        run: RunId,
-    },
-    /// The run is over.
+    /// The run was never submitted.
+    #[error("run {run} does not exist")]
+    UnknownRun { run: RunId },
+    #[error("run {run} was already submitted")]
+    AlreadySubmitted { run: RunId },
     #[error("run {run} has ended")]
-    Ended {
-        /// The run.
-        run: RunId,
-    },
-    /// The run is about to end and undoes nothing.
-    #[error("run {run} is ending already")]
-    Ending {
-        /// The run.
-        run: RunId,
-    },
-    /// Nobody waits for this answer: it came twice, or too late.
+    Ended { run: RunId },
+    /// The run is aborting and undoes nothing.
+    #[error("run {run} is already ending")]
+    AlreadyEnding { run: RunId },
+    /// The result was already recorded, or the effect was superseded.
     #[error(
-        "nothing waits for the answer to {effect}: it came already, or another way was taken since"
+        "effect {effect} is not pending: its result was already recorded, or it was superseded"
     )]
-    NotOpen {
-        /// The effect.
-        effect: EffectId,
-    },
-    /// Nobody asked for approval of this step.
-    #[error("no approval is asked for step `{step}`")]
-    NotAsked {
-        /// The step.
-        step: String,
-    },
-    /// The run goes on already.
+    NotPending { effect: EffectId },
+    #[error("step `{step}` does not await approval")]
+    NoApprovalRequested { step: String },
     #[error("run {run} is not paused")]
-    NotPaused {
-        /// The run.
-        run: RunId,
-    },
-    /// No stop holds there.
-    #[error("nothing is stopped for {}", match .scope { StopScope::Global => "everything".to_string(), StopScope::Run { run } => format!("run {run}") })]
-    NotStopped {
-        /// Where a stop was to be lifted.
-        scope: StopScope,
-    },
-    /// The plan cannot be run.
-    #[error("the plan cannot be run: {why}")]
-    BadPlan {
-        /// What is wrong with it.
-        why: String,
-    },
-    /// A stop is lifted with a reason only.
-    #[error("a stop is lifted with a reason only")]
-    NoReason,
-    /// One input led to more events than a sound plan can need.
+    NotPaused { run: RunId },
+    #[error("no emergency stop is active for {}", match .scope { StopScope::Global => "all runs".to_string(), StopScope::Run { run } => format!("run {run}") })]
+    NotStopped { scope: StopScope },
+    #[error("the plan cannot be run: {message}")]
+    InvalidPlan { message: String },
+    #[error("clearing an emergency stop requires a reason")]
+    MissingReason,
+    /// One input led to more events than a valid plan can cause.
     #[error(
-        "run {run} decided more than {bound} events at once: its plan, or the machine, goes round in circles"
+        "run {run} produced more than {limit} events for one input: its plan or the state machine loops"
     )]
     Runaway {
-        /// The run.
         run: RunId,
-        /// The bound: 64 + 4 × steps.
-        bound: usize,
+        /// 64 + 4 × steps.
+        limit: usize,
     },
 }
 
 impl Rejected {
-    /// What to do about it.
+    /// Returns how the caller can fix the problem.
     pub fn hint(&self) -> &'static str {
         match self {
             Self::UnknownRun { .. } => "list runs to find its id",
-            Self::AlreadySubmitted { .. } | Self::NotOpen { .. } => "nothing needs to be done",
-            Self::Ended { .. } | Self::Ending { .. } => {
-                "look at its outcome; a new plan makes a new run"
+            Self::AlreadySubmitted { .. } | Self::NotPending { .. } => "nothing needs to be done",
+            Self::Ended { .. } | Self::AlreadyEnding { .. } => {
+                "show its outcome; request a new plan to start a new run"
             }
-            Self::NotAsked { .. } => "show the run to see which steps await approval",
+            Self::NoApprovalRequested { .. } => "show the run to see which steps await approval",
             Self::NotPaused { .. } => {
-                "show the run: where a stop holds it, lift the stop; where a step awaits approval, approve it"
+                "show the run: if an emergency stop applies, clear it; if a step awaits approval, approve it"
             }
-            Self::NotStopped { .. } => "list the stops: each is lifted where it was made",
-            Self::BadPlan { .. } => "make a new plan for the incident",
-            Self::NoReason => "say why it is safe to go on",
-            Self::Runaway { .. } => "this is a defect: keep the record and report it",
+            Self::NotStopped { .. } => {
+                "list the active emergency stops; clear each with the scope that it was set with"
+            }
+            Self::InvalidPlan { .. } => "request a new plan for the incident",
+            Self::MissingReason => "state why it is safe to continue",
+            Self::Runaway { .. } => "this is a bug: keep the data directory and report it",
         }
     }
 }
 
 impl Run {
-    /// The first event of a run of `plan`.
+    /// Returns the first event of a run of `plan`.
     ///
     /// # Errors
-    /// [`Rejected::BadPlan`] if the digest is not that of the plan, or a step needs what is not there.
+    /// [`Rejected::BadPlan`] if the plan does not match its digest, or a step refers to an unknown action or step.
     pub fn submit(
         plan: &Plan,
         guarded: &[cluster::ObjectRef],
-        by: &str,
+        actor: &str,
         rules: &Rules,
         now: Timestamp,
     ) -> Result<Event, Rejected> {
-        let bad = |why: String| Rejected::BadPlan { why };
+        let invalid = |message: String| Rejected::InvalidPlan { message };
         if !plan.is_intact() {
-            return Err(bad(format!(
-                "its content no longer has the digest {} that it was frozen under",
-                plan.digest
-            )));
+            return Err(invalid(format!("its content does not match its digest {}", plan.digest)));
         }
         let steps = &plan.workflow.spec.steps;
-        for (place, step) in steps.iter().enumerate() {
+        for (step_index, step) in steps.iter().enumerate() {
             if rules.catalogue.get(&step.action).is_none() {
-                return Err(bad(format!(
-                    "step `{}` names the action `{}`, which the catalogue does not hold",
+                return Err(invalid(format!(
+                    "step `{}` refers to action `{}`, which is not in the catalogue",
                     step.id, step.action
                 )));
             }
-            if steps[..place].iter().any(|other| other.id == step.id) {
-                return Err(bad(format!("two steps are called `{}`", step.id)));
+            if steps[..step_index].iter().any(|other| other.id == step.id) {
+                return Err(invalid(format!("step id `{}` occurs twice", step.id)));
             }
             if let Some(missing) =
                 step.needs.iter().find(|need| !steps.iter().any(|other| other.id == **need))
             {
-                return Err(bad(format!(
-                    "step `{}` needs step `{missing}`, which is not there",
+                return Err(invalid(format!(
+                    "step `{}` needs step `{missing}`, which does not exist",
                     step.id
                 )));
             }
         }
-        if let Some(step) = in_a_circle(steps) {
-            return Err(bad(format!("step `{step}` needs itself, in the end")));
+        if let Some(step) = find_cycle(steps) {
+            return Err(invalid(format!("step `{step}` depends on itself")));
         }
         Ok(Event::Started {
             plan: Box::new(plan.clone()),
             machine: MACHINE_VERSION,
             guarded: guarded.to_vec(),
-            by: by.into(),
+            actor: actor.into(),
             at: now,
         })
     }
 
-    /// The run after its first event, which must be [`Event::Started`]; none for any other.
+    /// Returns the run after its first event, which must be [`Event::Started`]; `None` for any other event.
     pub fn begin(run: &RunId, event: &Event) -> Option<Self> {
         let view = RunView::begin(run, event)?;
         let Event::Started { plan, at, .. } = event else { return None };
         Some(Self {
             plan: Arc::new((**plan).clone()),
-            steps: plan.workflow.spec.steps.iter().map(|_| StepState::new(*at)).collect(),
+            steps: plan.workflow.spec.steps.iter().map(|_| StepProgress::new(*at)).collect(),
             view,
-            gate: Gate::Queued,
-            ending: Ending::Going,
+            gate: RunGate::Queued,
+            termination: Termination::None,
             success: None,
             success_since: *at,
             quiet_since: None,
             held_since: None,
-            asked: 0,
+            effect_count: 0,
             latest: *at,
         })
     }
 
-    /// Decides what one input at time `now` means: the events to record, in order, a bounded number.
+    /// Returns the events to record for one input at time `now`, in order. Their number is bounded.
     ///
     /// # Errors
-    /// [`Rejected`] where the input means nothing here; the run is as it was.
+    /// [`Rejected`] if the input does not apply to the current state.
     pub fn decide(
         &self,
         input: &RunInput,
@@ -247,84 +210,84 @@ impl Run {
                 }
                 RunInput::Control { .. }
                 | RunInput::Stop { .. }
-                | RunInput::Resume { .. }
+                | RunInput::ClearStop { .. }
                 | RunInput::Observed { .. }
-                | RunInput::Answered { .. }
-                | RunInput::Judged { .. }
-                | RunInput::Measured { .. }
-                | RunInput::Alert { .. } => Err(Rejected::Ended { run: self.view.run.clone() }),
+                | RunInput::ChangeAnswered { .. }
+                | RunInput::ConditionEvaluated { .. }
+                | RunInput::HealthMeasured { .. }
+                | RunInput::AlertChanged { .. } => {
+                    Err(Rejected::Ended { run: self.view.run.clone() })
+                }
             };
         }
         let events = self.respond(input, now)?;
         self.follow_up(events, rules, now)
     }
 
-    /// `events`, and everything that follows from them at time `now` without another input.
+    /// Returns `events` and every event that follows from them at time `now` without another input.
     ///
     /// # Errors
-    /// [`Rejected::Runaway`] if that does not come to an end.
+    /// [`Rejected::Runaway`] if the number of events exceeds the limit.
     pub fn follow_up(
         &self,
         mut events: Vec<Event>,
         rules: &Rules,
         now: Timestamp,
     ) -> Result<Vec<Event>, Rejected> {
-        let bound = 64 + 4 * self.steps.len();
+        let limit = 64 + 4 * self.steps.len();
         let mut scratch = self.clone();
         events.iter().for_each(|event| scratch.apply(event));
-        while let Some(event) = scratch.follow(rules, now) {
+        while let Some(event) = scratch.advance(rules, now) {
             scratch.apply(&event);
             events.push(event);
-            if events.len() > bound {
-                return Err(Rejected::Runaway { run: self.view.run.clone(), bound });
+            if events.len() > limit {
+                return Err(Rejected::Runaway { run: self.view.run.clone(), limit });
             }
         }
         Ok(events)
     }
 
-    /// What is known of it: the one fold that machine, store and API share.
+    /// The view of the run that the machine, the store and the API share.
     pub fn view(&self) -> &RunView {
         &self.view
     }
 
-    /// Its id.
     pub fn id(&self) -> &RunId {
         &self.view.run
     }
 
-    /// Its plan.
     pub fn plan(&self) -> &Arc<Plan> {
         &self.plan
     }
 
-    /// Whether it waits for its turn.
+    /// Whether the run waits to be admitted.
     pub fn is_queued(&self) -> bool {
-        self.gate == Gate::Queued && self.view.ended_at.is_none()
+        self.gate == RunGate::Queued && self.view.ended_at.is_none()
     }
 
     fn spec(&self, step: usize) -> &Step {
         &self.plan.workflow.spec.steps[step]
     }
 
-    fn place(&self, step: &str) -> Option<usize> {
+    fn index_of(&self, step: &str) -> Option<usize> {
         self.plan.workflow.spec.steps.iter().position(|other| other.id == step)
     }
 
-    /// Whether a person, a stop or an open question keeps it from starting anything.
+    /// Whether a pause, an emergency stop or an unresolved change prevents the run from starting anything.
     fn is_held(&self) -> bool {
-        self.held_since.is_some() || self.steps.iter().any(StepState::needs_human)
+        self.held_since.is_some() || self.steps.iter().any(StepProgress::needs_operator)
     }
 
     fn is_closing(&self) -> bool {
-        match self.ending {
-            Ending::Going => false,
-            Ending::Aborting | Ending::Unwinding { .. } => true,
+        match self.termination {
+            Termination::None => false,
+            Termination::Aborting | Termination::RollingBack { .. } => true,
         }
     }
 
-    /// H(run, step, iteration, plan digest); the undo of a step is a step of its own.
-    fn step_key(&self, step: usize, deed: Deed) -> String {
-        let name = self.agent_step(step, deed);
+    /// Returns H(run, step, iteration, plan digest). The compensation of a step has a key of its own.
+    fn step_key(&self, step: usize, direction: Direction) -> String {
+        let name = self.agent_step(step, direction);
         cluster::digest_of_parts(&[
             self.view.run.as_str(),
             &name,
@@ -334,34 +297,34 @@ impl Run {
         .to_string()
     }
 
-    /// The step as requests name it.
-    fn agent_step(&self, step: usize, deed: Deed) -> String {
-        match deed {
-            Deed::Act => self.spec(step).id.clone(),
-            Deed::Undo => format!("{}/undo", self.spec(step).id),
+    /// Returns the step name that requests carry.
+    fn agent_step(&self, step: usize, direction: Direction) -> String {
+        match direction {
+            Direction::Apply => self.spec(step).id.clone(),
+            Direction::Compensate => format!("{}/undo", self.spec(step).id),
         }
     }
 
-    fn ask(&mut self, not_before: Timestamp) -> Ask {
-        self.asked += 1;
-        Ask {
-            id: EffectId::derive(self.view.started_at, self.view.run.as_str(), self.asked),
+    fn next_effect(&mut self, not_before: Timestamp) -> EffectRequest {
+        self.effect_count += 1;
+        EffectRequest {
+            id: EffectId::derive(self.view.started_at, self.view.run.as_str(), self.effect_count),
             not_before,
         }
     }
 }
 
-/// Doing a step, or undoing it.
+/// Whether a step is executed or undone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub enum Deed {
-    /// The step's action.
-    Act,
-    /// Its compensation.
-    Undo,
+pub enum Direction {
+    /// Runs the step's action.
+    Apply,
+    /// Runs the step's compensation.
+    Compensate,
 }
 
-/// A step that needs itself through others, if there is one.
-fn in_a_circle(steps: &[Step]) -> Option<&str> {
+/// Returns a step that depends on itself, directly or transitively, if there is one.
+fn find_cycle(steps: &[Step]) -> Option<&str> {
     let mut done: Vec<&str> = Vec::new();
     while done.len() < steps.len() {
         let ready = steps.iter().find(|step| {
@@ -376,7 +339,7 @@ fn in_a_circle(steps: &[Step]) -> Option<&str> {
     None
 }
 
-/// Adds a signed duration; time as Kubernetes and we use it does not end.
-fn later(at: Timestamp, by: SignedDuration) -> Timestamp {
-    at.checked_add(by).unwrap_or(Timestamp::MAX)
+/// Adds a signed duration and clamps the result to `Timestamp::MAX`.
+fn saturating_add(at: Timestamp, duration: SignedDuration) -> Timestamp {
+    at.checked_add(duration).unwrap_or(Timestamp::MAX)
 }

@@ -1,4 +1,4 @@
-//! Performing effects: the only place where a run touches the world.
+//! Performs effects: the only code of a run that accesses the cluster and its metrics.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,10 +10,10 @@ use cluster::{
 use jiff::Timestamp;
 use serde_json::Value;
 use workflow::condition::{Condition, MAX_READS, Read};
-use workflow::expression::{Bindings, Verdict};
+use workflow::expression::{Truth, Variables};
 use workflow::run::{Effect, ObjectQuery, RunInput};
 
-/// Performs one effect and says what came of it.
+/// Performs one effect and returns its result as an input.
 pub async fn perform(
     effect: Effect,
     cluster: Arc<dyn Cluster>,
@@ -28,17 +28,17 @@ pub async fn perform(
             RunInput::Observed { run, effect: id, replies }
         }
         Effect::Send { id, run, request } => {
-            tracing::info!(%run, step = request.agent.step, key = request.agent.effect_key, target = %request.target, "sending a change");
-            let reply = match elsewhere(cluster.as_ref(), &request.target) {
+            tracing::info!(%run, step = request.agent.step, key = request.agent.effect_key, target = %request.target, "sending change");
+            let reply = match wrong_cluster(cluster.as_ref(), &request.target) {
                 Some(refused) => refused,
                 None => cluster.send(&request).await,
             };
-            RunInput::Answered { run, effect: id, reply }
+            RunInput::ChangeAnswered { run, effect: id, reply }
         }
-        Effect::Judge { id, run, condition, bindings } => {
-            let (verdict, read) =
-                judge(&condition, bindings, cluster.as_ref(), metrics.as_ref()).await;
-            RunInput::Judged { run, effect: id, verdict, read }
+        Effect::Evaluate { id, run, condition, bindings } => {
+            let (result, read_digest) =
+                evaluate(&condition, bindings, cluster.as_ref(), metrics.as_ref()).await;
+            RunInput::ConditionEvaluated { run, effect: id, result, read_digest }
         }
         Effect::Measure { id, run, objects, at } => {
             let mut health = Vec::with_capacity(objects.len());
@@ -46,44 +46,44 @@ pub async fn perform(
                 let measured = measure(cluster.as_ref(), &object, at).await.ok();
                 health.push((object, measured));
             }
-            RunInput::Measured { run, effect: id, health }
+            RunInput::HealthMeasured { run, effect: id, health }
         }
     }
 }
 
-/// The refusal of what is about an object of another cluster: the same name may well be another object's here.
-fn elsewhere(cluster: &dyn Cluster, object: &ObjectRef) -> Option<Reply> {
+/// Returns a refusal if `object` belongs to another cluster, where the same name may denote a different object.
+fn wrong_cluster(cluster: &dyn Cluster, object: &ObjectRef) -> Option<Reply> {
     let is_here = object.cluster.is_empty() || object.cluster == cluster.name();
     (!is_here).then(|| Reply::Refused {
         code: 421,
         reason: "OtherCluster".into(),
         message: format!(
-            "it is about the cluster {:?}, and this one is {:?}",
+            "the object belongs to cluster {:?}, but this is cluster {:?}",
             object.cluster,
             cluster.name()
         ),
     })
 }
 
-/// Reads one thing as it is stored now.
+/// Answers one query with the currently stored state, not from a cache.
 pub async fn read(cluster: &dyn Cluster, query: &ObjectQuery) -> Reply {
-    let answer = match query {
-        ObjectQuery::One(object) => match elsewhere(cluster, object) {
+    let reply = match query {
+        ObjectQuery::One(object) => match wrong_cluster(cluster, object) {
             Some(refused) => Ok(refused),
             None => cluster
                 .get(object, Consistency::Latest)
                 .await
-                .map(|found| found.map_or(Reply::Absent, Reply::Found)),
+                .map(|found| found.map_or(Reply::NotFound, Reply::Found)),
         },
         ObjectQuery::Many(query) => {
             cluster::list_all(cluster, query.clone()).await.map(Reply::Listed)
         }
     };
-    answer.unwrap_or_else(|failure| match failure {
-        ReadFailure::Refused { what, code, message } => Reply::Refused {
+    reply.unwrap_or_else(|failure| match failure {
+        ReadFailure::Refused { resource, code, message } => Reply::Refused {
             code,
             reason: "ReadRefused".into(),
-            message: format!("{what}: {message}"),
+            message: format!("{resource}: {message}"),
         },
         ReadFailure::Unavailable { .. } | ReadFailure::Gone => {
             Reply::Unknown { message: failure.to_string() }
@@ -91,17 +91,17 @@ pub async fn read(cluster: &dyn Cluster, query: &ObjectQuery) -> Reply {
     })
 }
 
-/// Judges a condition: reads what it names, and asks its check. The digest is over what was read.
-pub async fn judge(
+/// Evaluates a condition: performs its reads, then evaluates its check. The digest covers the values read.
+pub async fn evaluate(
     condition: &Condition,
-    mut bindings: Bindings,
+    mut bindings: Variables,
     cluster: &dyn Cluster,
     metrics: &dyn Metrics,
-) -> (Verdict, Digest) {
-    let unknown = |reason: String| (Verdict::Unknown { reason }, Digest::ZERO);
+) -> (Truth, Digest) {
+    let unknown = |message: String| (Truth::Unknown { message }, Digest::ZERO);
     if condition.read.len() > MAX_READS {
         return unknown(format!(
-            "it reads {} things, at most {MAX_READS} are allowed",
+            "the condition has {} reads; at most {MAX_READS} are allowed",
             condition.read.len()
         ));
     }
@@ -109,15 +109,15 @@ pub async fn judge(
     for (name, read) in &condition.read {
         match value(read, cluster, metrics).await {
             Ok(value) => values.insert(name.clone(), value),
-            Err(why) => return unknown(format!("`{name}` could not be read: {why}")),
+            Err(error) => return unknown(format!("`{name}` could not be read: {error}")),
         };
     }
-    let read = match cluster::canonical_json(&values) {
+    let read_digest = match cluster::canonical_json(&values) {
         Ok(text) => Digest::of(text.as_bytes()),
-        Err(error) => return unknown(format!("what was read has no canonical form: {error}")),
+        Err(error) => return unknown(format!("the values read have no canonical form: {error}")),
     };
     bindings.extend(values);
-    (condition.check.judge(&bindings), read)
+    (condition.check.evaluate_condition(&bindings), read_digest)
 }
 
 async fn value(read: &Read, cluster: &dyn Cluster, metrics: &dyn Metrics) -> Result<Value, String> {
@@ -148,11 +148,11 @@ async fn value(read: &Read, cluster: &dyn Cluster, metrics: &dyn Metrics) -> Res
         }
         Read::Metric { metric, labels, window } => {
             let window_seconds = window
-                .map_or(0, |window| u32::try_from(window.duration().as_secs()).unwrap_or(u32::MAX));
+                .map_or(0, |window| u32::try_from(window.to_std().as_secs()).unwrap_or(u32::MAX));
             let query =
                 MetricQuery { metric: metric.clone(), labels: labels.clone(), window_seconds };
             let samples = metrics.query(&query).await.map_err(|failure| failure.to_string())?;
-            // What is not measured is not known, and an empty list must not read as well.
+            // An empty result means that nothing was measured; an empty list must not pass as a healthy value.
             if samples.is_empty() {
                 return Err(format!("`{metric}` has no sample"));
             }
@@ -165,14 +165,14 @@ fn kind_of(kind: &str, api_version: Option<&str>) -> Result<Kind, String> {
     match api_version {
         Some(api_version) => Ok(Kind::new(api_version, kind)),
         None => Kind::builtin(kind)
-            .ok_or_else(|| format!("`{kind}` is not a built-in kind: name its apiVersion")),
+            .ok_or_else(|| format!("`{kind}` is not a built-in kind: add its apiVersion")),
     }
 }
 
-/// Measures the health of one object, with what is around it.
+/// Measures the health of one object, including its pods or endpoint slices.
 ///
 /// # Errors
-/// [`ReadFailure`] where it, or what is around it, cannot be read.
+/// [`ReadFailure`] if the object or its related objects cannot be read.
 pub async fn measure(
     cluster: &dyn Cluster,
     object: &ObjectRef,
@@ -181,15 +181,15 @@ pub async fn measure(
     let Some(found) = cluster.get(object, Consistency::Latest).await? else {
         return Ok(Health::missing());
     };
-    let around = match around(&found) {
+    let related = match related_objects(&found) {
         Some(query) => cluster::list_all(cluster, query).await?,
         None => Vec::new(),
     };
-    Ok(cluster::health(&found, &around, now))
+    Ok(cluster::health(&found, &related, now))
 }
 
-/// The pods of a workload, or the slices of a Service.
-fn around(object: &Object) -> Option<ListQuery> {
+/// Returns the query for the pods of a workload or the endpoint slices of a Service.
+fn related_objects(object: &Object) -> Option<ListQuery> {
     let namespace = object.namespace();
     let (kind, selector) = match object.kind().kind.as_str() {
         "Deployment" | "ReplicaSet" | "StatefulSet" | "DaemonSet" => {
@@ -219,7 +219,7 @@ mod tests {
         "spec": {"objects": [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}}], "images": {}}}"#;
 
     #[tokio::test]
-    async fn what_is_about_another_cluster_is_neither_read_nor_changed() {
+    async fn object_of_another_cluster_is_neither_read_nor_changed() {
         let now = "2026-01-01T00:00:00Z".parse().unwrap();
         let world = World::new(&WorldFile::parse(WORLD).unwrap(), 7, now).unwrap();
         let port = Arc::new(SimulatedCluster::new(Arc::new(Mutex::new(world)), "staging"));
@@ -232,13 +232,13 @@ mod tests {
                     subresource: None,
                 },
                 preconditions: Preconditions::default(),
-                mode: Mode::Apply,
+                mode: Mode::Commit,
                 agent: Agent::default(),
             };
             let id = EffectId::derive(now, "test", 0);
             let effect = Effect::Send { id, run: run.clone(), request };
             match perform(effect, port.clone(), port.clone()).await {
-                RunInput::Answered { reply, .. } => reply,
+                RunInput::ChangeAnswered { reply, .. } => reply,
                 other => panic!("{other:?}"),
             }
         };

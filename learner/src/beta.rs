@@ -1,34 +1,33 @@
-//! Beta distributions as counts of success and failure.
+//! Beta distributions, represented as counts of successes and failures.
 
 use serde::{Deserialize, Serialize};
 
-/// Counts, pseudo-counts among them; may be fractions, for old outcomes fade.
+/// Counts of successes and failures, including pseudo-counts. They may be fractional, because old outcomes are
+/// discounted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Beta {
-    /// Successes.
     pub successes: f64,
-    /// Failures.
     pub failures: f64,
 }
 
 impl Beta {
-    /// A prior of this mean, worth `strength` outcomes.
+    /// Creates a prior with this mean and the weight of `strength` outcomes.
     pub fn prior(mean: f64, strength: f64) -> Self {
         Self { successes: mean * strength, failures: (1.0 - mean) * strength }
     }
 
-    /// How many outcomes it is worth.
+    /// Returns the total count.
     pub fn strength(&self) -> f64 {
         self.successes + self.failures
     }
 
-    /// Mean of the distribution; the counts must not both be 0.
+    /// Returns the mean of the distribution. NaN if both counts are 0.
     pub fn mean(&self) -> f64 {
         self.successes / self.strength()
     }
 
-    /// With the counts of `other` added: a posterior, if `self` is a prior and `other` was seen.
+    /// Returns the sum of both counts: the posterior, if `self` is a prior and `other` contains observations.
     pub fn and(&self, other: &Self) -> Self {
         Self {
             successes: self.successes + other.successes,
@@ -36,7 +35,7 @@ impl Beta {
         }
     }
 
-    /// Fades what was seen to the share `discount`, then counts one outcome.
+    /// Multiplies both counts by `discount`, then counts one outcome.
     pub(crate) fn observe(&mut self, has_succeeded: bool, discount: f64) {
         self.successes *= discount;
         self.failures *= discount;

@@ -1,4 +1,4 @@
-//! What the learner believes before it has seen anything, and how fast it changes its mind.
+//! Configuration of the learner: priors, discounts and weights.
 
 use std::collections::BTreeMap;
 
@@ -7,66 +7,66 @@ use workflow::Catalogue;
 
 use crate::beta::Beta;
 
-/// Priors and settings of a model. Part of its snapshot: another configuration is another model.
+/// Priors and settings of a model. They are part of its snapshot and digest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Config {
     /// Ridge penalty on every weight, above 0.
     pub penalty: f64,
-    /// Share of the ridge statistics that stays after each outcome, in (0, 1]; 1 forgets nothing.
+    /// Factor by which each outcome discounts the earlier ridge statistics, in (0, 1]. 1 means no discount.
     pub ridge_discount: f64,
-    /// Share of an arm's (or a step's) own statistics that stays after each of its outcomes, in (0, 1].
+    /// Factor by which each outcome of an arm or a step discounts its own earlier statistics, in (0, 1].
     pub arm_discount: f64,
-    /// How many half-widths of the interval optimism adds to an estimate, at least 0.
+    /// Number of half-widths of the interval added to an estimate for its optimistic value, at least 0.
     pub alpha: f64,
-    /// Outcomes at which the ridge counts as much as the priors, above 0.
+    /// Number of outcomes at which the regression has the same weight as the prior-based estimate, above 0.
     pub credibility: f64,
-    /// Outcomes that pull an arm's residual half-way from 0 to its mean, above 0.
+    /// Number of outcomes at which an arm's residual is shrunk by half, above 0.
     pub residual_shrinkage: f64,
-    /// Pseudo-outcomes that the prior of a plan is worth, above 0.
+    /// Weight of the prior of a plan, in pseudo-outcomes, above 0.
     pub plan_strength: f64,
-    /// Pseudo-outcomes by which a step's bucket leans on all buckets of its action, above 0.
+    /// Maximum weight, in pseudo-outcomes, of an action's outcomes in all buckets for the estimate in one bucket, above
+    /// 0.
     pub bucket_strength: f64,
-    /// Probability, before anything was seen, that a plan whose steps all work is the right plan, in (0, 1).
-    pub right_plan: f64,
-    /// Weight of one person's opinion beside an outcome's 1, in (0, 1].
+    /// Prior probability that a plan resolves the incident if all its steps succeed, in (0, 1).
+    pub plan_success_prior: f64,
+    /// Weight of one operator's rating, relative to an outcome, in (0, 1].
     pub feedback_weight: f64,
-    /// Most that all opinions on one decision weigh together.
+    /// Maximum total weight of all ratings of one decision, above 0.
     pub feedback_cap: f64,
-    /// Most decisions that are remembered until their outcomes and feedback come; the oldest are dropped first.
-    pub remember: usize,
-    /// Of each action, by name.
+    /// Maximum number of decisions that are kept for their outcomes and feedback. The oldest are evicted first.
+    pub max_pending_decisions: usize,
+    /// Prior of each action, by name.
     pub actions: BTreeMap<String, ActionPrior>,
-    /// Of an action that is not in the list.
+    /// Prior of an action that is not in `actions`.
     pub unknown_action: ActionPrior,
-    /// Success of arms that have no steps to tell it by (`do-nothing`, `escalate`), by arm.
+    /// Prior success probability of arms without steps (`do-nothing`, `escalate`), by arm.
     pub arms: BTreeMap<String, f64>,
 }
 
-/// What is believed of one action before anything was seen.
+/// Prior of one action.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ActionPrior {
     /// Pseudo-counts of success and failure.
     pub success: Beta,
-    /// Seconds that it takes, in the middle, above 0.
+    /// Median duration in seconds, above 0.
     pub seconds: f64,
 }
 
-/// A configuration under which nothing can be learned.
+/// A setting that is out of range.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("learner configuration: `{field}` is {value}; it must be {expected}")]
-pub struct BadConfig {
-    /// The field.
+pub struct InvalidLearnerConfig {
+    /// Name of the field, as a path: `actions.scale.seconds`.
     pub field: String,
-    /// What it was.
     pub value: f64,
-    /// What it may be.
+    /// Range of allowed values.
     pub expected: &'static str,
 }
 
 impl Config {
-    /// The configuration that Chiron starts with, its priors taken from the action catalogue.
+    /// Returns the default configuration with the priors of the action catalogue.
     pub fn of(catalogue: &Catalogue) -> Self {
         let actions = catalogue.actions.iter().map(|(name, spec)| {
             let success =
@@ -79,20 +79,20 @@ impl Config {
         Self { actions: actions.collect(), ..Self::default() }
     }
 
-    /// Checks every range.
+    /// Checks that every setting is in range.
     ///
     /// # Errors
-    /// [`BadConfig`] naming the first field that is out of its range.
-    pub fn check(&self) -> Result<(), BadConfig> {
-        let share = "above 0 and at most 1";
+    /// [`InvalidLearnerConfig`] with the first field that is out of range.
+    pub fn check(&self) -> Result<(), InvalidLearnerConfig> {
+        let fraction = "above 0 and at most 1";
         let positive = "a finite number above 0";
         let is_positive = |v: f64| v > 0.0 && v.is_finite();
-        let is_share = |v: f64| 0.0 < v && v <= 1.0;
+        let is_fraction = |v: f64| 0.0 < v && v <= 1.0;
         let is_open = |v: f64| 0.0 < v && v < 1.0;
         let rows = [
             ("penalty", self.penalty, is_positive(self.penalty), positive),
-            ("ridgeDiscount", self.ridge_discount, is_share(self.ridge_discount), share),
-            ("armDiscount", self.arm_discount, is_share(self.arm_discount), share),
+            ("ridgeDiscount", self.ridge_discount, is_fraction(self.ridge_discount), fraction),
+            ("armDiscount", self.arm_discount, is_fraction(self.arm_discount), fraction),
             (
                 "alpha",
                 self.alpha,
@@ -108,14 +108,24 @@ impl Config {
             ),
             ("planStrength", self.plan_strength, is_positive(self.plan_strength), positive),
             ("bucketStrength", self.bucket_strength, is_positive(self.bucket_strength), positive),
-            ("rightPlan", self.right_plan, is_open(self.right_plan), "above 0 and below 1"),
-            ("feedbackWeight", self.feedback_weight, is_share(self.feedback_weight), share),
+            (
+                "planSuccessPrior",
+                self.plan_success_prior,
+                is_open(self.plan_success_prior),
+                "above 0 and below 1",
+            ),
+            ("feedbackWeight", self.feedback_weight, is_fraction(self.feedback_weight), fraction),
             ("feedbackCap", self.feedback_cap, is_positive(self.feedback_cap), positive),
-            ("remember", self.remember as f64, self.remember > 0, "above 0"),
+            (
+                "maxPendingDecisions",
+                self.max_pending_decisions as f64,
+                self.max_pending_decisions > 0,
+                "above 0",
+            ),
         ];
         for (field, value, is_fine, expected) in rows {
             if !is_fine {
-                return Err(BadConfig { field: field.into(), value, expected });
+                return Err(InvalidLearnerConfig { field: field.into(), value, expected });
             }
         }
         let unknown = ("unknown", &self.unknown_action);
@@ -129,7 +139,7 @@ impl Config {
             ];
             for (part, value) in parts {
                 if !is_positive(value) {
-                    return Err(BadConfig {
+                    return Err(InvalidLearnerConfig {
                         field: format!("actions.{name}.{part}"),
                         value,
                         expected: positive,
@@ -139,7 +149,7 @@ impl Config {
         }
         for (arm, value) in &self.arms {
             if !is_open(*value) {
-                return Err(BadConfig {
+                return Err(InvalidLearnerConfig {
                     field: format!("arms.{arm}"),
                     value: *value,
                     expected: "above 0 and below 1",
@@ -149,15 +159,15 @@ impl Config {
         Ok(())
     }
 
-    /// The prior of an action.
+    /// Returns the prior of an action.
     pub(crate) fn action(&self, name: &str) -> &ActionPrior {
         self.actions.get(name).unwrap_or(&self.unknown_action)
     }
 }
 
 impl Default for Config {
-    /// No action is known yet. Waiting for trouble to pass seldom ends it, and asking a person is better than a plan
-    /// that fails three times in four.
+    /// Returns the settings without any action priors. Doing nothing rarely resolves an incident (0.1), and escalating
+    /// is better than a plan that fails three times out of four (0.25).
     fn default() -> Self {
         Self {
             penalty: 1.0,
@@ -168,10 +178,10 @@ impl Default for Config {
             residual_shrinkage: 4.0,
             plan_strength: 3.0,
             bucket_strength: 4.0,
-            right_plan: 0.5,
+            plan_success_prior: 0.5,
             feedback_weight: 0.5,
             feedback_cap: 2.0,
-            remember: 4096,
+            max_pending_decisions: 4096,
             actions: BTreeMap::new(),
             unknown_action: ActionPrior {
                 success: Beta { successes: 2.0, failures: 1.0 },

@@ -1,4 +1,4 @@
-//! Experiments: whether one can be run, and what it shows so far.
+//! Experiments: validation of their definition, and their results.
 
 use std::collections::BTreeMap;
 
@@ -8,109 +8,86 @@ use workflow::experiment::{Experiment, Treatment};
 use workflow::id::{DecisionId, IncidentId};
 
 use crate::policy::policy;
-use crate::sequence::Sequence;
-use crate::shares::mismatch_p_value;
+use crate::sample_ratio::mismatch_p_value;
+use crate::sequence::ConfidenceSequence;
 
-/// Below this p-value the incidents were not shared out as they should have been.
-const MISMATCH: f64 = 0.01;
-/// More outcomes than this are not asked of each variant.
-const MOST_MINIMUM: u32 = 1_000_000;
+/// P-value of the sample ratio test below which the results are not interpreted.
+const MISMATCH_P_VALUE: f64 = 0.01;
+/// Maximum value of the minimum number of outcomes per variant.
+const MAX_MINIMUM_OUTCOMES: u32 = 1_000_000;
 
-/// An experiment that cannot be run.
+/// An invalid definition of an experiment.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum BadExperiment {
-    /// It has no name.
-    #[error("an experiment needs a name of 1 to 100 characters")]
+pub enum InvalidExperiment {
+    /// The name is missing or too long.
+    #[error("the name of an experiment must have 1 to 100 characters")]
     Name,
-    /// It has not two variants.
+    /// The number of variants is not two.
     #[error("an experiment has exactly two variants, the baseline first; this one has {found}")]
-    Variants {
-        /// How many there are.
-        found: usize,
-    },
-    /// A variant has no name, or both have the same.
-    #[error("variant {position} is named `{name}`: every variant needs a name of its own")]
+    Variants { found: usize },
+    /// The name of a variant is missing or not unique.
+    #[error("the name `{name}` of variant {position} is missing, too long or not unique")]
     VariantName {
-        /// Which, from 1.
+        /// Position of the variant, from 1.
         position: usize,
-        /// Its name.
         name: String,
     },
-    /// A share is out of its range.
-    #[error("variant `{variant}` has the share {share}: it must lie between 0 and 1")]
-    Share {
-        /// The variant.
-        variant: String,
-        /// Its share.
-        share: f64,
-    },
+    /// The share of a variant is out of range.
+    #[error("the share of variant `{variant}` is {share}: it must be above 0 and below 1")]
+    Share { variant: String, share: f64 },
     /// The shares do not sum to 1.
-    #[error("the shares sum to {sum}, and must sum to 1")]
-    Shares {
-        /// What they sum to.
-        sum: f64,
-    },
-    /// The level is out of its range.
+    #[error("the shares of the variants sum to {sum}, but must sum to 1")]
+    Shares { sum: f64 },
+    /// The significance level is out of range.
     #[error("alpha is {alpha}: it must be above 0 and at most 0.5; 0.05 is usual")]
-    Alpha {
-        /// The level.
-        alpha: f64,
-    },
-    /// The least number of outcomes is out of its range.
+    Alpha { alpha: f64 },
+    /// The minimum number of outcomes is out of range.
     #[error(
-        "the minimum is {minimum} outcomes of each variant: it must lie between 1 and {MOST_MINIMUM}"
+        "the minimum number of outcomes per variant is {minimum}: it must be between 1 and {MAX_MINIMUM_OUTCOMES}"
     )]
-    Minimum {
-        /// The minimum.
-        minimum: u32,
-    },
-    /// There is no such policy.
+    Minimum { minimum: u32 },
+    /// The policy does not exist.
     #[error(
-        "variant `{variant}` names the policy `{policy}`, which is not known: use `igw`, `greedy` or `first`"
+        "the policy `{policy}` of variant `{variant}` does not exist: use `igw`, `greedy` or `first`"
     )]
-    Policy {
-        /// The variant.
-        variant: String,
-        /// The policy.
-        policy: String,
-    },
-    /// A variant would leave out nothing, or everything.
-    #[error("variant `{variant}` lists nothing: name at least one source or template")]
-    EmptyTreatment {
-        /// The variant.
-        variant: String,
-    },
+    Policy { variant: String, policy: String },
+    /// A treatment by sources or templates has an empty list.
+    #[error("the list of variant `{variant}` is empty: name at least one source or template")]
+    EmptyTreatment { variant: String },
 }
 
-/// Checks that an experiment can be run.
+/// Validates the definition of an experiment.
 ///
 /// # Errors
-/// [`BadExperiment`] with the first thing that is wrong.
-pub fn check(experiment: &Experiment) -> Result<(), BadExperiment> {
+/// [`InvalidExperiment`] with the first problem.
+pub fn check(experiment: &Experiment) -> Result<(), InvalidExperiment> {
     let is_name = |name: &str| !name.trim().is_empty() && name.chars().count() <= 100;
     if !is_name(&experiment.name) {
-        return Err(BadExperiment::Name);
+        return Err(InvalidExperiment::Name);
     }
     if experiment.variants.len() != 2 {
-        return Err(BadExperiment::Variants { found: experiment.variants.len() });
+        return Err(InvalidExperiment::Variants { found: experiment.variants.len() });
     }
     for (i, variant) in experiment.variants.iter().enumerate() {
         if !is_name(&variant.name)
             || experiment.variants[..i].iter().any(|other| other.name == variant.name)
         {
-            return Err(BadExperiment::VariantName { position: i + 1, name: variant.name.clone() });
+            return Err(InvalidExperiment::VariantName {
+                position: i + 1,
+                name: variant.name.clone(),
+            });
         }
-        // Written so that NaN fails the test.
+        // The negated range check also rejects NaN.
         if !(0.0 < variant.share && variant.share < 1.0) {
-            return Err(BadExperiment::Share {
+            return Err(InvalidExperiment::Share {
                 variant: variant.name.clone(),
                 share: variant.share,
             });
         }
-        let is_listing = match &variant.treatment {
+        let is_treatment_complete = match &variant.treatment {
             Treatment::Baseline => true,
             Treatment::Policy { policy: name } if policy(name).is_none() => {
-                return Err(BadExperiment::Policy {
+                return Err(InvalidExperiment::Policy {
                     variant: variant.name.clone(),
                     policy: name.clone(),
                 });
@@ -119,106 +96,106 @@ pub fn check(experiment: &Experiment) -> Result<(), BadExperiment> {
             Treatment::Sources { sources } => !sources.is_empty(),
             Treatment::WithoutTemplates { templates } => !templates.is_empty(),
         };
-        if !is_listing {
-            return Err(BadExperiment::EmptyTreatment { variant: variant.name.clone() });
+        if !is_treatment_complete {
+            return Err(InvalidExperiment::EmptyTreatment { variant: variant.name.clone() });
         }
     }
     let sum: f64 = experiment.variants.iter().map(|variant| variant.share).sum();
     if (sum - 1.0).abs() > 1e-9 {
-        return Err(BadExperiment::Shares { sum });
+        return Err(InvalidExperiment::Shares { sum });
     }
     if !(0.0 < experiment.alpha && experiment.alpha <= 0.5) {
-        return Err(BadExperiment::Alpha { alpha: experiment.alpha });
+        return Err(InvalidExperiment::Alpha { alpha: experiment.alpha });
     }
-    if !(1..=MOST_MINIMUM).contains(&experiment.minimum) {
-        return Err(BadExperiment::Minimum { minimum: experiment.minimum });
+    if !(1..=MAX_MINIMUM_OUTCOMES).contains(&experiment.minimum) {
+        return Err(InvalidExperiment::Minimum { minimum: experiment.minimum });
     }
     Ok(())
 }
 
-/// What an experiment shows so far.
+/// Current results of an experiment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ExperimentResults {
-    /// Whether there is enough data to read the rest: every variant has its minimum of outcomes, and the incidents were
-    /// shared out as they should have been.
-    pub is_enough: bool,
-    /// What is still needed, or what the interval allows, in a sentence.
-    pub needs: String,
-    /// What it comes to.
+    /// Whether the results may be interpreted: every variant has the minimum number of outcomes, and there is no sample
+    /// ratio mismatch.
+    pub has_enough_data: bool,
+    /// What is still missing, or the interval of the difference, as a sentence for the operator.
+    pub message: String,
+    /// Conclusion from the data so far.
     pub verdict: ExperimentVerdict,
-    /// The verdict in words: `not enough data`, `no difference shown`, `candidate better`.
+    /// The verdict as text: `not enough data`, `sample ratio mismatch`, `no difference shown`, `VARIANT is better`.
     pub summary: String,
-    /// Each variant, the baseline first.
+    /// Results of each variant, the baseline first.
     pub variants: Vec<VariantResults>,
     /// Mean reward of the second variant less that of the baseline.
     pub difference: DifferenceResult,
-    /// Anytime-valid p-value of the counts under the intended shares.
-    pub shares_p_value: f64,
-    /// Level: all intervals together, at all times, are right with probability `1 - alpha`.
+    /// Anytime-valid p-value of the sample ratio test.
+    pub sample_ratio_p_value: f64,
+    /// Significance level: all intervals at all times contain the true values with probability `1 - alpha`.
     pub alpha: f64,
 }
 
-/// What an experiment comes to.
+/// Conclusion of an experiment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "kind")]
 pub enum ExperimentVerdict {
-    /// Too few outcomes to say anything.
+    /// A variant has too few outcomes.
     NotEnoughData,
-    /// The incidents were not shared out as they should have been: something drops or diverts them.
-    SharesDoNotFit,
-    /// The interval of the difference holds 0.
+    /// The assignment of incidents to variants deviates from the intended shares, so exposures are lost or diverted.
+    SampleRatioMismatch,
+    /// The interval of the difference contains 0.
     NoDifferenceShown,
     /// One variant is better.
-    Better {
-        /// Its name.
-        variant: String,
-    },
+    Better { variant: String },
 }
 
-/// One variant so far.
+/// Current results of one variant.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct VariantResults {
-    /// Its name.
     pub name: String,
-    /// Incidents that were exposed to it.
+    /// Number of incidents that were exposed to the variant.
     pub exposed: u64,
-    /// Of these, the ones with an outcome.
+    /// Number of exposed incidents with an outcome.
     pub outcomes: u64,
-    /// Of these, the ones of which it cannot be said what came of them. They count with reward 0: to leave them out
-    /// would flatter a variant that loses sight of its failures.
+    /// Number of outcomes that are unknown. They count with reward 0: leaving them out would favour a variant whose
+    /// failures are more often unknown.
     pub unknown: u64,
-    /// Mean reward; absent without outcomes.
+    /// Mean reward. Absent without outcomes.
     pub mean: Option<f64>,
-    /// Lower end of its interval.
+    /// Lower end of the confidence interval.
     pub low: f64,
-    /// Upper end of its interval.
+    /// Upper end of the confidence interval.
     pub high: f64,
 }
 
-/// The difference of the variants.
+/// Difference between the mean rewards of the variants.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DifferenceResult {
-    /// Difference of the means; absent while one has no outcome.
+    /// Difference of the sample means. Absent while a variant has no outcomes.
     pub estimate: Option<f64>,
-    /// Lower end of its interval.
+    /// Lower end of the confidence interval.
     pub low: f64,
-    /// Upper end of its interval.
+    /// Upper end of the confidence interval.
     pub high: f64,
 }
 
-/// What `experiment` shows, from its exposures in the order of the record and all outcomes of their incidents.
+/// Computes the results of `experiment` from its exposures, in the order of the record, and the outcomes of their
+/// incidents.
 ///
-/// The unit is the incident: it counts once, with the last judgement on its last decision, under the variant that it
-/// was exposed to first, whatever was done with it afterwards (intention to treat). Incidents count in the order of
-/// their exposures.
+/// The unit is the incident. It counts once, with the last outcome of its last decision, for the variant to which it
+/// was exposed first, whatever happened afterwards (intention to treat). Incidents count in the order of their
+/// exposures.
 ///
 /// # Guarantees
-/// However often results are read, and whenever reading stops, two equal variants are called different with
-/// probability `alpha` at most: each variant has a confidence sequence at `alpha / 2`, and the difference is their union
-/// bound. Assumes that a judgement at the hold is seldom changed by the one at the recurrence window.
+/// Two equal variants are declared different with probability at most `alpha`, however often the results are read and
+/// whenever the experiment is stopped: each variant has a confidence sequence at `alpha / 2`, and the interval of the
+/// difference is their union bound.
+///
+/// # Assumptions
+/// The outcome at the end of the recurrence window rarely differs from the one after stabilization.
 pub fn results(
     experiment: &Experiment,
     exposures: &[(IncidentId, String)],
@@ -242,32 +219,32 @@ pub fn results(
         .collect();
     let counts: Vec<u64> = variants.iter().map(|variant| variant.exposed).collect();
     let shares: Vec<f64> = experiment.variants.iter().map(|variant| variant.share).collect();
-    let shares_p_value = mismatch_p_value(&counts, &shares);
+    let sample_ratio_p_value = mismatch_p_value(&counts, &shares);
     let difference = difference(&variants);
-    let (verdict, needs) = judge(experiment, &variants, &difference, shares_p_value);
+    let (verdict, message) = judge(experiment, &variants, &difference, sample_ratio_p_value);
     ExperimentResults {
-        is_enough: matches!(
+        has_enough_data: matches!(
             verdict,
             ExperimentVerdict::NoDifferenceShown | ExperimentVerdict::Better { .. }
         ),
-        needs,
+        message,
         summary: verdict.to_string(),
         verdict,
         variants,
         difference,
-        shares_p_value,
+        sample_ratio_p_value,
         alpha: experiment.alpha,
     }
 }
 
-/// The last judgement on the last decision of every incident.
+/// Returns the last outcome of the last decision of every incident.
 fn last_outcomes(outcomes: &[Outcome]) -> BTreeMap<&IncidentId, &Outcome> {
     let order =
-        |outcome: &Outcome| -> (DecisionId, _) { (outcome.decision.clone(), outcome.stage) };
+        |outcome: &Outcome| -> (DecisionId, _) { (outcome.decision.clone(), outcome.window) };
     let mut last: BTreeMap<&IncidentId, &Outcome> = BTreeMap::new();
     for outcome in outcomes {
         let known = last.entry(&outcome.incident).or_insert(outcome);
-        // Ids begin with their time, so the greater decision is the later.
+        // Ids begin with their creation time, so the greater decision id is the later one.
         if order(outcome) > order(known) {
             *known = outcome;
         }
@@ -275,16 +252,16 @@ fn last_outcomes(outcomes: &[Outcome]) -> BTreeMap<&IncidentId, &Outcome> {
     last
 }
 
-/// Counts of one variant while results are gathered.
+/// Accumulated counts of one variant.
 struct Tally {
     exposed: u64,
     unknown: u64,
-    sequence: Sequence,
+    sequence: ConfidenceSequence,
 }
 
 impl Tally {
     fn new(alpha: f64) -> Self {
-        Self { exposed: 0, unknown: 0, sequence: Sequence::new(alpha) }
+        Self { exposed: 0, unknown: 0, sequence: ConfidenceSequence::new(alpha) }
     }
 
     fn count(&mut self, outcome: Option<&Outcome>) {
@@ -326,33 +303,33 @@ fn judge(
     experiment: &Experiment,
     variants: &[VariantResults],
     difference: &DifferenceResult,
-    shares_p_value: f64,
+    sample_ratio_p_value: f64,
 ) -> (ExperimentVerdict, String) {
     let minimum = u64::from(experiment.minimum);
-    let lacking: Vec<String> = variants
+    let missing: Vec<String> = variants
         .iter()
         .filter(|variant| variant.outcomes < minimum)
         .map(|variant| format!("`{}` has {} of {minimum} outcomes", variant.name, variant.outcomes))
         .collect();
-    if shares_p_value < MISMATCH {
+    if sample_ratio_p_value < MISMATCH_P_VALUE {
         let counts: Vec<String> = variants
             .iter()
             .map(|variant| format!("{} to `{}`", variant.exposed, variant.name))
             .collect();
-        let needs = format!(
-            "incidents were not shared out as the experiment says ({}; p = {shares_p_value:.1e}): find out what loses them before reading results",
+        let message = format!(
+            "the assignment of incidents deviates from the configured shares ({}; p = {sample_ratio_p_value:.1e}): find the cause before interpreting the results",
             counts.join(", ")
         );
-        return (ExperimentVerdict::SharesDoNotFit, needs);
+        return (ExperimentVerdict::SampleRatioMismatch, message);
     }
-    if !lacking.is_empty() {
+    if !missing.is_empty() {
         return (
             ExperimentVerdict::NotEnoughData,
-            format!("{}: more incidents are needed", lacking.join(", ")),
+            format!("more incidents are needed: {}", missing.join(", ")),
         );
     }
     let range =
-        format!("the difference lies between {:+.3} and {:+.3}", difference.low, difference.high);
+        format!("the difference is between {:+.3} and {:+.3}", difference.low, difference.high);
     let better =
         |position: usize| ExperimentVerdict::Better { variant: variants[position].name.clone() };
     if difference.low > 0.0 {
@@ -360,7 +337,10 @@ fn judge(
     } else if difference.high < 0.0 {
         (better(0), range)
     } else {
-        (ExperimentVerdict::NoDifferenceShown, format!("{range}: more incidents narrow it"))
+        (
+            ExperimentVerdict::NoDifferenceShown,
+            format!("{range}; more incidents will narrow the interval"),
+        )
     }
 }
 
@@ -368,9 +348,9 @@ impl std::fmt::Display for ExperimentVerdict {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::NotEnoughData => f.write_str("not enough data"),
-            Self::SharesDoNotFit => f.write_str("shares do not fit"),
+            Self::SampleRatioMismatch => f.write_str("sample ratio mismatch"),
             Self::NoDifferenceShown => f.write_str("no difference shown"),
-            Self::Better { variant } => write!(f, "{variant} better"),
+            Self::Better { variant } => write!(f, "{variant} is better"),
         }
     }
 }

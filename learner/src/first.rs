@@ -1,15 +1,15 @@
-//! The policy `first`: whatever was proposed first and is allowed. What a static list of templates does.
+//! The policy `first`: chooses the first allowed candidate, as a static list of runbooks does.
 
 use workflow::id::CandidateId;
 use workflow::{Digest, Estimates};
 
 use crate::policy::Policy;
 
-/// Chooses the first allowed candidate in the order given, always.
+/// Chooses the first allowed candidate, in the given order, with probability 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct First;
+pub struct FirstCandidate;
 
-impl Policy for First {
+impl Policy for FirstCandidate {
     fn name(&self) -> &str {
         "first"
     }

@@ -1,4 +1,4 @@
-//! The learner as a fold of the record: live and in replay the same entries give the same bytes.
+//! The learner as a fold of the record. Live and in a replay, the same entries produce the same bytes.
 
 use std::collections::BTreeMap;
 
@@ -7,89 +7,92 @@ use workflow::decision::DecisionMode;
 use workflow::id::{DecisionId, PlanId};
 use workflow::{Entry, canonical_json};
 
-use crate::lesson::{Chosen, Learned, Lesson, Unteachable, update};
-use crate::model::{BadModel, Model, read};
+use crate::model::{InvalidModel, Model, read};
+use crate::observation::{ChosenArm, InvalidObservation, LearningResult, Observation, update};
 
-/// A model and what it must remember between a decision and its outcome.
+/// A model, and the decisions whose outcomes are pending.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Learner {
     model: Model,
-    chosen: BTreeMap<DecisionId, Chosen>,
+    chosen: BTreeMap<DecisionId, ChosenArm>,
     plans: BTreeMap<PlanId, DecisionId>,
-    refused: u64,
+    rejected_observations: u64,
 }
 
 impl Learner {
-    /// Begins with `model`, nothing pending.
+    /// Creates a learner from a model, without pending decisions.
     pub fn new(model: Model) -> Self {
-        Self { model, chosen: BTreeMap::new(), plans: BTreeMap::new(), refused: 0 }
+        Self { model, chosen: BTreeMap::new(), plans: BTreeMap::new(), rejected_observations: 0 }
     }
 
-    /// What was learned.
+    /// Returns the trained model.
     pub fn model(&self) -> &Model {
         &self.model
     }
 
-    /// How many lessons were refused.
-    pub fn refused(&self) -> u64 {
-        self.refused
+    /// Returns the number of rejected observations.
+    pub fn rejected_observations(&self) -> u64 {
+        self.rejected_observations
     }
 
-    /// Folds one entry of the record.
+    /// Applies one entry of the record.
     ///
-    /// Live outcomes are learned from `Observed`, history from `HistoryImported` alone: `Executed` says the same thing
-    /// as `Observed` once more, for retrieval.
+    /// Learns live outcomes from `Observed` and history from `HistoryImported`. Ignores `Executed`, which repeats the
+    /// outcome of an `Observed` entry for retrieval.
     ///
     /// # Errors
-    /// [`Unteachable`] if the entry is a lesson and is refused. The refusal is counted, the rest stays as it was; a
-    /// fold goes on with the next entry.
-    pub fn apply(&mut self, entry: &Entry) -> Result<Learned, Unteachable> {
+    /// [`InvalidObservation`] if the entry is an observation that the model rejects. The rejection is counted and the
+    /// model is unchanged, so a fold may continue with the next entry.
+    pub fn apply(&mut self, entry: &Entry) -> Result<LearningResult, InvalidObservation> {
         let learned = self.fold(entry);
         if learned.is_err() {
-            self.refused += 1;
+            self.rejected_observations += 1;
         }
         learned
     }
 
-    fn fold(&mut self, entry: &Entry) -> Result<Learned, Unteachable> {
+    fn fold(&mut self, entry: &Entry) -> Result<LearningResult, InvalidObservation> {
         match entry {
             Entry::Decided(decision) => {
                 match decision.mode {
-                    DecisionMode::Live | DecisionMode::ForcedByHuman => {
-                        if let Some(chosen) = Chosen::of(decision) {
+                    DecisionMode::Live | DecisionMode::OperatorOverride => {
+                        if let Some(chosen) = ChosenArm::of(decision) {
                             self.chosen.insert(decision.id.clone(), chosen);
-                            bound(&mut self.chosen, self.model.config().remember);
+                            evict_oldest(
+                                &mut self.chosen,
+                                self.model.config().max_pending_decisions,
+                            );
                         }
                     }
-                    // Nothing was done, so nothing will come of it.
+                    // Nothing was executed, so there will be no outcome.
                     DecisionMode::Shadow => {}
                 }
-                Ok(Learned::Nothing)
+                Ok(LearningResult::Ignored)
             }
             Entry::PlanFrozen(plan) => {
                 self.plans.insert(plan.id.clone(), plan.decision.clone());
-                bound(&mut self.plans, self.model.config().remember);
-                Ok(Learned::Nothing)
+                evict_oldest(&mut self.plans, self.model.config().max_pending_decisions);
+                Ok(LearningResult::Ignored)
             }
             Entry::Observed(outcome) => {
                 let chosen = self
                     .chosen
                     .get(&outcome.decision)
-                    .ok_or_else(|| forgotten(outcome.decision.as_str()))?;
-                update(&mut self.model, &Lesson::Outcome { chosen, outcome })
+                    .ok_or_else(|| unknown_decision(outcome.decision.as_str()))?;
+                update(&mut self.model, &Observation::Outcome { chosen, outcome })
             }
             Entry::FeedbackGiven(feedback) => {
                 let decision = self
                     .plans
                     .get(&feedback.plan)
-                    .ok_or_else(|| forgotten(feedback.plan.as_str()))?;
+                    .ok_or_else(|| unknown_decision(feedback.plan.as_str()))?;
                 let chosen =
-                    self.chosen.get(decision).ok_or_else(|| forgotten(decision.as_str()))?;
-                update(&mut self.model, &Lesson::Feedback { chosen, feedback })
+                    self.chosen.get(decision).ok_or_else(|| unknown_decision(decision.as_str()))?;
+                update(&mut self.model, &Observation::Feedback { chosen, feedback })
             }
             Entry::HistoryImported { execution, .. } => {
-                update(&mut self.model, &Lesson::History(execution))
+                update(&mut self.model, &Observation::History(execution))
             }
             Entry::EpochClaimed { .. }
             | Entry::GuardrailsLoaded(_)
@@ -104,35 +107,36 @@ impl Learner {
             | Entry::ObjectHealthy { .. }
             | Entry::Executed(_)
             | Entry::Experiment(_)
-            | Entry::Answered { .. } => Ok(Learned::Nothing),
+            | Entry::RequestAnswered { .. } => Ok(LearningResult::Ignored),
         }
     }
 
-    /// Its canonical bytes: equal for equal learners.
+    /// Returns the canonical serialization. Equal learners have equal bytes.
     pub fn snapshot(&self) -> Vec<u8> {
         canonical_json(self)
-            .expect("a learner holds finite numbers and small integers")
+            .expect("a learner contains only finite numbers and small integers")
             .into_bytes()
     }
 
-    /// Reads a snapshot back.
+    /// Restores a learner from a snapshot.
     ///
     /// # Errors
-    /// [`BadModel`] for anything that is not a whole and sound learner.
-    pub fn restore(bytes: &[u8]) -> Result<Self, BadModel> {
+    /// [`InvalidModel`] if the bytes are not a complete and consistent snapshot.
+    pub fn restore(bytes: &[u8]) -> Result<Self, InvalidModel> {
         let learner: Self = read(bytes)?;
-        learner.model.check_sound()?;
+        learner.model.check_valid()?;
         Ok(learner)
     }
 }
 
-fn forgotten(of: &str) -> Unteachable {
-    Unteachable::Forgotten { of: of.into() }
+fn unknown_decision(id: &str) -> InvalidObservation {
+    InvalidObservation::UnknownDecision { id: id.into() }
 }
 
-/// Drops the oldest: ids begin with the time at which they were made.
-fn bound<K: Ord, V>(map: &mut BTreeMap<K, V>, most: usize) {
-    while map.len() > most {
+/// Drops the oldest entries, so that `map` has at most `max_len`. The keys are ids, which begin with their creation
+/// time.
+fn evict_oldest<K: Ord, V>(map: &mut BTreeMap<K, V>, max_len: usize) {
+    while map.len() > max_len {
         map.pop_first();
     }
 }

@@ -1,4 +1,4 @@
-//! The policy `greedy`: the likeliest allowed candidate, without exploring.
+//! The policy `greedy`: chooses the allowed candidate with the highest estimate, without exploration.
 //!
 //! # Source
 //! A close second in Bietti, Agarwal and Langford, "A contextual bandit bake-off", JMLR 2021.
@@ -8,7 +8,7 @@ use workflow::{Digest, Estimates};
 
 use crate::policy::Policy;
 
-/// Chooses the candidate with the greatest estimate, always; of equals the one with the smallest id.
+/// Chooses the candidate with the highest estimate with probability 1. Ties go to the smallest id.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Greedy;
 
@@ -29,7 +29,7 @@ impl Policy for Greedy {
     }
 }
 
-/// Where the greatest value stands; of equals the smallest id. What is not finite loses to everything.
+/// Returns the index of the highest value. Ties go to the smallest id, and values that are not finite rank last.
 pub(crate) fn best(scored: &[(&CandidateId, f64)]) -> usize {
     let value = |i: usize| if scored[i].1.is_finite() { scored[i].1 } else { f64::NEG_INFINITY };
     let mut best = 0;

@@ -1,17 +1,17 @@
-//! Estimates and decides, exactly and auditably.
+//! Contextual bandit: estimates the success of remediation plans and chooses among them.
 //!
-//! A [`Model`] is plain data and a pure fold of lessons: ridge statistics shared by all arms, one residual for each
-//! arm, Beta priors and durations of steps. [`estimate`] reads it, [`update`] teaches it, a [`Policy`] turns estimates
-//! into probabilities and draws one candidate, and [`Learner`] folds the record's entries into a model. [`experiment`]
-//! compares two variants with intervals that may be looked at as often as one likes.
+//! A [`Model`] is plain data and a pure fold of observations: ridge statistics shared by all arms, one residual per
+//! arm, Beta posteriors and durations of steps. [`estimate`] reads it and [`update`] trains it. A [`Policy`] turns
+//! estimates into probabilities and draws one candidate. [`Learner`] folds the entries of the record into a model.
+//! [`experiment`] compares two variants with anytime-valid intervals, which may be read after every outcome.
 
 mod beta;
 mod config;
+mod duration;
 mod estimate;
 mod interval;
-mod lesson;
 mod model;
-mod pace;
+mod observation;
 mod ridge;
 
 mod policy;
@@ -26,19 +26,19 @@ mod fold;
 mod testing;
 
 pub mod experiment;
+pub mod sample_ratio;
 pub mod sequence;
-pub mod shares;
 
 pub use beta::Beta;
-pub use config::{ActionPrior, BadConfig, Config};
+pub use config::{ActionPrior, Config, InvalidLearnerConfig};
+pub use duration::DurationStats;
 pub use estimate::estimate;
-pub use first::First;
+pub use first::FirstCandidate;
 pub use fold::Learner;
 pub use greedy::Greedy;
 pub use igw::Igw;
 pub use interval::{wilson, wilson_at};
-pub use lesson::{Chosen, Learned, Lesson, Unteachable, update};
-pub use model::{BadFeatures, BadModel, Model};
-pub use pace::Pace;
+pub use model::{InvalidFeatures, InvalidModel, Model};
+pub use observation::{ChosenArm, InvalidObservation, LearningResult, Observation, update};
 pub use policy::{Choice, NothingAllowed, Policy, policy};
-pub use ridge::{CannotMerge, Ridge};
+pub use ridge::{MergeError, Ridge};

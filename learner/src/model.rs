@@ -1,4 +1,4 @@
-//! The model: everything that was learned, as plain data.
+//! The model: everything that the learner has learned, as plain data.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,19 +8,19 @@ use workflow::id::DecisionId;
 use workflow::{Digest, FeatureSchema, Features, canonical_json};
 
 use crate::beta::Beta;
-use crate::config::{BadConfig, Config};
-use crate::lesson::Taught;
-use crate::pace::Pace;
-use crate::ridge::{CannotMerge, Ridge, add_all, dot, faded};
+use crate::config::{Config, InvalidLearnerConfig};
+use crate::duration::DurationStats;
+use crate::observation::Credited;
+use crate::ridge::{MergeError, Ridge, add_all, decay, dot};
 
-/// What a snapshot calls itself.
+/// Format name in a snapshot.
 const FORMAT: &str = "chiron-model/1";
-/// Snapshots above this size are not read.
-const LARGEST_SNAPSHOT_BYTES: usize = 64 * 1024 * 1024;
-/// Beyond this a feature is not believed: features are made to lie in [0, 1], and squares of these stay finite.
-const LARGEST_FEATURE: f64 = 1e6;
+/// Maximum size of a snapshot that is read.
+const MAX_SNAPSHOT_BYTES: usize = 64 * 1024 * 1024;
+/// Maximum absolute value of a feature. Features are in [0, 1] by construction; this bound keeps their squares finite.
+const MAX_FEATURE: f64 = 1e6;
 
-/// What was learned, a pure function of schema, configuration and the lessons in their order.
+/// The trained model: a pure function of the schema, the configuration and the sequence of observations.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Model {
@@ -28,17 +28,17 @@ pub struct Model {
     schema: FeatureSchema,
     schema_digest: Digest,
     config: Config,
-    /// Chained over all that was learned: two models of one lineage say the same of everything.
+    /// Digest chained over all observations. Models with the same lineage give the same estimates.
     lineage: Digest,
     ridge: Ridge,
     arms: BTreeMap<String, Arm>,
     actions: BTreeMap<String, Action>,
     outcomes: u64,
-    pub(crate) taught: BTreeMap<DecisionId, Taught>,
+    pub(crate) credited: BTreeMap<DecisionId, Credited>,
     pub(crate) imported: BTreeSet<String>,
 }
 
-/// What was seen of one arm, beyond what the ridge shares among all.
+/// Statistics of one arm, in addition to the ridge statistics that all arms share. `w` is the weight of an outcome.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Arm {
@@ -54,24 +54,24 @@ pub(crate) struct Arm {
     resolved: f64,
     /// Σ w reward over the same.
     reward: f64,
-    /// How many outcomes there were: the clock by which they fade.
+    /// Number of outcomes, used as the clock of the discount.
     clock: u64,
 }
 
-/// What was seen of one action as a step.
+/// Statistics of one action as a step.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Action {
     success: Beta,
     buckets: BTreeMap<String, Beta>,
-    pace: Pace,
+    duration: DurationStats,
 }
 
-/// One outcome as it was added: enough to correct it later.
+/// An outcome as it was added, with what is needed to correct it later.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Added {
-    /// 1 for success, 0 for failure; in between what asking a person was worth.
+pub(crate) struct AddedOutcome {
+    /// 1 for success, 0 for failure, in between for an incident that an operator resolved.
     pub(crate) target: f64,
     reward: Option<f64>,
     weight: f64,
@@ -79,70 +79,53 @@ pub(crate) struct Added {
     ridge_clock: u64,
 }
 
-/// Features that the model cannot read.
+/// Features that do not match the model.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum BadFeatures {
-    /// They follow another schema.
-    #[error("the features follow schema {found}, the model {expected}: propose the candidate anew")]
-    OtherSchema {
-        /// The model's.
-        expected: Digest,
-        /// Theirs.
-        found: Digest,
-    },
-    /// There are too many or too few.
-    #[error("there are {found} features and the schema names {expected}")]
-    Length {
-        /// As the schema has it.
-        expected: usize,
-        /// How many there are.
-        found: usize,
-    },
-    /// One is not a number, or not one to be believed.
-    #[error("feature `{name}` is {value}: it must be a finite number of at most a million")]
-    OutOfRange {
-        /// Its name.
-        name: String,
-        /// Its value.
-        value: f64,
-    },
+pub enum InvalidFeatures {
+    /// The features follow another schema.
+    #[error(
+        "the features follow schema {found}, but the model uses {expected}: propose the candidate again"
+    )]
+    SchemaMismatch { expected: Digest, found: Digest },
+    /// The number of features is wrong.
+    #[error("found {found} features, but the schema has {expected}")]
+    Length { expected: usize, found: usize },
+    /// A feature is NaN or too large.
+    #[error(
+        "feature `{name}` is {value}: it must be a finite number between -1,000,000 and 1,000,000"
+    )]
+    OutOfRange { name: String, value: f64 },
 }
 
-/// A snapshot that is not a model.
+/// A snapshot that cannot be restored.
 #[derive(Debug, thiserror::Error)]
-pub enum BadModel {
-    /// It is too large.
+pub enum InvalidModel {
+    /// The snapshot is too large.
     #[error(
-        "the model snapshot has {bytes} bytes, more than {LARGEST_SNAPSHOT_BYTES}: keep the last good one"
+        "the model snapshot has {bytes} bytes, more than the maximum of {MAX_SNAPSHOT_BYTES}: rebuild it from the record"
     )]
-    TooLarge {
-        /// Its size.
-        bytes: usize,
-    },
-    /// It cannot be read.
-    #[error("the model snapshot cannot be read: rebuild it from the record")]
-    Unreadable(#[source] serde_json::Error),
-    /// It contradicts itself.
-    #[error("the model snapshot is not sound ({what}): rebuild it from the record")]
-    Unsound {
-        /// What is wrong.
-        what: &'static str,
-    },
-    /// Its configuration is out of range.
-    #[error("the model snapshot has a configuration under which nothing can be learned")]
-    Config(#[from] BadConfig),
+    TooLarge { bytes: usize },
+    /// The snapshot is not valid JSON of this format.
+    #[error("the model snapshot cannot be parsed: rebuild it from the record")]
+    Parse(#[source] serde_json::Error),
+    /// The parts of the snapshot contradict each other.
+    #[error("the model snapshot is inconsistent ({problem}): rebuild it from the record")]
+    Inconsistent { problem: &'static str },
+    /// The configuration in the snapshot is out of range.
+    #[error("the model snapshot has an invalid configuration")]
+    Config(#[from] InvalidLearnerConfig),
 }
 
 impl Model {
-    /// A model that has seen nothing.
+    /// Creates an untrained model.
     ///
     /// # Errors
-    /// [`BadConfig`] naming the setting that is out of range.
-    pub fn new(schema: FeatureSchema, config: Config) -> Result<Self, BadConfig> {
+    /// [`InvalidLearnerConfig`] with the first setting that is out of range.
+    pub fn new(schema: FeatureSchema, config: Config) -> Result<Self, InvalidLearnerConfig> {
         config.check()?;
         let schema_digest = schema.digest();
         let written =
-            canonical_json(&config).expect("a checked configuration holds finite numbers");
+            canonical_json(&config).expect("a checked configuration contains only finite numbers");
         Ok(Self {
             format: FORMAT.into(),
             lineage: Digest::of_all(&[
@@ -150,7 +133,7 @@ impl Model {
                 schema_digest.bytes(),
                 written.as_bytes(),
             ]),
-            // One more than the features: the intercept.
+            // One more dimension than features, for the intercept.
             ridge: Ridge::new(schema.names.len() + 1, config.penalty, config.ridge_discount),
             schema,
             schema_digest,
@@ -158,74 +141,77 @@ impl Model {
             arms: BTreeMap::new(),
             actions: BTreeMap::new(),
             outcomes: 0,
-            taught: BTreeMap::new(),
+            credited: BTreeMap::new(),
             imported: BTreeSet::new(),
         })
     }
 
-    /// Names this state: a digest chained over schema, configuration and every lesson in order. Costs nothing to ask.
+    /// Returns the digest of this state, chained over the schema, the configuration and every observation in order.
     pub fn digest(&self) -> Digest {
         self.lineage
     }
 
-    /// The schema that its features follow.
+    /// Returns the schema of the features.
     pub fn schema(&self) -> &FeatureSchema {
         &self.schema
     }
 
-    /// Its priors and settings.
+    /// Returns the priors and settings.
     pub fn config(&self) -> &Config {
         &self.config
     }
 
-    /// How many outcomes, opinions and imported executions it has learned from.
+    /// Returns the number of outcomes, ratings and imported executions that the model has learned from.
     pub fn outcomes(&self) -> u64 {
         self.outcomes
     }
 
-    /// How many executions were imported, those that taught nothing among them.
+    /// Returns the number of imported executions, including those with an unknown outcome.
     pub fn imported(&self) -> usize {
         self.imported.len()
     }
 
-    /// The shared statistics.
+    /// Returns the ridge statistics that all arms share.
     pub fn ridge(&self) -> &Ridge {
         &self.ridge
     }
 
-    /// The arms that it has seen, each with its effective observations and successes.
+    /// Returns the observed arms, each with its effective successes and failures.
     pub fn arms(&self) -> impl Iterator<Item = (&str, Beta)> {
-        self.arms.iter().map(|(name, arm)| (name.as_str(), arm.seen()))
+        self.arms.iter().map(|(name, arm)| (name.as_str(), arm.counts()))
     }
 
-    /// Its canonical bytes: equal for equal models.
+    /// Returns the canonical serialization. Equal models have equal bytes.
     pub fn snapshot(&self) -> Vec<u8> {
-        canonical_json(self).expect("a model holds finite numbers and small integers").into_bytes()
+        canonical_json(self)
+            .expect("a model contains only finite numbers and small integers")
+            .into_bytes()
     }
 
-    /// Reads a snapshot back.
+    /// Restores a model from a snapshot.
     ///
     /// # Errors
-    /// [`BadModel`] for anything that is not a whole and sound model: the caller keeps the last good one, or rebuilds.
-    pub fn restore(bytes: &[u8]) -> Result<Self, BadModel> {
+    /// [`InvalidModel`] if the bytes are not a complete and consistent snapshot. The caller keeps its last valid model,
+    /// or rebuilds it from the record.
+    pub fn restore(bytes: &[u8]) -> Result<Self, InvalidModel> {
         let model: Self = read(bytes)?;
-        model.check_sound()?;
+        model.check_valid()?;
         Ok(model)
     }
 
-    pub(crate) fn check_sound(&self) -> Result<(), BadModel> {
-        let unsound = |what| Err(BadModel::Unsound { what });
+    pub(crate) fn check_valid(&self) -> Result<(), InvalidModel> {
+        let inconsistent = |problem| Err(InvalidModel::Inconsistent { problem });
         self.config.check()?;
         let dimension = self.schema.names.len() + 1;
         let is_count = |v: f64| v.is_finite() && v >= 0.0;
         if self.format != FORMAT {
-            return unsound("another format");
+            return inconsistent("unknown format");
         }
         if self.schema_digest != self.schema.digest() {
-            return unsound("its schema has another digest");
+            return inconsistent("the schema does not match its digest");
         }
-        if !self.ridge.is_sound(dimension) {
-            return unsound("its weights are of another size, or not finite");
+        if !self.ridge.is_valid(dimension) {
+            return inconsistent("the ridge statistics have the wrong size or are not finite");
         }
         let is_fine = |arm: &Arm| {
             arm.x.len() == dimension
@@ -235,61 +221,62 @@ impl Model {
                     .all(|v| v.is_finite())
         };
         if !self.arms.values().all(is_fine) {
-            return unsound("an arm's statistics are of another size, or not finite");
+            return inconsistent("the statistics of an arm have the wrong size or are not finite");
         }
         let is_beta = |beta: &Beta| is_count(beta.successes) && is_count(beta.failures);
         let is_action = |action: &Action| {
-            let pace = &action.pace;
+            let duration = &action.duration;
             is_beta(&action.success)
                 && action.buckets.values().all(is_beta)
-                && is_count(pace.count)
-                && pace.mean.is_finite()
-                && is_count(pace.scatter)
+                && is_count(duration.count)
+                && duration.mean.is_finite()
+                && is_count(duration.m2)
         };
         if !self.actions.values().all(is_action) {
-            return unsound("a step's statistics are not finite");
+            return inconsistent("the statistics of a step are not finite");
         }
         Ok(())
     }
 
-    /// Checks that it can read these features.
+    /// Checks that features follow the schema and are in range.
     ///
     /// # Errors
-    /// [`BadFeatures`] saying why not.
-    pub fn check(&self, features: &Features) -> Result<(), BadFeatures> {
+    /// [`InvalidFeatures`] with the first problem.
+    pub fn check(&self, features: &Features) -> Result<(), InvalidFeatures> {
         if features.schema != self.schema_digest {
-            return Err(BadFeatures::OtherSchema {
+            return Err(InvalidFeatures::SchemaMismatch {
                 expected: self.schema_digest,
                 found: features.schema,
             });
         }
         if features.values.len() != self.schema.names.len() {
-            return Err(BadFeatures::Length {
+            return Err(InvalidFeatures::Length {
                 expected: self.schema.names.len(),
                 found: features.values.len(),
             });
         }
         for (name, value) in self.schema.names.iter().zip(&features.values) {
-            if value.is_nan() || value.abs() > LARGEST_FEATURE {
-                return Err(BadFeatures::OutOfRange { name: name.clone(), value: *value });
+            if value.is_nan() || value.abs() > MAX_FEATURE {
+                return Err(InvalidFeatures::OutOfRange { name: name.clone(), value: *value });
             }
         }
         Ok(())
     }
 
-    /// Adds all that `other` has seen, as if one model had learned both. What each remembers of decisions is joined.
+    /// Adds the observations of `other`, as if one model had learned both. The pending decisions are joined too.
     ///
     /// # Errors
-    /// [`CannotMerge`] if schema or configuration differ, or outcomes fade, for then their order counts.
-    pub fn merge(&mut self, other: &Self) -> Result<(), CannotMerge> {
+    /// [`MergeError`] if the schemas or configurations differ, or if outcomes are discounted, because the result then
+    /// depends on their order.
+    pub fn merge(&mut self, other: &Self) -> Result<(), MergeError> {
         if self.schema_digest != other.schema_digest {
-            return Err(CannotMerge::Different { what: "feature schema" });
+            return Err(MergeError::Different { what: "feature schema" });
         }
         if self.config != other.config {
-            return Err(CannotMerge::Different { what: "configuration" });
+            return Err(MergeError::Different { what: "configuration" });
         }
         if self.config.arm_discount < 1.0 {
-            return Err(CannotMerge::Discounted);
+            return Err(MergeError::Discounted);
         }
         self.ridge.merge(&other.ridge)?;
         for (name, more) in &other.arms {
@@ -299,13 +286,14 @@ impl Model {
             self.actions.entry(name.clone()).or_default().merge(more);
         }
         self.outcomes += other.outcomes;
-        self.taught.extend(other.taught.iter().map(|(id, taught)| (id.clone(), taught.clone())));
+        self.credited
+            .extend(other.credited.iter().map(|(id, credited)| (id.clone(), credited.clone())));
         self.imported.extend(other.imported.iter().cloned());
         self.lineage = Digest::of_all(&[b"merge", self.lineage.bytes(), other.lineage.bytes()]);
         Ok(())
     }
 
-    /// The features with the intercept behind them.
+    /// Returns the feature vector with the intercept appended.
     pub(crate) fn x(features: &Features) -> Vec<f64> {
         let mut x = Vec::with_capacity(features.values.len() + 1);
         x.extend_from_slice(&features.values);
@@ -313,42 +301,43 @@ impl Model {
         x
     }
 
-    /// The probability of success that configuration alone gives: it never changes, so the ridge can be fitted to what
-    /// is left.
+    /// Returns the success probability according to the configured priors alone. It never changes, so the ridge
+    /// regression can be fitted to the difference.
     pub(crate) fn offset(&self, features: &Features) -> f64 {
         if let Some(prior) = self.config.arms.get(&features.arm) {
             return *prior;
         }
-        features.steps.iter().fold(self.config.right_plan, |product, step| {
+        features.steps.iter().fold(self.config.plan_success_prior, |product, step| {
             product * self.config.action(&step.action).success.mean()
         })
     }
 
-    /// The same with all that was seen of the steps.
+    /// Returns the success probability according to the priors and the observed steps.
     pub(crate) fn prior(&self, features: &Features) -> f64 {
         if let Some(prior) = self.config.arms.get(&features.arm) {
             return *prior;
         }
-        features.steps.iter().fold(self.config.right_plan, |product, step| {
+        features.steps.iter().fold(self.config.plan_success_prior, |product, step| {
             product * self.step(&step.action, &step.bucket).mean()
         })
     }
 
-    /// Posterior of a step: the catalogue's prior, then all that was seen of the action, then of it in this bucket.
+    /// Returns the posterior of a step: the catalogue's prior, updated with all outcomes of the action, then with those
+    /// in this bucket.
     pub(crate) fn step(&self, action: &str, bucket: &str) -> Beta {
         let prior = self.config.action(action).success;
-        let Some(seen) = self.actions.get(action) else { return prior };
-        let pooled = prior.and(&seen.success);
-        // What is known of other buckets says what to expect here, but not as surely as outcomes here would.
+        let Some(observed) = self.actions.get(action) else { return prior };
+        let pooled = prior.and(&observed.success);
+        // Outcomes in other buckets are weaker evidence than outcomes in this bucket, so their strength is capped.
         let expected =
             Beta::prior(pooled.mean(), pooled.strength().min(self.config.bucket_strength));
-        expected.and(&seen.buckets.get(bucket).copied().unwrap_or_default())
+        expected.and(&observed.buckets.get(bucket).copied().unwrap_or_default())
     }
 
-    /// Duration statistics of an action, if any were seen, and its prior median in seconds.
-    pub(crate) fn pace(&self, action: &str) -> (Pace, f64) {
+    /// Returns the duration statistics of an action, empty if there are none, and its prior median in seconds.
+    pub(crate) fn duration(&self, action: &str) -> (DurationStats, f64) {
         (
-            self.actions.get(action).map(|seen| seen.pace).unwrap_or_default(),
+            self.actions.get(action).map(|observed| observed.duration).unwrap_or_default(),
             self.config.action(action).seconds,
         )
     }
@@ -357,30 +346,31 @@ impl Model {
         self.arms.get(name)
     }
 
-    /// How far an arm's outcomes lie above what the shared weights say of it, drawn to 0 while there are few.
+    /// Returns the mean residual of an arm: its outcomes less the predictions of the shared weights, shrunk towards 0
+    /// while there are few.
     pub(crate) fn residual(&self, arm: &Arm) -> f64 {
         let sum = arm.successes - arm.offset - dot(self.ridge.weights(), &arm.x);
         sum / (arm.count + self.config.residual_shrinkage)
     }
 
-    /// Adds one outcome. The features were checked.
+    /// Adds one outcome. The caller has checked the features.
     pub(crate) fn add(
         &mut self,
         features: &Features,
         target: f64,
         reward: Option<f64>,
         weight: f64,
-        by: &str,
-    ) -> Added {
+        id: &str,
+    ) -> AddedOutcome {
         let x = Self::x(features);
         let offset = self.offset(features);
         self.ridge.add(&x, target - offset, weight);
         if !self.arms.contains_key(&features.arm) {
             self.arms.insert(features.arm.clone(), Arm::default());
         }
-        let arm = self.arms.get_mut(&features.arm).expect("it was just put there");
+        let arm = self.arms.get_mut(&features.arm).expect("the arm was inserted above");
         arm.add(&x, offset, target, reward, weight, self.config.arm_discount);
-        let added = Added {
+        let added = AddedOutcome {
             target,
             reward,
             weight,
@@ -388,34 +378,34 @@ impl Model {
             ridge_clock: self.ridge.updates(),
         };
         self.outcomes += 1;
-        self.chain("add", by, &x, &added);
+        self.chain("add", id, &x, &added);
         added
     }
 
-    /// Changes what came of an outcome that was added before, exactly.
+    /// Replaces the target and reward of an outcome that was added before. The result is exact.
     pub(crate) fn correct(
         &mut self,
         features: &Features,
-        added: &mut Added,
+        added: &mut AddedOutcome,
         target: f64,
         reward: Option<f64>,
-        by: &str,
+        id: &str,
     ) {
         let x = Self::x(features);
         self.ridge.correct(&x, target - added.target, added.weight, added.ridge_clock);
         let discount = self.config.arm_discount;
         if let Some(arm) = self.arms.get_mut(&features.arm) {
-            let weight = added.weight * faded(discount, arm.clock.saturating_sub(added.arm_clock));
+            let weight = added.weight * decay(discount, arm.clock.saturating_sub(added.arm_clock));
             arm.successes += weight * (target - added.target);
             arm.reward_change(added.target, added.reward, -weight);
             arm.reward_change(target, reward, weight);
         }
         added.target = target;
         added.reward = reward;
-        self.chain("correct", by, &x, added);
+        self.chain("correct", id, &x, added);
     }
 
-    /// Counts what came of one step.
+    /// Adds the outcome of one step.
     pub(crate) fn add_step(
         &mut self,
         action: &str,
@@ -424,13 +414,13 @@ impl Model {
         seconds: f64,
     ) {
         let discount = self.config.arm_discount;
-        let seen = self.actions.entry(action.to_string()).or_default();
-        seen.success.observe(has_succeeded, discount);
-        seen.buckets.entry(bucket.to_string()).or_default().observe(has_succeeded, discount);
-        // A step that failed was cut off at its timeout: how long it would have taken is not known.
+        let observed = self.actions.entry(action.to_string()).or_default();
+        observed.success.observe(has_succeeded, discount);
+        observed.buckets.entry(bucket.to_string()).or_default().observe(has_succeeded, discount);
+        // A failed step may have been stopped by its timeout, so its true duration is unknown.
         let is_duration = has_succeeded && seconds.is_finite() && seconds >= 0.0;
         if is_duration {
-            seen.pace.observe(seconds, discount);
+            observed.duration.observe(seconds, discount);
         }
         let flags = [u8::from(has_succeeded), u8::from(is_duration)];
         let seconds = if is_duration { seconds } else { 0.0 };
@@ -447,33 +437,33 @@ impl Model {
         self.lineage = Digest::of_all(&parts);
     }
 
-    /// Chains a change into the lineage.
-    fn chain(&mut self, what: &str, by: &str, x: &[f64], added: &Added) {
+    /// Updates the lineage digest with a change.
+    fn chain(&mut self, what: &str, id: &str, x: &[f64], added: &AddedOutcome) {
         let mut numbers = Vec::with_capacity(8 * (x.len() + 3));
         for value in x.iter().chain([&added.target, &added.reward.unwrap_or(-1.0), &added.weight]) {
             numbers.extend_from_slice(&value.to_le_bytes());
         }
         self.lineage =
-            Digest::of_all(&[what.as_bytes(), self.lineage.bytes(), by.as_bytes(), &[0], &numbers]);
+            Digest::of_all(&[what.as_bytes(), self.lineage.bytes(), id.as_bytes(), &[0], &numbers]);
     }
 }
 
-/// Reads a snapshot that is not too large to be one.
-pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, BadModel> {
-    if bytes.len() > LARGEST_SNAPSHOT_BYTES {
-        return Err(BadModel::TooLarge { bytes: bytes.len() });
+/// Parses a snapshot of at most [`MAX_SNAPSHOT_BYTES`].
+pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, InvalidModel> {
+    if bytes.len() > MAX_SNAPSHOT_BYTES {
+        return Err(InvalidModel::TooLarge { bytes: bytes.len() });
     }
-    serde_json::from_slice(bytes).map_err(BadModel::Unreadable)
+    serde_json::from_slice(bytes).map_err(InvalidModel::Parse)
 }
 
 impl Arm {
-    /// What was seen of it.
-    pub(crate) fn seen(&self) -> Beta {
+    /// Returns the effective successes and failures of the arm.
+    pub(crate) fn counts(&self) -> Beta {
         Beta { successes: self.successes, failures: self.count - self.successes }
     }
 
-    /// Mean reward of its successes, near 1 before any was seen: how quickly it resolves what it resolves.
-    pub(crate) fn quickness(&self) -> f64 {
+    /// Returns the mean reward of the successes, which measures how quickly the arm resolves incidents. Starts at 1.
+    pub(crate) fn speed_score(&self) -> f64 {
         const STRENGTH: f64 = 2.0;
         (STRENGTH + self.reward) / (STRENGTH + self.resolved)
     }
@@ -512,7 +502,7 @@ impl Arm {
         self.clock += 1;
     }
 
-    /// Counts the reward of a success, or takes it back where the weight is below 0.
+    /// Adds the reward of a success, or removes it if the weight is negative.
     fn reward_change(&mut self, target: f64, reward: Option<f64>, weight: f64) {
         if let (true, Some(reward)) = (target > 0.0, reward) {
             self.resolved += weight;
@@ -541,6 +531,6 @@ impl Action {
             let here = self.buckets.entry(bucket.clone()).or_default();
             *here = here.and(beta);
         }
-        self.pace = self.pace.and(&more.pace);
+        self.duration = self.duration.and(&more.duration);
     }
 }

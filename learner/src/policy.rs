@@ -1,30 +1,31 @@
-//! Choosing in three pure steps: estimates → probabilities (forbidden candidates masked, then the floor) → one drawn.
+//! Policies: turn estimates into probabilities, with rejected candidates masked, and draw one candidate.
 
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng as _, SeedableRng as _};
 use workflow::id::CandidateId;
 use workflow::{Digest, Estimates, Mask};
 
-use crate::first::First;
+use crate::first::FirstCandidate;
 use crate::greedy::Greedy;
 use crate::igw::Igw;
 
-/// Turns estimates into probabilities, and draws.
+/// A bandit policy: turns estimates into probabilities and draws one candidate.
 pub trait Policy: Send + Sync {
-    /// Its name, as experiments and the record know it.
+    /// Returns the name of the policy in experiments and in the record.
     fn name(&self) -> &str;
 
-    /// Digest of its configuration.
+    /// Returns the digest of the policy and its configuration.
     fn digest(&self) -> Digest;
 
-    /// The probability of each allowed candidate, in the order given: at least 0, summing to 1. Never called with an
-    /// empty list.
+    /// Returns the probability of each allowed candidate, in the given order. The probabilities are at least 0 and sum
+    /// to 1. `allowed` is never empty.
     fn probabilities(&self, allowed: &[(&CandidateId, &Estimates)]) -> Vec<f64>;
 
-    /// Masks, asks for probabilities, draws one candidate with `seed`. Masked candidates have probability 0.
+    /// Draws one candidate with `seed`. Masked candidates have probability 0.
     ///
     /// # Errors
-    /// [`NothingAllowed`] if no candidate is left, which the candidate `escalate` is there to prevent.
+    /// [`NothingAllowed`] if all candidates are masked. The candidate `escalate`, which is never rejected, prevents
+    /// this.
     fn decide(
         &self,
         estimates: &[(CandidateId, Estimates)],
@@ -49,24 +50,24 @@ pub trait Policy: Send + Sync {
             })
             .collect();
         let draw = uniform(seed);
-        let chosen = drawn(&probabilities, draw);
+        let chosen = select(&probabilities, draw);
         Ok(Choice { probabilities, chosen, draw })
     }
 }
 
-/// What a policy chose, and how likely that was.
+/// The candidate that a policy chose, with the probabilities of all candidates.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Choice {
-    /// The probability of every candidate, in the order given; 0 where masked. They sum to 1.
+    /// The probability of every candidate, in the given order; 0 if masked. They sum to 1.
     pub probabilities: Vec<(CandidateId, f64)>,
-    /// The one that was drawn.
+    /// The candidate that was drawn.
     pub chosen: CandidateId,
-    /// The draw, in [0, 1).
+    /// The random number in [0, 1) that selected the candidate.
     pub draw: f64,
 }
 
 impl Choice {
-    /// The probability with which `candidate` was chosen.
+    /// Returns the probability of `candidate`.
     pub fn propensity(&self, candidate: &CandidateId) -> f64 {
         self.probabilities
             .iter()
@@ -75,46 +76,47 @@ impl Choice {
     }
 }
 
-/// There was nothing to choose from.
+/// All candidates are masked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "all {candidates} candidates are masked: `escalate` must be among them, and is never refused"
+    "all {candidates} candidates are rejected: the list must contain `escalate`, which is never rejected"
 )]
 pub struct NothingAllowed {
-    /// How many candidates there were.
+    /// Number of candidates.
     pub candidates: usize,
 }
 
-/// The policy of this name with its usual settings: `igw`, `greedy` or `first`.
+/// Returns the policy `igw`, `greedy` or `first` with its default settings. `None` for any other name.
 pub fn policy(name: &str) -> Option<Box<dyn Policy>> {
     match name {
         "igw" => Some(Box::new(Igw::default())),
         "greedy" => Some(Box::new(Greedy)),
-        "first" => Some(Box::new(First)),
+        "first" => Some(Box::new(FirstCandidate)),
         _ => None,
     }
 }
 
-/// A number in [0, 1) with 53 random bits.
+/// Returns a uniform random number in [0, 1) with 53 random bits.
 fn uniform(seed: [u8; 32]) -> f64 {
     (ChaCha8Rng::from_seed(seed).next_u64() >> 11) as f64 / (1u64 << 53) as f64
 }
 
-/// The candidate in whose stretch of [0, 1) the draw falls, stretches laid out by id, so that the order in which
-/// candidates were proposed changes nothing.
-fn drawn(probabilities: &[(CandidateId, f64)], draw: f64) -> CandidateId {
-    let mut stretches: Vec<&(CandidateId, f64)> =
+/// Selects the candidate whose segment of [0, 1) contains `draw`.
+///
+/// Segments are ordered by id, so the result does not depend on the order in which candidates were proposed.
+fn select(probabilities: &[(CandidateId, f64)], draw: f64) -> CandidateId {
+    let mut segments: Vec<&(CandidateId, f64)> =
         probabilities.iter().filter(|(_, p)| *p > 0.0).collect();
-    stretches.sort_by(|a, b| a.0.cmp(&b.0));
-    let mut reached = 0.0;
-    for (id, probability) in &stretches {
-        reached += probability;
-        if draw < reached {
+    segments.sort_by(|a, b| a.0.cmp(&b.0));
+    let mut cumulative = 0.0;
+    for (id, probability) in &segments {
+        cumulative += probability;
+        if draw < cumulative {
             return id.clone();
         }
     }
-    // Rounding may leave the last stretch short of 1.
-    stretches.last().map(|(id, _)| id.clone()).expect("probabilities sum to 1, so one is above 0")
+    // Because of rounding, the last segment may end slightly below 1.
+    segments.last().map(|(id, _)| id.clone()).expect("probabilities sum to 1, so one is above 0")
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Ridge regression by its sufficient statistics, updated one outcome at a time.
+//! Ridge regression from sufficient statistics, updated one outcome at a time.
 //!
 //! # Source
 //! Statistics and widths: Abbasi-Yadkori, Pál and Szepesvári, "Improved algorithms for linear stochastic bandits",
@@ -9,13 +9,13 @@
 use ndarray::{ArrayView2, ArrayViewMut2};
 use serde::{Deserialize, Serialize};
 
-/// After so many updates the factor is made anew from the Gram matrix, so that rounding does not pile up and, under a
-/// discount, the penalty that faded with the factor is whole again.
+/// Number of updates after which the factor is recomputed from the Gram matrix. This bounds rounding errors and, under
+/// a discount, restores the penalty that was discounted together with the factor.
 const REFRESH: u64 = 512;
 
-/// `A = penalty I + Σ w x xᵀ` and `b = Σ w y x`, with the Cholesky factor of `A` and the weights `A⁻¹ b` kept beside.
+/// `A = penalty I + Σ w x xᵀ` and `b = Σ w y x`, with the Cholesky factor of `A` and the weights `A⁻¹ b`.
 ///
-/// Matrices are stored by rows; only the upper triangle is meant, the lower stays 0.
+/// Matrices are stored by rows. Only the upper triangle is used; the lower one stays 0.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Ridge {
@@ -30,29 +30,28 @@ pub struct Ridge {
     factor: Vec<f64>,
     /// A⁻¹ b.
     weights: Vec<f64>,
-    /// How many outcomes were added: also the clock by which the discount is counted.
+    /// Number of outcomes that were added, used as the clock of the discount.
     updates: u64,
 }
 
-/// Two statistics that do not add.
+/// Statistics that cannot be merged, or an outcome that cannot be removed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum CannotMerge {
-    /// They are of other features.
-    #[error("the models differ in their {what}: train one of them anew under the other's")]
-    Different {
-        /// In what.
-        what: &'static str,
-    },
-    /// A discount makes the order of outcomes count.
-    #[error("models with a ridge discount below 1 do not add: the order of their outcomes counts")]
+pub enum MergeError {
+    /// The models have different features or settings.
+    #[error("the models differ in their {what}: retrain one of them with the {what} of the other")]
+    Different { what: &'static str },
+    /// With a discount the result depends on the order of outcomes.
+    #[error(
+        "models with a discount below 1 cannot be merged, because the order of their outcomes matters"
+    )]
     Discounted,
-    /// What is to be forgotten was never learned.
-    #[error("what is to be forgotten was never learned: nothing was changed")]
-    NeverLearned,
+    /// The outcome to remove was never added.
+    #[error("the outcome to remove was never added; the model is unchanged")]
+    UnknownOutcome,
 }
 
 impl Ridge {
-    /// Nothing seen yet.
+    /// Creates statistics without outcomes.
     pub fn new(dimension: usize, penalty: f64, discount: f64) -> Self {
         let mut ridge = Self {
             dimension,
@@ -65,29 +64,29 @@ impl Ridge {
             updates: 0,
         };
         let is_positive = ridge.refresh();
-        debug_assert!(is_positive, "a penalty above 0 makes the matrix positive");
+        debug_assert!(is_positive, "a penalty above 0 makes the matrix positive definite");
         ridge
     }
 
-    /// How many outcomes were added.
+    /// Returns the number of outcomes that were added.
     pub fn updates(&self) -> u64 {
         self.updates
     }
 
-    /// The weights.
+    /// Returns the regression weights `A⁻¹ b`.
     pub fn weights(&self) -> &[f64] {
         &self.weights
     }
 
-    /// `weights · x`.
+    /// Returns the predicted mean at `x`, `weights · x`.
     pub fn mean(&self, x: &[f64]) -> f64 {
         dot(&self.weights, x)
     }
 
-    /// How many outcomes at `x` itself all that was seen is worth: `1 / xᵀA⁻¹x` less what the penalty alone gives.
+    /// Returns the effective number of observations at `x`: `1 / xᵀA⁻¹x` less the contribution of the penalty.
     ///
-    /// By the Sherman-Morrison formula an outcome at `x` raises it by exactly its weight, and outcomes at right angles
-    /// to `x` by nothing.
+    /// By the Sherman-Morrison formula an outcome at `x` raises it by exactly its weight, and an outcome orthogonal to
+    /// `x` does not change it.
     pub fn observations(&self, x: &[f64]) -> f64 {
         let square = dot(x, x);
         if square <= 0.0 {
@@ -98,10 +97,10 @@ impl Ridge {
         (1.0 / leverage - self.penalty / square).max(0.0)
     }
 
-    /// Adds one outcome `y` at `x` with a weight above 0; older ones fade first.
+    /// Discounts the older outcomes, then adds one outcome `y` at `x` with a weight above 0.
     pub fn add(&mut self, x: &[f64], y: f64, weight: f64) {
         debug_assert_eq!(x.len(), self.dimension, "features were checked against the schema");
-        self.fade();
+        self.apply_discount();
         self.add_to_gram(x, weight);
         for (sum, value) in self.moment.iter_mut().zip(x) {
             *sum += weight * y * value;
@@ -109,58 +108,62 @@ impl Ridge {
         self.updates += 1;
         let is_due = self.updates.is_multiple_of(REFRESH);
         if !is_due || !self.refresh() {
-            self.raise_factor(x, weight);
+            self.update_factor(x, weight);
         }
         self.solve();
     }
 
-    /// Changes the outcome of an earlier addition at `x` by `change`, exactly: the matrix does not depend on outcomes.
+    /// Changes the value of an outcome that was added at `x` before by `change`.
     ///
-    /// `clock` is [`updates`](Self::updates) right after that addition.
+    /// The result is exact, because the matrix does not depend on outcome values. `clock` is the value of
+    /// [`updates`](Self::updates) right after the outcome was added.
     pub fn correct(&mut self, x: &[f64], change: f64, weight: f64, clock: u64) {
-        let faded = weight * faded(self.discount, self.updates.saturating_sub(clock));
+        let discounted = weight * decay(self.discount, self.updates.saturating_sub(clock));
         for (sum, value) in self.moment.iter_mut().zip(x) {
-            *sum += faded * change * value;
+            *sum += discounted * change * value;
         }
         self.solve();
     }
 
-    /// Adds all that `other` has seen, as if one model had seen both.
+    /// Adds the outcomes of `other`.
     ///
     /// # Errors
-    /// [`CannotMerge`] if dimension or penalty differ, or if either fades.
-    pub fn merge(&mut self, other: &Self) -> Result<(), CannotMerge> {
+    /// [`MergeError`] if the dimensions or penalties differ, or if either has a discount below 1.
+    pub fn merge(&mut self, other: &Self) -> Result<(), MergeError> {
         if self.dimension != other.dimension {
-            return Err(CannotMerge::Different { what: "number of features" });
+            return Err(MergeError::Different { what: "number of features" });
         }
         if self.penalty.to_bits() != other.penalty.to_bits() {
-            return Err(CannotMerge::Different { what: "ridge penalty" });
+            return Err(MergeError::Different { what: "ridge penalty" });
         }
         if self.discount < 1.0 || other.discount < 1.0 {
-            return Err(CannotMerge::Discounted);
+            return Err(MergeError::Discounted);
         }
         add_all(&mut self.gram, &other.gram);
         add_all(&mut self.moment, &other.moment);
         self.updates += other.updates;
         let is_positive = self.refresh();
-        debug_assert!(is_positive, "the sum of two positive matrices is positive");
+        debug_assert!(
+            is_positive,
+            "the sum of two positive definite matrices is positive definite"
+        );
         self.solve();
         Ok(())
     }
 
-    /// Takes back one outcome, as if it had never been seen.
+    /// Removes one outcome, as if it had never been added.
     ///
     /// # Errors
-    /// [`CannotMerge`] if outcomes fade, or if this one was never added.
-    pub fn forget(&mut self, x: &[f64], y: f64, weight: f64) -> Result<(), CannotMerge> {
+    /// [`MergeError`] if the discount is below 1, or if the outcome was never added.
+    pub fn forget(&mut self, x: &[f64], y: f64, weight: f64) -> Result<(), MergeError> {
         if self.discount < 1.0 {
-            return Err(CannotMerge::Discounted);
+            return Err(MergeError::Discounted);
         }
         let before = self.gram.clone();
         self.add_to_gram(x, -weight);
         if self.updates == 0 || !self.refresh() {
             self.gram = before;
-            return Err(CannotMerge::NeverLearned);
+            return Err(MergeError::UnknownOutcome);
         }
         for (sum, value) in self.moment.iter_mut().zip(x) {
             *sum -= weight * y * value;
@@ -170,8 +173,8 @@ impl Ridge {
         Ok(())
     }
 
-    /// Whether every number is finite and every length right: what a snapshot must be before it is believed.
-    pub(crate) fn is_sound(&self, dimension: usize) -> bool {
+    /// Returns whether every number is finite and every length is right. Checked before a snapshot is used.
+    pub(crate) fn is_valid(&self, dimension: usize) -> bool {
         let d = self.dimension;
         let lengths = self.gram.len() == d * d
             && self.factor.len() == d * d
@@ -187,7 +190,7 @@ impl Ridge {
             && (0..d).all(|k| self.factor[k * d + k] > 0.0)
     }
 
-    fn fade(&mut self) {
+    fn apply_discount(&mut self) {
         if self.discount < 1.0 {
             let root = self.discount.sqrt();
             self.gram.iter_mut().chain(&mut self.moment).for_each(|v| *v *= self.discount);
@@ -204,15 +207,15 @@ impl Ridge {
             if scaled == 0.0 {
                 continue;
             }
-            let row = row.as_slice_mut().expect("rows lie in one piece");
+            let row = row.as_slice_mut().expect("rows are contiguous");
             for (sum, value) in row[k..].iter_mut().zip(&x[k..]) {
                 *sum += scaled * value;
             }
         }
     }
 
-    /// Makes the factor of `A + weight x xᵀ` out of that of `A`, row by row.
-    fn raise_factor(&mut self, x: &[f64], weight: f64) {
+    /// Updates the factor of `A` to that of `A + weight x xᵀ`, row by row.
+    fn update_factor(&mut self, x: &[f64], weight: f64) {
         let d = self.dimension;
         let root = weight.sqrt();
         let mut x: Vec<f64> = x.iter().map(|v| v * root).collect();
@@ -223,7 +226,7 @@ impl Ridge {
             if head == 0.0 {
                 continue;
             }
-            let row = row.as_slice_mut().expect("rows lie in one piece");
+            let row = row.as_slice_mut().expect("rows are contiguous");
             let old = row[k];
             let new = (old * old + head * head).sqrt();
             let (cosine, sine) = (new / old, head / old);
@@ -237,7 +240,8 @@ impl Ridge {
         }
     }
 
-    /// Makes the factor anew from the Gram matrix. False, and nothing changed, if that is not positive.
+    /// Recomputes the factor from the Gram matrix. Returns false, and changes nothing, if the matrix is not positive
+    /// definite.
     fn refresh(&mut self) -> bool {
         let d = self.dimension;
         let mut fresh = self.gram.clone();
@@ -248,7 +252,7 @@ impl Ridge {
         }
         for k in 0..d {
             let pivot = factor[[k, k]];
-            // Whatever was truly added leaves at least the penalty, but for rounding.
+            // Outcomes that were really added leave a pivot of at least the penalty, except for rounding errors.
             if pivot.is_nan() || pivot < self.penalty * 0.5 {
                 return false;
             }
@@ -269,11 +273,12 @@ impl Ridge {
         true
     }
 
-    /// Solves Uᵀy = x by columns, two at a time: no sum waits for the one before it, and `y` is walked half as often.
+    /// Solves Uᵀy = x by columns, two at a time. The updates of `y` are independent of each other, and `y` is traversed
+    /// half as often.
     fn forward(&self, x: &[f64]) -> Vec<f64> {
         let d = self.dimension;
         let factor = ArrayView2::from_shape((d, d), &self.factor).expect("the factor is square");
-        let row = |k: usize| factor.row(k).to_slice().expect("rows lie in one piece");
+        let row = |k: usize| factor.row(k).to_slice().expect("rows are contiguous");
         let mut y = x.to_vec();
         for k in (1..d).step_by(2) {
             let (upper, lower) = (row(k - 1), row(k));
@@ -290,25 +295,26 @@ impl Ridge {
         y
     }
 
-    /// Solves A weights = b by the factor.
+    /// Solves `A weights = b` with the factor.
     fn solve(&mut self) {
         let d = self.dimension;
         let mut weights = self.forward(&self.moment);
         let factor = ArrayView2::from_shape((d, d), &self.factor).expect("the factor is square");
         for (k, row) in factor.rows().into_iter().enumerate().rev() {
-            let row = row.to_slice().expect("rows lie in one piece");
+            let row = row.to_slice().expect("rows are contiguous");
             weights[k] = (weights[k] - dot(&row[k + 1..], &weights[k + 1..])) / row[k];
         }
         self.weights = weights;
     }
 }
 
-/// `discount` to the power of `times`.
-pub(crate) fn faded(discount: f64, times: u64) -> f64 {
+/// Returns `discount` to the power of `times`.
+pub(crate) fn decay(discount: f64, times: u64) -> f64 {
     if discount < 1.0 { libm::pow(discount, times as f64) } else { 1.0 }
 }
 
-/// Inner product in four sums of fixed order: the same bits everywhere, and none waits for the last.
+/// Returns the dot product, computed in four independent sums of fixed order: fast, and the same bits on every
+/// platform.
 pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
     let n = a.len().min(b.len());
     let (a, b) = (&a[..n], &b[..n]);
@@ -326,7 +332,7 @@ pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
     (sums[0] + sums[1]) + (sums[2] + sums[3]) + rest
 }
 
-/// Adds `more` to `sums`, place by place.
+/// Adds `more` to `sums`, element by element.
 pub(crate) fn add_all(sums: &mut [f64], more: &[f64]) {
     for (sum, value) in sums.iter_mut().zip(more) {
         *sum += value;

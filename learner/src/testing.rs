@@ -1,13 +1,13 @@
-//! Words of the line for tests, made by a few numbers.
+//! Builders of test data.
 
-use workflow::decision::{Considered, Decision, DecisionMode};
+use workflow::decision::{Decision, DecisionMode, ScoredCandidate};
 use workflow::features::StepFeatures;
-use workflow::feedback::Opinion;
+use workflow::feedback::Rating;
 use workflow::id::{CandidateId, DecisionId, FeedbackId, IncidentId, OutcomeId, PlanId};
-use workflow::outcome::{Stage, StepOutcome, Verdict};
+use workflow::outcome::{ObservationWindow, OutcomeStatus, StepOutcome};
 use workflow::{Digest, FeatureSchema, Features, Feedback, Outcome};
 
-use crate::{ActionPrior, Beta, Chosen, Config, Model, estimate};
+use crate::{ActionPrior, Beta, ChosenArm, Config, Model, estimate};
 
 pub(crate) fn now() -> jiff::Timestamp {
     "2026-01-01T00:00:00Z".parse().unwrap()
@@ -59,30 +59,30 @@ pub(crate) fn incident_id(n: u64) -> IncidentId {
     IncidentId::derive(at, "test", n)
 }
 
-pub(crate) fn chosen(n: u64, features: &Features) -> Chosen {
-    Chosen { decision: decision_id(n), features: features.clone() }
+pub(crate) fn chosen(n: u64, features: &Features) -> ChosenArm {
+    ChosenArm { decision: decision_id(n), features: features.clone() }
 }
 
-pub(crate) fn outcome(n: u64, stage: Stage, verdict: Verdict) -> Outcome {
-    let reward = match verdict {
-        Verdict::Resolved => Some(0.9),
-        Verdict::ByPerson => Some(0.2),
-        Verdict::NotResolved | Verdict::Recurred | Verdict::Worse => Some(0.0),
-        Verdict::Unknown => None,
+pub(crate) fn outcome(n: u64, stage: ObservationWindow, status: OutcomeStatus) -> Outcome {
+    let reward = match status {
+        OutcomeStatus::Resolved => Some(0.9),
+        OutcomeStatus::ResolvedManually => Some(0.2),
+        OutcomeStatus::NotResolved | OutcomeStatus::Recurred | OutcomeStatus::Worse => Some(0.0),
+        OutcomeStatus::Unknown => None,
     };
-    let is_resolved = verdict == Verdict::Resolved;
+    let is_resolved = status == OutcomeStatus::Resolved;
     Outcome {
         id: OutcomeId::derive(
             now(),
             decision_id(n).as_str(),
-            u64::from(stage == Stage::Recurrence),
+            u64::from(stage == ObservationWindow::Recurrence),
         ),
         decision: decision_id(n),
         incident: incident_id(n),
         plan: PlanId::derive(now(), "inc_test", n),
         run: None,
-        stage,
-        verdict,
+        window: stage,
+        status,
         resolved: is_resolved,
         reward,
         seconds_to_resolve: None,
@@ -94,33 +94,33 @@ pub(crate) fn outcome(n: u64, stage: Stage, verdict: Verdict) -> Outcome {
         }],
         health_before: vec![],
         health_after: vec![],
-        because: vec![],
+        reasons: vec![],
         at: now(),
     }
 }
 
-pub(crate) fn feedback(n: u64, by: &str, opinion: Option<Opinion>) -> Feedback {
+pub(crate) fn feedback(n: u64, actor: &str, rating: Option<Rating>) -> Feedback {
     Feedback {
-        id: FeedbackId::derive(now(), by, n),
+        id: FeedbackId::derive(now(), actor, n),
         plan: PlanId::derive(now(), "inc_test", n),
-        opinion,
+        rating,
         correction: None,
         comment: String::new(),
-        by: by.into(),
+        actor: actor.into(),
         at: now(),
     }
 }
 
 pub(crate) fn decision(n: u64, features: &Features, model: &Model) -> Decision {
     let candidate = CandidateId::derive(now(), "inc_test", n);
-    let considered = Considered {
+    let considered = ScoredCandidate {
         candidate: candidate.clone(),
         arm: features.arm.clone(),
         source: "template".into(),
         workflow: "w".into(),
         features: features.clone(),
         estimates: estimate(model, features),
-        refused: None,
+        rejection: None,
         propensity: 1.0,
     };
     Decision {
@@ -130,14 +130,14 @@ pub(crate) fn decision(n: u64, features: &Features, model: &Model) -> Decision {
         at: now(),
         exposure: None,
         schema: features.schema,
-        options: vec![considered],
+        candidates: vec![considered],
         chosen: candidate,
         propensity: 1.0,
         policy: "first".into(),
         policy_digest: Digest::ZERO,
         model: model.digest(),
         seed: "00".repeat(32),
-        draw: 0.5,
+        random_draw: 0.5,
         mode: DecisionMode::Live,
         retrieved: vec![],
         attempt: 1,

@@ -1,21 +1,21 @@
-//! How many times a second the learner decides and learns. Prints a figure; run it optimised.
+//! Measures decisions and updates per second. Run with `--release`.
 
-use learner::{Chosen, Config, Lesson, Model, estimate, policy, update};
+use learner::{ChosenArm, Config, Model, Observation, estimate, policy, update};
 use workflow::id::{CandidateId, DecisionId, IncidentId, OutcomeId, PlanId};
-use workflow::outcome::{Stage, Verdict};
-use workflow::seed::{seed, unit};
+use workflow::outcome::{ObservationWindow, OutcomeStatus};
+use workflow::seed::{seed, uniform01};
 use workflow::{FeatureSchema, Features, Mask, Outcome};
 
 #[test]
-fn ten_arms_of_65_dimensions_are_decided_and_learned_fast() {
+fn decide_and_update_throughput() {
     let now: jiff::Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
-    // The model adds the intercept: 64 + 1.
+    // The model adds an intercept: 64 + 1 dimensions.
     let schema = FeatureSchema { version: 1, names: (0..64).map(|i| format!("f{i}")).collect() };
     let digest = schema.digest();
     let mut model = Model::new(schema, Config::default()).unwrap();
     let arms: Vec<(CandidateId, Features)> = (0..10)
         .map(|arm| {
-            let values = (0..64).map(|i| unit("value", &format!("{arm}/{i}"))).collect();
+            let values = (0..64).map(|i| uniform01("value", &format!("{arm}/{i}"))).collect();
             let features =
                 Features { schema: digest, arm: format!("template/{arm}"), values, steps: vec![] };
             (CandidateId::derive(now, "inc_speed", arm), features)
@@ -25,22 +25,26 @@ fn ten_arms_of_65_dimensions_are_decided_and_learned_fast() {
     let prepared: Vec<(DecisionId, Outcome, [u8; 32])> = (0..rounds)
         .map(|n| {
             let id = DecisionId::derive(now, "inc_speed", n);
-            let is_resolved = unit("luck", &n.to_string()) < 0.5;
+            let is_resolved = uniform01("luck", &n.to_string()) < 0.5;
             let outcome = Outcome {
                 id: OutcomeId::derive(now, id.as_str(), 0),
                 decision: id.clone(),
                 incident: IncidentId::derive(now, "speed", n),
                 plan: PlanId::derive(now, "speed", n),
                 run: None,
-                stage: Stage::Hold,
-                verdict: if is_resolved { Verdict::Resolved } else { Verdict::NotResolved },
+                window: ObservationWindow::Stabilization,
+                status: if is_resolved {
+                    OutcomeStatus::Resolved
+                } else {
+                    OutcomeStatus::NotResolved
+                },
                 resolved: is_resolved,
                 reward: Some(f64::from(u8::from(is_resolved))),
                 seconds_to_resolve: None,
                 steps: vec![],
                 health_before: vec![],
                 health_after: vec![],
-                because: vec![],
+                reasons: vec![],
                 at: now,
             };
             (id, outcome, seed("speed", &n.to_string()))
@@ -48,7 +52,7 @@ fn ten_arms_of_65_dimensions_are_decided_and_learned_fast() {
         .collect();
     let policy = policy("igw").unwrap();
     let mask = Mask::new();
-    #[expect(clippy::disallowed_methods, reason = "a measurement reads the clock")]
+    #[expect(clippy::disallowed_methods, reason = "this test measures elapsed time")]
     let start = std::time::Instant::now();
     for (id, outcome, seed) in &prepared {
         let estimates: Vec<_> = arms
@@ -57,8 +61,8 @@ fn ten_arms_of_65_dimensions_are_decided_and_learned_fast() {
             .collect();
         let choice = policy.decide(&estimates, &mask, *seed).unwrap();
         let (_, features) = arms.iter().find(|(candidate, _)| *candidate == choice.chosen).unwrap();
-        let chosen = Chosen { decision: id.clone(), features: features.clone() };
-        update(&mut model, &Lesson::Outcome { chosen: &chosen, outcome }).unwrap();
+        let chosen = ChosenArm { decision: id.clone(), features: features.clone() };
+        update(&mut model, &Observation::Outcome { chosen: &chosen, outcome }).unwrap();
     }
     let per_second = rounds as f64 / start.elapsed().as_secs_f64();
     println!("decide + update per second at d = 65 with 10 arms: {per_second:.0}");

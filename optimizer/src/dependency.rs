@@ -1,75 +1,80 @@
-//! Which steps must stay in their order, and which order is missing.
+//! Which order between steps must be kept, and which order is missing.
 
+use crate::access::Access;
 use crate::graph::Order;
-use crate::touch::Touch;
 
-/// What the facts say of two steps.
+/// Why one step must run before another (causal links and threats, as in partial-order planning).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Link {
-    /// The earlier makes what the later looks at.
+pub(crate) enum Dependency {
+    /// The earlier step changes facts that the later step reads.
     Causal,
-    /// The later would change what the earlier looks at, or both change the same.
+    /// The later step changes facts that the earlier step reads, or both change the same object.
     Threat,
-    /// The order was written for a reason that facts do not tell: a guard, a reference, a condition, a failure.
-    Written,
+    /// The author declared the order for a reason that facts do not show: a guard, a reference, a condition, a failure.
+    Declared,
 }
 
-/// Why `earlier` must stay before `later`, if it must.
-pub(crate) fn link(earlier: &Touch<'_>, later: &Touch<'_>) -> Option<Link> {
-    if makes(earlier, later) || earlier.configures(later) {
-        return Some(Link::Causal);
+/// Returns why `earlier` must stay before `later`, or `None` if the two are independent.
+pub(crate) fn dependency(earlier: &Access<'_>, later: &Access<'_>) -> Option<Dependency> {
+    if writes_for(earlier, later) || earlier.configures(later) {
+        return Some(Dependency::Causal);
     }
-    if earlier.shares_target(later) || makes(later, earlier) || later.configures(earlier) {
-        return Some(Link::Threat);
+    if earlier.shares_target(later) || writes_for(later, earlier) || later.configures(earlier) {
+        return Some(Dependency::Threat);
     }
-    let is_told = earlier.is_guard()
+    let is_ordered_explicitly = earlier.is_guard()
         || later.is_guard()
         || earlier.refers_to(&later.step.id)
         || later.refers_to(&earlier.step.id);
-    let is_seen = earlier.watches(later) || later.watches(earlier);
-    // Side by side, one may already have changed something when the other fails: harmless only if both are undone.
-    (is_told || is_seen || !earlier.is_undone() || !later.is_undone()).then_some(Link::Written)
+    let is_observed = earlier.watches(later) || later.watches(earlier);
+    // If the two ran concurrently, one could already have changed something when the other fails. That is harmless only
+    // if both are undone.
+    (is_ordered_explicitly || is_observed || !earlier.is_undone() || !later.is_undone())
+        .then_some(Dependency::Declared)
 }
 
-/// Whether `maker` may change a fact that `looker` looks at.
-fn makes(maker: &Touch<'_>, looker: &Touch<'_>) -> bool {
-    maker.shares_target(looker)
-        && maker.changes.iter().any(|change| looker.looks.iter().any(|look| look.meets(change)))
+/// Whether `writer` may change a fact that `reader` reads.
+fn writes_for(writer: &Access<'_>, reader: &Access<'_>) -> bool {
+    writer.shares_target(reader)
+        && writer.writes.iter().any(|write| reader.reads.iter().any(|read| read.overlaps(write)))
 }
 
-/// The written order with what is not needed taken out and what is missing put in.
+/// Infers the order that the facts require: `declared` without the edges that are not needed, plus the missing edges,
+/// which are returned separately.
 ///
-/// A written order stays where the two steps are linked. Steps without one get one where configuration must stand
-/// before its readers are changed, and where both act on one object (in the order of the list); two writers of one
-/// object would only meet as conflicts.
-pub(crate) fn infer(touches: &[Touch<'_>], written: &Order) -> (Order, Vec<(usize, usize, Link)>) {
-    let mut order = Order::empty(touches.len());
-    let sorted = written.sorted();
-    for (at, &later) in sorted.iter().enumerate() {
-        // From the nearest back, so that most of the order follows from what stands already.
-        for &earlier in sorted[..at].iter().rev() {
-            let is_open = written.has(earlier, later) && !order.has(earlier, later);
-            if is_open && link(&touches[earlier], &touches[later]).is_some() {
+/// A declared edge is kept where the two steps depend on each other. An edge is added where configuration must be that read it are changed, and where both steps change the same object (in list order):
+/// concurrent writers of one object would only cause conflicts.
+pub(crate) fn infer(
+    accesses: &[Access<'_>],
+    declared: &Order,
+) -> (Order, Vec<(usize, usize, Dependency)>) {
+    let mut order = Order::empty(accesses.len());
+    let sorted = declared.sorted();
+    for (position, &later) in sorted.iter().enumerate() {
+        // Starting with the nearest earlier step, so that most edges follow transitively from those added before.
+        for &earlier in sorted[..position].iter().rev() {
+            let is_missing = declared.has(earlier, later) && !order.has(earlier, later);
+            if is_missing && dependency(&accesses[earlier], &accesses[later]).is_some() {
                 order.add(earlier, later);
             }
         }
     }
     let mut added = Vec::new();
-    for (a, b) in
-        pairs(touches.len()).filter(|(a, b)| a < b && !written.has(*a, *b) && !written.has(*b, *a))
+    for (a, b) in pairs(accesses.len())
+        .filter(|(a, b)| a < b && !declared.has(*a, *b) && !declared.has(*b, *a))
     {
-        let (earlier, later, link) = if touches[a].configures(&touches[b]) {
-            (a, b, Link::Causal)
-        } else if touches[b].configures(&touches[a]) {
-            (b, a, Link::Causal)
-        } else if touches[a].shares_target(&touches[b]) {
-            (a, b, Link::Threat)
+        let (earlier, later, dependency) = if accesses[a].configures(&accesses[b]) {
+            (a, b, Dependency::Causal)
+        } else if accesses[b].configures(&accesses[a]) {
+            (b, a, Dependency::Causal)
+        } else if accesses[a].shares_target(&accesses[b]) {
+            (a, b, Dependency::Threat)
         } else {
             continue;
         };
         if !order.has(later, earlier) && !order.has(earlier, later) {
             order.add(earlier, later);
-            added.push((earlier, later, link));
+            added.push((earlier, later, dependency));
         }
     }
     (order, added)

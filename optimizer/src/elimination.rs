@@ -1,75 +1,81 @@
-//! Removes steps that leave no trace: what a later step overwrites, and repeats.
+//! Removes redundant steps: steps whose effect a later step overwrites, and repeated steps.
 //!
-//! One pass over the fixed order, again until nothing more goes; finding the least set of steps is NP-complete (Nakhost
-//! and Müller, "Action Elimination and Plan Neighborhood Graph Search", ICAPS 2010). A removal stands only if the steps
-//! that are left leave the same state.
+//! Greedy passes over a fixed order until nothing more can be removed; finding a minimal set of steps is NP-complete. A
+//! step is removed only if the remaining steps leave the same final state.
+//!
+//! # Source
+//! Nakhost and Müller, "Action Elimination and Plan Neighborhood Graph Search", ICAPS 2010.
 
 use std::collections::BTreeMap;
 
 use workflow::manifest::OnFailure;
 use workflow::{Args, Catalogue, Step};
 
-use crate::dependency::{Link, link};
+use crate::access::Access;
+use crate::dependency::{Dependency, dependency};
 use crate::graph::Order;
-use crate::touch::Touch;
 
-/// A step that was removed, and why, for people.
-pub(crate) struct Removed {
+/// A step that was removed.
+pub(crate) struct RemovedStep {
     pub(crate) id: String,
-    pub(crate) why: String,
+    /// Why it was removed, for operators.
+    pub(crate) message: String,
 }
 
-/// Takes redundant steps out of `steps`; those that needed one need what it needed.
-pub(crate) fn eliminate(steps: &mut Vec<Step>, catalogue: &Catalogue) -> Vec<Removed> {
+/// Removes redundant steps from `steps`. Steps that needed a removed step inherit its `needs`.
+pub(crate) fn eliminate(steps: &mut Vec<Step>, catalogue: &Catalogue) -> Vec<RemovedStep> {
     let mut removed = Vec::new();
-    while let Some((place, why)) = redundant(steps, catalogue) {
-        let gone = steps.remove(place);
-        for step in steps.iter_mut().filter(|step| step.needs.contains(&gone.id)) {
+    while let Some((index, message)) = find_redundant(steps, catalogue) {
+        let removed_step = steps.remove(index);
+        for step in steps.iter_mut().filter(|step| step.needs.contains(&removed_step.id)) {
             let mut needs: Vec<String> =
-                step.needs.iter().filter(|need| **need != gone.id).cloned().collect();
-            needs.extend(gone.needs.iter().filter(|need| !step.needs.contains(need)).cloned());
+                step.needs.iter().filter(|need| **need != removed_step.id).cloned().collect();
+            needs.extend(
+                removed_step.needs.iter().filter(|need| !step.needs.contains(need)).cloned(),
+            );
             step.needs = needs;
         }
-        removed.push(Removed { id: gone.id, why });
+        removed.push(RemovedStep { id: removed_step.id, message });
     }
     removed
 }
 
-/// The first step that can go.
-fn redundant(steps: &[Step], catalogue: &Catalogue) -> Option<(usize, String)> {
+/// Returns the index of the first step that can be removed, and why it can be.
+fn find_redundant(steps: &[Step], catalogue: &Catalogue) -> Option<(usize, String)> {
     let order = Order::of(steps)?;
     let sorted = order.sorted();
-    let touches: Vec<Touch<'_>> = steps.iter().map(|step| Touch::of(step, catalogue)).collect();
-    for (at, &earlier) in sorted.iter().enumerate() {
-        for (to, &later) in sorted.iter().enumerate().skip(at + 1) {
-            let between: Vec<&Touch<'_>> =
-                sorted[at + 1..to].iter().map(|place| &touches[*place]).collect();
-            // Steps that may run at the same time are not one after the other.
-            if !order.has(earlier, later) || !is_alike(&touches[earlier], &touches[later]) {
+    let accesses: Vec<Access<'_>> = steps.iter().map(|step| Access::of(step, catalogue)).collect();
+    for (position, &earlier) in sorted.iter().enumerate() {
+        for (to, &later) in sorted.iter().enumerate().skip(position + 1) {
+            let between: Vec<&Access<'_>> =
+                sorted[position + 1..to].iter().map(|index| &accesses[*index]).collect();
+            // Steps that may run concurrently have no earlier and later one.
+            if !order.has(earlier, later) || !is_same_kind(&accesses[earlier], &accesses[later]) {
                 continue;
             }
-            let (first, second) = (&touches[earlier], &touches[later]);
+            let (first, second) = (&accesses[earlier], &accesses[later]);
             let (a, b) = (&first.step.id, &second.step.id);
             if is_repeat(first, second)
-                && can_go(second, first, steps)
-                && between.iter().all(|step| is_apart(step, second))
+                && can_remove(second, first, steps)
+                && between.iter().all(|step| is_independent(step, second))
             {
                 return Some((
                     later,
                     format!(
-                        "removed `{b}`: it repeats `{a}`, and nothing between them undoes that"
+                        "removed `{b}`: it repeats `{a}`, and no step in between reverts `{a}`"
                     ),
                 ));
             }
             if is_overwritten(first, second)
-                && can_go(first, second, steps)
-                && between.iter().all(|step| is_apart(step, first))
-                && leaves(&touches, &sorted, None) == leaves(&touches, &sorted, Some(earlier))
+                && can_remove(first, second, steps)
+                && between.iter().all(|step| is_independent(step, first))
+                && final_state(&accesses, &sorted, None)
+                    == final_state(&accesses, &sorted, Some(earlier))
             {
                 return Some((
                     earlier,
                     format!(
-                        "removed `{a}`: `{b}` overwrites what it sets, and nothing between them looks at it"
+                        "removed `{a}`: `{b}` overwrites its effect, and no step in between reads it"
                     ),
                 ));
             }
@@ -78,8 +84,8 @@ fn redundant(steps: &[Step], catalogue: &Catalogue) -> Option<(usize, String)> {
     None
 }
 
-/// Whether both do the same to the same part of the same object.
-fn is_alike(a: &Touch<'_>, b: &Touch<'_>) -> bool {
+/// Whether both run the same repeatable action on the same object.
+fn is_same_kind(a: &Access<'_>, b: &Access<'_>) -> bool {
     !a.is_guard()
         && !b.is_guard()
         && a.step.action == b.step.action
@@ -87,14 +93,15 @@ fn is_alike(a: &Touch<'_>, b: &Touch<'_>) -> bool {
         && a.is_repeatable()
 }
 
-fn is_repeat(first: &Touch<'_>, second: &Touch<'_>) -> bool {
+fn is_repeat(first: &Access<'_>, second: &Access<'_>) -> bool {
     without(&first.step.arguments, &["target", "expect"])
         == without(&second.step.arguments, &["target", "expect"])
         && !second.step.arguments.contains_key("expect")
 }
 
-/// Whether the arguments differ only in what is set. A second step that expects something there relies on the first.
-fn is_overwritten(first: &Touch<'_>, second: &Touch<'_>) -> bool {
+/// Whether the arguments differ only in the values that are set. A second step with an `expect` argument depends on the
+/// first, so the first is not overwritten.
+fn is_overwritten(first: &Access<'_>, second: &Access<'_>) -> bool {
     let mut values: Vec<&str> = first.values().into_iter().collect();
     if values.is_empty() || second.step.arguments.contains_key("expect") {
         return false;
@@ -103,52 +110,57 @@ fn is_overwritten(first: &Touch<'_>, second: &Touch<'_>) -> bool {
     without(&first.step.arguments, &values) == without(&second.step.arguments, &values)
 }
 
-/// Whether `gone` may go where `kept` stays: nobody speaks of it, and every guard of it is one of `kept` too.
-fn can_go(gone: &Touch<'_>, kept: &Touch<'_>, steps: &[Step]) -> bool {
-    let (step, other) = (gone.step, kept.step);
-    let is_spoken_of = steps.iter().any(|one| one.id != step.id && speaks_of(one, &step.id));
+/// Whether `candidate` may be removed while `kept` stays: no other step refers to it, and `kept` has all of its
+/// conditions.
+fn can_remove(candidate: &Access<'_>, kept: &Access<'_>, steps: &[Step]) -> bool {
+    let (step, other) = (candidate.step, kept.step);
+    let is_referenced = steps.iter().any(|one| one.id != step.id && may_refer_to(one, &step.id));
     let is_guarded =
         step.preconditions.iter().all(|condition| other.preconditions.contains(condition))
             && step.postconditions.iter().all(|condition| other.postconditions.contains(condition));
     step.when.is_none()
         && other.when.is_none()
-        && !is_spoken_of
+        && !is_referenced
         && is_guarded
         && step.on_failure == other.on_failure
         && step.on_failure != OnFailure::Continue
         && step.compensation == other.compensation
 }
 
-/// Whether what a step evaluates may speak of the step `id`.
-fn speaks_of(step: &Step, id: &str) -> bool {
+/// Whether an expression of a step may refer to the step `id`.
+fn may_refer_to(step: &Step, id: &str) -> bool {
     let bare = Step { needs: Vec::new(), id: String::new(), ..step.clone() };
     let text = serde_json::to_string(&bare).expect("a step is plain data");
     text.contains("steps") && text.contains(id)
 }
 
-/// Whether a step between has nothing to do with `other`: any fact, guard or condition that links them keeps both.
-fn is_apart(between: &Touch<'_>, other: &Touch<'_>) -> bool {
-    let is_told = between.is_guard() || between.watches(other) || other.watches(between);
-    !is_told
-        && !matches!(link(between, other), Some(Link::Causal | Link::Threat))
+/// Whether a step in between is independent of `other`: no fact, guard or condition connects the two.
+fn is_independent(between: &Access<'_>, other: &Access<'_>) -> bool {
+    let is_connected = between.is_guard() || between.watches(other) || other.watches(between);
+    !is_connected
+        && !matches!(dependency(between, other), Some(Dependency::Causal | Dependency::Threat))
         && !other.configures(between)
 }
 
-/// What the steps leave: of each action on each part of each object, the values that were set last.
-fn leaves(
-    touches: &[Touch<'_>],
+/// Returns the state after all steps: for each action on each part of each object, the values that were set last.
+fn final_state(
+    accesses: &[Access<'_>],
     sorted: &[usize],
     skip: Option<usize>,
 ) -> BTreeMap<String, String> {
     let mut state = BTreeMap::new();
-    for touch in sorted.iter().filter(|place| Some(**place) != skip).map(|place| &touches[*place]) {
-        let values: Vec<&str> = touch.values().into_iter().collect();
-        let mut part = values.clone();
-        part.extend(["target", "expect"]);
-        let place = touch.target.as_ref().map(ToString::to_string);
-        let key =
-            format!("{} {place:?} {:?}", touch.step.action, without(&touch.step.arguments, &part));
-        let set: Vec<_> = values.iter().map(|name| touch.step.arguments.get(*name)).collect();
+    for access in sorted.iter().filter(|index| Some(**index) != skip).map(|index| &accesses[*index])
+    {
+        let values: Vec<&str> = access.values().into_iter().collect();
+        let mut excluded = values.clone();
+        excluded.extend(["target", "expect"]);
+        let target = access.target.as_ref().map(ToString::to_string);
+        let key = format!(
+            "{} {target:?} {:?}",
+            access.step.action,
+            without(&access.step.arguments, &excluded)
+        );
+        let set: Vec<_> = values.iter().map(|name| access.step.arguments.get(*name)).collect();
         state.insert(key, format!("{set:?}"));
     }
     state

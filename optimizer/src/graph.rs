@@ -1,4 +1,4 @@
-//! The order of steps as a set of pairs, closed under transitivity.
+//! The order of steps as a transitively closed relation.
 
 use std::collections::BTreeMap;
 
@@ -6,45 +6,46 @@ use petgraph::algo::toposort;
 use petgraph::graph::DiGraph;
 use workflow::Step;
 
-/// Which step comes before which: `before[i][j]`. Always transitively closed, never cyclic.
+/// A strict partial order of steps: `before[i][j]` means that step `i` ends before step `j` starts. Always transitively
+/// closed and acyclic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Order {
     before: Vec<Vec<bool>>,
 }
 
 impl Order {
-    /// The order that the `needs` of `steps` ask for; none if they are cyclic, name a step that is not there, or if
-    /// two steps have one id.
+    /// Builds the order from the `needs` of `steps`. Returns `None` if the needs are cyclic or name an unknown step, or
+    /// if two steps have the same id.
     pub(crate) fn of(steps: &[Step]) -> Option<Self> {
-        let places: BTreeMap<&str, usize> =
-            steps.iter().enumerate().map(|(place, step)| (step.id.as_str(), place)).collect();
-        if places.len() != steps.len() {
+        let indices: BTreeMap<&str, usize> =
+            steps.iter().enumerate().map(|(index, step)| (step.id.as_str(), index)).collect();
+        if indices.len() != steps.len() {
             return None;
         }
         let mut graph = DiGraph::<usize, ()>::new();
-        let nodes: Vec<_> = (0..steps.len()).map(|place| graph.add_node(place)).collect();
+        let nodes: Vec<_> = (0..steps.len()).map(|index| graph.add_node(index)).collect();
         let mut order = Self::empty(steps.len());
-        for (place, step) in steps.iter().enumerate() {
+        for (index, step) in steps.iter().enumerate() {
             for need in &step.needs {
-                let earlier = *places.get(need.as_str())?;
-                graph.add_edge(nodes[earlier], nodes[place], ());
+                let earlier = *indices.get(need.as_str())?;
+                graph.add_edge(nodes[earlier], nodes[index], ());
             }
         }
         let sorted = toposort(&graph, None).ok()?;
         for node in sorted {
             for need in &steps[graph[node]].needs {
-                order.add(places[need.as_str()], graph[node]);
+                order.add(indices[need.as_str()], graph[node]);
             }
         }
         Some(order)
     }
 
-    /// No order at all among `count` steps.
+    /// Returns an order of `count` unrelated steps.
     pub(crate) fn empty(count: usize) -> Self {
         Self { before: vec![vec![false; count]; count] }
     }
 
-    /// How many steps there are.
+    /// Number of steps.
     pub(crate) fn len(&self) -> usize {
         self.before.len()
     }
@@ -54,8 +55,8 @@ impl Order {
         self.before[earlier][later]
     }
 
-    /// Puts `earlier` before `later`, with all that follows from it. The caller knows that `later` is not before
-    /// `earlier`.
+    /// Puts `earlier` before `later` and restores the transitive closure. The caller must ensure that `later` is not
+    /// before `earlier`.
     pub(crate) fn add(&mut self, earlier: usize, later: usize) {
         if self.has(earlier, later) {
             return;
@@ -72,7 +73,7 @@ impl Order {
         }
     }
 
-    /// The steps that must end right before `later`: the transitive reduction.
+    /// Returns the direct predecessors of `later` (transitive reduction).
     pub(crate) fn direct(&self, later: usize) -> Vec<usize> {
         let is_direct = |earlier: &usize| {
             self.has(*earlier, later)
@@ -82,13 +83,13 @@ impl Order {
         (0..self.len()).filter(is_direct).collect()
     }
 
-    /// All steps, earlier before later; among those that may come in any order, as they are listed.
+    /// Returns all steps in topological order; unrelated steps keep their list order.
     pub(crate) fn sorted(&self) -> Vec<usize> {
         let (mut sorted, mut is_done) = (Vec::new(), vec![false; self.len()]);
         while sorted.len() < self.len() {
-            let is_next = |place: &usize| {
-                !is_done[*place]
-                    && (0..self.len()).all(|earlier| is_done[earlier] || !self.has(earlier, *place))
+            let is_next = |index: &usize| {
+                !is_done[*index]
+                    && (0..self.len()).all(|earlier| is_done[earlier] || !self.has(earlier, *index))
             };
             let next = (0..self.len())
                 .find(is_next)

@@ -1,18 +1,18 @@
-//! Orders, prunes and schedules the steps of a candidate, and accounts for what it changed.
+//! Orders, prunes and schedules the steps of a candidate and reports every change.
 //!
-//! [`optimize`] is all that others call. It never changes what a workflow achieves: whatever it cannot prove harmless
-//! from the facts that actions declare stays as it was written. Pure: the same input gives the same bytes, and a second
-//! pass finds nothing left to do.
+//! [`optimize`] is the entry point. It never changes what a workflow achieves: a step or an edge is kept unless the
+//! facts that actions declare prove that the change is harmless. It is pure and idempotent: the same input gives the
+//! same output, and a second pass changes nothing.
 
+mod access;
 mod alternative;
 mod dependency;
 mod elimination;
 mod graph;
 mod optimize;
-mod role;
 mod schedule;
-mod touch;
+mod step_role;
 
 pub use alternative::{expected_cost, order};
 pub use optimize::optimize;
-pub use role::{Role, roles};
+pub use step_role::{StepRole, roles};

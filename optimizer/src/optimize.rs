@@ -1,50 +1,52 @@
-use workflow::{Account, Catalogue, Estimates, Step, Workflow};
+use workflow::{Catalogue, Estimates, OptimizationReport, Step, Workflow};
 
-use crate::alternative::{chains, order, unless};
-use crate::dependency::{Link, infer};
+use crate::access::Access;
+use crate::alternative::{fallback_chains, order, skip_if_any};
+use crate::dependency::{Dependency, infer};
 use crate::elimination::eliminate;
 use crate::graph::Order;
-use crate::schedule::{belief, expected_seconds};
-use crate::touch::Touch;
+use crate::schedule::{expected_seconds, step_belief};
 
-/// Orders, prunes and relaxes the steps of `workflow`, and accounts for it in one sentence per change.
+/// Orders and prunes the steps of `workflow`, removes unnecessary order, and reports each change in one sentence.
 ///
-/// In this order: redundant steps are removed; alternatives are put in the order of probability over cost; the order
-/// that facts ask for is added; order that nothing asks for is taken out, so that independent steps run side by side.
+/// Passes, in this order: redundant steps are removed; alternatives are sorted by probability over cost; the order that
+/// facts require is added; order that nothing requires is removed, so that independent steps run concurrently.
 ///
-/// *Guarantees*: the same steps are done but for those that leave no trace; no guard is removed, and nothing moves past
-/// one; a second pass changes nothing; a workflow of one step, and one whose steps have no order (a cycle, a missing
-/// step), come back as they are.
+/// # Guarantees
+/// Only steps without a lasting effect are removed. No guard is removed, and no step is moved across one. A second pass
+/// changes nothing. A workflow of one step, and one whose steps have no valid order (a cycle, an unknown step), is
+/// returned unchanged.
 ///
-/// *Assumes* that actions change no other facts than their declarations say.
+/// # Assumptions
+/// Actions change no facts other than those that they declare.
 pub fn optimize(
     mut workflow: Workflow,
     estimates: &Estimates,
     catalogue: &Catalogue,
-) -> (Workflow, Account) {
+) -> (Workflow, OptimizationReport) {
     let steps = &mut workflow.spec.steps;
     let seconds = expected_seconds(steps, estimates, catalogue);
     let before = ids(steps);
-    let mut account = Account {
+    let mut account = OptimizationReport {
         before: before.clone(),
         after: before,
         expected_seconds_before: seconds,
         expected_seconds_after: seconds,
-        ..Account::default()
+        ..OptimizationReport::default()
     };
     if Order::of(steps).is_none() || steps.len() < 2 {
         return (workflow, account);
     }
-    // Order that was added may show that a step is redundant. Steps only go, so this ends.
+    // Added order may make another step redundant. Each round removes steps or changes nothing, so the loop ends.
     for _ in 0..=steps.len() {
-        let done = account.changes.len();
+        let changes_before = account.changes.len();
         for removed in eliminate(steps, catalogue) {
-            account.changes.push(removed.why);
+            account.changes.push(removed.message);
             account.removed.push(removed.id);
         }
         account.changes.extend(reorder_alternatives(steps, estimates, catalogue));
         account.changes.extend(rewire(steps, catalogue));
-        if account.changes.len() == done {
+        if account.changes.len() == changes_before {
             break;
         }
     }
@@ -53,53 +55,57 @@ pub fn optimize(
     (workflow, account)
 }
 
-/// Ids of the steps, earlier before later.
+/// Returns the ids of the steps in topological order.
 fn ids(steps: &[Step]) -> Vec<String> {
-    let places =
+    let indices =
         Order::of(steps).map_or_else(|| (0..steps.len()).collect(), |order| order.sorted());
-    places.into_iter().map(|place| steps[place].id.clone()).collect()
+    indices.into_iter().map(|index| steps[index].id.clone()).collect()
 }
 
-/// Puts each chain of alternatives in the order of probability over cost. What belongs to a place in the chain (what it
-/// needs, when it is tried, what happens if it fails) stays with the place.
+/// Sorts each chain of alternatives by probability over cost. The attributes of a position in the chain (`needs`, `when`,
+/// `onFailure`) stay with the position.
 fn reorder_alternatives(
     steps: &mut [Step],
     estimates: &Estimates,
     catalogue: &Catalogue,
 ) -> Vec<String> {
     let mut changes = Vec::new();
-    for chain in chains(steps) {
-        let beliefs: Vec<_> =
-            chain.iter().map(|place| belief(&steps[*place], estimates, catalogue)).collect();
-        // A second is the least that anything costs: a cost of nothing would have no ratio.
+    for chain in fallback_chains(steps) {
+        let estimated: Vec<_> =
+            chain.iter().map(|index| step_belief(&steps[*index], estimates, catalogue)).collect();
+        // The minimum cost is one second: the ratio is undefined for a cost of zero.
         let costs: Vec<f64> =
-            beliefs.iter().map(|belief| (belief.seconds + belief.disturbance).max(1.0)).collect();
-        let best = order(&costs, |_, next| beliefs[next].success);
-        if best.iter().enumerate().all(|(at, chosen)| at == *chosen) {
+            estimated.iter().map(|step| (step.seconds + step.disruption).max(1.0)).collect();
+        let best = order(&costs, |_, next| estimated[next].success);
+        if best.iter().enumerate().all(|(position, chosen)| position == *chosen) {
             continue;
         }
-        let old: Vec<Step> = chain.iter().map(|place| steps[*place].clone()).collect();
+        let old: Vec<Step> = chain.iter().map(|index| steps[*index].clone()).collect();
         let names: Vec<&str> = best.iter().map(|chosen| old[*chosen].id.as_str()).collect();
-        let conditions: Option<Vec<_>> = (1..names.len()).map(|at| unless(&names[..at])).collect();
+        let conditions: Option<Vec<_>> =
+            (1..names.len()).map(|position| skip_if_any(&names[..position])).collect();
         let Some(conditions) = conditions else { continue };
-        for (at, chosen) in best.iter().enumerate() {
-            let needs =
-                if at == 0 { old[0].needs.clone() } else { vec![names[at - 1].to_string()] };
-            let when = if at == 0 { None } else { Some(conditions[at - 1].clone()) };
-            steps[chain[at]] =
-                Step { needs, when, on_failure: old[at].on_failure, ..old[*chosen].clone() };
+        for (position, chosen) in best.iter().enumerate() {
+            let needs = if position == 0 {
+                old[0].needs.clone()
+            } else {
+                vec![names[position - 1].to_string()]
+            };
+            let when = if position == 0 { None } else { Some(conditions[position - 1].clone()) };
+            steps[chain[position]] =
+                Step { needs, when, on_failure: old[position].on_failure, ..old[*chosen].clone() };
         }
-        let (was, is) = (&old[old.len() - 1].id, names[names.len() - 1]);
-        for (_, step) in steps.iter_mut().enumerate().filter(|(place, _)| !chain.contains(place)) {
-            for need in step.needs.iter_mut().filter(|need| *need == was) {
-                *need = is.to_string();
+        let (old_last, new_last) = (&old[old.len() - 1].id, names[names.len() - 1]);
+        for (_, step) in steps.iter_mut().enumerate().filter(|(index, _)| !chain.contains(index)) {
+            for need in step.needs.iter_mut().filter(|need| *need == old_last) {
+                *need = new_last.to_string();
             }
         }
         let first = best[0];
         changes.push(format!(
-            "tries `{}` first ({:.0} % at a cost of {:.0} s), then {}: the greatest probability for its cost comes first",
+            "tries `{}` first ({:.0} % at a cost of {:.0} s), then {}: alternatives are sorted by probability over cost",
             names[0],
-            100.0 * beliefs[first].success,
+            100.0 * estimated[first].success,
             costs[first],
             names[1..].iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
         ));
@@ -107,29 +113,29 @@ fn reorder_alternatives(
     changes
 }
 
-/// Gives the steps the order that facts, guards and conditions ask for, and no more.
+/// Replaces the `needs` of the steps by the order that facts, guards and conditions require.
 fn rewire(steps: &mut [Step], catalogue: &Catalogue) -> Vec<String> {
-    let Some(written) = Order::of(steps) else { return Vec::new() };
-    let touches: Vec<Touch<'_>> = steps.iter().map(|step| Touch::of(step, catalogue)).collect();
-    let (inferred, added) = infer(&touches, &written);
-    if inferred == written {
+    let Some(declared) = Order::of(steps) else { return Vec::new() };
+    let accesses: Vec<Access<'_>> = steps.iter().map(|step| Access::of(step, catalogue)).collect();
+    let (inferred, added) = infer(&accesses, &declared);
+    if inferred == declared {
         return Vec::new();
     }
-    let id = |place: usize| &steps[place].id;
+    let id = |index: usize| &steps[index].id;
     let mut changes = Vec::new();
-    for (earlier, later, link) in added {
-        let why = match link {
-            Link::Causal => "it relies on what that changes",
-            Link::Threat | Link::Written => "both change the same object",
+    for (earlier, later, dependency) in added {
+        let reason = match dependency {
+            Dependency::Causal => "it reads state that the other step changes",
+            Dependency::Threat | Dependency::Declared => "both change the same object",
         };
-        changes.push(format!("`{}` now waits for `{}`: {why}", id(later), id(earlier)));
+        changes.push(format!("`{}` now waits for `{}`: {reason}", id(later), id(earlier)));
     }
     for later in 0..steps.len() {
         for earlier in
-            written.direct(later).into_iter().filter(|earlier| !inferred.has(*earlier, later))
+            declared.direct(later).into_iter().filter(|earlier| !inferred.has(*earlier, later))
         {
             changes.push(format!(
-                "`{}` no longer waits for `{}`: neither changes what the other looks at",
+                "`{}` no longer waits for `{}`: neither step changes state that the other one reads",
                 id(later),
                 id(earlier)
             ));
@@ -140,7 +146,7 @@ fn rewire(steps: &mut [Step], catalogue: &Catalogue) -> Vec<String> {
             inferred.direct(later).into_iter().map(|earlier| id(earlier).clone()).collect()
         })
         .collect();
-    drop(touches);
+    drop(accesses);
     for (step, needs) in steps.iter_mut().zip(needs) {
         step.needs = needs;
     }

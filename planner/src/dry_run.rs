@@ -3,53 +3,54 @@ use cluster::{Agent, Cluster, Consistency, Mode, ObjectRef, ReadFailure, Reply, 
 use workflow::run::ObjectQuery;
 use workflow::{Candidate, Catalogue, Step};
 
-/// How many rounds of reading and asking one step may take.
-const ROUNDS: usize = 16;
+/// Maximum number of rounds of reads and sends for one step.
+const MAX_ROUND_TRIPS: usize = 16;
 
-/// Asks the cluster whether it would take each change of a candidate, storing nothing; the answers to the changes in
-/// order, up to the first that stands in the way.
+/// Sends each change of a candidate to the cluster as a server-side dry run, which stores nothing.
 ///
-/// Each step is asked of the cluster as it is now. A later step on an object that an earlier one changes may find
-/// itself wanting that change first: that is left for the run to see.
+/// Returns the replies to the changes in order, up to and including the first failure. Each step is tried against the
+/// current state of the cluster. A step that fails on an object which an earlier step changes is skipped, because it
+/// may depend on that change; the run finds out.
 pub async fn dry_run(
     cluster: &dyn Cluster,
     candidate: &Candidate,
     catalogue: &Catalogue,
 ) -> Vec<Reply> {
-    let mut answers = Vec::new();
+    let mut accepted = Vec::new();
     let mut changed: Vec<ObjectRef> = Vec::new();
     for step in &candidate.workflow.spec.steps {
-        let is_open = step.arguments.values().any(|value| value.to_string().contains("${{"));
+        let has_placeholder =
+            step.arguments.values().any(|value| value.to_string().contains("${{"));
         let Some(spec) =
-            catalogue.get(&step.action).filter(|spec| spec.target.is_some() && !is_open)
+            catalogue.get(&step.action).filter(|spec| spec.target.is_some() && !has_placeholder)
         else {
             continue;
         };
         let target = actions::target(spec, &step.arguments, cluster.name());
-        let depends =
+        let is_changed_before =
             target.as_ref().is_some_and(|target| changed.iter().any(|other| other.is_same(target)));
-        if let Some(objection) = ask(cluster, step, catalogue, &mut answers).await {
-            if depends {
+        if let Some(failure) = dry_run_step(cluster, step, catalogue, &mut accepted).await {
+            if is_changed_before {
                 continue;
             }
-            answers.push(objection);
-            return answers;
+            accepted.push(failure);
+            return accepted;
         }
         changed.extend(target);
     }
-    answers
+    accepted
 }
 
-/// Walks one step; what stands in its way, if something does.
-async fn ask(
+/// Dry-runs one step. Adds the replies to its changes to `accepted` and returns the reply that failed, if any.
+async fn dry_run_step(
     cluster: &dyn Cluster,
     step: &Step,
     catalogue: &Catalogue,
-    answers: &mut Vec<Reply>,
+    accepted: &mut Vec<Reply>,
 ) -> Option<Reply> {
     let spec = catalogue.get(&step.action)?;
     let mut replies: Vec<Reply> = Vec::new();
-    // Without a cluster of its own an argument means the cluster that is asked.
+    // A target without a cluster name refers to the connected cluster.
     let mut arguments = step.arguments.clone();
     if let Some(target) = spec
         .target
@@ -59,7 +60,7 @@ async fn ask(
     {
         target.entry("cluster").or_insert_with(|| cluster.name().into());
     }
-    for _ in 0..ROUNDS {
+    for _ in 0..MAX_ROUND_TRIPS {
         match actions::next(spec, &arguments, "dry-run", &replies) {
             Next::Read(queries) => {
                 for query in queries {
@@ -80,29 +81,32 @@ async fn ask(
                     | Reply::Found(_)
                     | Reply::Deleted
                     | Reply::Conflict { .. }
-                    | Reply::Listed(_) => answers.push(reply.clone()),
-                    Reply::Absent
+                    | Reply::Listed(_) => accepted.push(reply.clone()),
+                    Reply::NotFound
                     | Reply::Refused { .. }
                     | Reply::Throttled { .. }
                     | Reply::Unknown { .. } => return Some(reply),
                 }
                 replies.push(reply);
             }
-            Next::Wait(_) | Next::Ask(_) => replies.push(Reply::Absent),
+            Next::Wait(_) | Next::RequestApproval(_) => replies.push(Reply::NotFound),
             Next::Done { .. } => return None,
-            Next::Refused { code, why, .. } => {
+            Next::Refused { code, message: why, .. } => {
                 return Some(Reply::Refused { code: 422, reason: code, message: why });
             }
         }
     }
     Some(Reply::Unknown {
-        message: format!("`{}` came to no end within {ROUNDS} rounds", step.action),
+        message: format!(
+            "the dry run of `{}` did not finish within {MAX_ROUND_TRIPS} round trips",
+            step.action
+        ),
     })
 }
 
 async fn read(cluster: &dyn Cluster, query: &ObjectQuery) -> Reply {
     let failed = |failure: ReadFailure| match failure {
-        ReadFailure::Refused { what, code, message } => Reply::Refused {
+        ReadFailure::Refused { resource: what, code, message } => Reply::Refused {
             code,
             reason: "Forbidden".into(),
             message: format!("{what}: {message}"),
@@ -114,7 +118,7 @@ async fn read(cluster: &dyn Cluster, query: &ObjectQuery) -> Reply {
     match query {
         ObjectQuery::One(object) => match cluster.get(object, Consistency::Latest).await {
             Ok(Some(found)) => Reply::Found(found),
-            Ok(None) => Reply::Absent,
+            Ok(None) => Reply::NotFound,
             Err(failure) => failed(failure),
         },
         ObjectQuery::Many(query) => match cluster::list_all(cluster, query.clone()).await {

@@ -1,27 +1,27 @@
-//! Evidence: from an incident's hints to its target, and to what is known around it.
+//! Evidence collection: resolves the target of an incident and reads the objects around it.
 
-mod lines;
-mod notes;
+mod log_excerpts;
 mod reader;
+mod summary;
 mod target;
 
 use std::collections::BTreeMap;
 
-use cluster::{Change, Cluster, Difference, Health, HealthLevel, Metrics, Object, ObjectRef};
+use cluster::{Cluster, Difference, Health, HealthLevel, Metrics, Object, ObjectChange, ObjectRef};
 use jiff::Timestamp;
 use serde_json::Value;
-use workflow::{Evidence, Fact, Facts, Incident, Ledger, Predicate, fact};
+use workflow::{ChangeLog, Evidence, Fact, Facts, Incident, Predicate, fact};
 
-use crate::relation::{Following, REACH, distances};
-use crate::reversal::{field_of, known_facts};
+use crate::relation::{EdgeFilter, MAX_HOPS, distances};
+use crate::reversal::{field_class, known_good_facts};
 use crate::{KnownGood, ReadLimits};
 use reader::Reader;
 
-/// Gathers what is known around an incident.
+/// Collects the evidence for an incident.
 ///
-/// The alert's labels are hints: each is looked up, none is believed. What they name and is not there leads to no
-/// target, and without a target nothing but doing nothing and asking a person is ever proposed. Never fails: what could
-/// not be read stands in `gaps`. At most [`ReadLimits::calls`] calls.
+/// The alert's labels are untrusted: the object that they name is looked up, and if it does not exist the evidence has
+/// no target. Without a target only "do nothing" and "escalate" are proposed. Never fails: what could not be read is
+/// listed in `missing`. Makes at most [`ReadLimits::calls`] calls.
 pub async fn collect(
     cluster: &dyn Cluster,
     metrics: &dyn Metrics,
@@ -31,16 +31,18 @@ pub async fn collect(
     now: Timestamp,
 ) -> Evidence {
     let mut reader = Reader::new(cluster, metrics, limits);
-    let found = target::find(&mut reader, incident).await;
-    let mut evidence = Evidence::unseen(incident, now);
+    let found = target::resolve(&mut reader, incident).await;
+    let mut evidence = Evidence::empty(incident, now);
     match found {
-        Ok(target) => around(&mut reader, &mut evidence, target, known_good, limits, now).await,
-        Err(why) => {
-            evidence.lines.push(why.clone());
-            reader.gaps.push(why);
+        Ok(target) => {
+            read_related(&mut reader, &mut evidence, target, known_good, limits, now).await;
+        }
+        Err(message) => {
+            evidence.summary.push(message.clone());
+            reader.missing.push(message);
         }
     }
-    // Pods, revisions and reports of others are many, and nobody acts on them.
+    // The many pods, ReplicaSets and events of other workloads are left out: no action targets them.
     let is_listed = |object: &&Object| {
         fact::is_workload(object)
             || matches!(object.kind().kind.as_str(), "Service" | "ConfigMap" | "Secret")
@@ -57,13 +59,13 @@ pub async fn collect(
         .collect();
     evidence.inventory.sort();
     evidence.inventory.dedup();
-    evidence.gaps = reader.gaps;
-    evidence.calls = reader.calls;
+    evidence.missing = reader.missing;
+    evidence.api_calls = reader.api_calls;
     evidence
 }
 
-/// Fills in what stands around the target.
-async fn around(
+/// Fills in everything in the evidence that depends on its target.
+async fn read_related(
     reader: &mut Reader<'_>,
     evidence: &mut Evidence,
     target: ObjectRef,
@@ -72,49 +74,54 @@ async fn around(
     now: Timestamp,
 ) {
     let name = reader.cluster.name().to_string();
-    reader.configuration(&target).await;
+    reader.read_secrets(&target).await;
     let mut facts = fact::observe(&name, &reader.objects);
-    facts.extend(lost_services(&name, &reader.objects, &facts, known_good));
-    reader.unanswered(&mut facts).await;
-    let near = distances(&reader.objects, &facts, &target, Following::Calls);
+    facts.extend(selector_mismatches(&name, &reader.objects, &facts, known_good));
+    reader.measure_reachability(&mut facts).await;
+    let near = distances(&reader.objects, &facts, &target, EdgeFilter::OwnershipAndCalls);
     let distance = |object: &ObjectRef| {
-        near.get(&Ledger::key(object)).copied().filter(|distance| *distance <= REACH)
+        near.get(&ChangeLog::key(object)).copied().filter(|distance| *distance <= MAX_HOPS)
     };
-    let own = distances(&reader.objects, &facts, &target, Following::Belonging);
+    let own = distances(&reader.objects, &facts, &target, EdgeFilter::Ownership);
 
     let mut kept: Vec<(u32, &Object)> = reader
         .objects
         .iter()
         .filter(|object| object.kind().kind != "Event")
         .filter_map(|object| Some((distance(&object.reference(&name))?, object)))
-        // Pods of other workloads say what they have to say by their workload's facts.
+        // The state of other workloads' pods is covered by the facts about those workloads.
         .filter(|(_, object)| {
-            object.kind().kind != "Pod" || own.contains_key(&Ledger::key(&object.reference(&name)))
+            object.kind().kind != "Pod"
+                || own.contains_key(&ChangeLog::key(&object.reference(&name)))
         })
         .collect();
     kept.sort_by_key(|(distance, object)| (*distance, object.reference(&name)));
     kept.truncate(limits.objects_kept);
-    evidence.objects = kept.iter().map(|(_, object)| tidied(object)).collect();
+    evidence.objects = kept.iter().map(|(_, object)| strip_bookkeeping(object)).collect();
 
-    evidence.health = healths(&name, &reader.objects, &facts, now);
-    evidence.differences = changes(&name, &reader.objects, known_good, &facts, &target, &distance);
+    evidence.health = collect_health(&name, &reader.objects, &facts, now);
+    evidence.differences =
+        collect_differences(&name, &reader.objects, known_good, &facts, &target, &distance);
     let is_kept = |object: &ObjectRef| {
         evidence.objects.iter().any(|kept| kept.reference(&name).is_same(object))
     };
     let mut kept_facts = Facts::new(facts.iter().filter(|fact| is_kept(&fact.subject)).cloned());
-    kept_facts.extend(more_facts(evidence, &target, known_good, &name));
+    kept_facts.extend(derived_facts(evidence, &target, known_good, &name));
     evidence.facts = kept_facts;
 
-    let belongs = |object: &ObjectRef| own.contains_key(&Ledger::key(object));
-    evidence.notes = notes::gather(reader, &target, &belongs, limits).await;
+    let belongs = |object: &ObjectRef| own.contains_key(&ChangeLog::key(object));
+    evidence.log_excerpts = log_excerpts::gather(reader, &target, &belongs, limits).await;
     evidence.target = Some(target);
-    let known = known_facts(evidence);
+    let known = known_good_facts(evidence);
     evidence.facts.extend(known);
-    evidence.lines = lines::tell(evidence);
+    evidence.summary = summary::summarize(evidence);
 }
 
-/// Services that no longer lead to the workload that they led to: remembered, or of the workload's own name.
-fn lost_services(
+/// Returns a `selects` fact with the value false for each Service whose selector no longer matches its workload.
+///
+/// The expected workload is the one in the known-good state. A Service that selects nothing and has no known-good state
+/// is expected to select the workload of its own name.
+fn selector_mismatches(
     cluster: &str,
     objects: &[Object],
     facts: &Facts,
@@ -126,7 +133,7 @@ fn lost_services(
         let selected: Vec<String> =
             facts.of(&reference, Predicate::Selects).map(|fact| fact.key.clone()).collect();
         let mut wanted: Vec<String> =
-            known_good.workloads_behind(&reference).into_iter().map(|(_, name)| name).collect();
+            known_good.backing_workloads(&reference).into_iter().map(|(_, name)| name).collect();
         if wanted.is_empty() && selected.is_empty() {
             wanted.push(service.name().to_string());
         }
@@ -149,11 +156,11 @@ fn lost_services(
     lost
 }
 
-/// Health of every workload and Service of the namespace, in order of reference.
+/// Returns the health of every workload and Service of the namespace, in order of their references.
 ///
-/// A Service with ready endpoints is judged by whether requests arrive too: ready pods on a port that nobody asks serve
-/// nobody.
-fn healths(
+/// A Service with ready endpoints is still failing if requests do not reach it, for example because of a wrong
+/// `targetPort`.
+fn collect_health(
     cluster: &str,
     objects: &[Object],
     facts: &Facts,
@@ -162,7 +169,7 @@ fn healths(
     let mut pods: BTreeMap<String, Vec<Object>> = BTreeMap::new();
     for pod in objects.iter().filter(|object| object.kind().kind == "Pod") {
         if let Some(workload) = fact::workload_of(pod, objects) {
-            pods.entry(Ledger::key(&workload.reference(cluster))).or_default().push(pod.clone());
+            pods.entry(ChangeLog::key(&workload.reference(cluster))).or_default().push(pod.clone());
         }
     }
     let slices: Vec<Object> =
@@ -173,17 +180,17 @@ fn healths(
         let health = if fact::is_workload(object) {
             cluster::health(
                 object,
-                pods.get(&Ledger::key(&reference)).map_or(&[], Vec::as_slice),
+                pods.get(&ChangeLog::key(&reference)).map_or(&[], Vec::as_slice),
                 now,
             )
         } else if object.kind().kind == "Service" {
             let health = cluster::health(object, &slices, now);
-            let arrives =
+            let is_reachable =
                 facts.value(&reference, Predicate::Reachable, "").and_then(Value::as_bool);
-            if health.is_healthy() && arrives == Some(false) {
+            if health.is_healthy() && is_reachable == Some(false) {
                 Health {
                     level: HealthLevel::Failing,
-                    reason: "requests to it do not arrive".into(),
+                    message: "its endpoints are ready but do not receive requests".into(),
                     ..health
                 }
             } else {
@@ -198,8 +205,8 @@ fn healths(
     found
 }
 
-/// What differs from the last time that the workloads within reach were healthy, nearest to the target first.
-fn changes(
+/// Returns the differences from the known-good state of every related object, nearest to the target first.
+fn collect_differences(
     cluster: &str,
     objects: &[Object],
     known_good: &KnownGood,
@@ -207,7 +214,7 @@ fn changes(
     target: &ObjectRef,
     distance: &dyn Fn(&ObjectRef) -> Option<u32>,
 ) -> Vec<Difference> {
-    let first = behind(objects, cluster, facts, target);
+    let first = backing_workload(objects, cluster, facts, target);
     let mut found: Vec<(u32, Vec<Difference>)> = Vec::new();
     for object in objects {
         let is_asked = fact::is_workload(object)
@@ -218,10 +225,10 @@ fn changes(
             found.push((distance, cluster::difference(cluster, Some(before), Some(object))));
         }
     }
-    for before in first.iter().flat_map(|workload| known_good.around(workload)) {
+    for before in first.iter().flat_map(|workload| known_good.objects_of(workload)) {
         let reference = before.reference(cluster).without_uid();
         let is_there = objects.iter().any(|object| object.reference(cluster).is_same(&reference));
-        // Of Secrets only those were looked at that are still asked for.
+        // A Secret that is no longer referenced was not read, so its absence here does not mean that it was deleted.
         if !is_there && !matches!(before.kind().kind.as_str(), "ReplicaSet" | "Secret") {
             found.push((1, cluster::difference(cluster, Some(before), None)));
         }
@@ -230,8 +237,8 @@ fn changes(
     found.into_iter().flat_map(|(_, differences)| differences).collect()
 }
 
-/// The workload whose memory counts first: the target itself, or the one behind it.
-fn behind(
+/// Returns the workload whose known-good state takes precedence: the target itself, or the workload behind a Service.
+fn backing_workload(
     objects: &[Object],
     cluster: &str,
     facts: &Facts,
@@ -250,9 +257,11 @@ fn behind(
     objects.iter().find(is_behind).map(|object| object.reference(cluster))
 }
 
-/// The workload that an incident is about: its target, or the one workload behind a Service. A Service that lost its
-/// workload is about the one that it led to when that was last well. None where a Service leads to several, or to none.
-pub fn owner(evidence: &Evidence) -> Option<ObjectRef> {
+/// Returns the workload that an incident is about: its target, or the workload behind a Service.
+///
+/// If the selector of the Service no longer matches its workload, this is the workload that it selected in the
+/// known-good state. `None` if the Service selects several workloads or none.
+pub fn owning_workload(evidence: &Evidence) -> Option<ObjectRef> {
     let target = evidence.target.as_ref()?;
     if target.kind != "Service" {
         return Some(target.clone());
@@ -272,8 +281,8 @@ pub fn owner(evidence: &Evidence) -> Option<ObjectRef> {
     workloads.next().is_none().then(|| only.reference(&target.cluster))
 }
 
-/// Facts that need more than objects: the alert, health, what changed, what is remembered.
-fn more_facts(
+/// Returns the facts that do not follow from the objects alone: the alert, health, changes and known-good state.
+fn derived_facts(
     evidence: &Evidence,
     target: &ObjectRef,
     known_good: &KnownGood,
@@ -288,25 +297,31 @@ fn more_facts(
     let mut facts = vec![fact(target, Predicate::Firing, "", evidence.alert.clone().into())];
     for (object, health) in &evidence.health {
         if evidence.objects.iter().any(|kept| kept.reference(cluster).is_same(object)) {
-            let level = serde_json::to_value(health.level).expect("a level of health is a word");
+            let level =
+                serde_json::to_value(health.level).expect("a health level serializes as a string");
             facts.push(fact(object, Predicate::Health, "", level));
         }
     }
     for difference in &evidence.differences {
-        if let Change::Field { path, .. } = &difference.change {
+        if let ObjectChange::Field { path, .. } = &difference.change {
             facts.push(fact(&difference.object, Predicate::Changed, path, true.into()));
-            if let Some(field) = field_of(difference) {
-                facts.push(fact(&difference.object, Predicate::Changed, field.word(), true.into()));
+            if let Some(field) = field_class(difference) {
+                facts.push(fact(
+                    &difference.object,
+                    Predicate::Changed,
+                    field.as_str(),
+                    true.into(),
+                ));
             }
         }
     }
     for object in evidence.objects.iter().filter(|object| fact::is_workload(object)) {
         let reference = object.reference(cluster);
         let before =
-            known_good.around(&reference).iter().find(|state| state.kind() == object.kind());
+            known_good.objects_of(&reference).iter().find(|state| state.kind() == object.kind());
         facts.push(fact(&reference, Predicate::KnownGood, "", before.is_some().into()));
         if let Some(revision) =
-            before.and_then(|before| revision_like(before, object, &evidence.objects))
+            before.and_then(|before| matching_revision(before, object, &evidence.objects))
         {
             facts.push(fact(
                 &reference,
@@ -319,8 +334,8 @@ fn more_facts(
     facts
 }
 
-/// The revision, other than the present one, whose pod template is that of `before`.
-fn revision_like(before: &Object, now: &Object, objects: &[Object]) -> Option<u64> {
+/// Returns the newest revision, other than the current one, whose pod template equals that of `before`.
+fn matching_revision(before: &Object, now: &Object, objects: &[Object]) -> Option<u64> {
     let template = |object: &Object| {
         let template = object.at("/spec/template").cloned().unwrap_or_default();
         Object::new(
@@ -337,26 +352,26 @@ fn revision_like(before: &Object, now: &Object, objects: &[Object]) -> Option<u6
                 .controller()
                 .is_some_and(|owner| owner.kind == now.kind().kind && owner.name == now.name())
     };
-    let is_like = |set: &&Object| {
+    let has_same_template = |set: &&Object| {
         cluster::difference("", Some(&template(before)), Some(&template(set))).is_empty()
     };
     let revisions = objects
         .iter()
         .filter(is_owned)
-        .filter(is_like)
+        .filter(has_same_template)
         .filter_map(|set| cluster::ReplicaSet::of(set)?.revision());
     revisions.filter(|revision| *revision != current).max()
 }
 
-/// The object without what only the cluster's own bookkeeping needs.
-pub(crate) fn tidied(object: &Object) -> Object {
+/// Returns the object without the metadata that only the API server and kubectl use.
+pub(crate) fn strip_bookkeeping(object: &Object) -> Object {
     let mut metadata = object.metadata().clone();
     metadata.rest.remove("managedFields");
     metadata.annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
     object.with_metadata(metadata)
 }
 
-/// The object as asked for: without status and bookkeeping.
-pub(crate) fn stripped(object: &Object) -> Object {
-    tidied(object).without_field("status")
+/// Returns the desired state of the object: without its status and bookkeeping metadata.
+pub(crate) fn desired_state(object: &Object) -> Object {
+    strip_bookkeeping(object).without_field("status")
 }

@@ -1,9 +1,11 @@
-use cluster::{Change, Difference};
+use cluster::{Difference, ObjectChange};
 use serde_json::Value;
-use workflow::{Candidate, Evidence, Provenance, Source};
+use workflow::{Candidate, Evidence, Fact, Predicate, Provenance, Source};
 
-/// Why a candidate is proposed, in sentences that name the evidence: what is wrong, what changed, where the idea comes
-/// from, and what it does.
+/// Explains to an operator why a candidate is proposed.
+///
+/// One sentence each: what is wrong, where the candidate comes from, the reasons in the evidence, and each step. Text
+/// from alerts and the cluster is passed through [`sanitize`].
 pub fn explain(candidate: &Candidate, evidence: &Evidence) -> Vec<String> {
     let mut sentences = Vec::new();
     match &evidence.target {
@@ -11,64 +13,142 @@ pub fn explain(candidate: &Candidate, evidence: &Evidence) -> Vec<String> {
             let health = evidence
                 .health_of(target)
                 .map_or_else(|| "of unknown health".to_string(), ToString::to_string);
-            sentences
-                .push(format!("{} fires for {target}, which is {health}.", plain(&evidence.alert)));
+            let health = sanitize(&health);
+            sentences.push(format!(
+                "{} is firing for {target}, which is {health}.",
+                sanitize(&evidence.alert)
+            ));
         }
         None => sentences.push(format!(
-            "{} fires, and no object was found that it is about.",
-            plain(&evidence.alert)
+            "{} is firing, but the object that it is about could not be determined.",
+            sanitize(&evidence.alert)
         )),
     }
     sentences.push(match &candidate.source {
         Source::Retrieval { execution, similarity, rank, origin } => format!(
-            "Execution {execution}{} was like this one ({:.0} %, rank {rank}) and was resolved this way.",
-            elsewhere(origin),
+            "It repeats the actions of execution {execution}{}, which resolved a similar incident (similarity {:.0} %, rank {rank}).",
+            describe_origin(origin),
             similarity * 100.0
         ),
-        Source::Template { name, .. } => format!("The template `{name}` is made for these facts."),
+        Source::Template { name, .. } => format!("The evidence matches the template `{name}`."),
         Source::Reversal { differences } => {
-            let what = if differences.len() == 1 { "one change".to_string() } else { format!("{} changes", differences.len()) };
-            format!("It turns back {what} made since the workload was last healthy.")
+            let what = if differences.len() == 1 { "1 change".to_string() } else { format!("{} changes", differences.len()) };
+            format!("It reverts {what} made since the workload was last healthy.")
         }
-        Source::Model { name } => format!("The model {} proposed it.", plain(name)),
-        Source::Demonstration { corrected } => format!("A person gave it as the correction of plan {corrected}."),
-        Source::DoNothing => "It waits and watches.".into(),
-        Source::Escalate => "It asks a person.".into(),
+        Source::Model { name } => format!("The model `{}` proposed it.", sanitize(name)),
+        Source::Demonstration { corrected } => format!("An operator gave it as the correction of plan {corrected}."),
+        Source::DoNothing => "It changes nothing and keeps observing the incident.".into(),
+        Source::Escalate => "It asks an operator to resolve the incident.".into(),
     });
-    sentences.extend(candidate.because.iter().map(|because| plain(because)));
+    sentences.extend(candidate.reasons.iter().map(|reason| sanitize(reason)));
     for step in &candidate.workflow.spec.steps {
-        sentences.push(format!("Step `{}`: {}.", step.id, told(&step.action, &step.arguments)));
+        sentences.push(format!(
+            "Step `{}`: {}.",
+            step.id,
+            describe_action(&step.action, &step.arguments)
+        ));
     }
     sentences
 }
 
-/// One difference as a sentence.
-pub(crate) fn changed(difference: &Difference) -> String {
+/// Describes one difference from the known-good state.
+pub(crate) fn describe_change(difference: &Difference) -> String {
     let object = &difference.object;
     match &difference.change {
-        Change::Created => format!("{object} is new since it was last healthy"),
-        Change::Deleted => format!("{object} is gone since it was last healthy"),
-        Change::Field { path, before, after, .. } => {
+        ObjectChange::Created => format!("{object} was created since the last known-good state"),
+        ObjectChange::Deleted => format!("{object} was deleted since the last known-good state"),
+        ObjectChange::Field { path, before, after, .. } => {
             format!(
-                "`{}` of {object} went from {} to {} since it was last healthy",
-                plain(path),
-                shown(before.as_ref()),
-                shown(after.as_ref())
+                "`{}` of {object} changed from {} to {} since the last known-good state",
+                sanitize(path),
+                format_value(before.as_ref()),
+                format_value(after.as_ref())
             )
         }
     }
 }
 
-/// Where an execution was made, said behind its id where it was not made here.
-pub(crate) fn elsewhere(origin: &Provenance) -> String {
-    match origin {
-        Provenance::Live => String::new(),
-        Provenance::Import(name) => format!(" (not made here: imported from `{}`)", plain(name)),
-        Provenance::Feedback(who) => format!(" (as {} said it should be)", plain(who)),
+/// Describes a fact that shows what is wrong. `None` for a fact that is no symptom.
+pub(crate) fn describe_symptom(fact: &Fact) -> Option<String> {
+    let value = sanitize(fact.value.as_str().unwrap_or_default());
+    let (subject, key) = (&fact.subject, sanitize(&fact.key));
+    Some(match fact.predicate {
+        Predicate::Waiting => format!("container `{key}` of {subject} is waiting: {value}"),
+        Predicate::Terminated if value != "Completed" => {
+            format!("container `{key}` of {subject} last terminated: {value}")
+        }
+        Predicate::RolloutStuck if fact.value == true => {
+            format!("the rollout of {subject} is stuck")
+        }
+        Predicate::HasKey if fact.value == false => {
+            format!("{subject} has no key `{key}`, but a workload references it")
+        }
+        Predicate::Selects if fact.value == false => {
+            format!("the selector of {subject} does not match the pods of `{key}`")
+        }
+        Predicate::Reachable if fact.value == false => {
+            format!("requests do not reach {subject}")
+        }
+        Predicate::ProbePasses if fact.value == false => {
+            format!("the readiness probe of container `{key}` of {subject} is failing")
+        }
+        _ => return None,
+    })
+}
+
+/// Describes a fact that a template matched.
+pub(crate) fn describe_fact(fact: &Fact) -> String {
+    if let Some(symptom) = describe_symptom(fact) {
+        return symptom;
+    }
+    let (subject, key) = (&fact.subject, sanitize(&fact.key));
+    let value = format_value(Some(&fact.value));
+    match fact.predicate {
+        Predicate::Health => format!("the health of {subject} is {value}"),
+        Predicate::Ready if fact.value == false => {
+            format!("{subject} has fewer ready replicas than desired")
+        }
+        Predicate::Replicas => format!("the desired replica count of {subject} is {value}"),
+        Predicate::RevisionAvailable => format!("{subject} can be rolled back to revision {value}"),
+        Predicate::MemoryLimit => {
+            format!("the memory limit of container `{key}` of {subject} is {value} bytes")
+        }
+        Predicate::KnownGoodImage => {
+            format!("the known-good image of container `{key}` of {subject} is {value}")
+        }
+        Predicate::KnownGoodEnv => {
+            format!("the known-good value of environment variable `{key}` of {subject} is {value}")
+        }
+        Predicate::KnownGoodReplicas => {
+            format!("the known-good replica count of {subject} is {value}")
+        }
+        Predicate::KnownGoodMemory => {
+            format!("the known-good memory limit of container `{key}` of {subject} is {value}")
+        }
+        Predicate::KnownGoodProbe => {
+            format!("the known-good readiness probe of container `{key}` of {subject} is {value}")
+        }
+        Predicate::KnownGoodValue => {
+            format!("the known-good value of key `{key}` of {subject} is {value}")
+        }
+        Predicate::KnownGoodSelector => format!("the known-good selector of {subject} is {value}"),
+        Predicate::KnownGoodPort => {
+            format!("the known-good target port of port `{key}` of {subject} is {value}")
+        }
+        _ => fact.to_string(),
     }
 }
 
-fn told(action: &str, arguments: &workflow::Args) -> String {
+/// Returns where an execution was recorded, to follow its id. Empty for an execution of this installation.
+pub(crate) fn describe_origin(origin: &Provenance) -> String {
+    match origin {
+        Provenance::Live => String::new(),
+        Provenance::Import(name) => format!(" (imported from `{}`)", sanitize(name)),
+        Provenance::Feedback(actor) => format!(" (a correction by {})", sanitize(actor)),
+    }
+}
+
+fn describe_action(action: &str, arguments: &workflow::Args) -> String {
     let target =
         arguments.get("target").and_then(Value::as_object).map_or_else(String::new, |target| {
             let text = |field: &str| target.get(field).and_then(Value::as_str).unwrap_or_default();
@@ -77,17 +157,17 @@ fn told(action: &str, arguments: &workflow::Args) -> String {
     let others: Vec<String> = arguments
         .iter()
         .filter(|(name, _)| *name != "target")
-        .map(|(name, value)| format!("{name} = {}", shown(Some(value))))
+        .map(|(name, value)| format!("{name} = {}", format_value(Some(value))))
         .collect();
     let others =
         if others.is_empty() { String::new() } else { format!(" ({})", others.join(", ")) };
-    format!("{action}{}{}", plain(&target), others)
+    format!("{action}{}{}", sanitize(&target), others)
 }
 
-/// A value for people, cut short.
-fn shown(value: Option<&Value>) -> String {
-    let Some(value) = value else { return "nothing".into() };
-    let text = plain(&value.to_string());
+/// Formats a value in backquotes, truncated to 80 characters.
+fn format_value(value: Option<&Value>) -> String {
+    let Some(value) = value else { return "unset".into() };
+    let text = sanitize(&value.to_string());
     if text.chars().count() <= 80 {
         format!("`{text}`")
     } else {
@@ -95,9 +175,10 @@ fn shown(value: Option<&Value>) -> String {
     }
 }
 
-/// Text out of an alert or a cluster without what could act on a terminal, a page or a reader: controls, marks of
-/// direction, invisible letters; at most 256 characters.
-pub(crate) fn plain(text: &str) -> String {
+/// Makes text from an alert or the cluster safe to show on a terminal or a page.
+///
+/// Replaces control, bidirectional and zero-width characters with `·`, and truncates to 256 characters.
+pub(crate) fn sanitize(text: &str) -> String {
     let is_hidden = |c: char| {
         c.is_control()
             || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')

@@ -1,25 +1,25 @@
-use cluster::{Change, Difference};
+use cluster::{Difference, ObjectChange};
 use serde_json::Value;
 use workflow::catalogue::BlastRadius;
 use workflow::features::StepFeatures;
-use workflow::outcome::Verdict;
+use workflow::outcome::OutcomeStatus;
 use workflow::{
     Catalogue, Evidence, FeatureSchema, Features, HealthLevel, Predicate, Reversibility, Source,
     Step, Workflow,
 };
 
-use crate::retrieval::{Neighbour, Shape};
-use crate::reversal::{Field, field_of, reversals};
-use crate::signature::missing_keys;
+use crate::retrieval::{Neighbour, PlanSkeleton};
+use crate::reversal::{FieldClass, field_class, reversals};
+use crate::signature::has_missing_keys;
 
-/// Sources that have a feature of their own.
+/// Sources of candidates, each with an indicator feature.
 const SOURCES: [&str; 7] =
     ["retrieval", "template", "reversal", "model", "demonstration", "do-nothing", "escalate"];
 
-/// Actions that have a feature of their own.
+/// Actions, each with an indicator feature.
 const ACTIONS: [&str; 12] = [
-    "ask-human",
-    "restore-config-key",
+    "request-approval",
+    "set-config-key",
     "rollout-restart",
     "rollout-undo",
     "scale",
@@ -32,18 +32,18 @@ const ACTIONS: [&str; 12] = [
     "wait",
 ];
 
-/// Classes of trouble, by what alert and containers say.
-const TROUBLES: [&str; 7] =
+/// Symptom classes, derived from the facts of the evidence; each with an indicator feature.
+const SYMPTOMS: [&str; 7] =
     ["crash", "image", "config", "memory", "unready", "service", "replicas"];
 
-/// Everything else.
-const OTHERS: [&str; 12] = [
+/// Features that are not indicators of a source, an action or a symptom.
+const GENERAL: [&str; 12] = [
     "bias",
     "steps",
     "unhealthy",
-    "touches-changed",
-    "differences-reversed",
-    "fits-trouble",
+    "modifies-changed-field",
+    "differences-reverted",
+    "treats-symptom",
     "postconditions",
     "known-good",
     "blast-radius",
@@ -52,19 +52,21 @@ const OTHERS: [&str; 12] = [
     "neighbours-succeeded",
 ];
 
-/// The schema of every candidate's features.
+/// Returns the schema of the candidates' features.
 pub fn schema() -> FeatureSchema {
     let with = |prefix: &'static str, names: &[&str]| {
         names.iter().map(move |name| format!("{prefix}{name}")).collect::<Vec<_>>()
     };
-    let mut names = with("", &OTHERS);
+    let mut names = with("", &GENERAL);
     names.extend(with("source:", &SOURCES));
     names.extend(with("action:", &ACTIONS));
-    names.extend(with("trouble:", &TROUBLES));
+    names.extend(with("symptom:", &SYMPTOMS));
     FeatureSchema { version: 1, names }
 }
 
-/// What the learner sees of a workflow, all of it in [0, 1]. Nothing depends on the names of objects or on annotations.
+/// Computes the features of a workflow, each in [0, 1].
+///
+/// They do not depend on the names of objects or on annotations, so the learner generalises across workloads.
 pub fn features(
     workflow: &Workflow,
     source: &Source,
@@ -73,21 +75,25 @@ pub fn features(
     neighbours: &[Neighbour],
 ) -> Features {
     let steps = &workflow.spec.steps;
-    let acts = source.acts();
+    let acts = source.has_effects();
     let share = |count: usize, of: usize| if of == 0 { 0.0 } else { count as f64 / of as f64 };
-    let troubles = troubles(evidence);
+    let symptoms = symptoms(evidence);
     let specs: Vec<_> = steps.iter().filter_map(|step| catalogue.get(&step.action)).collect();
-    let radius = specs.iter().map(|spec| radius(spec.blast_radius)).fold(0.0, f64::max);
-    let reversible = specs.iter().map(|spec| reversible(spec.reversibility)).fold(1.0, f64::min);
-    let (similarity, succeeded) = likeness(workflow, source, evidence, neighbours);
+    let radius = specs.iter().map(|spec| radius_value(spec.blast_radius)).fold(0.0, f64::max);
+    let reversibility =
+        specs.iter().map(|spec| reversibility_value(spec.reversibility)).fold(1.0, f64::min);
+    let (similarity, succeeded) = neighbour_statistics(workflow, source, evidence, neighbours);
     let mut values = vec![
         1.0,
         share(steps.len().min(8), 8),
-        unhealthy(evidence),
-        share(steps.iter().filter(|step| touches_changed(step, evidence)).count(), steps.len()),
-        reversed_share(steps, evidence),
+        health_severity(evidence),
+        share(
+            steps.iter().filter(|step| modifies_changed_field(step, evidence)).count(),
+            steps.len(),
+        ),
+        reverted_fraction(steps, evidence),
         if acts {
-            share(steps.iter().filter(|step| fits(step, &troubles)).count(), steps.len())
+            share(steps.iter().filter(|step| treats(step, &symptoms)).count(), steps.len())
         } else {
             0.0
         },
@@ -99,18 +105,18 @@ pub fn features(
                 .any(|fact| fact.predicate == Predicate::KnownGood && fact.value == true),
         )),
         radius,
-        reversible,
+        reversibility,
         similarity,
         succeeded,
     ];
-    let word = source.word();
-    values.extend(SOURCES.iter().map(|name| f64::from(u8::from(*name == word))));
+    let source_name = source.as_str();
+    values.extend(SOURCES.iter().map(|name| f64::from(u8::from(*name == source_name))));
     values.extend(
         ACTIONS
             .iter()
             .map(|name| f64::from(u8::from(steps.iter().any(|step| step.action == *name)))),
     );
-    values.extend(TROUBLES.iter().map(|name| f64::from(u8::from(troubles.contains(name)))));
+    values.extend(SYMPTOMS.iter().map(|name| f64::from(u8::from(symptoms.contains(name)))));
     let steps = steps
         .iter()
         .map(|step| StepFeatures {
@@ -122,23 +128,24 @@ pub fn features(
     Features { schema: schema().digest(), arm: arm(workflow, source), values, steps }
 }
 
-/// What a candidate is across incidents: `template/NAME`, `reversal/set-image`, `do-nothing`.
+/// Returns the arm of a candidate, which is the same across incidents: `template/NAME`, `reversal/set-image`,
+/// `do-nothing`.
 pub fn arm(workflow: &Workflow, source: &Source) -> String {
     match source {
         Source::Template { name, .. } => format!("template/{name}"),
-        Source::DoNothing | Source::Escalate => source.word().into(),
+        Source::DoNothing | Source::Escalate => source.as_str().into(),
         Source::Retrieval { .. }
         | Source::Reversal { .. }
         | Source::Model { .. }
         | Source::Demonstration { .. } => {
             let actions: Vec<&str> =
                 workflow.spec.steps.iter().map(|step| step.action.as_str()).collect();
-            format!("{}/{}", source.word(), actions.join("+"))
+            format!("{}/{}", source.as_str(), actions.join("+"))
         }
     }
 }
 
-fn radius(radius: BlastRadius) -> f64 {
+fn radius_value(radius: BlastRadius) -> f64 {
     match radius {
         BlastRadius::Nothing => 0.0,
         BlastRadius::Object => 0.25,
@@ -148,7 +155,7 @@ fn radius(radius: BlastRadius) -> f64 {
     }
 }
 
-fn reversible(reversibility: Reversibility) -> f64 {
+fn reversibility_value(reversibility: Reversibility) -> f64 {
     match reversibility {
         Reversibility::NoEffect | Reversibility::Reversible => 1.0,
         Reversibility::BestEffort => 0.5,
@@ -156,8 +163,8 @@ fn reversible(reversibility: Reversibility) -> f64 {
     }
 }
 
-/// How ill the worst of what belongs to the target is.
-fn unhealthy(evidence: &Evidence) -> f64 {
+/// Returns the severity of the worst health of the target and its neighbours: 0 healthy, 0.5 degraded, 1 failing.
+fn health_severity(evidence: &Evidence) -> f64 {
     match crate::verify::worst_health(evidence) {
         Some(HealthLevel::Missing | HealthLevel::Failing) => 1.0,
         Some(HealthLevel::Degraded) => 0.5,
@@ -165,48 +172,53 @@ fn unhealthy(evidence: &Evidence) -> f64 {
     }
 }
 
-/// What kind of trouble it is, out of [`TROUBLES`].
-fn troubles(evidence: &Evidence) -> Vec<&'static str> {
-    let says = |predicate: Predicate, words: &[&str]| {
+/// Returns the symptoms that the evidence shows, a subset of [`SYMPTOMS`].
+fn symptoms(evidence: &Evidence) -> Vec<&'static str> {
+    let has_text = |predicate: Predicate, words: &[&str]| {
         evidence.facts.iter().any(|fact| {
             fact.predicate == predicate
                 && fact.value.as_str().is_some_and(|value| words.contains(&value))
         })
     };
-    let is = |predicate: Predicate, value: Value| {
+    let has_value = |predicate: Predicate, value: Value| {
         evidence.facts.iter().any(|fact| fact.predicate == predicate && fact.value == value)
     };
-    let out_of_memory = says(Predicate::Terminated, &["OOMKilled"]);
+    let is_oom_killed = has_text(Predicate::Terminated, &["OOMKilled"]);
     [
         (
-            says(Predicate::Waiting, &["CrashLoopBackOff"])
-                || says(Predicate::Terminated, &["Error"]),
+            has_text(Predicate::Waiting, &["CrashLoopBackOff"])
+                || has_text(Predicate::Terminated, &["Error"]),
             "crash",
         ),
         (
-            says(Predicate::Waiting, &["ImagePullBackOff", "ErrImagePull", "InvalidImageName"]),
+            has_text(Predicate::Waiting, &["ImagePullBackOff", "ErrImagePull", "InvalidImageName"]),
             "image",
         ),
         (
-            says(Predicate::Waiting, &["CreateContainerConfigError"]) || missing_keys(evidence),
+            has_text(Predicate::Waiting, &["CreateContainerConfigError"])
+                || has_missing_keys(evidence),
             "config",
         ),
-        (out_of_memory, "memory"),
-        (is(Predicate::ProbePasses, false.into()), "unready"),
-        (is(Predicate::Reachable, false.into()) || is(Predicate::Selects, false.into()), "service"),
-        (is(Predicate::Replicas, 0.into()), "replicas"),
+        (is_oom_killed, "memory"),
+        (has_value(Predicate::ProbePasses, false.into()), "unready"),
+        (
+            has_value(Predicate::Reachable, false.into())
+                || has_value(Predicate::Selects, false.into()),
+            "service",
+        ),
+        (has_value(Predicate::Replicas, 0.into()), "replicas"),
     ]
     .into_iter()
-    .filter_map(|(holds, name)| holds.then_some(name))
+    .filter_map(|(is_present, name)| is_present.then_some(name))
     .collect()
 }
 
-/// Whether an action is one that people take in this kind of trouble.
-fn fits(step: &Step, troubles: &[&str]) -> bool {
-    let any = |names: &[&str]| names.iter().any(|name| troubles.contains(name));
+/// Returns whether the action is a usual treatment for one of the symptoms.
+fn treats(step: &Step, symptoms: &[&str]) -> bool {
+    let any = |names: &[&str]| names.iter().any(|name| symptoms.contains(name));
     match step.action.as_str() {
         "set-image" => any(&["image", "crash"]),
-        "restore-config-key" => any(&["config", "crash", "unready"]),
+        "set-config-key" => any(&["config", "crash", "unready"]),
         "set-env" => any(&["crash", "unready"]),
         "set-resources" => any(&["memory"]),
         "set-probe" => any(&["unready"]),
@@ -218,43 +230,47 @@ fn fits(step: &Step, troubles: &[&str]) -> bool {
     }
 }
 
-/// The kinds of field that an action sets.
-fn fields(action: &str) -> &'static [Field] {
+/// Returns the classes of fields that an action sets.
+fn modified_fields(action: &str) -> &'static [FieldClass] {
     match action {
-        "restore-config-key" => &[Field::Config],
-        "set-image" => &[Field::Image],
-        "set-env" => &[Field::Env],
-        "set-resources" => &[Field::Resources],
-        "set-probe" => &[Field::Probe],
-        "scale" => &[Field::Replicas],
-        "set-service-selector" => &[Field::Selector],
-        "set-service-port" => &[Field::Port],
-        "rollout-undo" => {
-            &[Field::Image, Field::Env, Field::Resources, Field::Probe, Field::Template]
-        }
+        "set-config-key" => &[FieldClass::Config],
+        "set-image" => &[FieldClass::Image],
+        "set-env" => &[FieldClass::Env],
+        "set-resources" => &[FieldClass::Resources],
+        "set-probe" => &[FieldClass::Probe],
+        "scale" => &[FieldClass::Replicas],
+        "set-service-selector" => &[FieldClass::Selector],
+        "set-service-port" => &[FieldClass::Port],
+        "rollout-undo" => &[
+            FieldClass::Image,
+            FieldClass::Env,
+            FieldClass::Resources,
+            FieldClass::Probe,
+            FieldClass::Template,
+        ],
         _ => &[],
     }
 }
 
-fn touches(step: &Step, difference: &Difference) -> bool {
+fn modifies(step: &Step, difference: &Difference) -> bool {
     let Some(target) = step.arguments.get("target") else { return false };
     let is_same = target.get("kind").and_then(Value::as_str) == Some(&difference.object.kind)
         && target.get("name").and_then(Value::as_str) == Some(&difference.object.name);
-    let Some(field) =
-        field_of(difference).filter(|field| is_same && fields(&step.action).contains(field))
+    let Some(field) = field_class(difference)
+        .filter(|field| is_same && modified_fields(&step.action).contains(field))
     else {
         return false;
     };
-    let (Change::Field { path, .. }, argument) =
+    let (ObjectChange::Field { path, .. }, argument) =
         (&difference.change, |name: &str| step.arguments.get(name).and_then(Value::as_str))
     else {
         return false;
     };
     match field {
-        Field::Config => argument("key").is_some_and(|key| {
+        FieldClass::Config => argument("key").is_some_and(|key| {
             path.ends_with(key) || path.ends_with(&format!("{}]", Value::from(key)))
         }),
-        Field::Image | Field::Env | Field::Resources | Field::Probe
+        FieldClass::Image | FieldClass::Env | FieldClass::Resources | FieldClass::Probe
             if step.action != "rollout-undo" =>
         {
             argument("container")
@@ -264,45 +280,48 @@ fn touches(step: &Step, difference: &Difference) -> bool {
     }
 }
 
-fn touches_changed(step: &Step, evidence: &Evidence) -> bool {
-    evidence.differences.iter().any(|difference| touches(step, difference))
+fn modifies_changed_field(step: &Step, evidence: &Evidence) -> bool {
+    evidence.differences.iter().any(|difference| modifies(step, difference))
 }
 
-/// The share of what can be turned back that these steps would set.
-fn reversed_share(steps: &[Step], evidence: &Evidence) -> f64 {
+/// Returns the fraction of the revertible differences in fields that these steps set.
+fn reverted_fraction(steps: &[Step], evidence: &Evidence) -> f64 {
     let all: Vec<Difference> =
-        reversals(evidence).into_iter().flat_map(|reversed| reversed.differences).collect();
+        reversals(evidence).into_iter().flat_map(|reversal| reversal.differences).collect();
     let set =
-        all.iter().filter(|difference| steps.iter().any(|step| touches(step, difference))).count();
+        all.iter().filter(|difference| steps.iter().any(|step| modifies(step, difference))).count();
     if all.is_empty() { 0.0 } else { set as f64 / all.len() as f64 }
 }
 
-/// How alike the nearest neighbour is that did the same, and which share of those that did the same succeeded, each
-/// weighed by likeness, with one success and one failure thought in.
-fn likeness(
+/// Returns the similarity of the most similar past execution of the same plan, and the success rate of these
+/// executions.
+///
+/// The rate is weighted by similarity and smoothed with one success and one failure.
+fn neighbour_statistics(
     workflow: &Workflow,
     source: &Source,
     evidence: &Evidence,
     neighbours: &[Neighbour],
 ) -> (f64, f64) {
     let own = arm(workflow, source);
-    let shape: Option<Shape> = evidence
+    let skeleton: Option<PlanSkeleton> = evidence
         .target
         .as_ref()
-        .and_then(|target| crate::retrieval::shape(workflow, target, &evidence.facts))
-        .filter(|_| source.acts());
-    let did_the_same = |neighbour: &&Neighbour| match &shape {
-        Some(shape) => neighbour.shape == *shape,
+        .and_then(|target| crate::retrieval::skeleton_of(workflow, target, &evidence.facts))
+        .filter(|_| source.has_effects());
+    let is_same_plan = |neighbour: &&Neighbour| match &skeleton {
+        Some(skeleton) => neighbour.skeleton == *skeleton,
         None => neighbour.arm == own,
     };
     let (mut nearest, mut weight, mut succeeded) = (0.0_f64, 0.0, 0.0);
-    for neighbour in neighbours.iter().filter(did_the_same) {
+    for neighbour in neighbours.iter().filter(is_same_plan) {
         nearest = nearest.max(neighbour.similarity);
-        match neighbour.verdict {
-            Verdict::Resolved => succeeded += neighbour.similarity,
-            Verdict::NotResolved | Verdict::Recurred | Verdict::Worse => {}
-            // What cannot be said, or is not ours, counts on neither side.
-            Verdict::Unknown | Verdict::ByPerson => continue,
+        match neighbour.outcome {
+            OutcomeStatus::Resolved => succeeded += neighbour.similarity,
+            OutcomeStatus::NotResolved | OutcomeStatus::Recurred | OutcomeStatus::Worse => {}
+            // An unknown outcome, or one that an operator brought about, is neither a success nor a failure of the
+            // plan.
+            OutcomeStatus::Unknown | OutcomeStatus::ResolvedManually => continue,
         }
         weight += neighbour.similarity;
     }

@@ -1,18 +1,18 @@
-//! From an incident to verified candidates: evidence, known-good memory, four sources, verification, explanation.
+//! Proposes and verifies remediation plans for an incident.
 //!
-//! [`evidence::collect`] reads the cluster, [`propose`] makes candidates of what was seen, [`dry_run`] asks the cluster
-//! about each and [`verify`] says which may be chosen. Nothing here decides.
+//! [`evidence::collect`] reads the cluster, [`propose`] creates candidates from the evidence, [`dry_run`] sends their
+//! changes to the cluster as server-side dry runs, and [`verify`] rejects the candidates that must not be chosen.
+//! Choosing among the remaining candidates is the learner's task.
 
 mod limits;
 mod relation;
 
 pub mod evidence;
-mod knowngood;
+mod known_good;
 
 pub mod retrieval;
 mod signature;
 
-mod adapt;
 mod propose;
 mod reversal;
 mod step;
@@ -26,10 +26,10 @@ mod verify;
 pub use dry_run::dry_run;
 pub use explain::explain;
 pub use features::{arm, features, schema};
-pub use knowngood::{KnownGood, surroundings};
+pub use known_good::{KnownGood, related_objects};
 pub use limits::ReadLimits;
-pub use propose::{Reversal, Sources, neighbours, propose};
-pub use relation::{Following, REACH, distances, focus};
+pub use propose::{CandidateSources, ReversalMode, neighbours, propose};
+pub use relation::{EdgeFilter, MAX_HOPS, distances, target_and_neighbours};
 pub use retrieval::{HybridIndex, Neighbour, Retrieval};
 pub use signature::signature;
 pub use verify::{needs_approval, verify};

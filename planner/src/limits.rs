@@ -1,20 +1,20 @@
-/// How much is read for one incident.
+/// Limits on what is read for the evidence of one incident.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReadLimits {
-    /// Calls to the cluster and to the metrics, together.
+    /// Maximum number of calls to the cluster and to the metrics source together.
     pub calls: u32,
-    /// Objects of one kind.
+    /// Maximum number of objects read per kind.
     pub objects_per_list: usize,
-    /// Objects that are kept, nearest to the target first.
+    /// Maximum number of objects kept in the evidence, nearest to the target first.
     pub objects_kept: usize,
-    /// Containers whose logs are read.
+    /// Maximum number of containers whose logs are read.
     pub logs: usize,
-    /// Lines of each.
+    /// Number of lines read from the end of each log.
     pub log_lines: usize,
-    /// Notes that are kept.
-    pub notes: usize,
-    /// Characters of a note.
-    pub note_chars: usize,
+    /// Maximum number of log excerpts and events kept in the evidence.
+    pub log_excerpts: usize,
+    /// Maximum length of one excerpt, in characters.
+    pub excerpt_chars: usize,
 }
 
 impl Default for ReadLimits {
@@ -25,8 +25,8 @@ impl Default for ReadLimits {
             objects_kept: 80,
             logs: 3,
             log_lines: 20,
-            notes: 20,
-            note_chars: 256,
+            log_excerpts: 20,
+            excerpt_chars: 256,
         }
     }
 }

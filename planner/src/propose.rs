@@ -5,34 +5,34 @@ use workflow::{
 
 use crate::features::features;
 use crate::retrieval::{Neighbour, Retrieval, TOP_K};
-use crate::reversal::{Reversed, reversals, undos, with_restart};
-use crate::step::{Deed, steps_of, targets_of};
-use crate::{adapt, signature, template};
+use crate::reversal::{Reversal, reversals, rollout_undos, with_restart};
+use crate::step::{PlannedAction, steps_of, targets_of};
+use crate::{retrieval, signature, template};
 
-/// Where candidates come from. Each may be left empty or off; doing nothing and asking a person are always there.
+/// The sources of candidates. "Do nothing" and "escalate" are proposed even if all of these are empty or off.
 #[derive(Clone, Copy, Debug)]
-pub struct Sources<'a> {
-    /// Templates.
+pub struct CandidateSources<'a> {
+    /// Remediation templates to match against the evidence.
     pub templates: &'a [Template],
-    /// What [`neighbours`] found.
+    /// Similar past executions, as returned by [`neighbours`].
     pub neighbours: &'a [Neighbour],
-    /// Whether changes are turned back.
-    pub reversal: Reversal,
-    /// Corrections that people gave, each with the plan that it corrected.
-    pub demonstrations: &'a [(PlanId, PastExecution)],
+    /// Whether to propose reverting changes since the known-good state.
+    pub reversal: ReversalMode,
+    /// Corrections by operators, oldest first, each with the plan that it corrected.
+    pub corrections: &'a [(PlanId, PastExecution)],
 }
 
-/// Whether changes are turned back.
+/// Whether change reversal is a source of candidates.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Reversal {
-    /// They are.
+pub enum ReversalMode {
+    /// Changes since the known-good state are proposed to be reverted.
     #[default]
     On,
-    /// They are not: for comparison.
+    /// No reversals are proposed. For comparison in evaluations.
     Off,
 }
 
-/// The past executions that were like this one, nearest first.
+/// Returns the [`TOP_K`](crate::retrieval::TOP_K) past executions most similar to this incident, most similar first.
 pub fn neighbours(evidence: &Evidence, retrieval: &dyn Retrieval) -> Vec<Neighbour> {
     if evidence.target.is_none() || retrieval.is_empty() {
         return Vec::new();
@@ -40,19 +40,21 @@ pub fn neighbours(evidence: &Evidence, retrieval: &dyn Retrieval) -> Vec<Neighbo
     retrieval.similar(&signature(evidence), TOP_K)
 }
 
-/// A workflow before it is a candidate.
+/// A proposed workflow, before its features are computed and duplicates are merged.
 #[derive(Clone, Debug)]
 pub(crate) struct Draft {
     pub(crate) source: Source,
     pub(crate) workflow: Workflow,
-    pub(crate) because: Vec<String>,
+    pub(crate) reasons: Vec<String>,
 }
 
-/// Proposes candidates from every source, each with its features and reasons, in a fixed order. What does the same
-/// thing is one candidate, with the reasons of all. Without a target nothing acts.
+/// Proposes candidates from every source, each with its features and reasons, in a fixed order.
+///
+/// Workflows with the same steps become one candidate with the reasons of all. Without a target only "do nothing" and
+/// "escalate" are proposed.
 pub fn propose(
     evidence: &Evidence,
-    sources: &Sources<'_>,
+    sources: &CandidateSources<'_>,
     catalogue: &Catalogue,
 ) -> Vec<Candidate> {
     let mut drafts = Vec::new();
@@ -60,11 +62,11 @@ pub fn propose(
         for template in sources.templates {
             drafts.extend(template::drafts(template, evidence, catalogue));
         }
-        if sources.reversal == Reversal::On {
-            drafts.extend(reversed(evidence, catalogue));
+        if sources.reversal == ReversalMode::On {
+            drafts.extend(reversal_drafts(evidence, catalogue));
         }
-        drafts.extend(adapt::demonstrated(sources.demonstrations, evidence, catalogue));
-        drafts.extend(adapt::retrieved(sources.neighbours, evidence, catalogue));
+        drafts.extend(retrieval::from_corrections(sources.corrections, evidence, catalogue));
+        drafts.extend(retrieval::from_history(sources.neighbours, evidence, catalogue));
     }
     drafts.push(do_nothing());
     drafts.push(escalate(evidence, catalogue));
@@ -85,14 +87,14 @@ pub fn propose(
             ),
             source: draft.source,
             workflow: draft.workflow,
-            because: draft.because,
+            reasons: draft.reasons,
         };
-        let deed = candidate.deed();
-        match candidates.iter_mut().find(|other| other.deed() == deed) {
+        let digest = candidate.content_digest();
+        match candidates.iter_mut().find(|other| other.content_digest() == digest) {
             Some(other) => {
-                for sentence in candidate.because {
-                    if !other.because.contains(&sentence) {
-                        other.because.push(sentence);
+                for reason in candidate.reasons {
+                    if !other.reasons.contains(&reason) {
+                        other.reasons.push(reason);
                     }
                 }
             }
@@ -102,42 +104,42 @@ pub fn propose(
     candidates
 }
 
-/// A workflow of these deeds, named after its actions.
+/// Creates a workflow of `actions`, named `PREFIX-ACTION-ACTION…` (at most 63 characters).
 pub(crate) fn workflow_of(
     prefix: &str,
     description: &str,
-    deeds: &[Deed],
+    actions: &[PlannedAction],
     evidence: &Evidence,
     catalogue: &Catalogue,
 ) -> Workflow {
-    let actions: Vec<&str> = deeds.iter().map(|deed| deed.action.as_str()).collect();
-    let name: String = format!("{prefix}-{}", actions.join("-")).chars().take(63).collect();
+    let names: Vec<&str> = actions.iter().map(|planned| planned.action.as_str()).collect();
+    let name: String = format!("{prefix}-{}", names.join("-")).chars().take(63).collect();
     Workflow::of_steps(
         name.trim_end_matches('-'),
         description,
-        steps_of(deeds, evidence, catalogue),
+        steps_of(actions, evidence, catalogue),
         Vec::new(),
     )
 }
 
-/// Change reversal: each change by itself, all of them together, and the roll-out undone whole.
-fn reversed(evidence: &Evidence, catalogue: &Catalogue) -> Vec<Draft> {
+/// Proposes to revert all changes together, each change by itself, and each changed rollout as a whole.
+fn reversal_drafts(evidence: &Evidence, catalogue: &Catalogue) -> Vec<Draft> {
     let all = reversals(evidence);
-    let draft = |parts: &[&Reversed]| {
-        let deeds = with_restart(parts, evidence);
+    let draft = |parts: &[&Reversal]| {
+        let actions = with_restart(parts, evidence);
         let differences: Vec<_> =
             parts.iter().flat_map(|part| part.differences.iter().cloned()).collect();
-        let because = differences.iter().map(crate::explain::changed).collect();
+        let reasons = differences.iter().map(crate::explain::describe_change).collect();
         Draft {
             workflow: workflow_of(
-                "reverse",
-                "Turns back what changed since it last worked.",
-                &deeds,
+                "revert",
+                "Reverts changes made since the workload was last healthy.",
+                &actions,
                 evidence,
                 catalogue,
             ),
             source: Source::Reversal { differences },
-            because,
+            reasons,
         }
     };
     let mut drafts = Vec::new();
@@ -145,19 +147,19 @@ fn reversed(evidence: &Evidence, catalogue: &Catalogue) -> Vec<Draft> {
         drafts.push(draft(&all.iter().collect::<Vec<_>>()));
     }
     drafts.extend(all.iter().take(8).map(|one| draft(&[one])));
-    for (deed, differences) in undos(evidence) {
-        let because = differences.iter().map(crate::explain::changed).collect();
-        let deeds = [deed];
+    for (action, differences) in rollout_undos(evidence) {
+        let reasons = differences.iter().map(crate::explain::describe_change).collect();
+        let actions = [action];
         drafts.push(Draft {
             workflow: workflow_of(
-                "reverse",
-                "Brings the roll-out back to the revision that last worked.",
-                &deeds,
+                "revert",
+                "Rolls the workload back to its last healthy revision.",
+                &actions,
                 evidence,
                 catalogue,
             ),
             source: Source::Reversal { differences },
-            because,
+            reasons,
         });
     }
     drafts
@@ -168,40 +170,42 @@ fn do_nothing() -> Draft {
         source: Source::DoNothing,
         workflow: Workflow::of_steps(
             "do-nothing",
-            "Nothing is done; the incident is watched.",
+            "Changes nothing and keeps observing the incident.",
             Vec::new(),
             Vec::new(),
         ),
-        because: vec!["it may pass by itself, and what is not touched is not made worse".into()],
+        reasons: vec![
+            "the incident may resolve without a change, and every change carries a risk".into(),
+        ],
     }
 }
 
 fn escalate(evidence: &Evidence, catalogue: &Catalogue) -> Draft {
     let question = match &evidence.target {
         Some(target) => format!(
-            "{} fires for {target}. Please look at the evidence; yes once it is dealt with.",
+            "{} is firing for {target}. Review the evidence, fix the problem, then approve this step.",
             evidence.alert
         ),
         None => format!(
-            "{} fires, and nothing that it names was found. Please look; yes once it is dealt with.",
+            "{} is firing, but its target was not found. Review the alert, fix the problem, then approve this step.",
             evidence.alert
         ),
     };
-    let question: String = crate::explain::plain(&question);
+    let question: String = crate::explain::sanitize(&question);
     let arguments = serde_json::Map::from_iter([("question".to_string(), question.into())]);
-    let deeds = [Deed { action: "ask-human".into(), arguments }];
-    let because = match evidence.gaps.as_slice() {
-        [] => vec!["a person may know what the evidence does not show".into()],
-        gaps => gaps.iter().take(3).cloned().collect(),
+    let actions = [PlannedAction { action: "request-approval".into(), arguments }];
+    let reasons = match evidence.missing.as_slice() {
+        [] => vec!["an operator may know causes that the evidence does not show".into()],
+        missing => missing.iter().take(3).cloned().collect(),
     };
     Draft {
         source: Source::Escalate,
         workflow: Workflow::of_steps(
             "escalate",
-            "A person is asked.",
-            steps_of(&deeds, evidence, catalogue),
+            "Asks an operator to resolve the incident.",
+            steps_of(&actions, evidence, catalogue),
             Vec::new(),
         ),
-        because,
+        reasons,
     }
 }

@@ -1,34 +1,35 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use cluster::{EndpointSlice, Object, ObjectRef};
-use workflow::{Evidence, Facts, Ledger, Predicate};
+use workflow::{ChangeLog, Evidence, Facts, Predicate};
 
-/// How many relations away from the target an object may be for a plan to touch it.
-pub const REACH: u32 = 3;
+/// Maximum number of relations between the target and an object that a plan may change.
+pub const MAX_HOPS: u32 = 3;
 
-/// Which relations are followed.
+/// Which relations between objects [`distances`] follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Following {
-    /// Owners, selectors and references to configuration: what belongs together.
-    Belonging,
-    /// These, and the services that a workload calls.
-    Calls,
+pub enum EdgeFilter {
+    /// Owner references, selectors and references to configuration.
+    Ownership,
+    /// Ownership, plus the Services that a workload calls.
+    OwnershipAndCalls,
 }
 
-/// How many relations each object is away from `from`, by [`Ledger::key`]; what is not related is absent.
+/// Returns the number of relations between `from` and each related object, by [`ChangeLog::key`].
 ///
-/// Related are an object and its owner, a Service and the workload that it selects (or did when it was last well), a
-/// workload and the ConfigMaps and Secrets that it reads, and a workload and the Services that its environment names,
-/// in this direction only. Configuration leads no further, for many may read it; nothing leads out of a namespace.
+/// Relations exist between an object and its owner, between a Service and the workload that it selects (or selected
+/// when it was last healthy), between a workload and the ConfigMaps and Secrets that it reads, and from a workload to
+/// the Services that its environment variables name. The search stops at a ConfigMap or Secret, because unrelated
+/// workloads may read the same one, and it never leaves the namespace of `from`.
 pub fn distances(
     objects: &[Object],
     facts: &Facts,
     from: &ObjectRef,
-    following: Following,
+    filter: EdgeFilter,
 ) -> BTreeMap<String, u32> {
-    let edges = edges(objects, facts, from, following);
-    let mut found = BTreeMap::from([(Ledger::key(from), 0)]);
-    let mut queue = VecDeque::from([(Ledger::key(from), 0)]);
+    let edges = edges(objects, facts, from, filter);
+    let mut found = BTreeMap::from([(ChangeLog::key(from), 0)]);
+    let mut queue = VecDeque::from([(ChangeLog::key(from), 0)]);
     while let Some((at, distance)) = queue.pop_front() {
         let is_config = at.contains("/ConfigMap/") || at.contains("/Secret/");
         if is_config && distance > 0 {
@@ -44,12 +45,13 @@ pub fn distances(
     found
 }
 
-/// The target and what is nearest to it: the workload behind a Service, the Services in front of a workload.
+/// Returns the target and the workloads and Services one relation away from it.
 ///
-/// Target first, then in order of reference; only workloads and Services.
-pub fn focus(evidence: &Evidence) -> Vec<ObjectRef> {
+/// For a Service these are the workloads behind it, for a workload the Services in front of it. The target comes first,
+/// the others follow in order of their references. Empty if the evidence has no target.
+pub fn target_and_neighbours(evidence: &Evidence) -> Vec<ObjectRef> {
     let Some(target) = &evidence.target else { return Vec::new() };
-    let near = distances(&evidence.objects, &evidence.facts, target, Following::Belonging);
+    let near = distances(&evidence.objects, &evidence.facts, target, EdgeFilter::Ownership);
     let mut others: Vec<ObjectRef> = evidence
         .objects
         .iter()
@@ -60,7 +62,7 @@ pub fn focus(evidence: &Evidence) -> Vec<ObjectRef> {
             )
         })
         .map(|object| object.reference(&target.cluster))
-        .filter(|object| !object.is_same(target) && near.get(&Ledger::key(object)) == Some(&1))
+        .filter(|object| !object.is_same(target) && near.get(&ChangeLog::key(object)) == Some(&1))
         .collect();
     others.sort();
     others.dedup();
@@ -69,7 +71,7 @@ pub fn focus(evidence: &Evidence) -> Vec<ObjectRef> {
 
 type Edges = BTreeMap<String, BTreeSet<String>>;
 
-fn edges(objects: &[Object], facts: &Facts, from: &ObjectRef, following: Following) -> Edges {
+fn edges(objects: &[Object], facts: &Facts, from: &ObjectRef, filter: EdgeFilter) -> Edges {
     let mut edges = Edges::new();
     let both = |edges: &mut Edges, a: String, b: String| {
         edges.entry(a.clone()).or_default().insert(b.clone());
@@ -79,7 +81,7 @@ fn edges(objects: &[Object], facts: &Facts, from: &ObjectRef, following: Followi
         format!("{}/{kind}/{}/{name}", from.cluster, namespace.unwrap_or_default())
     };
     for object in objects.iter().filter(|object| object.namespace() == from.namespace.as_deref()) {
-        let key = Ledger::key(&object.reference(&from.cluster));
+        let key = ChangeLog::key(&object.reference(&from.cluster));
         if let Some(owner) = object.controller() {
             both(&mut edges, key.clone(), named(&owner.kind, object.namespace(), &owner.name));
         }
@@ -95,21 +97,21 @@ fn edges(objects: &[Object], facts: &Facts, from: &ObjectRef, following: Followi
         .map(Object::name)
         .collect();
     for fact in facts.iter().filter(|fact| fact.subject.namespace == from.namespace) {
-        let key = Ledger::key(&fact.subject);
+        let key = ChangeLog::key(&fact.subject);
         let namespace = fact.subject.namespace.as_deref();
         if fact.predicate == Predicate::Selects {
             for kind in ["Deployment", "StatefulSet", "DaemonSet"] {
                 both(&mut edges, key.clone(), named(kind, namespace, &fact.key));
             }
-        } else if fact.predicate == Predicate::ReadsKey {
+        } else if fact.predicate == Predicate::ReferencesKey {
             let mut parts = fact.key.splitn(3, '/');
             if let (Some(kind), Some(name)) = (parts.next(), parts.next()) {
                 both(&mut edges, key, named(kind, namespace, name));
             }
-        } else if fact.predicate == Predicate::Env && following == Following::Calls {
+        } else if fact.predicate == Predicate::Env && filter == EdgeFilter::OwnershipAndCalls {
             let text = fact.value.as_str().unwrap_or_default();
-            for service in
-                hosts(text, namespace.unwrap_or_default()).filter(|host| services.contains(host))
+            for service in service_names(text, namespace.unwrap_or_default())
+                .filter(|host| services.contains(host))
             {
                 edges.entry(key.clone()).or_default().insert(named("Service", namespace, service));
             }
@@ -118,8 +120,8 @@ fn edges(objects: &[Object], facts: &Facts, from: &ObjectRef, following: Followi
     edges
 }
 
-/// The words of a text that may name a Service of `namespace`: `cart`, `cart.shop`, `cart.shop.svc`.
-fn hosts<'a>(text: &'a str, namespace: &'a str) -> impl Iterator<Item = &'a str> {
+/// Returns the words of `text` that may name a Service of `namespace`: `cart`, `cart.shop`, `cart.shop.svc`.
+fn service_names<'a>(text: &'a str, namespace: &'a str) -> impl Iterator<Item = &'a str> {
     let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '.'));
     words.filter_map(move |word| {
         let mut labels = word.split('.');

@@ -1,29 +1,29 @@
-//! Change reversal: what differs from the last time it worked, turned back by typed actions.
+//! Change reversal: reverts differences from the known-good state with typed actions.
 
-use cluster::{Change, Container, Difference, Object, ObjectRef, PortRef};
+use cluster::{Container, Difference, Object, ObjectChange, ObjectRef, PortRef};
 use serde_json::{Map, Value, json};
-use workflow::{Evidence, Fact, Ledger, Predicate, fact};
+use workflow::{ChangeLog, Evidence, Fact, Predicate, fact};
 
-use crate::relation::{Following, distances, focus};
-use crate::step::{Deed, reader_of};
+use crate::relation::{EdgeFilter, distances, target_and_neighbours};
+use crate::step::{PlannedAction, consumer_of};
 
-/// What kind of field changed.
+/// Class of a changed field: which action can revert it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Field {
+pub(crate) enum FieldClass {
     Config,
     Image,
     Env,
     Resources,
     Probe,
-    /// Anything else of a pod template.
+    /// Any other field of a pod template. Only a rollout undo reverts it.
     Template,
     Replicas,
     Selector,
     Port,
 }
 
-impl Field {
-    pub(crate) fn word(self) -> &'static str {
+impl FieldClass {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Config => "config",
             Self::Image => "image",
@@ -38,121 +38,129 @@ impl Field {
     }
 }
 
-/// The kind of field that a difference is in; absent for what no action and no alert cares about.
-pub(crate) fn field_of(difference: &Difference) -> Option<Field> {
-    let Change::Field { pointer, .. } = &difference.change else { return None };
+/// Returns the class of the field that changed. `None` for a field that no action sets and no template matches.
+pub(crate) fn field_class(difference: &Difference) -> Option<FieldClass> {
+    let ObjectChange::Field { pointer, .. } = &difference.change else { return None };
     let parts: Vec<&str> = pointer.split('/').skip(1).collect();
     match (difference.object.kind.as_str(), parts.as_slice()) {
-        ("ConfigMap", ["data", _]) => Some(Field::Config),
-        ("Service", ["spec", "selector", ..]) => Some(Field::Selector),
-        ("Service", ["spec", "ports", _, "targetPort"]) => Some(Field::Port),
-        ("Deployment" | "StatefulSet", ["spec", "replicas"]) => Some(Field::Replicas),
+        ("ConfigMap", ["data", _]) => Some(FieldClass::Config),
+        ("Service", ["spec", "selector", ..]) => Some(FieldClass::Selector),
+        ("Service", ["spec", "ports", _, "targetPort"]) => Some(FieldClass::Port),
+        ("Deployment" | "StatefulSet", ["spec", "replicas"]) => Some(FieldClass::Replicas),
         (
             "Deployment" | "StatefulSet" | "DaemonSet",
             ["spec", "template", "spec", "containers", _, rest @ ..],
         ) => Some(match rest {
-            ["image"] => Field::Image,
-            ["env", ..] => Field::Env,
-            ["resources", ..] => Field::Resources,
-            ["readinessProbe" | "livenessProbe", ..] => Field::Probe,
-            _ => Field::Template,
+            ["image"] => FieldClass::Image,
+            ["env", ..] => FieldClass::Env,
+            ["resources", ..] => FieldClass::Resources,
+            ["readinessProbe" | "livenessProbe", ..] => FieldClass::Probe,
+            _ => FieldClass::Template,
         }),
         ("Deployment" | "StatefulSet" | "DaemonSet", ["spec", "template", ..]) => {
-            Some(Field::Template)
+            Some(FieldClass::Template)
         }
         _ => None,
     }
 }
 
-/// One change and what turns it back.
+/// Differences in one field, and the action that reverts them.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Reversed {
-    pub(crate) deed: Deed,
-    pub(crate) field: Field,
+pub(crate) struct Reversal {
+    pub(crate) action: PlannedAction,
+    pub(crate) field: FieldClass,
     pub(crate) differences: Vec<Difference>,
 }
 
-/// Everything that the evidence says can be turned back, near the target first.
+/// Returns the revertible changes of the target and its related objects.
 ///
-/// Where nothing changed in what belongs to the target, what it calls is looked at.
-pub(crate) fn reversals(evidence: &Evidence) -> Vec<Reversed> {
+/// If none of these changed, returns the revertible changes of the Services that the target calls, and of the workloads
+/// behind them.
+pub(crate) fn reversals(evidence: &Evidence) -> Vec<Reversal> {
     let Some(target) = &evidence.target else { return Vec::new() };
-    let near = distances(&evidence.objects, &evidence.facts, target, Following::Belonging);
-    let (own, far): (Vec<Reversed>, Vec<Reversed>) = grouped(evidence)
+    let near = distances(&evidence.objects, &evidence.facts, target, EdgeFilter::Ownership);
+    let (own, far): (Vec<Reversal>, Vec<Reversal>) = group_by_field(evidence)
         .into_iter()
-        .partition(|reversed| near.contains_key(&Ledger::key(&reversed.differences[0].object)));
+        .partition(|reversal| near.contains_key(&ChangeLog::key(&reversal.differences[0].object)));
     if own.is_empty() { far } else { own }
 }
 
-/// What one action turns back: object, kind of field, pointer, and whether the element is gone.
-type Group = (String, Field, String, bool);
+/// What one action reverts: the object's key, the field class, the JSON pointer, and whether the element was removed.
+type RevertGroup = (String, FieldClass, String, bool);
 
-/// The differences by what one action can turn back, in the order in which the actions are to be taken.
-fn grouped(evidence: &Evidence) -> Vec<Reversed> {
-    let mut groups: Vec<(Group, Vec<Difference>)> = Vec::new();
+/// Groups the differences by the action that reverts them, in the order in which the actions are to run.
+fn group_by_field(evidence: &Evidence) -> Vec<Reversal> {
+    let mut groups: Vec<(RevertGroup, Vec<Difference>)> = Vec::new();
     for difference in &evidence.differences {
-        let (Some(field), Some(part)) = (field_of(difference), part_of(difference)) else {
+        let (Some(field), Some(part)) = (field_class(difference), revert_pointer(difference))
+        else {
             continue;
         };
-        // What went has its index in the earlier state, where another may stand now.
-        let is_gone = matches!(&difference.change, Change::Field { pointer, after: None, .. } if *pointer == part);
-        let key = (Ledger::key(&difference.object), field, part, is_gone);
+        // The index of a removed list element refers to the earlier state; the current state may have another element
+        // at the same index.
+        let is_removed = matches!(&difference.change, ObjectChange::Field { pointer, after: None, .. } if *pointer == part);
+        let key = (ChangeLog::key(&difference.object), field, part, is_removed);
         match groups.iter_mut().find(|(other, _)| *other == key) {
             Some((_, differences)) => differences.push(difference.clone()),
             None => groups.push((key, vec![difference.clone()])),
         }
     }
-    let mut reversed: Vec<Reversed> = groups
+    let mut reversals: Vec<Reversal> = groups
         .into_iter()
         .filter_map(|((_, field, part, _), differences)| {
             let object = evidence.object(&differences[0].object)?;
-            let deed = deed_of(object, field, &part, &differences)?;
-            Some(Reversed { deed, field, differences })
+            let action = revert_action(object, field, &part, &differences)?;
+            Some(Reversal { action, field, differences })
         })
         .collect();
-    reversed.sort_by_key(|reversed| reversed.field);
-    reversed
+    reversals.sort_by_key(|reversal| reversal.field);
+    reversals
 }
 
-/// The JSON pointer below which one action turns everything back.
-fn part_of(difference: &Difference) -> Option<String> {
-    let Change::Field { pointer, .. } = &difference.change else { return None };
-    let depth = match field_of(difference)? {
-        Field::Config | Field::Replicas | Field::Selector => 2,
-        Field::Port => 3,
-        Field::Image | Field::Resources | Field::Probe => 6,
-        Field::Env => 7,
-        Field::Template => return None,
+/// Returns the JSON pointer below which one action reverts every difference.
+fn revert_pointer(difference: &Difference) -> Option<String> {
+    let ObjectChange::Field { pointer, .. } = &difference.change else { return None };
+    let depth = match field_class(difference)? {
+        FieldClass::Config | FieldClass::Replicas | FieldClass::Selector => 2,
+        FieldClass::Port => 3,
+        FieldClass::Image | FieldClass::Resources | FieldClass::Probe => 6,
+        FieldClass::Env => 7,
+        FieldClass::Template => return None,
     };
     let parts: Vec<&str> = pointer.split('/').collect();
     Some(parts[..parts.len().min(depth + 1)].join("/"))
 }
 
-/// The action that brings `part` of `object` back to what stood there before `differences`.
-fn deed_of(object: &Object, field: Field, part: &str, differences: &[Difference]) -> Option<Deed> {
+/// Returns the action that sets `part` of `object` back to its value before `differences`.
+fn revert_action(
+    object: &Object,
+    field: FieldClass,
+    part: &str,
+    differences: &[Difference],
+) -> Option<PlannedAction> {
     let target = &differences[0].object;
-    let before = before(object, part, differences);
+    let before = previous_value(object, part, differences);
     let container = || {
         let list = part.split('/').take(6).collect::<Vec<_>>().join("/");
         Some(Container::of(object.at(&list)?).name().to_string())
     };
     let leaf = part.rsplit('/').next().unwrap_or_default();
     match field {
-        Field::Config => {
+        FieldClass::Config => {
             let key = leaf.replace("~1", "/").replace("~0", "~");
-            Some(Deed::on("restore-config-key", target, json!({"key": key, "value": before})))
+            Some(PlannedAction::on("set-config-key", target, json!({"key": key, "value": before})))
         }
-        Field::Image => Some(Deed::on(
+        FieldClass::Image => Some(PlannedAction::on(
             "set-image",
             target,
             json!({"container": container()?, "image": before.as_str()?}),
         )),
-        Field::Env => env_deed(object, part, before, &container()?, target),
-        Field::Resources => {
+        FieldClass::Env => revert_env(object, part, before, &container()?, target),
+        FieldClass::Resources => {
             let now = object.at(part).cloned().unwrap_or_default();
             let mut arguments = Map::from_iter([("container".to_string(), container()?.into())]);
             for list in ["requests", "limits"] {
-                let figures = |resources: &Value, name: &str| {
+                let quantity = |resources: &Value, name: &str| {
                     resources
                         .get(list)
                         .and_then(|list| list.get(name))
@@ -161,30 +169,35 @@ fn deed_of(object: &Object, field: Field, part: &str, differences: &[Difference]
                 };
                 let changed: Map<String, Value> = ["cpu", "memory"]
                     .into_iter()
-                    .filter(|name| figures(&before, name) != figures(&now, name))
-                    .map(|name| (name.to_string(), figures(&before, name)))
+                    .filter(|name| quantity(&before, name) != quantity(&now, name))
+                    .map(|name| (name.to_string(), quantity(&before, name)))
                     .collect();
                 if !changed.is_empty() {
                     arguments.insert(list.into(), changed.into());
                 }
             }
-            (arguments.len() > 1).then(|| Deed::on("set-resources", target, arguments.into()))
+            (arguments.len() > 1)
+                .then(|| PlannedAction::on("set-resources", target, arguments.into()))
         }
-        Field::Probe => {
+        FieldClass::Probe => {
             let which = if leaf == "livenessProbe" { "liveness" } else { "readiness" };
-            Some(Deed::on(
+            Some(PlannedAction::on(
                 "set-probe",
                 target,
                 json!({"container": container()?, "which": which, "probe": before}),
             ))
         }
-        Field::Replicas => {
-            Some(Deed::on("scale", target, json!({"replicas": before.as_u64().unwrap_or(1)})))
-        }
-        Field::Selector => {
-            Some(Deed::on("set-service-selector", target, json!({"selector": before.as_object()?})))
-        }
-        Field::Port => {
+        FieldClass::Replicas => Some(PlannedAction::on(
+            "scale",
+            target,
+            json!({"replicas": before.as_u64().unwrap_or(1)}),
+        )),
+        FieldClass::Selector => Some(PlannedAction::on(
+            "set-service-selector",
+            target,
+            json!({"selector": before.as_object()?}),
+        )),
+        FieldClass::Port => {
             let port = object.at(part)?;
             let name = port
                 .get("name")
@@ -192,49 +205,53 @@ fn deed_of(object: &Object, field: Field, part: &str, differences: &[Difference]
                 .or_else(|| port.get("port"))?;
             let old = before.get("targetPort").or_else(|| before.get("port"))?;
             PortRef::of(old)?;
-            Some(Deed::on("set-service-port", target, json!({"port": name, "targetPort": old})))
+            Some(PlannedAction::on(
+                "set-service-port",
+                target,
+                json!({"port": name, "targetPort": old}),
+            ))
         }
-        Field::Template => None,
+        FieldClass::Template => None,
     }
 }
 
-fn env_deed(
+fn revert_env(
     object: &Object,
     part: &str,
     before: Value,
     container: &str,
     target: &ObjectRef,
-) -> Option<Deed> {
+) -> Option<PlannedAction> {
     let now = object.at(part).cloned().unwrap_or_default();
     let name = before.get("name").or_else(|| now.get("name"))?.as_str()?;
-    let how = match (before.get("value"), before.get("valueFrom")) {
+    let arguments = match (before.get("value"), before.get("valueFrom")) {
         (_, Some(from)) => json!({"container": container, "name": name, "from": from}),
         (Some(value), None) => json!({"container": container, "name": name, "value": value}),
-        // A variable without a value is the empty text; one that was not there goes.
+        // A variable without a value is the empty string; a variable that did not exist is removed.
         (None, None) if before.is_object() => {
             json!({"container": container, "name": name, "value": ""})
         }
         (None, None) => json!({"container": container, "name": name, "value": null}),
     };
-    Some(Deed::on("set-env", target, how))
+    Some(PlannedAction::on("set-env", target, arguments))
 }
 
-/// What stood at `part` before the differences, which all lie at or below it; null where nothing did.
-fn before(object: &Object, part: &str, differences: &[Difference]) -> Value {
+/// Returns the value at `part` before the differences, which are all at or below it. Null if there was none.
+fn previous_value(object: &Object, part: &str, differences: &[Difference]) -> Value {
     let mut value = object.at(part).cloned().unwrap_or_default();
     for difference in differences {
-        let Change::Field { pointer, before, .. } = &difference.change else { continue };
+        let ObjectChange::Field { pointer, before, .. } = &difference.change else { continue };
         let below: Vec<String> = pointer[part.len()..]
             .split('/')
             .skip(1)
             .map(|part| part.replace("~1", "/").replace("~0", "~"))
             .collect();
-        set(&mut value, &below, before.clone());
+        set_at_path(&mut value, &below, before.clone());
     }
     value
 }
 
-fn set(value: &mut Value, path: &[String], to: Option<Value>) {
+fn set_at_path(value: &mut Value, path: &[String], to: Option<Value>) {
     let Some((first, rest)) = path.split_first() else {
         *value = to.unwrap_or_default();
         return;
@@ -246,9 +263,9 @@ fn set(value: &mut Value, path: &[String], to: Option<Value>) {
     if rest.is_empty() && to.is_none() {
         map.remove(first);
     } else {
-        set(map.entry(first.clone()).or_insert(Value::Null), rest, to);
+        set_at_path(map.entry(first.clone()).or_insert(Value::Null), rest, to);
     }
-    // A map that was made for one member goes with it.
+    // A map that is empty after the removal did not exist before.
     if map
         .get(first)
         .is_some_and(|below| below.as_object().is_some_and(Map::is_empty) && !rest.is_empty())
@@ -257,37 +274,44 @@ fn set(value: &mut Value, path: &[String], to: Option<Value>) {
     }
 }
 
-/// The steps that make a reversal felt: pods read configuration when they start, so its readers start again.
-pub(crate) fn with_restart(reversed: &[&Reversed], evidence: &Evidence) -> Vec<Deed> {
-    let mut deeds: Vec<Deed> = reversed.iter().map(|reversed| reversed.deed.clone()).collect();
-    let rolls = |target: &Value| {
-        reversed.iter().any(|other| {
+/// Returns the actions of the reversals, with a restart of each workload that reads a reverted ConfigMap.
+///
+/// Pods may read configuration only when they start. A workload whose pod template is reverted too restarts anyway.
+pub(crate) fn with_restart(reversals: &[&Reversal], evidence: &Evidence) -> Vec<PlannedAction> {
+    let mut actions: Vec<PlannedAction> =
+        reversals.iter().map(|reversal| reversal.action.clone()).collect();
+    let is_rolled_out = |target: &Value| {
+        reversals.iter().any(|other| {
             matches!(
                 other.field,
-                Field::Image | Field::Env | Field::Resources | Field::Probe | Field::Template
-            ) && other.deed.arguments.get("target") == Some(target)
+                FieldClass::Image
+                    | FieldClass::Env
+                    | FieldClass::Resources
+                    | FieldClass::Probe
+                    | FieldClass::Template
+            ) && other.action.arguments.get("target") == Some(target)
         })
     };
-    let mut restarts: Vec<Deed> = Vec::new();
-    for reversed in reversed.iter().filter(|reversed| reversed.field == Field::Config) {
-        if let Some(reader) = reader_of(&reversed.differences[0].object, evidence) {
-            let restart = Deed::on("rollout-restart", &reader, Value::Null);
-            if !rolls(&restart.arguments["target"]) && !restarts.contains(&restart) {
+    let mut restarts: Vec<PlannedAction> = Vec::new();
+    for reversal in reversals.iter().filter(|reversal| reversal.field == FieldClass::Config) {
+        if let Some(reader) = consumer_of(&reversal.differences[0].object, evidence) {
+            let restart = PlannedAction::on("rollout-restart", &reader, Value::Null);
+            if !is_rolled_out(&restart.arguments["target"]) && !restarts.contains(&restart) {
                 restarts.push(restart);
             }
         }
     }
     let after_config =
-        deeds.iter().rposition(|deed| deed.action == "restore-config-key").map_or(0, |at| at + 1);
-    deeds.splice(after_config..after_config, restarts);
-    deeds
+        actions.iter().rposition(|action| action.action == "set-config-key").map_or(0, |at| at + 1);
+    actions.splice(after_config..after_config, restarts);
+    actions
 }
 
-/// Undo of a whole roll-out to the revision whose template is the known-good one, for each workload near the target
-/// whose template changed.
-pub(crate) fn undos(evidence: &Evidence) -> Vec<(Deed, Vec<Difference>)> {
+/// Returns a `rollout-undo` to the revision with the known-good pod template, for each workload near the target whose
+/// pod template changed.
+pub(crate) fn rollout_undos(evidence: &Evidence) -> Vec<(PlannedAction, Vec<Difference>)> {
     let mut found = Vec::new();
-    for workload in focus(evidence) {
+    for workload in target_and_neighbours(evidence) {
         if !evidence.object(&workload).is_some_and(fact::is_workload) {
             continue;
         }
@@ -295,13 +319,15 @@ pub(crate) fn undos(evidence: &Evidence) -> Vec<(Deed, Vec<Difference>)> {
             .differences
             .iter()
             .filter(|difference| difference.object.is_same(&workload))
-            .filter(|difference| !matches!(field_of(difference), None | Some(Field::Replicas)))
+            .filter(|difference| {
+                !matches!(field_class(difference), None | Some(FieldClass::Replicas))
+            })
             .cloned()
             .collect();
         let revision = evidence.facts.value(&workload, Predicate::RevisionAvailable, "known-good");
         if let (Some(revision), false) = (revision, changed.is_empty()) {
             found.push((
-                Deed::on("rollout-undo", &workload, json!({"revision": revision})),
+                PlannedAction::on("rollout-undo", &workload, json!({"revision": revision})),
                 changed,
             ));
         }
@@ -309,41 +335,47 @@ pub(crate) fn undos(evidence: &Evidence) -> Vec<(Deed, Vec<Difference>)> {
     found
 }
 
-/// What stood in the fields that changed when the workload was last healthy, as facts for templates.
-pub(crate) fn known_facts(evidence: &Evidence) -> Vec<Fact> {
+/// Returns the known-good values of the changed fields as facts, which templates match.
+pub(crate) fn known_good_facts(evidence: &Evidence) -> Vec<Fact> {
     let mut facts = Vec::new();
-    for reversed in grouped(evidence) {
-        let arguments = &reversed.deed.arguments;
+    for reversal in group_by_field(evidence) {
+        let arguments = &reversal.action.arguments;
         let text = |name: &str| {
             arguments.get(name).and_then(Value::as_str).unwrap_or_default().to_string()
         };
-        let (predicate, key, value) = match reversed.field {
-            Field::Config => (Predicate::KnownValue, text("key"), arguments.get("value")),
-            Field::Image => (Predicate::KnownImage, text("container"), arguments.get("image")),
-            Field::Env => (
-                Predicate::KnownEnv,
+        let (predicate, key, value) = match reversal.field {
+            FieldClass::Config => (Predicate::KnownGoodValue, text("key"), arguments.get("value")),
+            FieldClass::Image => {
+                (Predicate::KnownGoodImage, text("container"), arguments.get("image"))
+            }
+            FieldClass::Env => (
+                Predicate::KnownGoodEnv,
                 format!("{}/{}", text("container"), text("name")),
                 arguments.get("value"),
             ),
-            Field::Resources => {
+            FieldClass::Resources => {
                 let memory = arguments.get("limits").and_then(|limits| limits.get("memory"));
-                (Predicate::KnownMemory, text("container"), memory)
+                (Predicate::KnownGoodMemory, text("container"), memory)
             }
-            Field::Probe if text("which") == "readiness" => {
-                (Predicate::KnownProbe, text("container"), arguments.get("probe"))
+            FieldClass::Probe if text("which") == "readiness" => {
+                (Predicate::KnownGoodProbe, text("container"), arguments.get("probe"))
             }
-            Field::Replicas => (Predicate::KnownReplicas, String::new(), arguments.get("replicas")),
-            Field::Selector => (Predicate::KnownSelector, String::new(), arguments.get("selector")),
-            Field::Port => {
+            FieldClass::Replicas => {
+                (Predicate::KnownGoodReplicas, String::new(), arguments.get("replicas"))
+            }
+            FieldClass::Selector => {
+                (Predicate::KnownGoodSelector, String::new(), arguments.get("selector"))
+            }
+            FieldClass::Port => {
                 let port = arguments.get("port").cloned().unwrap_or_default();
                 let key = port.as_str().map_or_else(|| port.to_string(), str::to_string);
-                (Predicate::KnownPort, key, arguments.get("targetPort"))
+                (Predicate::KnownGoodPort, key, arguments.get("targetPort"))
             }
-            Field::Probe | Field::Template => continue,
+            FieldClass::Probe | FieldClass::Template => continue,
         };
-        // What was not there then is no value to go back to.
+        // A field that did not exist has no value to restore.
         if let Some(value) = value.filter(|value| !value.is_null()) {
-            let subject = reversed.differences[0].object.clone();
+            let subject = reversal.differences[0].object.clone();
             facts.push(Fact { subject, predicate, key, value: value.clone() });
         }
     }

@@ -2,14 +2,16 @@ use std::collections::BTreeSet;
 
 use workflow::{Evidence, HealthLevel, Predicate};
 
-use crate::relation::focus;
-use crate::reversal::field_of;
+use crate::relation::target_and_neighbours;
+use crate::reversal::field_class;
 
-/// The words by which an incident is found again: alert, reasons, kinds and kinds of change near the target. No names
-/// of objects, containers or keys.
+/// Returns the words by which retrieval compares incidents: the alert, container reasons, object kinds and classes of
+/// changed fields near the target.
+///
+/// Contains no names of objects, containers or keys.
 pub fn signature(evidence: &Evidence) -> Vec<String> {
     let mut words = BTreeSet::from([format!("alert:{}", evidence.alert)]);
-    for object in focus(evidence) {
+    for object in target_and_neighbours(evidence) {
         words.insert(format!("kind:{}", object.kind));
         for fact in evidence.facts.iter().filter(|fact| fact.subject.is_same(&object)) {
             match fact.predicate {
@@ -22,7 +24,7 @@ pub fn signature(evidence: &Evidence) -> Vec<String> {
                     words.insert("service:unreachable".into())
                 }
                 Predicate::Selects if fact.value == false => {
-                    words.insert("service:selects-nobody".into())
+                    words.insert("service:selector-mismatch".into())
                 }
                 Predicate::Endpoints if fact.value == 0 => {
                     words.insert("service:no-endpoints".into())
@@ -39,18 +41,18 @@ pub fn signature(evidence: &Evidence) -> Vec<String> {
             Some(HealthLevel::Healthy) | None => false,
         };
     }
-    if missing_keys(evidence) {
+    if has_missing_keys(evidence) {
         words.insert("key:missing".into());
     }
-    for field in evidence.differences.iter().filter_map(field_of) {
-        words.insert(format!("changed:{}", field.word()));
+    for field in evidence.differences.iter().filter_map(field_class) {
+        words.insert(format!("changed:{}", field.as_str()));
     }
     words.into_iter().collect()
 }
 
-/// Whether configuration that is near lacks a key that a workload asks for.
-pub(crate) fn missing_keys(evidence: &Evidence) -> bool {
-    evidence.facts.iter().any(|fact| fact.predicate == Predicate::KeyPresent && fact.value == false)
+/// Returns whether a ConfigMap or Secret in the evidence lacks a key that a workload references.
+pub(crate) fn has_missing_keys(evidence: &Evidence) -> bool {
+    evidence.facts.iter().any(|fact| fact.predicate == Predicate::HasKey && fact.value == false)
 }
 
 fn text(value: &serde_json::Value) -> &str {

@@ -1,19 +1,19 @@
 use cluster::{Object, ObjectRef};
 use serde_json::{Value, json};
 use workflow::manifest::{Compensation, DeclaredCompensation, OnFailure, Retry};
-use workflow::{Args, Catalogue, Condition, Evidence, Ledger, Step, fact};
+use workflow::{Args, Catalogue, ChangeLog, Condition, Evidence, Step, fact};
 
-use crate::relation::focus;
+use crate::relation::target_and_neighbours;
 
-/// One action and what it is told, before it is made a step.
+/// An action with its arguments, before it becomes a step of a workflow.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Deed {
+pub(crate) struct PlannedAction {
     pub(crate) action: String,
     pub(crate) arguments: Args,
 }
 
-impl Deed {
-    /// `action` on `target`, told `more` besides.
+impl PlannedAction {
+    /// Creates `action` on `target`, with `more` as its other arguments.
     pub(crate) fn on(action: &str, target: &ObjectRef, more: Value) -> Self {
         let mut arguments = Args::new();
         arguments.insert("target".into(), argument_of(target));
@@ -24,7 +24,7 @@ impl Deed {
     }
 }
 
-/// An object as an argument names it.
+/// Returns an object reference in the form of an action argument.
 pub(crate) fn argument_of(object: &ObjectRef) -> Value {
     let mut value = json!({"kind": object.kind, "name": object.name});
     if let Some(namespace) = &object.namespace {
@@ -33,38 +33,45 @@ pub(crate) fn argument_of(object: &ObjectRef) -> Value {
     value
 }
 
-/// Makes steps that run one after another, each undone by its inverse. What they promise together is asked after the
-/// last one, for no part of a mend need be enough by itself.
-pub(crate) fn steps_of(deeds: &[Deed], evidence: &Evidence, catalogue: &Catalogue) -> Vec<Step> {
+/// Creates steps that run one after another, each compensated by its inverse.
+///
+/// The postconditions of all steps are checked after the last one, because one part of a fix need not be sufficient by
+/// itself. Postconditions on ConfigMaps are an exception: they are checked right after their step.
+pub(crate) fn steps_of(
+    actions: &[PlannedAction],
+    evidence: &Evidence,
+    catalogue: &Catalogue,
+) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
-    let mut promised: Vec<Condition> = Vec::new();
-    for (index, deed) in deeds.iter().enumerate() {
-        let is_last = index + 1 == deeds.len();
-        let spec = catalogue.get(&deed.action);
-        let own =
-            spec.map_or_else(Vec::new, |spec| promises(spec, &deed.arguments, evidence, is_last));
+    let mut deferred: Vec<Condition> = Vec::new();
+    for (index, planned) in actions.iter().enumerate() {
+        let is_last = index + 1 == actions.len();
+        let spec = catalogue.get(&planned.action);
+        let own = spec.map_or_else(Vec::new, |spec| {
+            postconditions_for(spec, &planned.arguments, evidence, is_last)
+        });
         let is_config =
-            deed.arguments.get("target").is_some_and(|target| target["kind"] == "ConfigMap");
+            planned.arguments.get("target").is_some_and(|target| target["kind"] == "ConfigMap");
         let mut postconditions = Vec::new();
         if is_config && !is_last {
             postconditions = own;
         } else {
-            promised.extend(
+            deferred.extend(
                 own.into_iter()
-                    .filter(|condition| !promised.contains(condition))
+                    .filter(|condition| !deferred.contains(condition))
                     .collect::<Vec<_>>(),
             );
         }
         if is_last {
-            postconditions = std::mem::take(&mut promised);
+            postconditions = std::mem::take(&mut deferred);
         }
         let has_inverse = spec.is_some_and(|spec| spec.has_inverse);
         let declared =
             if has_inverse { DeclaredCompensation::Inverse } else { DeclaredCompensation::None };
         steps.push(Step {
-            id: fresh_id(&deed.action, &steps),
-            action: deed.action.clone(),
-            arguments: deed.arguments.clone(),
+            id: unique_step_id(&planned.action, &steps),
+            action: planned.action.clone(),
+            arguments: planned.arguments.clone(),
             needs: steps.last().map(|step| step.id.clone()).into_iter().collect(),
             when: None,
             retry: Retry::default(),
@@ -79,23 +86,25 @@ pub(crate) fn steps_of(deeds: &[Deed], evidence: &Evidence, catalogue: &Catalogu
     steps
 }
 
-/// What a step of this action promises; of configuration also that who reads it does well, where nothing follows.
-pub(crate) fn promises(
+/// Returns the default postconditions of an action.
+///
+/// If `is_last`, a change to configuration also requires the workload that reads it to be healthy.
+pub(crate) fn postconditions_for(
     spec: &workflow::ActionSpec,
     args: &Args,
     evidence: &Evidence,
     is_last: bool,
 ) -> Vec<Condition> {
     let workload = evidence.target.as_ref().filter(|_| is_last).and_then(|target| {
-        let healed = actions::target(spec, args, &target.cluster)?;
-        reader_of(&healed, evidence)
+        let changed = actions::target(spec, args, &target.cluster)?;
+        consumer_of(&changed, evidence)
     });
     actions::default_postconditions(spec, args, workload.as_ref())
 }
 
-/// The workload near the target that reads the configuration `config`.
-pub(crate) fn reader_of(config: &ObjectRef, evidence: &Evidence) -> Option<ObjectRef> {
-    focus(evidence).into_iter().find(|workload| {
+/// Returns the workload near the target that reads the ConfigMap or Secret `config`.
+pub(crate) fn consumer_of(config: &ObjectRef, evidence: &Evidence) -> Option<ObjectRef> {
+    target_and_neighbours(evidence).into_iter().find(|workload| {
         let object = evidence.object(workload);
         object.is_some_and(|object| fact::is_workload(object) && reads(object, config))
     })
@@ -103,17 +112,19 @@ pub(crate) fn reader_of(config: &ObjectRef, evidence: &Evidence) -> Option<Objec
 
 fn reads(workload: &Object, config: &ObjectRef) -> bool {
     workload.namespace() == config.namespace.as_deref()
-        && fact::reads(workload)
+        && fact::key_references(workload)
             .iter()
             .any(|read| read.kind == config.kind && read.name == config.name)
 }
 
-fn fresh_id(action: &str, steps: &[Step]) -> String {
+fn unique_step_id(action: &str, steps: &[Step]) -> String {
     let taken = steps.iter().filter(|step| step.action == action).count();
     if taken == 0 { action.into() } else { format!("{action}-{}", taken + 1) }
 }
 
-/// The objects that steps act on: out of the inventory where they are in it, else as they are named.
+/// Returns the objects that `steps` act on, without duplicates.
+///
+/// An object of the inventory is returned with its uid; any other is returned as the arguments name it.
 pub(crate) fn targets_of(
     steps: &[Step],
     evidence: &Evidence,
@@ -134,7 +145,7 @@ pub(crate) fn targets_of(
             .find(|object| object.is_same(&named))
             .cloned()
             .unwrap_or(named);
-        if !targets.iter().any(|target| Ledger::key(target) == Ledger::key(&known)) {
+        if !targets.iter().any(|target| ChangeLog::key(target) == ChangeLog::key(&known)) {
             targets.push(known);
         }
     }

@@ -2,19 +2,24 @@ use std::collections::BTreeMap;
 
 use cluster::{Digest, canonical_json};
 use serde_json::Value;
-use workflow::fact::{Binding, Bindings, solve};
+use workflow::fact::{Binding, PatternBindings, match_all};
 use workflow::manifest::{Compensation, DeclaredCompensation, Parameter};
-use workflow::{Catalogue, Evidence, Facts, Ledger, Source, Step, Template, Workflow, expression};
+use workflow::{
+    Catalogue, ChangeLog, Evidence, Facts, Source, Step, Template, Workflow, expression,
+};
 
+use crate::explain::describe_fact;
 use crate::propose::Draft;
-use crate::relation::{Following, distances, focus};
-use crate::step::{argument_of, promises};
+use crate::relation::{EdgeFilter, distances, target_and_neighbours};
+use crate::step::{argument_of, postconditions_for};
 
-/// How many candidates one template makes at most.
-const WAYS: usize = 4;
+/// Maximum number of candidates from one template.
+const MAX_VARIANTS: usize = 4;
 
-/// The workflows that a template makes for this evidence: one for each way in which its facts are met, with `$target`
-/// the target, or else the workload behind it or a Service in front of it. A `kind` in the pattern says which is meant.
+/// Instantiates a template for this evidence: one workflow for each way in which its fact patterns match.
+///
+/// `$target` is bound to the target of the evidence first, then to the workload behind it or the Services in front of
+/// it. A `kind` in a pattern restricts it to one of these.
 pub(crate) fn drafts(
     template: &Template,
     evidence: &Evidence,
@@ -22,24 +27,28 @@ pub(crate) fn drafts(
 ) -> Vec<Draft> {
     let mut drafts: Vec<Draft> = Vec::new();
     let Some(center) = &evidence.target else { return drafts };
-    // What belongs to others may be in the same trouble, and is not what the alert is about.
-    let near = distances(&evidence.objects, &evidence.facts, center, Following::Belonging);
+    // Another workload may have the same symptoms, but the alert is not about it.
+    let near = distances(&evidence.objects, &evidence.facts, center, EdgeFilter::Ownership);
     let facts = Facts::new(
         evidence
             .facts
             .iter()
-            .filter(|fact| near.contains_key(&Ledger::key(&fact.subject)))
+            .filter(|fact| near.contains_key(&ChangeLog::key(&fact.subject)))
             .cloned(),
     );
-    for target in focus(evidence) {
-        let bound = Bindings::from([("$target".to_string(), Binding::Object(target.clone()))]);
-        for way in solve(&template.spec.matches, &facts, &bound, WAYS) {
-            let Some(workflow) = fill(template, &way, evidence, catalogue) else { continue };
-            if drafts.len() < WAYS && !drafts.iter().any(|draft| draft.workflow == workflow) {
+    for target in target_and_neighbours(evidence) {
+        let bound =
+            PatternBindings::from([("$target".to_string(), Binding::Object(target.clone()))]);
+        for matched in match_all(&template.spec.matches, &facts, &bound, MAX_VARIANTS) {
+            let Some(workflow) = instantiate(template, &matched, evidence, catalogue) else {
+                continue;
+            };
+            if drafts.len() < MAX_VARIANTS && !drafts.iter().any(|draft| draft.workflow == workflow)
+            {
                 drafts.push(Draft {
                     source: source(template),
                     workflow,
-                    because: reasons(template, &way, evidence),
+                    reasons: reasons(template, &matched, evidence),
                 });
             }
         }
@@ -55,34 +64,36 @@ fn source(template: &Template) -> Source {
     }
 }
 
-/// The facts that called for it, as sentences.
-fn reasons(template: &Template, way: &Bindings, evidence: &Evidence) -> Vec<String> {
+/// Describes the facts that the template matched.
+fn reasons(template: &Template, matched: &PatternBindings, evidence: &Evidence) -> Vec<String> {
     let mut reasons = Vec::new();
     for pattern in &template.spec.matches {
-        if let Some(fact) = evidence.facts.iter().find(|fact| pattern.fit(fact, way).is_some()) {
-            reasons.push(fact.to_string());
+        if let Some(fact) =
+            evidence.facts.iter().find(|fact| pattern.match_fact(fact, matched).is_some())
+        {
+            reasons.push(describe_fact(fact));
         }
     }
     reasons
 }
 
-/// The workflow with every hole and every parameter filled; none if one has no value or a legal one.
-fn fill(
+/// Creates the workflow with all parameters filled in. `None` if a parameter has no value, or one that is not allowed.
+fn instantiate(
     template: &Template,
-    way: &Bindings,
+    matched: &PatternBindings,
     evidence: &Evidence,
     catalogue: &Catalogue,
 ) -> Option<Workflow> {
     let mut params: BTreeMap<String, Value> = BTreeMap::new();
     for parameter in &template.spec.parameters {
-        let filled = match way.get(&format!("${}", parameter.name)) {
+        let filled = match matched.get(&format!("${}", parameter.name)) {
             Some(Binding::Object(object)) => Some(argument_of(object)),
             Some(Binding::Value(value)) => Some(value.clone()),
             None => parameter.default.clone(),
         };
-        params.insert(parameter.name.clone(), filled.filter(|value| is_legal(parameter, value))?);
+        params.insert(parameter.name.clone(), filled.filter(|value| is_allowed(parameter, value))?);
     }
-    let bindings = expression::Bindings::from([(
+    let bindings = expression::Variables::from([(
         "params".to_string(),
         serde_json::to_value(&params).expect("parameters are plain data"),
     )]);
@@ -90,7 +101,7 @@ fn fill(
         .spec
         .steps
         .iter()
-        .map(|step| rendered(step, &bindings, evidence, catalogue))
+        .map(|step| render_step(step, &bindings, evidence, catalogue))
         .collect();
     let success = serde_json::to_value(&template.spec.success).expect("conditions are plain data");
     let success = expression::render_value(&success, &bindings)
@@ -106,17 +117,17 @@ fn fill(
     Some(workflow)
 }
 
-fn is_legal(parameter: &Parameter, value: &Value) -> bool {
+fn is_allowed(parameter: &Parameter, value: &Value) -> bool {
     let number = value.as_f64();
     parameter.min.is_none_or(|least| number.is_some_and(|n| n >= least))
         && parameter.max.is_none_or(|most| number.is_some_and(|n| n <= most))
         && (parameter.r#enum.is_empty() || parameter.r#enum.contains(value))
 }
 
-/// The step with its parameters filled in. What only a run knows (`steps.…`) is left for the run.
-fn rendered(
+/// Returns the step with its parameters filled in. Leaves placeholders that refer to `steps.…` for the run.
+fn render_step(
     step: &Step,
-    bindings: &expression::Bindings,
+    bindings: &expression::Variables,
     evidence: &Evidence,
     catalogue: &Catalogue,
 ) -> Option<Step> {
@@ -135,7 +146,7 @@ fn rendered(
     }
     let spec = catalogue.get(&step.action)?;
     if step.postconditions.is_empty() {
-        step.postconditions = promises(spec, &step.arguments, evidence, true);
+        step.postconditions = postconditions_for(spec, &step.arguments, evidence, true);
     }
     if step.compensation.is_none() {
         let declared = if spec.has_inverse {
@@ -148,11 +159,11 @@ fn rendered(
     Some(step)
 }
 
-fn filled(value: &Value, bindings: &expression::Bindings) -> Option<Value> {
+fn filled(value: &Value, bindings: &expression::Variables) -> Option<Value> {
     match value {
         Value::String(text) if !text.contains("${{") => Some(value.clone()),
         Value::String(text) => {
-            // Nearly every hole is one parameter, which needs no evaluation.
+            // Fast path: most placeholders are a single parameter, which needs no evaluation.
             let inner =
                 text.strip_prefix("${{").and_then(|rest| rest.strip_suffix("}}")).map(str::trim);
             if let Some(found) =
@@ -160,8 +171,8 @@ fn filled(value: &Value, bindings: &expression::Bindings) -> Option<Value> {
             {
                 return Some(found.clone());
             }
-            let holes = expression::holes(text).ok()?;
-            if holes.is_empty() || text.contains("steps.") {
+            let placeholders = expression::placeholders(text).ok()?;
+            if placeholders.is_empty() || text.contains("steps.") {
                 return Some(value.clone());
             }
             expression::render(text, bindings).ok()

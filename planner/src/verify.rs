@@ -1,110 +1,114 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use cluster::{Change, Object, ObjectRef, Reply};
+use cluster::{Object, ObjectChange, ObjectRef, Reply};
 use jiff::Timestamp;
 use serde_json::Value;
-use workflow::decision::Refusal;
-use workflow::fact::solve;
-use workflow::guardrail::{self, Verdict};
+use workflow::decision::Rejection;
+use workflow::fact::match_all;
+use workflow::guardrail::{self, GuardrailDecision};
 use workflow::{
-    Candidate, Catalogue, Evidence, Guardrails, HealthLevel, Ledger, Limits, Step, fact,
+    Candidate, Catalogue, ChangeLog, Evidence, Guardrails, HealthLevel, Limits, Step, fact,
 };
 
-use crate::relation::{Following, REACH, distances, focus};
+use crate::relation::{EdgeFilter, MAX_HOPS, distances, target_and_neighbours};
 
-/// Says whether a candidate may be chosen, or the first reason why not.
+/// Checks whether a candidate may be chosen.
 ///
-/// In this order: the graph of its steps, its actions and their arguments, whether anything is wrong at all, the objects
-/// that it names (known, and related to the target), the facts that its actions need, images, guardrails, and what the
-/// cluster answered to the dry run. What does not act is always let through.
+/// Checks in this order: the step graph, the actions and their arguments, whether the target is unhealthy at all, the
+/// objects that the steps name (known, and related to the target), the preconditions of the actions, images,
+/// guardrails, and the replies to the dry run. A candidate that changes nothing always passes after the first two
+/// checks.
 ///
 /// # Errors
-/// A [`Refusal`] with one of the codes `no_steps`, `too_many_steps`, `duplicate_step`, `unknown_need`, `cycle`,
-/// `unknown_action`, `bad_arguments`, `unresolved_argument`, `no_target`, `target_healthy`, `target_unknown`,
-/// `target_unreachable`, `need_unmet`, `image_unknown`, `guardrail_denied`, `dry_run_refused`, `dry_run_unknown`.
+/// The [`Rejection`] of the first failed check, with one of the codes `no_steps`, `too_many_steps`, `duplicate_step`,
+/// `unknown_need`, `cycle`,
+/// `unknown_action`, `invalid_arguments`, `unresolved_argument`, `no_target`, `target_healthy`, `target_unknown`,
+/// `target_unrelated`, `precondition_unmet`, `image_unknown`, `guardrail_denied`, `dry_run_refused`, `dry_run_unknown`.
 pub fn verify(
     candidate: &Candidate,
     evidence: &Evidence,
     guardrails: &Guardrails,
-    ledger: &Ledger,
+    change_log: &ChangeLog,
     catalogue: &Catalogue,
     replies: &[Reply],
     now: Timestamp,
-) -> Result<(), Refusal> {
+) -> Result<(), Rejection> {
     let steps = &candidate.workflow.spec.steps;
-    graph(steps)?;
-    shapes(steps, catalogue)?;
+    check_graph(steps)?;
+    check_arguments(steps, catalogue)?;
     let changes =
         |step: &&Step| catalogue.get(&step.action).is_some_and(|spec| spec.target.is_some());
-    if !candidate.source.acts() && !steps.iter().any(|step| changes(&step)) {
+    if !candidate.source.has_effects() && !steps.iter().any(|step| changes(&step)) {
         return Ok(());
     }
     if steps.is_empty() {
-        return Err(refusal(
+        return Err(rejection(
             "no_steps",
             None,
-            "it has no steps".into(),
-            "give it at least one step, or escalate",
+            "the workflow has no steps".into(),
+            "add at least one step, or choose the candidate `escalate`",
         ));
     }
     let Some(target) = &evidence.target else {
-        return Err(refusal(
+        return Err(rejection(
             "no_target",
             None,
-            "no object was found that the alert is about".into(),
-            "ask a person",
+            "the object that the alert is about was not found".into(),
+            "check the labels of the alert; only `do-nothing` and `escalate` are possible without a target",
         ));
     };
     if worst_health(evidence) == Some(HealthLevel::Healthy) {
-        let message = format!("{target} is healthy: there is nothing to mend");
-        return Err(refusal(
+        let message = format!("{target} is healthy, so there is nothing to fix");
+        return Err(rejection(
             "target_healthy",
             None,
             message,
-            "watch it, or look at the rule that fired",
+            "keep observing the incident, or check the alerting rule",
         ));
     }
-    objects(steps, evidence, target, catalogue)?;
-    needs(steps, evidence, target, catalogue)?;
-    images(steps, evidence, target)?;
-    rails(steps, evidence, guardrails, ledger, catalogue, now)?;
-    answers(replies)
+    check_targets(steps, evidence, target, catalogue)?;
+    check_action_preconditions(steps, evidence, target, catalogue)?;
+    check_images(steps, evidence, target)?;
+    check_guardrails(steps, evidence, guardrails, change_log, catalogue, now)?;
+    check_dry_run(replies)
 }
 
-/// Why the workflow does not run by itself under these guardrails: a person must approve it, or it is a suggestion
-/// only. None where nobody is asked.
+/// Returns why the workflow needs an operator under these guardrails: it needs approval, or may only be suggested.
+///
+/// `None` if the workflow may run without an operator.
 pub fn needs_approval(
     steps: &[Step],
     evidence: &Evidence,
     guardrails: &Guardrails,
-    ledger: &Ledger,
+    change_log: &ChangeLog,
     catalogue: &Catalogue,
     now: Timestamp,
 ) -> Option<String> {
     steps.iter().find_map(|step| {
-        let footprint = footprint(step, evidence, catalogue)?;
-        match guardrail::judge(guardrails, &footprint, ledger, now) {
-            Verdict::NeedsApproval { why } | Verdict::SuggestOnly { why } => Some(why),
-            Verdict::Allow | Verdict::Deny { .. } => None,
+        let impact = impact(step, evidence, catalogue)?;
+        match guardrail::judge(guardrails, &impact, change_log, now) {
+            GuardrailDecision::NeedsApproval { message }
+            | GuardrailDecision::SuggestOnly { message } => Some(message),
+            GuardrailDecision::Allow | GuardrailDecision::Deny { .. } => None,
         }
     })
 }
 
-/// The worst health of the target and what stands next to it; absent if nothing is known of any.
+/// Returns the worst health of the target and its neighbours. `None` if the health of all of them is unknown.
 pub(crate) fn worst_health(evidence: &Evidence) -> Option<HealthLevel> {
-    focus(evidence)
+    target_and_neighbours(evidence)
         .iter()
         .filter_map(|object| evidence.health_of(object))
         .map(|health| health.level)
         .min()
 }
 
-fn refusal(code: &str, step: Option<&Step>, message: String, hint: &str) -> Refusal {
+fn rejection(code: &str, step: Option<&Step>, message: String, hint: &str) -> Rejection {
     let message = match step {
         Some(step) => format!("step `{}`, `{}`: {message}", step.id, step.action),
         None => message,
     };
-    Refusal {
+    Rejection {
         code: code.into(),
         message: message.chars().take(500).collect(),
         step: step.map(|step| step.id.clone()),
@@ -112,30 +116,35 @@ fn refusal(code: &str, step: Option<&Step>, message: String, hint: &str) -> Refu
     }
 }
 
-fn graph(steps: &[Step]) -> Result<(), Refusal> {
-    let most = Limits::HARD.steps;
-    if steps.len() > most {
-        let message = format!("it has {} steps, more than {most}", steps.len());
-        return Err(refusal("too_many_steps", None, message, "split it, or ask a person"));
+fn check_graph(steps: &[Step]) -> Result<(), Rejection> {
+    let max_steps = Limits::HARD.steps;
+    if steps.len() > max_steps {
+        let message = format!("the workflow has {} steps; the maximum is {max_steps}", steps.len());
+        return Err(rejection(
+            "too_many_steps",
+            None,
+            message,
+            "split the workflow, or choose the candidate `escalate`",
+        ));
     }
     let mut ids = BTreeSet::new();
     for step in steps {
         if !ids.insert(step.id.as_str()) {
-            return Err(refusal(
+            return Err(rejection(
                 "duplicate_step",
                 Some(step),
-                "another step has this id".into(),
-                "give each step an id of its own",
+                "another step has the same id".into(),
+                "give each step a unique id",
             ));
         }
     }
     for step in steps {
         if let Some(need) = step.needs.iter().find(|need| !ids.contains(need.as_str())) {
-            return Err(refusal(
+            return Err(rejection(
                 "unknown_need",
                 Some(step),
-                format!("it needs `{need}`, and there is no such step"),
-                "name a step of this workflow",
+                format!("`needs` names the step `{need}`, which does not exist"),
+                "name a step of this workflow in `needs`",
             ));
         }
     }
@@ -154,47 +163,48 @@ fn graph(steps: &[Step]) -> Result<(), Refusal> {
             waiting.remove(id);
         }
     }
-    let Some(mut at) = waiting.keys().next().copied() else { return Ok(()) };
-    // Whoever waits, waits for one who waits: walking on must come back.
-    let mut walk: Vec<&str> = Vec::new();
-    while !walk.contains(&at) {
-        walk.push(at);
-        at = waiting[at]
+    let Some(mut current) = waiting.keys().next().copied() else { return Ok(()) };
+    // Each remaining step needs another remaining step, so following these needs must reach a step a second time.
+    let mut path: Vec<&str> = Vec::new();
+    while !path.contains(&current) {
+        path.push(current);
+        current = waiting[current]
             .iter()
             .find_map(|need| waiting.get_key_value(need.as_str()))
             .map(|(id, _)| *id)
-            .expect("every need that is left waits too");
+            .expect("each remaining step needs another remaining step");
     }
-    let start = walk.iter().position(|id| *id == at).expect("the walk came back");
-    let cycle = walk[start..].iter().chain([&at]).copied().collect::<Vec<_>>().join(" -> ");
-    Err(refusal(
+    let start =
+        path.iter().position(|id| *id == current).expect("the loop ends at a step of the path");
+    let cycle = path[start..].iter().chain([&current]).copied().collect::<Vec<_>>().join(" -> ");
+    Err(rejection(
         "cycle",
         None,
-        format!("its steps wait for one another: {cycle}"),
-        "remove one of these needs",
+        format!("the steps depend on each other in a cycle: {cycle}"),
+        "remove one of these steps from the `needs` of another",
     ))
 }
 
-/// Actions are known, and told what they take.
-fn shapes(steps: &[Step], catalogue: &Catalogue) -> Result<(), Refusal> {
+/// Checks that every action exists and that its arguments match the action's schema.
+fn check_arguments(steps: &[Step], catalogue: &Catalogue) -> Result<(), Rejection> {
     for step in steps {
         let Some(spec) = catalogue.get(&step.action) else {
-            let hint = catalogue.nearest(&step.action).map_or_else(
-                || "take an action of the catalogue".into(),
+            let hint = catalogue.suggest(&step.action).map_or_else(
+                || "use an action of the catalogue".into(),
                 |near| format!("did you mean `{near}`?"),
             );
-            return Err(refusal(
+            return Err(rejection(
                 "unknown_action",
                 Some(step),
-                "there is no such action".into(),
+                "the action does not exist".into(),
                 &hint,
             ));
         };
         if let Some((path, fault)) =
             actions::check_arguments(spec, &step.arguments).into_iter().next()
         {
-            return Err(refusal(
-                "bad_arguments",
+            return Err(rejection(
+                "invalid_arguments",
                 Some(step),
                 format!("argument `{path}`: {fault}"),
                 "see the action's schema in the catalogue",
@@ -202,105 +212,108 @@ fn shapes(steps: &[Step], catalogue: &Catalogue) -> Result<(), Refusal> {
         }
         let target = spec.target.as_ref().and_then(|name| step.arguments.get(name));
         if target.is_some_and(|target| target.to_string().contains("${{")) {
-            let message = "the object that it acts on is not known before the run".into();
-            return Err(refusal(
+            let message = "the target is a placeholder that only the run can resolve".into();
+            return Err(rejection(
                 "unresolved_argument",
                 Some(step),
                 message,
-                "name the object itself",
+                "name the target object in the arguments",
             ));
         }
         let kind = target.and_then(|target| target.get("kind")).and_then(Value::as_str);
         if let Some(kind) = kind.filter(|kind| !spec.target_kinds.iter().any(|known| known == kind))
         {
-            let message = format!("it cannot act on a {kind}");
-            return Err(refusal(
-                "bad_arguments",
+            let message = format!("the action does not support the kind {kind}");
+            return Err(rejection(
+                "invalid_arguments",
                 Some(step),
                 message,
-                &format!("it acts on {}", spec.target_kinds.join(", ")),
+                &format!("use one of the kinds {}", spec.target_kinds.join(", ")),
             ));
         }
     }
     Ok(())
 }
 
-/// Every object that is acted on was read, and is related to the target (bad inputs L9).
-fn objects(
+/// Checks that every target is in the inventory of the evidence and related to the target of the alert (bad inputs L9).
+fn check_targets(
     steps: &[Step],
     evidence: &Evidence,
     target: &ObjectRef,
     catalogue: &Catalogue,
-) -> Result<(), Refusal> {
-    let near = distances(&evidence.objects, &evidence.facts, target, Following::Calls);
+) -> Result<(), Rejection> {
+    let near = distances(&evidence.objects, &evidence.facts, target, EdgeFilter::OwnershipAndCalls);
     for step in steps {
         let Some(spec) = catalogue.get(&step.action).filter(|spec| spec.target.is_some()) else {
             continue;
         };
         let Some(named) = actions::target(spec, &step.arguments, &target.cluster) else {
-            return Err(refusal(
-                "bad_arguments",
+            return Err(rejection(
+                "invalid_arguments",
                 Some(step),
-                "it names no object".into(),
-                "name kind, namespace and name",
+                "the arguments name no target object".into(),
+                "set `kind`, `namespace` and `name` of the target",
             ));
         };
         if !evidence.inventory.iter().any(|known| known.is_same(&named)) {
-            let message = format!("{named} is not among the objects that the evidence found");
-            return Err(refusal(
+            let message = format!("{named} is not in the inventory of the evidence");
+            return Err(rejection(
                 "target_unknown",
                 Some(step),
                 message,
-                "act only on objects of the evidence",
+                "use an object that the evidence lists",
             ));
         }
         let is_near = named.namespace == target.namespace
-            && near.get(&Ledger::key(&named)).is_some_and(|distance| *distance <= REACH);
+            && near.get(&ChangeLog::key(&named)).is_some_and(|distance| *distance <= MAX_HOPS);
         if !is_near {
-            let message = format!("{named} is not related to {target}, which the alert is about");
-            return Err(refusal(
-                "target_unreachable",
+            let message = format!("{named} is not related to {target}, the target of the alert");
+            return Err(rejection(
+                "target_unrelated",
                 Some(step),
                 message,
-                "act on the target or on what belongs to it",
+                "use the target of the alert, its owner, its configuration or its Services",
             ));
         }
     }
     Ok(())
 }
 
-/// What an action needs is known, or an earlier step sees to it.
-fn needs(
+/// Checks that the preconditions of every action are met by the facts, or by the effects of an earlier step.
+fn check_action_preconditions(
     steps: &[Step],
     evidence: &Evidence,
     target: &ObjectRef,
     catalogue: &Catalogue,
-) -> Result<(), Refusal> {
-    let mut made: Vec<(Value, workflow::Predicate)> = Vec::new();
+) -> Result<(), Rejection> {
+    let mut effects: Vec<(Value, workflow::Predicate)> = Vec::new();
     for step in steps {
         let Some(spec) = catalogue.get(&step.action) else { continue };
         let bound = actions::bindings(spec, &step.arguments, &target.cluster);
         let own = step.arguments.get("target").cloned().unwrap_or_default();
         for need in &spec.needs {
-            let is_made = made.contains(&(own.clone(), need.predicate));
-            if !is_made && solve(std::slice::from_ref(need), &evidence.facts, &bound, 1).is_empty()
+            let is_met_by_effect = effects.contains(&(own.clone(), need.predicate));
+            if !is_met_by_effect
+                && match_all(std::slice::from_ref(need), &evidence.facts, &bound, 1).is_empty()
             {
-                let what = serde_json::to_string(need).expect("a pattern is plain data");
-                return Err(refusal(
-                    "need_unmet",
+                let pattern = serde_json::to_string(need).expect("a pattern is plain data");
+                return Err(rejection(
+                    "precondition_unmet",
                     Some(step),
-                    format!("nothing is known that meets {what}"),
-                    "choose an action whose needs are met",
+                    format!(
+                        "no fact of the evidence matches the precondition {pattern} of the action"
+                    ),
+                    "use an action whose preconditions are met",
                 ));
             }
         }
-        made.extend(spec.effects.iter().map(|effect| (own.clone(), effect.predicate)));
+        effects.extend(spec.effects.iter().map(|effect| (own.clone(), effect.predicate)));
     }
     Ok(())
 }
 
-/// Images are those that this workload ran before, never out of a text (design D11).
-fn images(steps: &[Step], evidence: &Evidence, target: &ObjectRef) -> Result<(), Refusal> {
+/// Checks that every image is one that the workload ran before, never one taken from a text (design D11).
+fn check_images(steps: &[Step], evidence: &Evidence, target: &ObjectRef) -> Result<(), Rejection> {
     for step in steps.iter().filter(|step| step.action == "set-image") {
         let image = step.arguments.get("image").and_then(Value::as_str).unwrap_or_default();
         let name = step
@@ -322,53 +335,52 @@ fn images(steps: &[Step], evidence: &Evidence, target: &ObjectRef) -> Result<(),
             .any(|c| c.image() == image);
         let remembered = evidence.differences.iter().any(|difference| {
             difference.object.name == name
-                && matches!(&difference.change, Change::Field { pointer, before: Some(before), .. } if pointer.ends_with("/image") && before == image)
+                && matches!(&difference.change, ObjectChange::Field { pointer, before: Some(before), .. } if pointer.ends_with("/image") && before == image)
         });
         if !ran && !remembered {
-            let message = format!("{name} is not known to have run this image before");
-            return Err(refusal(
+            let message =
+                format!("{name} has not run this image before, as far as the evidence shows");
+            return Err(rejection(
                 "image_unknown",
                 Some(step),
                 message,
-                "take an image of an earlier revision of the workload",
+                "use an image of an earlier revision of the workload",
             ));
         }
     }
     Ok(())
 }
 
-fn footprint(
-    step: &Step,
-    evidence: &Evidence,
-    catalogue: &Catalogue,
-) -> Option<workflow::Footprint> {
+fn impact(step: &Step, evidence: &Evidence, catalogue: &Catalogue) -> Option<workflow::Impact> {
     let spec = catalogue.get(&step.action)?;
-    let mut footprint = actions::footprint(spec, &step.arguments, &evidence.objects);
+    let mut impact = actions::impact(spec, &step.arguments, &evidence.objects);
     let cluster = evidence.target.as_ref().map_or("", |target| target.cluster.as_str());
-    for target in &mut footprint.targets {
+    for target in &mut impact.targets {
         if target.cluster.is_empty() {
             target.cluster = cluster.into();
         }
     }
-    Some(footprint)
+    Some(impact)
 }
 
-/// The guardrails let every step pass, each after those before it.
-fn rails(
+/// Checks every step against the guardrails, counting the changes of the steps before it.
+fn check_guardrails(
     steps: &[Step],
     evidence: &Evidence,
     guardrails: &Guardrails,
-    ledger: &Ledger,
+    change_log: &ChangeLog,
     catalogue: &Catalogue,
     now: Timestamp,
-) -> Result<(), Refusal> {
-    let mut ledger = ledger.clone();
+) -> Result<(), Rejection> {
+    let mut change_log = change_log.clone();
     for step in steps {
-        let Some(footprint) = footprint(step, evidence, catalogue) else { continue };
-        match guardrail::judge(guardrails, &footprint, &ledger, now) {
-            Verdict::Allow | Verdict::NeedsApproval { .. } | Verdict::SuggestOnly { .. } => {}
-            Verdict::Deny { rule, message, hint } => {
-                return Err(refusal(
+        let Some(impact) = impact(step, evidence, catalogue) else { continue };
+        match guardrail::judge(guardrails, &impact, &change_log, now) {
+            GuardrailDecision::Allow
+            | GuardrailDecision::NeedsApproval { .. }
+            | GuardrailDecision::SuggestOnly { .. } => {}
+            GuardrailDecision::Deny { rule, message, hint } => {
+                return Err(rejection(
                     "guardrail_denied",
                     Some(step),
                     format!("{message} (guardrail `{rule}`)"),
@@ -376,40 +388,47 @@ fn rails(
                 ));
             }
         }
-        for target in &footprint.targets {
-            ledger.note(target, now);
+        for target in &impact.targets {
+            change_log.record(target, now);
         }
     }
     Ok(())
 }
 
-/// The cluster would take every change.
-fn answers(replies: &[Reply]) -> Result<(), Refusal> {
+/// Checks that the cluster accepted every change in the dry run.
+fn check_dry_run(replies: &[Reply]) -> Result<(), Rejection> {
     for reply in replies {
         let (code, message) = match reply {
             Reply::Refused { code, reason, message } => (
                 "dry_run_refused",
-                format!("the cluster would refuse it: {code} {reason}: {message}"),
+                format!("the dry run was refused by the cluster: {code} {reason}: {message}"),
             ),
-            Reply::Absent => ("dry_run_refused", "an object that it changes is gone".into()),
-            Reply::Unknown { message } => (
-                "dry_run_unknown",
-                format!("the cluster did not say whether it would take it: {message}"),
+            Reply::NotFound => (
+                "dry_run_refused",
+                "the dry run failed: an object to change no longer exists".into(),
             ),
+            Reply::Unknown { message } => {
+                ("dry_run_unknown", format!("the result of the dry run is unknown: {message}"))
+            }
             Reply::Throttled { retry_after_seconds } => (
                 "dry_run_unknown",
                 format!(
-                    "the cluster asked to wait {retry_after_seconds} s before it says whether it would take it"
+                    "the cluster throttled the dry run and asked to retry after {retry_after_seconds} s"
                 ),
             ),
-            // A conflict was met by reading again; what came of that stands behind it.
+            // After a conflict the action read the object again; the result of that attempt is a later reply.
             Reply::Conflict { .. }
             | Reply::Found(_)
             | Reply::Listed(_)
             | Reply::Accepted(_)
             | Reply::Deleted => continue,
         };
-        return Err(refusal(code, None, message, "gather evidence again, or ask a person"));
+        return Err(rejection(
+            code,
+            None,
+            message,
+            "collect the evidence again, or choose the candidate `escalate`",
+        ));
     }
     Ok(())
 }

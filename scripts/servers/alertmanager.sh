@@ -1,28 +1,28 @@
 #!/usr/bin/env bash
-# The distribution's Alertmanager, for tests.
+# Installs and runs the Alertmanager of the distribution, for tests.
 #
-#   alertmanager.sh install           makes sure that it is installed, prints the path of the program
+#   alertmanager.sh install           installs it if necessary and prints the path of the program
 #   alertmanager.sh start DIR CONFIG  starts it on a free loopback port with its state in DIR, waits until it is ready, prints its URL;
-#                                     DIR then holds alertmanager.pid, alertmanager.url and alertmanager.log
-#   alertmanager.sh stop DIR          stops the one started in DIR, by its process id
+#                                     DIR contains alertmanager.pid, alertmanager.url and alertmanager.log then
+#   alertmanager.sh stop DIR          stops the instance started in DIR, by its process id
 #
-# Exits with 77, and `SKIPPED alertmanager: why` on standard error, where it cannot be had.
+# If Alertmanager is not available, prints `SKIPPED alertmanager: reason` to standard error and exits with 77.
 set -euo pipefail
 
-say() { echo "alertmanager: $*" >&2; }
-fail() { say "$*"; exit 1; }
+log() { echo "alertmanager: $*" >&2; }
+fail() { log "$*"; exit 1; }
 skip() { echo "SKIPPED alertmanager: $*" >&2; exit 77; }
 
-# Debian calls it prometheus-alertmanager, everybody else alertmanager.
+# The program is called prometheus-alertmanager on Debian, and alertmanager elsewhere.
 program() { command -v prometheus-alertmanager || command -v alertmanager; }
 
 install() {
     program && return
-    command -v apt-get >/dev/null || skip "it is not installed and there is no apt-get; hint: put alertmanager on PATH"
-    [[ "$(id -u)" == 0 ]] || skip "it is not installed and only root can; hint: apt-get install prometheus-alertmanager"
-    say "installing the Debian package prometheus-alertmanager (apt-get)"
+    command -v apt-get >/dev/null || skip "it is not installed and apt-get is not available; hint: add alertmanager to PATH"
+    [[ "$(id -u)" == 0 ]] || skip "it is not installed, and the installation requires root; hint: apt-get install prometheus-alertmanager"
+    log "installing the Debian package prometheus-alertmanager (apt-get)"
 
-    # The package would start a service of its own; a test must not. This is Debian's switch for that.
+    # Prevents the package from starting a system service (Debian's policy-rc.d).
     local policy=/usr/sbin/policy-rc.d
     if [[ ! -e "$policy" ]]; then
         trap 'rm -f /usr/sbin/policy-rc.d' EXIT
@@ -41,19 +41,19 @@ install() {
     program || fail "prometheus-alertmanager was installed, but is not on PATH"
 }
 
-# Ours, and alive: the id stands in the file and its process still is an alertmanager.
+# Checks that the process with this id runs and is an Alertmanager.
 alive() { [[ -r "/proc/$1/cmdline" ]] && tr '\0' ' ' <"/proc/$1/cmdline" | grep -q alertmanager; }
 
 start() {
     local dir="$1" config="$2" binary pid address="" deadline
     [[ -r "$config" ]] || fail "cannot read the configuration $config"
     mkdir -p "$dir"
-    [[ ! -e "$dir/alertmanager.pid" ]] || fail "$dir/alertmanager.pid exists; hint: stop that one first"
-    # Spelled out, for `exit` in a command substitution leaves only the substitution.
+    [[ ! -e "$dir/alertmanager.pid" ]] || fail "$dir/alertmanager.pid exists; hint: stop the running instance first"
+    # Explicit `exit`, because `exit` in a command substitution ends only the subshell.
     binary="$(install)" || exit $?
 
-    : >"$dir/alertmanager.log" # Read below, maybe before the program has begun.
-    # Port 0: the system picks one that is free, and the log says which.
+    : >"$dir/alertmanager.log" # It is read below, possibly before the program has started.
+    # Port 0: the system chooses a free port, which is printed in the log.
     "$binary" --config.file="$config" --storage.path="$dir/data" \
         --web.listen-address=127.0.0.1:0 --cluster.listen-address= \
         >"$dir/alertmanager.log" 2>&1 </dev/null &
@@ -65,7 +65,7 @@ start() {
         if ! kill -0 "$pid" 2>/dev/null; then
             rm -f "$dir/alertmanager.pid"
             cat "$dir/alertmanager.log" >&2
-            fail "it ended while starting; its log is above"
+            fail "it exited during startup; its log is above"
         fi
         address="$(sed -n 's/.*Listening on.* address=\(127\.0\.0\.1:[0-9]*\).*/\1/p' "$dir/alertmanager.log" | head -n 1)"
         if [[ -n "$address" ]] && ready "$address"; then
@@ -79,7 +79,7 @@ start() {
     fail "it was not ready within 120 s; its log is above"
 }
 
-# Asks /-/ready, with nothing but bash: curl is not everywhere.
+# Requests /-/ready with bash only, because curl is not available everywhere.
 ready() {
     local status=""
     exec 3<>"/dev/tcp/${1%:*}/${1#*:}" || return 1
@@ -100,7 +100,7 @@ stop() {
         alive "$pid" || return 0
         sleep 0.1
     done
-    say "process $pid did not end within 10 s and is killed"
+    log "process $pid did not exit within 10 s; killing it"
     kill -KILL "$pid" 2>/dev/null || true
 }
 

@@ -1,34 +1,34 @@
 #!/usr/bin/env bash
-# A real Kubernetes control plane on loopback, for tests: built from the Go modules beside this script, kept by version.
+# Runs a real Kubernetes control plane on loopback, for tests. It is built from the Go modules in this folder and cached by version.
 #
-#   kubernetes.sh build               builds what the cache does not hold, prints the folders of the programs
+#   kubernetes.sh build               builds the programs that are not in the cache, prints their folders
 #   kubernetes.sh versions            prints the version of each program
 #   kubernetes.sh start DIR [OPTION…] starts etcd, kube-apiserver and kube-controller-manager on free ports with all state in DIR,
 #                                     waits until they are ready and prints the path of the administrator's kubeconfig.
-#                                     DIR then holds kubeconfig, and NAME.pid and NAME.log of each server
-#          --nodes N                  also kube-scheduler, kwok and N nodes, so that pods run (kwok plays the kubelets)
-#   kubernetes.sh stop DIR            stops those started in DIR, by their process ids
-#   kubernetes.sh kubectl ARG…        the kubectl of the same version
+#                                     DIR contains kubeconfig, and NAME.pid and NAME.log of each server then
+#          --nodes N                  also starts kube-scheduler, kwok (which simulates the kubelets) and N nodes, so that pods run
+#   kubernetes.sh stop DIR            stops the servers started in DIR, by their process ids
+#   kubernetes.sh kubectl ARG…        runs the kubectl of the same version
 #
-# The programs lie in ${XDG_CACHE_HOME:-$HOME/.cache}/chiron/servers/NAME-VERSION-DIGEST, the digest that of what they are built from.
-# The first build takes minutes; `build` says so.
-# Needs Go 1.26 or later and access to the module proxy for a build, and openssl for a start: where openssl is not there,
-# root installs the Debian package. Exits with 77, and `SKIPPED kubernetes: why` on standard error, where one of them cannot be had.
+# The programs are cached in ${XDG_CACHE_HOME:-$HOME/.cache}/chiron/servers/NAME-VERSION-DIGEST, with the digest of their build inputs.
+# The first build takes several minutes.
+# A build requires Go 1.26 or later and access to the module proxy. A start requires openssl; root installs the Debian package
+# if it is missing. If a requirement is not available, prints `SKIPPED kubernetes: reason` to standard error and exits with 77.
 set -euo pipefail
 
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 cache="${XDG_CACHE_HOME:-${HOME:?neither XDG_CACHE_HOME nor HOME is set}/.cache}/chiron/servers"
 
-say() { echo "kubernetes: $*" >&2; }
-fail() { say "$*"; exit 1; }
+log() { echo "kubernetes: $*" >&2; }
+fail() { log "$*"; exit 1; }
 skip() { echo "SKIPPED kubernetes: $*" >&2; exit 77; }
 
 # ---- programs
 
-# required MODULE PATH: the version that the module beside this script asks for.
+# required MODULE PATH: prints the version that the module in this folder requires.
 required() { sed -n "s|^\(require \)\{0,1\}[[:space:]]*$2 v\([0-9.]*\).*|\2|p" "$here/$1/go.mod" | head -n 1; }
 
-# What each is built of: packages and linker flags.
+# Packages and linker flags of each build.
 kubernetes_packages=(k8s.io/kubernetes/cmd/{kube-apiserver,kube-controller-manager,kube-scheduler,kubectl})
 kubernetes_flags() {
     local version="$1" major minor base=k8s.io/component-base/version
@@ -38,53 +38,53 @@ kubernetes_flags() {
 etcd_packages=(go.etcd.io/etcd/server/v3)
 kwok_packages=(sigs.k8s.io/kwok/cmd/kwok)
 
-# cached NAME VERSION FLAGS PACKAGE…: the folder of what is built so. Whatever else goes into a build gives another folder.
+# cached NAME VERSION FLAGS PACKAGE…: prints the cache folder of a build. Different build inputs have different folders.
 cached() {
     local module="$here/$1" digest
-    [[ -n "$2" ]] || fail "$module/go.mod asks for no version of ${4%%/cmd/*}; hint: it wants a line with \`require\`"
+    [[ -n "$2" ]] || fail "$module/go.mod does not require ${4%%/cmd/*}; hint: add a \`require\` line"
     digest="$({ cat "$module/go.mod" "$module/go.sum" && printf '%s\n' "${@:3}"; } | sha256sum)" || return 1
     echo "$cache/$1-$2-${digest:0:8}"
 }
 
-# Spelled out, for `exit` in a command substitution leaves only the substitution.
+# Explicit `exit`, because `exit` in a command substitution ends only the subshell.
 kubernetes_version="$(required kubernetes k8s.io/kubernetes)" || exit $?
 kubernetes="$(cached kubernetes "$kubernetes_version" "$(kubernetes_flags "$kubernetes_version")" "${kubernetes_packages[@]}")" || exit $?
 etcd="$(cached etcd "$(required etcd go.etcd.io/etcd/server/v3)" "" "${etcd_packages[@]}")" || exit $?
 kwok="$(cached kwok "$(required kwok sigs.k8s.io/kwok)" "" "${kwok_packages[@]}")" || exit $?
 
-# build_module FOLDER MODULE LINKER_FLAGS PACKAGE…: builds the packages into FOLDER, all of them or none.
+# build_module FOLDER MODULE LINKER_FLAGS PACKAGE…: builds all packages into FOLDER atomically.
 build_module() {
-    local folder="$1" module="$here/$2" flags="$3" started="$SECONDS" beside
+    local folder="$1" module="$here/$2" flags="$3" started="$SECONDS" build_folder
     shift 3
     [[ ! -d "$folder" ]] || return 0
     command -v go >/dev/null || skip "${folder##*/} is not in $cache and Go is not installed; hint: install Go 1.26 or later"
 
     mkdir -p "$cache"
-    # Two builds at once would halve each other; whoever comes second finds what the first built.
+    # Serializes concurrent builds: the second one finds the result of the first one in the cache.
     if command -v flock >/dev/null; then
         exec 9>"$cache/${folder##*/}.lock"
         flock 9
         [[ ! -d "$folder" ]] || return 0
     fi
-    say "building ${folder##*/} (once; it is kept in $cache)"
-    beside="$(mktemp -d "$cache/.${folder##*/}.XXXXXX")"
-    # Expanded now: the trap runs where the local names are gone.
+    log "building ${folder##*/} (once; cached in $cache)"
+    build_folder="$(mktemp -d "$cache/.${folder##*/}.XXXXXX")"
+    # Expanded now, because the local variables are out of scope when the trap runs.
     # shellcheck disable=SC2064
-    trap "rm -rf '$beside'" EXIT
-    if ! (cd "$module" && GOFLAGS=-mod=readonly GOWORK=off go mod download) >"$beside/download.log" 2>&1; then
-        tail -n 5 "$beside/download.log" >&2
-        skip "the Go modules of ${folder##*/} could not be fetched; hint: GOPROXY, and Go as new as $module/go.mod asks"
+    trap "rm -rf '$build_folder'" EXIT
+    if ! (cd "$module" && GOFLAGS=-mod=readonly GOWORK=off go mod download) >"$build_folder/download.log" 2>&1; then
+        tail -n 5 "$build_folder/download.log" >&2
+        skip "the Go modules of ${folder##*/} could not be downloaded; hint: check GOPROXY and the Go version in $module/go.mod"
     fi
-    rm "$beside/download.log"
+    rm "$build_folder/download.log"
     (cd "$module" && GOFLAGS=-mod=readonly GOWORK=off \
-        nice go build -trimpath -buildvcs=false -ldflags "-s -w $flags" -o "$beside/" "$@") >&2 ||
+        nice go build -trimpath -buildvcs=false -ldflags "-s -w $flags" -o "$build_folder/" "$@") >&2 ||
         fail "${folder##*/} did not build"
-    # Go names a program after its folder, and etcd's is called server.
-    [[ ! -e "$beside/server" ]] || mv "$beside/server" "$beside/etcd"
-    chmod 755 "$beside"
-    mv "$beside" "$folder"
+    # Go names a program after its folder, which is `server` for etcd.
+    [[ ! -e "$build_folder/server" ]] || mv "$build_folder/server" "$build_folder/etcd"
+    chmod 755 "$build_folder"
+    mv "$build_folder" "$folder"
     trap - EXIT
-    say "built ${folder##*/} in $((SECONDS - started)) s, $(du -sh "$folder" | cut -f 1)"
+    log "built ${folder##*/} in $((SECONDS - started)) s, $(du -sh "$folder" | cut -f 1)"
 }
 
 build_control_plane() {
@@ -110,26 +110,26 @@ versions() {
     echo "kwok $("$kwok/kwok" --version | sed 's/.*version v\{0,1\}\([0-9.]*\).*/\1/')"
 }
 
-# ---- certificates: one authority, the server's, one for each client, and the key that signs service-account tokens
+# ---- certificates: a CA, a server certificate, a certificate for each client, and a key pair for service account tokens
 
 need_openssl() {
     ! command -v openssl >/dev/null || return 0
-    command -v apt-get >/dev/null || skip "openssl, which makes the certificates, is not installed and there is no apt-get; hint: put openssl on PATH"
-    [[ "$(id -u)" == 0 ]] || skip "openssl, which makes the certificates, is not installed and only root can; hint: apt-get install openssl"
-    say "installing the Debian package openssl (apt-get)"
+    command -v apt-get >/dev/null || skip "openssl, which creates the certificates, is not installed and apt-get is not available; hint: add openssl to PATH"
+    [[ "$(id -u)" == 0 ]] || skip "openssl, which creates the certificates, is not installed, and the installation requires root; hint: apt-get install openssl"
+    log "installing the Debian package openssl (apt-get)"
     local log
     log="$(mktemp)"
     if ! { apt-get update -qq &&
         DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends openssl; } >"$log" 2>&1 </dev/null; then
         tail -n 20 "$log" >&2
         rm -f "$log"
-        skip "apt-get could not install openssl, which makes the certificates"
+        skip "apt-get could not install openssl, which creates the certificates"
     fi
     rm -f "$log"
     command -v openssl >/dev/null || fail "openssl was installed, but is not on PATH"
 }
 
-# Where a caller asks whether it went well, bash goes on after a command that failed: hence `|| return 1`, here and below.
+# If a caller tests the status of a function, bash ignores `set -e` in it: hence `|| return 1`, here and below.
 certificate() {
     local name="$1" subject="$2" extension="$3" pki="$4"
     openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "$subject" \
@@ -152,13 +152,13 @@ subjectAltName=DNS:localhost,DNS:kubernetes,DNS:kubernetes.default,DNS:kubernete
     openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out "$pki/accounts.key" || return 1
     openssl pkey -in "$pki/accounts.key" -pubout -out "$pki/accounts.pub" || return 1
     for name in {ca,server,admin,kube-controller-manager,kube-scheduler}.{key,crt} accounts.{key,pub}; do
-        [[ -s "$pki/$name" ]] || { echo "openssl ended well and $pki/$name is missing or empty"; return 1; }
+        [[ -s "$pki/$name" ]] || { echo "openssl succeeded, but $pki/$name is missing or empty"; return 1; }
     done
 }
 
 encoded() { base64 <"$1" | tr -d '\n'; }
 
-# kubeconfig CLIENT PORT PKI: everything within, so that the file can be given away.
+# kubeconfig CLIENT PORT PKI: prints a self-contained kubeconfig with embedded certificates.
 kubeconfig() {
     cat <<END
 apiVersion: v1
@@ -184,7 +184,7 @@ END
 
 free_port() { "$here/free-port.sh"; }
 
-# Ours, and alive: every server names the folder on its command line.
+# alive DIR PID: checks that the process runs and belongs to DIR, which is on the command line of every server.
 alive() { [[ -r "/proc/$2/cmdline" ]] && tr '\0' ' ' <"/proc/$2/cmdline" | grep -qF "$1/"; }
 
 # launch DIR NAME PROGRAM ARG…
@@ -195,7 +195,7 @@ launch() {
     echo $! >"$dir/$name.pid" || return 1
 }
 
-# await DIR NAME SECONDS COMMAND…: repeats the command until it succeeds; gives up when a server has ended or time is over.
+# await DIR NAME SECONDS COMMAND…: repeats the command until it succeeds; fails if a server exits or the time is over.
 await() {
     local dir="$1" name="$2" deadline=$((SECONDS + $3)) seconds="$3" file
     shift 3
@@ -207,7 +207,7 @@ await() {
         done
         if ((SECONDS >= deadline)); then
             tail -n 20 "$dir/$name.log" >&2
-            say "$name has ended, or was not ready within $seconds s; the end of its log is above"
+            log "$name exited, or was not ready within $seconds s; the end of its log is above"
             return 1
         fi
         sleep 0.2
@@ -219,7 +219,7 @@ admin() { "$kubernetes/kubectl" --kubeconfig "$1/kubeconfig" --request-timeout=5
 start_etcd() {
     local dir="$1" url="http://127.0.0.1:$2" peer
     peer="http://127.0.0.1:$(free_port)" || return 1
-    # Nothing here must survive a power cut.
+    # The data does not have to survive a power failure.
     launch "$dir" etcd "$etcd/etcd" --name test --data-dir "$dir/etcd" --log-level warn --unsafe-no-fsync \
         --listen-client-urls "$url" --advertise-client-urls "$url" --listen-peer-urls "$peer" \
         --initial-advertise-peer-urls "$peer" --initial-cluster "test=$peer"
@@ -257,7 +257,7 @@ start_scheduler() {
 start_kwok() {
     local dir="$1" port
     port="$(free_port)" || return 1
-    # What every container has said; kubelets keep it in this form.
+    # The log of every container, in the format of the kubelet.
     echo "2026-01-01T00:00:00.000000000Z stdout F listening" >"$dir/container.log" || return 1
     cat >"$dir/kwok.yaml" <<END || return 1
 apiVersion: kwok.x-k8s.io/v1alpha1
@@ -296,7 +296,7 @@ try_start() {
     start_apiserver "$dir" "$store" "$port" || return 1
     await "$dir" kube-apiserver 300 admin "$dir" get --raw /readyz || return 1
     start_controllers "$dir" "$port" || return 1
-    # The controllers are at work when they have made the first account, and the namespaces are there.
+    # The controllers are ready when they have created the default service account and the root CA ConfigMap.
     await "$dir" kube-controller-manager 300 admin "$dir" get serviceaccount/default configmap/kube-root-ca.crt || return 1
     ((count > 0)) || return 0
     start_scheduler "$dir" "$port" || return 1
@@ -313,21 +313,21 @@ start() {
     while (($#)); do
         case "$1 ${2:-}" in
             "--nodes "[0-9]*) count="$2"; shift 2 ;;
-            *) fail "unknown option '$1'; there is --nodes N" ;;
+            *) fail "unknown option '$1'; hint: use --nodes N" ;;
         esac
     done
-    [[ ! -e "$dir/etcd.pid" ]] || fail "$dir/etcd.pid exists; hint: stop that one first"
+    [[ ! -e "$dir/etcd.pid" ]] || fail "$dir/etcd.pid exists; hint: stop the running control plane first"
     need_openssl
     build_control_plane
     ((count == 0)) || build_kwok
 
     umask 077
-    certificates "$dir/pki" >"$dir/certificates.log" 2>&1 || { cat "$dir/certificates.log" >&2; fail "openssl made no certificates"; }
-    # A port that was free may be taken by the time a server asks for it: once more, with others.
+    certificates "$dir/pki" >"$dir/certificates.log" 2>&1 || { cat "$dir/certificates.log" >&2; fail "openssl could not create the certificates"; }
+    # Another process may take a free port before the server binds it, so a failed start is retried with other ports.
     if ! try_start "$dir" "$count"; then
         stop "$dir"
         rm -rf "$dir/etcd"
-        say "starting once more, with other ports"
+        log "retrying the start with other ports"
         try_start "$dir" "$count" || { stop "$dir"; fail "the control plane did not start"; }
     fi
     echo "$dir/kubeconfig"
@@ -342,13 +342,13 @@ stop() {
         pid="$(<"$dir/$name.pid")"
         rm -f "$dir/$name.pid"
         alive "$dir" "$pid" || continue
-        # An API server waits for its watches to end; a test has no use for that.
+        # The API server would wait for its watches to end, which tests do not need.
         kill "$([[ "$name" == etcd ]] && echo -TERM || echo -KILL)" "$pid" 2>/dev/null || true
         for _ in {1..50}; do
             alive "$dir" "$pid" || continue 2
             sleep 0.1
         done
-        say "$name ($pid) did not end within 5 s and is killed"
+        log "$name ($pid) did not exit within 5 s; killing it"
         kill -KILL "$pid" 2>/dev/null || true
     done
 }

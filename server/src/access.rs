@@ -1,4 +1,4 @@
-//! The door: a known `Host`, so that no web page reaches us through a name of its own, and the bearer token.
+//! Authentication: bearer token, and a `Host` allow-list against DNS rebinding.
 
 use std::sync::Arc;
 
@@ -10,13 +10,13 @@ use workflow::Digest;
 
 use crate::problem::Problem;
 
-/// What the door compares with.
-pub(crate) struct Door {
+/// Checks the `Host` and `Authorization` headers of each request.
+pub(crate) struct Authenticator {
     hosts: Vec<String>,
     token: Digest,
 }
 
-impl Door {
+impl Authenticator {
     pub(crate) fn new(hosts: Vec<String>, token: &str) -> Self {
         Self { hosts, token: Digest::of(token.as_bytes()) }
     }
@@ -32,7 +32,7 @@ impl Door {
             return Err(Problem::new(
                 StatusCode::MISDIRECTED_REQUEST,
                 "unknown_host",
-                "this server does not answer to the name in Host",
+                "the name in Host is not a name of this server",
                 format!("use one of: {}", self.hosts.join(", ")),
             )
             .closing());
@@ -47,7 +47,7 @@ impl Door {
             return Err(Problem::new(
                 StatusCode::UNAUTHORIZED,
                 "unauthorized",
-                "the bearer token is missing or is another one",
+                "the bearer token is missing or wrong",
                 "send `Authorization: Bearer TOKEN` with the content of the file `token` in the data directory",
             )
             .closing());
@@ -56,19 +56,19 @@ impl Door {
     }
 }
 
-/// Compares in a time that does not tell where two digests differ.
+/// Compares two digests in constant time, so that the duration does not reveal where they differ.
 fn is_same(a: &Digest, b: &Digest) -> bool {
     let differing =
         a.bytes().iter().zip(b.bytes()).fold(0, |sum, (x, y)| std::hint::black_box(sum | (x ^ y)));
     differing == 0
 }
 
-/// Lets a request through, or answers it here.
+/// Middleware that rejects requests without a known host or a valid token.
 pub(crate) async fn check(
-    State(door): State<Arc<Door>>,
+    State(authenticator): State<Arc<Authenticator>>,
     request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
-    door.check(request.uri(), request.headers())?;
+    authenticator.check(request.uri(), request.headers())?;
     Ok(next.run(request).await)
 }

@@ -7,126 +7,132 @@ use tokio::sync::mpsc::Sender;
 use tokio::sync::mpsc::error::{SendTimeoutError, TrySendError};
 use tokio::sync::oneshot::{self, Receiver};
 use workflow::input::Query;
-use workflow::{Answer, Catalogue, Delivery, Input, Limits};
+use workflow::{Catalogue, Delivery, EngineResponse, Input, Limits};
 
-use crate::bounds::Bounds;
 use crate::problem::Problem;
+use crate::timeouts::Timeouts;
 
-/// An input for the engine, and where its answer goes.
-pub type Message = (Input, oneshot::Sender<Answer>);
+/// An input for the engine, with the channel for its response.
+pub type EngineRequest = (Input, oneshot::Sender<EngineResponse>);
 
-/// What the API is made of.
-pub struct Server {
-    /// The engine's queue. When it is full, deliveries are answered with 503.
-    pub inputs: Sender<Message>,
-    /// The record, for reads.
+/// The dependencies and settings of the API.
+pub struct ServerConfig {
+    /// Queue of the engine's inputs. While it is full, deliveries are rejected with 503.
+    pub inputs: Sender<EngineRequest>,
+    /// Store that is read for all resources.
     pub store: Arc<dyn Store>,
-    /// The actions, for validations.
+    /// Action catalogue, used to validate manifests.
     pub catalogue: Arc<Catalogue>,
-    /// The bearer token that every route but the probes wants.
+    /// Bearer token required on all routes except the probes.
     pub token: String,
-    /// Limits on what comes in.
+    /// Limits on request bodies.
     pub limits: Limits,
-    /// The values of `Host` that are let in: `127.0.0.1:8080`.
+    /// Accepted values of the `Host` header, for example `127.0.0.1:8080`.
     pub hosts: Vec<String>,
-    /// The clock.
+    /// Returns the current time.
     pub now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
-    /// More routes behind the same door.
+    /// Additional routes behind the same authentication.
     pub extra: Option<axum::Router>,
 }
 
-/// What handlers share.
+/// State shared by all handlers.
 pub(crate) struct Api {
-    pub(crate) inputs: Sender<Message>,
+    pub(crate) inputs: Sender<EngineRequest>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) catalogue: Arc<Catalogue>,
     pub(crate) limits: Limits,
-    pub(crate) bounds: Bounds,
+    pub(crate) timeouts: Timeouts,
     pub(crate) now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
 }
 
 impl Api {
-    /// Hands a delivery to the engine; a full queue sheds it at once, for the sender comes again after a 5xx.
-    pub(crate) async fn deliver(&self, delivery: Delivery) -> Result<Answer, Problem> {
-        let (back, answer) = oneshot::channel();
-        match self.inputs.try_send((Input::Deliver(delivery), back)) {
-            Ok(()) => self.wait_for(answer).await,
-            Err(TrySendError::Full(_)) => Err(full()),
-            Err(TrySendError::Closed(_)) => Err(gone()),
+    /// Sends a delivery to the engine. Fails immediately while the queue is full: the sender retries after a 5xx.
+    pub(crate) async fn ingest(&self, delivery: Delivery) -> Result<EngineResponse, Problem> {
+        let (respond, response) = oneshot::channel();
+        match self.inputs.try_send((Input::IngestAlerts(delivery), respond)) {
+            Ok(()) => self.wait_for(response).await,
+            Err(TrySendError::Full(_)) => Err(queue_full()),
+            Err(TrySendError::Closed(_)) => Err(engine_stopped()),
         }
     }
 
-    /// Hands what a person wants to the engine; in a storm of deliveries it waits for a place in the queue.
-    pub(crate) async fn ask(&self, input: Input) -> Result<Answer, Problem> {
-        let (back, answer) = oneshot::channel();
-        match self.inputs.send_timeout((input, back), self.bounds.answer).await {
-            Ok(()) => self.wait_for(answer).await,
-            Err(SendTimeoutError::Timeout(_)) => Err(full()),
-            Err(SendTimeoutError::Closed(_)) => Err(gone()),
+    /// Sends an operator's request to the engine. While deliveries fill the queue, waits for space in it.
+    pub(crate) async fn request(&self, input: Input) -> Result<EngineResponse, Problem> {
+        let (respond, response) = oneshot::channel();
+        match self.inputs.send_timeout((input, respond), self.timeouts.engine_response).await {
+            Ok(()) => self.wait_for(response).await,
+            Err(SendTimeoutError::Timeout(_)) => Err(queue_full()),
+            Err(SendTimeoutError::Closed(_)) => Err(engine_stopped()),
         }
     }
 
-    /// Asks the engine for something that no projection holds.
+    /// Queries the engine for state that no projection contains.
     pub(crate) async fn query(&self, query: Query) -> Result<serde_json::Value, Problem> {
-        match self.ask(Input::Query(query)).await? {
-            Answer::Result { value } => Ok(value),
+        match self.request(Input::Query(query)).await? {
+            EngineResponse::Result { value } => Ok(value),
             other => Err(unexpected(&other)),
         }
     }
 
-    /// Hands over what is answered with no more than a yes.
-    pub(crate) async fn order(&self, input: Input) -> Result<(), Problem> {
-        match self.ask(input).await? {
-            Answer::Done => Ok(()),
+    /// Sends an input whose response carries no data.
+    pub(crate) async fn command(&self, input: Input) -> Result<(), Problem> {
+        match self.request(input).await? {
+            EngineResponse::Done => Ok(()),
             other => Err(unexpected(&other)),
         }
     }
 
-    async fn wait_for(&self, answer: Receiver<Answer>) -> Result<Answer, Problem> {
-        match tokio::time::timeout(self.bounds.answer, answer).await {
-            Ok(Ok(Answer::Refused { because, code, message, hint })) => {
-                Err(Problem::refused(because, code, message, hint))
+    async fn wait_for(
+        &self,
+        response: Receiver<EngineResponse>,
+    ) -> Result<EngineResponse, Problem> {
+        match tokio::time::timeout(self.timeouts.engine_response, response).await {
+            Ok(Ok(EngineResponse::Refused { kind, code, message, hint })) => {
+                Err(Problem::refused(kind, code, message, hint))
             }
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(_)) => Err(gone()),
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(_)) => Err(engine_stopped()),
             Err(_) => Err(Problem::new(
                 StatusCode::SERVICE_UNAVAILABLE,
-                "unanswered",
-                format!("the engine did not answer within {} s", self.bounds.answer.as_secs()),
-                "look at what was done before trying again: it may have been recorded meanwhile",
+                "engine_timeout",
+                format!(
+                    "the engine did not respond within {} s",
+                    self.timeouts.engine_response.as_secs()
+                ),
+                "check the resource before you retry: the change may have been recorded",
             )
             .retry_after(30)),
         }
     }
 }
 
-fn full() -> Problem {
+fn queue_full() -> Problem {
     Problem::new(
         StatusCode::SERVICE_UNAVAILABLE,
         "queue_full",
-        "the queue of inputs is full",
-        "send it again after the time in Retry-After; nothing of it was recorded",
+        "the engine's input queue is full",
+        "retry after the time in Retry-After; nothing was recorded",
     )
     .retry_after(5)
 }
 
-fn gone() -> Problem {
+fn engine_stopped() -> Problem {
     Problem::new(
         StatusCode::SERVICE_UNAVAILABLE,
         "engine_stopped",
-        "the engine takes no more inputs",
-        "send it again once the server was restarted; its log says why it stopped",
+        "the engine accepts no more inputs",
+        "restart the server, then retry; the server's log contains the reason",
     )
     .retry_after(30)
 }
 
-/// A defect: the engine answered another question than was asked.
-pub(crate) fn unexpected(answer: &Answer) -> Problem {
-    tracing::error!(?answer, "the engine answered another question");
+/// Returns the problem for a response that does not match its request, which is a bug.
+pub(crate) fn unexpected(response: &EngineResponse) -> Problem {
+    tracing::error!(?response, "the engine's response does not match the request");
     Problem::new(
         StatusCode::INTERNAL_SERVER_ERROR,
-        "unexpected_answer",
-        "the engine's answer is not one to this request",
-        "this is a defect of the program: the server's log holds the answer",
+        "internal_error",
+        "the engine's response does not match the request",
+        "this is a bug in Chiron; the server's log contains the response",
     )
 }

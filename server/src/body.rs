@@ -1,4 +1,4 @@
-//! Reading bodies: a bounded number of decoded bytes within a bounded time, whatever the sender does.
+//! Reads request bodies with a limit on their decoded size and on the time they take.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -13,28 +13,28 @@ use crate::problem::Problem;
 /// Reads a body, plain or gzip.
 ///
 /// # Errors
-/// 413 above `limit` bytes, encoded or decoded, as soon as the first byte too many is there; 408 where it takes longer
-/// than `patience`; 415 for another coding; 400 for what ends too early or is no gzip.
+/// 413 as soon as the body exceeds `limit` bytes, encoded or decoded; 408 if it takes longer than `timeout`; 415 for
+/// another content encoding; 400 if the body ends early or is not valid gzip.
 pub(crate) async fn read(
     headers: &HeaderMap,
     body: Body,
     limit: usize,
-    patience: Duration,
+    timeout: Duration,
 ) -> Result<Vec<u8>, Problem> {
-    match tokio::time::timeout(patience, gather(headers, body, limit)).await {
+    match tokio::time::timeout(timeout, read_to_end(headers, body, limit)).await {
         Ok(read) => read,
         Err(_) => Err(Problem::new(
             StatusCode::REQUEST_TIMEOUT,
             "body_timeout",
-            format!("the body did not arrive within {patience:?}"),
-            "send the body in one go",
+            format!("the body did not arrive within {timeout:?}"),
+            "send the body without pauses",
         )
         .closing()),
     }
 }
 
-async fn gather(headers: &HeaderMap, body: Body, limit: usize) -> Result<Vec<u8>, Problem> {
-    let mut sink = Sink::new(headers, limit)?;
+async fn read_to_end(headers: &HeaderMap, body: Body, limit: usize) -> Result<Vec<u8>, Problem> {
+    let mut sink = BodyDecoder::new(headers, limit)?;
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
     if announced.and_then(|text| text.parse::<u64>().ok()).is_some_and(|n| n > limit as u64) {
         return Err(too_large(limit));
@@ -43,10 +43,11 @@ async fn gather(headers: &HeaderMap, body: Body, limit: usize) -> Result<Vec<u8>
     let mut taken = 0;
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk.map_err(|error| {
-            let detail = format!("the body broke off: {error}");
-            Problem::new(StatusCode::BAD_REQUEST, "body_broken", detail, "send it again").closing()
+            let detail = format!("the body ended early: {error}");
+            Problem::new(StatusCode::BAD_REQUEST, "body_incomplete", detail, "send it again")
+                .closing()
         })?;
-        // Encoded bytes count too: a stream of empty gzip members decodes to nothing for ever.
+        // Encoded bytes count too: an endless stream of empty gzip members decodes to no bytes.
         taken += chunk.len();
         if taken > limit {
             return Err(too_large(limit));
@@ -61,7 +62,7 @@ fn too_large(limit: usize) -> Problem {
         StatusCode::PAYLOAD_TOO_LARGE,
         "body_too_large",
         format!("the body is larger than {limit} bytes after decoding"),
-        "send less at a time; for Alertmanager set `max_alerts` of the receiver, or group by more labels",
+        "send a smaller body; for Alertmanager set `max_alerts` of the receiver, or group by more labels",
     )
     .closing()
 }
@@ -70,18 +71,18 @@ fn refusal(error: &io::Error, limit: usize) -> Problem {
     if error.kind() == io::ErrorKind::FileTooLarge {
         return too_large(limit);
     }
-    let detail = format!("the body is not the gzip that it is said to be: {error}");
+    let detail = format!("Content-Encoding is gzip, but the body is not valid gzip: {error}");
     let hint = "send valid gzip, or leave out the header Content-Encoding";
-    Problem::new(StatusCode::BAD_REQUEST, "bad_gzip", detail, hint).closing()
+    Problem::new(StatusCode::BAD_REQUEST, "invalid_gzip", detail, hint).closing()
 }
 
-/// Where decoded bytes gather.
-enum Sink {
+/// Decodes a body into a buffer of limited size.
+enum BodyDecoder {
     Plain(Bounded),
     Gzip(Box<MultiGzDecoder<Bounded>>),
 }
 
-impl Sink {
+impl BodyDecoder {
     fn new(headers: &HeaderMap, limit: usize) -> Result<Self, Problem> {
         let room = Bounded { bytes: Vec::new(), limit };
         let coding = headers.get(header::CONTENT_ENCODING).map_or(Ok("identity"), |v| v.to_str());
@@ -92,7 +93,7 @@ impl Sink {
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "unsupported_encoding",
                 "the body has a Content-Encoding other than gzip and identity",
-                "send the body as it is, or as gzip",
+                "send the body unencoded, or as gzip",
             )
             .closing()),
         }
@@ -113,7 +114,7 @@ impl Sink {
     }
 }
 
-/// A buffer that never holds more than `limit` bytes.
+/// A buffer of at most `limit` bytes.
 struct Bounded {
     bytes: Vec<u8>,
     limit: usize,
@@ -138,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_gzip_bomb_stops_at_the_limit_of_decoded_bytes() {
+    fn gzip_decoder_stops_at_the_decoded_size_limit() {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
         for _ in 0..64 {
             encoder.write_all(&[0; 1 << 20]).unwrap();
@@ -152,7 +153,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn gzip_that_ends_too_early_is_refused() {
+    async fn truncated_gzip_is_refused() {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         encoder.write_all(br#"{"alerts": []}"#).unwrap();
         let whole = encoder.finish().unwrap();
@@ -164,6 +165,6 @@ mod tests {
         };
         assert_eq!(read_of(whole.clone()).await.unwrap(), br#"{"alerts": []}"#);
         let error = read_of(whole[..whole.len() - 9].to_vec()).await.unwrap_err();
-        assert_eq!((error.status, error.code.as_str()), (400, "bad_gzip"));
+        assert_eq!((error.status, error.code.as_str()), (400, "invalid_gzip"));
     }
 }

@@ -1,14 +1,14 @@
-//! Whole resources, as `GET` of one of them gives it: the word itself, with what became of it beside.
+//! JSON representation of single resources (entity plus status).
 
 use serde::Serialize;
 use serde_json::{Value, json};
 use store::{AlertRow, ExperimentRow, IncidentRow, PlanRow};
 use workflow::RunView;
 
-use crate::item::{alert_status, incident_status};
+use crate::list_item::{alert_status, incident_status};
 
-/// `base` with the members of `more`, which win.
-fn with(base: &impl Serialize, more: Value) -> Value {
+/// Returns `base` with the members of `more` added; on equal keys `more` wins.
+fn with_members(base: &impl Serialize, more: Value) -> Value {
     let mut value = serde_json::to_value(base).expect("a row is plain data");
     if let (Value::Object(base), Value::Object(more)) = (&mut value, more) {
         base.extend(more);
@@ -24,7 +24,7 @@ pub(crate) fn alert(row: &AlertRow) -> Value {
         "deliveries": row.deliveries,
         "resolvedAt": row.resolved_at,
     });
-    with(&row.alert, more)
+    with_members(&row.alert, more)
 }
 
 pub(crate) fn incident(row: &IncidentRow) -> Value {
@@ -35,7 +35,7 @@ pub(crate) fn incident(row: &IncidentRow) -> Value {
         "run": row.run,
         "outcome": row.outcome,
     });
-    with(&row.incident, more)
+    with_members(&row.incident, more)
 }
 
 pub(crate) fn plan(row: &PlanRow) -> Value {
@@ -46,14 +46,14 @@ pub(crate) fn plan(row: &PlanRow) -> Value {
         "run": row.run,
         "ended": row.ended,
     });
-    with(&row.plan, more)
+    with_members(&row.plan, more)
 }
 
 pub(crate) fn run(view: &RunView) -> Value {
-    with(view, json!({"id": view.run}))
+    with_members(view, json!({"id": view.run}))
 }
 
 pub(crate) fn experiment(row: &ExperimentRow) -> Value {
-    let more = json!({"exposures": row.exposures, "stoppedBecause": row.stopped_because});
-    with(&row.experiment, more)
+    let more = json!({"exposures": row.exposures, "stopReason": row.stop_reason});
+    with_members(&row.experiment, more)
 }

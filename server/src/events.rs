@@ -1,4 +1,4 @@
-//! The record as server-sent events: `id:` is the place in the record, and `Last-Event-ID` goes on after it.
+//! The record as server-sent events. `id:` is the sequence number of a record; `Last-Event-ID` resumes after it.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -20,120 +20,120 @@ use utoipa::{IntoParams, ToSchema};
 use workflow::id::RunId;
 
 use crate::api::Api;
-use crate::item::RunItem;
+use crate::list_item::RunItem;
 use crate::problem::Problem;
-use crate::request::{Id, Params};
+use crate::request::{Id, QueryParams};
 use crate::runs;
 
-/// A payload of more bytes is left out: its resource has a route of its own.
-const MOST_PAYLOAD_BYTES: usize = 4_096;
+/// A larger payload is omitted: its resource has a route of its own.
+const MAX_PAYLOAD_BYTES: usize = 4_096;
 
-/// How many records are read at a time.
+/// Maximum number of records read per call.
 const BATCH: usize = 256;
 
 /// Becomes true when the server shuts down.
 #[derive(Clone)]
-pub(crate) struct Closing(pub(crate) watch::Receiver<bool>);
+pub(crate) struct ShutdownSignal(pub(crate) watch::Receiver<bool>);
 
-/// Which events are wanted.
+/// Query parameters that select events.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct EventParams {
-    /// Only events after this place in the record; `Last-Event-ID` wins. From now on where both are left out.
+    /// Only events after this sequence number; `Last-Event-ID` takes precedence. Default: the end of the record.
     after: Option<u64>,
-    /// Only events of this kind: `PlanFrozen`.
+    /// Only events of this kind, for example `PlanFrozen`.
     kind: Option<String>,
     /// Only events of this stream: the id of an incident, plan, run or experiment.
     stream: Option<String>,
 }
 
-/// Which events of a run are wanted.
+/// Query parameters that select events of a run.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct RunEventParams {
-    /// Only events after this place in the record; `Last-Event-ID` wins. From the run's start where both are left out.
+    /// Only events after this sequence number; `Last-Event-ID` takes precedence. Default: the start of the run.
     after: Option<u64>,
 }
 
-/// One event: a record without its chain. The name of the event is its kind.
+/// One record without its hash chain. Its kind is the name of the server-sent event.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct EventItem {
-    /// Place in the record.
+    /// Sequence number in the record.
     seq: u64,
     /// Kind of the entry.
     kind: String,
-    /// Which of its changes it is, where the kind has several: `opened`, `stepStarted`.
+    /// Type of the event, for kinds that have several: `opened`, `stepStarted`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    what: Option<String>,
-    /// The stream that it belongs to.
+    event_type: Option<String>,
+    /// Stream of the event: the id of an incident, plan, run or experiment.
     stream: String,
-    /// When it happened.
+    /// Time of the event.
     #[schema(value_type = String, format = DateTime)]
     at: Timestamp,
-    /// What happened; absent where it is erased or larger than 4 KiB.
+    /// Content of the event; omitted if it is erased or larger than 4 KiB.
     #[serde(skip_serializing_if = "Option::is_none")]
     payload: Option<Value>,
 }
 
 impl EventItem {
     fn of(record: Record) -> Self {
-        let what = record.payload.as_ref().and_then(|payload| {
+        let event_type = record.payload.as_ref().and_then(|payload| {
             payload.get("event").map(|event| event.get("event").unwrap_or(event))?.as_str()
         });
         Self {
             seq: record.seq,
-            what: what.map(Into::into),
+            event_type: event_type.map(Into::into),
             kind: record.kind,
             stream: record.stream,
             at: record.at,
             payload: record
                 .payload
-                .filter(|payload| payload.to_string().len() <= MOST_PAYLOAD_BYTES),
+                .filter(|payload| payload.to_string().len() <= MAX_PAYLOAD_BYTES),
         }
     }
 
-    fn on_the_wire(self) -> Event {
+    fn into_sse(self) -> Event {
         let event = Event::default().id(self.seq.to_string()).event(&self.kind);
         event.json_data(self).expect("an event is plain data")
     }
 }
 
-/// What has been read of the record, and from where to go on.
-struct Feed {
+/// Records that are read and not sent yet, and the position from which to read on.
+struct EventStream {
     store: Arc<dyn Store>,
     after: u64,
-    waiting: VecDeque<Record>,
+    buffered: VecDeque<Record>,
     kind: Option<String>,
     stream: Option<String>,
 }
 
-impl Feed {
-    fn wants(&self, record: &Record) -> bool {
+impl EventStream {
+    fn matches(&self, record: &Record) -> bool {
         self.kind.as_ref().is_none_or(|kind| *kind == record.kind)
             && self.stream.as_ref().is_none_or(|stream| *stream == record.stream)
     }
 
-    /// The next event; none where the record cannot be read, and then the client comes again.
+    /// Returns the next event. Returns `None` if the record cannot be read; the client then reconnects.
     async fn next(mut self) -> Option<(Event, Self)> {
         loop {
-            while let Some(record) = self.waiting.pop_front() {
-                if self.wants(&record) {
-                    return Some((EventItem::of(record).on_the_wire(), self));
+            while let Some(record) = self.buffered.pop_front() {
+                if self.matches(&record) {
+                    return Some((EventItem::of(record).into_sse(), self));
                 }
             }
             match self.store.follow(self.after, BATCH).await {
                 Ok(records) => {
                     self.after = records.last().map_or(self.after, |record| record.seq);
-                    self.waiting.extend(records);
+                    self.buffered.extend(records);
                 }
                 Err(error) => {
                     tracing::error!(
                         error = &error as &dyn std::error::Error,
                         after = self.after,
-                        "the record could not be followed"
+                        "cannot follow the record"
                     );
                     return None;
                 }
@@ -142,92 +142,99 @@ impl Feed {
     }
 }
 
-fn sent(first: Event, feed: Feed, closing: Option<Extension<Closing>>) -> Response {
+fn stream_response(
+    first: Event,
+    event_stream: EventStream,
+    closing: Option<Extension<ShutdownSignal>>,
+) -> Response {
     let closed: BoxFuture<'static, ()> = match closing {
-        Some(Extension(Closing(mut closing))) => async move {
-            // A sender that is gone closes too.
+        Some(Extension(ShutdownSignal(mut closing))) => async move {
+            // A dropped sender counts as a shutdown too.
             drop(closing.wait_for(|is_closing| *is_closing).await);
         }
         .boxed(),
         None => pending().boxed(),
     };
-    let events = stream::once(async { first }).chain(stream::unfold(feed, Feed::next));
+    let events =
+        stream::once(async { first }).chain(stream::unfold(event_stream, EventStream::next));
     let events = events.take_until(closed).map(Ok::<_, Infallible>);
-    answer(events)
+    sse_response(events)
 }
 
-fn answer(events: impl Stream<Item = Result<Event, Infallible>> + Send + 'static) -> Response {
+fn sse_response(
+    events: impl Stream<Item = Result<Event, Infallible>> + Send + 'static,
+) -> Response {
     let heartbeat = KeepAlive::new().interval(Duration::from_secs(15)).text("heartbeat");
-    // Proxies that gather answers would hold events back.
+    // Proxies that buffer responses would delay events.
     let headers = [("x-accel-buffering", "no")];
     (headers, Sse::new(events).keep_alive(heartbeat)).into_response()
 }
 
-/// Where the client wants to go on: the header wins over the parameter.
-fn place(headers: &HeaderMap, after: Option<u64>) -> Result<Option<u64>, Problem> {
+/// Returns the position to resume after: the header takes precedence over the parameter.
+fn resume_position(headers: &HeaderMap, after: Option<u64>) -> Result<Option<u64>, Problem> {
     let Some(value) = headers.get("last-event-id") else { return Ok(after) };
-    let place = value.to_str().ok().and_then(|text| text.trim().parse().ok());
-    place.map(Some).ok_or_else(|| {
+    let position = value.to_str().ok().and_then(|text| text.trim().parse().ok());
+    position.map(Some).ok_or_else(|| {
         Problem::new(
             StatusCode::BAD_REQUEST,
-            "bad_event_id",
+            "invalid_event_id",
             "Last-Event-ID is not the id of an event",
-            "send the `id` of the last event that was received, or leave it out",
+            "send the `id` of the last event that you received, or omit the header",
         )
     })
 }
 
-/// Follows the record.
+/// Streams the record's events.
 #[utoipa::path(get, path = "/api/v1/events", tag = "events",
-    params(EventParams, ("Last-Event-ID" = Option<u64>, Header, description = "Go on after this event.")),
-    responses((status = 200, description = "Server-sent events, each with `id`, the kind as its name, and an event as data.", body = EventItem, content_type = "text/event-stream"),
-        (status = 400, description = "A parameter is wrong.", body = Problem)))]
+    params(EventParams, ("Last-Event-ID" = Option<u64>, Header, description = "Resume after this event.")),
+    responses((status = 200, description = "Server-sent events: `id` is the sequence number, the name is the kind, the data is an event.", body = EventItem, content_type = "text/event-stream"),
+        (status = 400, description = "A parameter is invalid.", body = Problem)))]
 pub(crate) async fn events(
     State(api): State<Arc<Api>>,
-    closing: Option<Extension<Closing>>,
+    closing: Option<Extension<ShutdownSignal>>,
     headers: HeaderMap,
-    Params(params): Params<EventParams>,
+    QueryParams(params): QueryParams<EventParams>,
 ) -> Result<Response, Problem> {
     let head = api.store.head().await?;
-    // A place beyond the end belongs to another record: nothing but what comes from now on can be given.
-    let after = place(&headers, params.after)?.unwrap_or(head).min(head);
-    let feed = Feed {
+    // A position beyond the end belongs to another record, so only new events can be sent.
+    let after = resume_position(&headers, params.after)?.unwrap_or(head).min(head);
+    let event_stream = EventStream {
         store: Arc::clone(&api.store),
         after,
-        waiting: VecDeque::new(),
+        buffered: VecDeque::new(),
         kind: params.kind,
         stream: params.stream,
     };
     let first = Event::default().retry(Duration::from_millis(2_000)).comment("follows the record");
-    Ok(sent(first, feed, closing))
+    Ok(stream_response(first, event_stream, closing))
 }
 
-/// Follows one run: a snapshot of how it stands, then its events from its start.
+/// Streams one run: a snapshot of its present state, then its events from its start.
 #[utoipa::path(get, path = "/api/v1/runs/{id}/events", tag = "runs",
-    params(("id" = String, Path, description = "Id of the run."), RunEventParams, ("Last-Event-ID" = Option<u64>, Header, description = "Go on after this event.")),
-    responses((status = 200, description = "Server-sent events: `snapshot` first, then those of the run.", body = EventItem, content_type = "text/event-stream"),
-        (status = 404, description = "There is no such run.", body = Problem)))]
+    params(("id" = String, Path, description = "Id of the run."), RunEventParams, ("Last-Event-ID" = Option<u64>, Header, description = "Resume after this event.")),
+    responses((status = 200, description = "Server-sent events: `snapshot` first, then the events of the run.", body = EventItem, content_type = "text/event-stream"),
+        (status = 404, description = "The run does not exist.", body = Problem)))]
 pub(crate) async fn run_events(
     State(api): State<Arc<Api>>,
-    closing: Option<Extension<Closing>>,
+    closing: Option<Extension<ShutdownSignal>>,
     headers: HeaderMap,
     Id(run): Id<RunId>,
-    Params(params): Params<RunEventParams>,
+    QueryParams(params): QueryParams<RunEventParams>,
 ) -> Result<Response, Problem> {
     let view = runs::find(&api, &run).await?;
-    let after = place(&headers, params.after)?.unwrap_or(0);
-    // What is appended between these two reads is beyond `head`, and is left for the feed.
+    let after = resume_position(&headers, params.after)?.unwrap_or(0);
+    // Records appended between these two reads are beyond `head`; the event stream reads them.
     let head = api.store.head().await?;
-    let mut waiting: VecDeque<Record> = api.store.stream(run.as_str()).await?.into();
-    waiting.retain(|record| record.seq > after && record.seq <= head);
-    let feed = Feed {
+    let mut buffered: VecDeque<Record> = api.store.stream(run.as_str()).await?.into();
+    buffered.retain(|record| record.seq > after && record.seq <= head);
+    let event_stream = EventStream {
         store: Arc::clone(&api.store),
         after: head,
-        waiting,
+        buffered,
         kind: None,
         stream: Some(run.to_string()),
     };
     let first = Event::default().retry(Duration::from_millis(2_000)).event("snapshot");
-    let first = first.json_data(RunItem::of(&view)).expect("a line of a list is plain data");
-    Ok(sent(first, feed, closing))
+    let first = first.json_data(RunItem::of(&view)).expect("a list item is plain data");
+    Ok(stream_response(first, event_stream, closing))
 }

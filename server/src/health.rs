@@ -6,23 +6,23 @@ use axum::http::StatusCode;
 use crate::api::Api;
 use crate::problem::Problem;
 
-/// Says that the process answers.
+/// Liveness probe: the process responds.
 #[utoipa::path(get, path = "/livez", tag = "health", security(()),
-    responses((status = 200, description = "It answers.", body = String)))]
+    responses((status = 200, description = "The process is alive.", body = String)))]
 pub(crate) async fn livez() -> &'static str {
     "ok"
 }
 
-/// Says whether inputs are taken and the record can be read.
+/// Readiness probe: the engine accepts inputs and the store can be read.
 #[utoipa::path(get, path = "/readyz", tag = "health", security(()),
-    responses((status = 200, description = "It is ready.", body = String), (status = 503, description = "It is not.", body = Problem)))]
+    responses((status = 200, description = "The server is ready.", body = String), (status = 503, description = "The server is not ready.", body = Problem)))]
 pub(crate) async fn readyz(State(api): State<Arc<Api>>) -> Result<&'static str, Problem> {
     if api.inputs.is_closed() {
         return Err(Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "engine_stopped",
-            "the engine takes no more inputs",
-            "restart the server; its log says why the engine stopped",
+            "the engine accepts no more inputs",
+            "restart the server; its log contains the reason",
         ));
     }
     api.store.head().await?;

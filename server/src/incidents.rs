@@ -13,24 +13,24 @@ use workflow::input::Query;
 
 use crate::api::Api;
 use crate::document;
-use crate::item::{AlertItem, IncidentItem, List};
+use crate::list_item::{AlertItem, IncidentItem, ListResponse};
 use crate::problem::Problem;
-use crate::request::{Id, ListParams, Params};
+use crate::request::{Id, ListParams, QueryParams};
 
-/// Lists alert episodes; by status `firing`, `resolved`, `unseen`, and by incident.
+/// Lists alert episodes, optionally of one incident. Statuses: `firing`, `resolved`, `never-fired`.
 #[utoipa::path(get, path = "/api/v1/alerts", tag = "alerts", params(ListParams),
-    responses((status = 200, description = "A page of alerts.", body = List<AlertItem>), (status = 400, description = "A parameter is wrong.", body = Problem)))]
+    responses((status = 200, description = "A page of alerts.", body = ListResponse<AlertItem>), (status = 400, description = "A parameter is invalid.", body = Problem)))]
 pub(crate) async fn alerts(
     State(api): State<Arc<Api>>,
-    Params(params): Params<ListParams>,
-) -> Result<Json<List<AlertItem>>, Problem> {
-    let page = params.page(&["firing", "resolved", "unseen"])?;
-    Ok(Json(List::of(api.store.alerts(&page).await?, AlertItem::of)))
+    QueryParams(params): QueryParams<ListParams>,
+) -> Result<Json<ListResponse<AlertItem>>, Problem> {
+    let page = params.page(&["firing", "resolved", "never-fired"])?;
+    Ok(Json(ListResponse::of(api.store.alerts(&page).await?, AlertItem::of)))
 }
 
-/// Shows one alert, with its labels, annotations and defects.
+/// Returns one alert, with its labels, annotations and defects.
 #[utoipa::path(get, path = "/api/v1/alerts/{id}", tag = "alerts", params(("id" = String, Path, description = "Id of the alert.")),
-    responses((status = 200, description = "The alert.", body = Object), (status = 404, description = "There is none.", body = Problem)))]
+    responses((status = 200, description = "The alert.", body = Object), (status = 404, description = "The alert does not exist.", body = Problem)))]
 pub(crate) async fn alert(
     State(api): State<Arc<Api>>,
     Id(id): Id<AlertId>,
@@ -39,20 +39,20 @@ pub(crate) async fn alert(
     Ok(Json(document::alert(&row)))
 }
 
-/// Lists incidents; by status `open`, `closed`, `merged`.
+/// Lists incidents. Statuses: `open`, `closed`, `merged`.
 #[utoipa::path(get, path = "/api/v1/incidents", tag = "incidents", params(ListParams),
-    responses((status = 200, description = "A page of incidents.", body = List<IncidentItem>), (status = 400, description = "A parameter is wrong.", body = Problem)))]
+    responses((status = 200, description = "A page of incidents.", body = ListResponse<IncidentItem>), (status = 400, description = "A parameter is invalid.", body = Problem)))]
 pub(crate) async fn incidents(
     State(api): State<Arc<Api>>,
-    Params(params): Params<ListParams>,
-) -> Result<Json<List<IncidentItem>>, Problem> {
+    QueryParams(params): QueryParams<ListParams>,
+) -> Result<Json<ListResponse<IncidentItem>>, Problem> {
     let page = params.page(&["open", "closed", "merged"])?;
-    Ok(Json(List::of(api.store.incidents(&page).await?, IncidentItem::of)))
+    Ok(Json(ListResponse::of(api.store.incidents(&page).await?, IncidentItem::of)))
 }
 
-/// Shows one incident, with its newest plan, run and outcome.
+/// Returns one incident, with its newest plan, run and outcome.
 #[utoipa::path(get, path = "/api/v1/incidents/{id}", tag = "incidents", params(("id" = String, Path, description = "Id of the incident.")),
-    responses((status = 200, description = "The incident.", body = Object), (status = 404, description = "There is none.", body = Problem)))]
+    responses((status = 200, description = "The incident.", body = Object), (status = 404, description = "The incident does not exist.", body = Problem)))]
 pub(crate) async fn incident(
     State(api): State<Arc<Api>>,
     Id(id): Id<IncidentId>,
@@ -61,23 +61,23 @@ pub(crate) async fn incident(
     Ok(Json(document::incident(&row)))
 }
 
-/// How many past executions are wanted.
+/// Query parameters of a similarity search.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct SimilarParams {
-    /// At most so many, 1 to 50; 5 where it is left out.
+    /// Maximum number of results, 1 to 50. Default: 5.
     top_k: Option<usize>,
 }
 
-/// Shows past executions that are like an incident, best first.
+/// Returns past executions similar to an incident, most similar first.
 #[utoipa::path(get, path = "/api/v1/incidents/{id}/similar", tag = "incidents",
     params(("id" = String, Path, description = "Id of the incident."), SimilarParams),
-    responses((status = 200, description = "Past executions.", body = Object), (status = 404, description = "There is no such incident.", body = Problem)))]
+    responses((status = 200, description = "Past executions.", body = Object), (status = 404, description = "The incident does not exist.", body = Problem)))]
 pub(crate) async fn similar(
     State(api): State<Arc<Api>>,
     Id(incident): Id<IncidentId>,
-    Params(params): Params<SimilarParams>,
+    QueryParams(params): QueryParams<SimilarParams>,
 ) -> Result<Json<Value>, Problem> {
     if api.store.incident(&incident).await?.is_none() {
         return Err(Problem::not_found("incident", &incident));

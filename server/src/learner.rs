@@ -8,8 +8,8 @@ use workflow::input::Query;
 use crate::api::Api;
 use crate::problem::Problem;
 
-/// Shows the state of the learner, in short.
-#[utoipa::path(get, path = "/api/v1/learner", tag = "learning", responses((status = 200, description = "The learner.", body = Object)))]
+/// Returns a summary of the learner's state.
+#[utoipa::path(get, path = "/api/v1/learner", tag = "learning", responses((status = 200, description = "The learner's state.", body = Object)))]
 pub(crate) async fn learner(State(api): State<Arc<Api>>) -> Result<Json<Value>, Problem> {
     Ok(Json(api.query(Query::Learner).await?))
 }

@@ -1,41 +1,41 @@
 //! The HTTP API: ingestion, resources, events, access.
 //!
-//! [`router`] makes the whole API out of a [`Server`]: a sender of inputs to the engine, the record to read from, and
-//! what guards the door. [`serve`] puts it on a socket. Nothing is decided here: what changes anything is handed to the
-//! engine, and answered once it is durable.
+//! [`router`] builds the API from a [`ServerConfig`]: a sender of inputs to the engine, the store to read from, and the
+//! credentials that requests are checked against. [`serve`] serves it on a socket. This crate decides nothing: every
+//! change is sent to the engine, and the response is sent once the change is durable.
 
 mod access;
 mod api;
 mod body;
-mod bounds;
+mod connection_limiter;
 mod document;
+mod emergency_stops;
 mod events;
 mod experiments;
 mod guardrails;
 mod health;
+mod idempotency;
 mod incidents;
 mod ingest;
-mod item;
 mod learner;
-mod once;
+mod list_item;
 mod openapi;
-mod places;
 mod plans;
 mod problem;
 mod request;
 mod router;
 mod runs;
 mod serve;
-mod stops;
+mod timeouts;
 mod validations;
 
 #[cfg(test)]
 mod tests;
 
-pub use api::{Message, Server};
-pub use bounds::Bounds;
+pub use api::{EngineRequest, ServerConfig};
 pub use experiments::ExperimentBody;
 pub use openapi::openapi;
 pub use problem::Problem;
-pub use router::{router, router_within};
-pub use serve::{serve, serve_within};
+pub use router::{router, router_with};
+pub use serve::{serve, serve_with};
+pub use timeouts::Timeouts;

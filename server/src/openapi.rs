@@ -3,16 +3,16 @@ use utoipa::openapi::{Components, Info, OpenApi, SecurityRequirement};
 
 use crate::router::routes;
 
-/// The OpenAPI 3.1 document of every route, generated from their registrations.
+/// Returns the OpenAPI 3.1 document of all routes, generated from their registrations.
 pub fn openapi() -> serde_json::Value {
     let value = serde_json::to_value(complete(routes().into_openapi()));
     value.expect("an OpenAPI document is plain data")
 }
 
-/// The same document with what holds for all routes.
+/// Adds what applies to all routes: title, version and authentication.
 fn complete(mut document: OpenApi) -> OpenApi {
     let mut info = Info::new("Chiron", env!("CARGO_PKG_VERSION"));
-    info.description = Some("From an alert to a checked, durable, undoable fix.".into());
+    info.description = Some("Adaptive remediation planner for Kubernetes alerts.".into());
     document.info = info;
     let token = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
     document
@@ -23,7 +23,7 @@ fn complete(mut document: OpenApi) -> OpenApi {
     document
 }
 
-/// Shows this document.
+/// Returns this document.
 #[utoipa::path(get, path = "/api/openapi.json", tag = "openapi", responses((status = 200, description = "This document.", body = Object)))]
 pub(crate) async fn document() -> axum::Json<serde_json::Value> {
     axum::Json(openapi())

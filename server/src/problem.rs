@@ -5,29 +5,29 @@ use serde::Serialize;
 use store::StoreError;
 use utoipa::ToSchema;
 use workflow::diagnostic::Diagnostic;
-use workflow::input::RefusedBecause;
-use workflow::json::Unreadable;
+use workflow::input::ErrorKind;
+use workflow::json::ParseJsonError;
 
-/// Most characters of a detail: it may quote what came in, and nothing longer is echoed.
-const MOST: usize = 256;
+/// Maximum length of `detail` and `hint`, which may quote the request.
+const MAX_TEXT_CHARS: usize = 256;
 
-/// Why a request was not served (RFC 9457).
+/// Problem details of a failed request (RFC 9457).
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Problem {
-    /// Names the kind of problem; derives from `code`.
+    /// URI of the problem type; derived from `code`.
     #[serde(rename = "type")]
     pub(crate) kind: String,
-    /// The status in words.
+    /// Reason phrase of the status.
     pub(crate) title: String,
-    /// The HTTP status.
+    /// HTTP status code.
     pub(crate) status: u16,
     /// What failed.
     pub(crate) detail: String,
-    /// Stable code: `duplicate_key`.
+    /// Stable error code, for example `duplicate_key`.
     pub(crate) code: String,
-    /// How to mend it.
+    /// How to fix it.
     pub(crate) hint: String,
-    /// What the validator found, where a document was refused.
+    /// Findings of the validator, if a document was rejected.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<Object>)]
     pub(crate) errors: Vec<Diagnostic>,
@@ -38,7 +38,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A problem of this status and stable code, what failed and how to mend it: long texts are cut.
+    /// Creates a problem: its status, its stable code, what failed, and how to fix it. Long texts are truncated.
     pub fn new(
         status: StatusCode,
         code: &str,
@@ -49,63 +49,58 @@ impl Problem {
             kind: format!("https://chiron.dev/problems/{code}"),
             title: status.canonical_reason().unwrap_or("Refused").into(),
             status: status.as_u16(),
-            detail: cut(detail.into()),
+            detail: truncated(detail.into()),
             code: code.into(),
-            hint: cut(hint.into()),
+            hint: truncated(hint.into()),
             errors: Vec::new(),
             retry_after: None,
             is_closing: false,
         }
     }
 
-    /// The same, telling the client after how many seconds to come again.
+    /// Adds a `Retry-After` header, in seconds.
     pub(crate) fn retry_after(self, seconds: u32) -> Self {
         Self { retry_after: Some(seconds), ..self }
     }
 
-    /// The same, closing the connection: what is left of the body is not worth reading.
+    /// Closes the connection with the response, because the rest of the request body is not read.
     pub(crate) fn closing(self) -> Self {
         Self { is_closing: true, ..self }
     }
 
-    /// The same, with what the validator found.
+    /// Adds the findings of the validator.
     pub(crate) fn errors(self, errors: Vec<Diagnostic>) -> Self {
         Self { errors, ..self }
     }
 
-    /// A body or parameter that means nothing to us.
+    /// Creates a 422 problem for an invalid body.
     pub(crate) fn invalid(code: &str, detail: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail, hint)
     }
 
-    /// There is no such thing.
+    /// Creates a 404 problem for a missing resource.
     pub(crate) fn not_found(noun: &str, id: impl std::fmt::Display) -> Self {
-        let hint = format!("list the {noun}s to see which there are");
-        Self::new(StatusCode::NOT_FOUND, "not_found", format!("there is no {noun} `{id}`"), hint)
+        let hint = format!("list the {noun}s to find an existing id");
+        Self::new(StatusCode::NOT_FOUND, "not_found", format!("{noun} `{id}` does not exist"), hint)
     }
 
-    /// The engine said no.
-    pub(crate) fn refused(
-        because: RefusedBecause,
-        code: String,
-        message: String,
-        hint: String,
-    ) -> Self {
-        let status = match because {
-            RefusedBecause::NotFound => StatusCode::NOT_FOUND,
-            RefusedBecause::Conflict => StatusCode::CONFLICT,
-            RefusedBecause::Changed => StatusCode::PRECONDITION_FAILED,
-            RefusedBecause::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
-            RefusedBecause::Forbidden => StatusCode::FORBIDDEN,
-            RefusedBecause::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+    /// Creates the problem for an input that the engine refused.
+    pub(crate) fn refused(kind: ErrorKind, code: String, message: String, hint: String) -> Self {
+        let status = match kind {
+            ErrorKind::NotFound => StatusCode::NOT_FOUND,
+            ErrorKind::Conflict => StatusCode::CONFLICT,
+            ErrorKind::Changed => StatusCode::PRECONDITION_FAILED,
+            ErrorKind::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
+            ErrorKind::Forbidden => StatusCode::FORBIDDEN,
+            ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         };
         let problem = Self::new(status, &code, message, hint);
         if status == StatusCode::SERVICE_UNAVAILABLE { problem.retry_after(30) } else { problem }
     }
 }
 
-fn cut(text: String) -> String {
-    match text.char_indices().nth(MOST) {
+fn truncated(text: String) -> String {
+    match text.char_indices().nth(MAX_TEXT_CHARS) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text,
     }
@@ -113,15 +108,15 @@ fn cut(text: String) -> String {
 
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
-        if let StoreError::BadCursor { .. } = error {
+        if let StoreError::InvalidCursor { .. } = error {
             return Self::new(
                 StatusCode::BAD_REQUEST,
-                "bad_cursor",
+                "invalid_cursor",
                 error.to_string(),
                 error.hint(),
             );
         }
-        tracing::error!(error = &error as &dyn std::error::Error, "the record could not be read");
+        tracing::error!(error = &error as &dyn std::error::Error, "cannot read the record");
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "store_unavailable",
@@ -132,8 +127,8 @@ impl From<StoreError> for Problem {
     }
 }
 
-impl From<Unreadable> for Problem {
-    fn from(error: Unreadable) -> Self {
+impl From<ParseJsonError> for Problem {
+    fn from(error: ParseJsonError) -> Self {
         Self::new(StatusCode::BAD_REQUEST, error.code, error.to_string(), error.hint)
     }
 }

@@ -8,41 +8,41 @@ use tower_http::trace::TraceLayer;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::access::{self, Door};
-use crate::api::{Api, Server};
-use crate::bounds::Bounds;
+use crate::access::{self, Authenticator};
+use crate::api::{Api, ServerConfig};
 use crate::problem::Problem;
+use crate::timeouts::Timeouts;
 use crate::{
-    events, experiments, guardrails, health, incidents, ingest, learner, openapi, plans, runs,
-    stops, validations,
+    emergency_stops, events, experiments, guardrails, health, incidents, ingest, learner, openapi,
+    plans, runs, validations,
 };
 
-/// The whole API.
-pub fn router(server: Server) -> Router {
-    router_within(server, Bounds::default())
+/// Returns the API's router with the default timeouts.
+pub fn router(server: ServerConfig) -> Router {
+    router_with(server, Timeouts::default())
 }
 
-/// The whole API, with bounds of one's own on the time of a body and of an answer.
-pub fn router_within(server: Server, bounds: Bounds) -> Router {
-    let Server { inputs, store, catalogue, token, limits, hosts, now, extra } = server;
+/// Returns the API's router with the given timeouts for bodies and engine responses.
+pub fn router_with(server: ServerConfig, timeouts: Timeouts) -> Router {
+    let ServerConfig { inputs, store, catalogue, token, limits, hosts, now, extra } = server;
     let limits = limits.clamped();
-    let api = Arc::new(Api { inputs, store, catalogue, limits, bounds, now });
-    let door = Arc::new(Door::new(hosts, &token));
+    let api = Arc::new(Api { inputs, store, catalogue, limits, timeouts, now });
+    let authenticator = Arc::new(Authenticator::new(hosts, &token));
     let mut guarded: Router = guarded().with_state(Arc::clone(&api)).into();
     if let Some(extra) = extra {
         guarded = guarded.merge(extra);
     }
     let guarded = guarded
-        .fallback(no_route)
-        .method_not_allowed_fallback(no_method)
-        .layer(from_fn_with_state(door, access::check));
+        .fallback(route_not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(from_fn_with_state(authenticator, access::check));
     let open: Router = probes().with_state(api).into();
-    // A storm that is shed must not become a storm of lines in the log: 5xx are told where they arise.
+    // Rejected load must not flood the log, so a 5xx is logged where it arises and not once per response.
     let trace = TraceLayer::new_for_http().make_span_with(span).on_failure(());
     guarded.merge(open).layer(trace)
 }
 
-/// Every route, for the document.
+/// All routes, for the OpenAPI document.
 pub(crate) fn routes() -> OpenApiRouter<Arc<Api>> {
     guarded().merge(probes())
 }
@@ -74,9 +74,7 @@ fn guarded() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(runs::cancel))
         .routes(routes!(runs::approve_step))
         .routes(routes!(runs::reject_step))
-        .routes(routes!(stops::stop))
-        .routes(routes!(stops::resume))
-        .routes(routes!(stops::stops))
+        .routes(routes!(emergency_stops::list, emergency_stops::set, emergency_stops::clear))
         .routes(routes!(experiments::experiments, experiments::create))
         .routes(routes!(experiments::experiment))
         .routes(routes!(experiments::start))
@@ -89,7 +87,7 @@ fn guarded() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(validations::validate))
 }
 
-/// The span of a request; handlers fill in the ids that its path names.
+/// Returns the span of a request. Handlers record the ids in its path.
 fn span(request: &Request) -> tracing::Span {
     tracing::info_span!(
         "request",
@@ -102,20 +100,20 @@ fn span(request: &Request) -> tracing::Span {
     )
 }
 
-async fn no_route() -> Problem {
+async fn route_not_found() -> Problem {
     Problem::new(
         StatusCode::NOT_FOUND,
-        "no_route",
-        "there is nothing at this path",
+        "route_not_found",
+        "this path does not exist",
         "see /api/openapi.json for the routes",
     )
 }
 
-async fn no_method() -> Problem {
+async fn method_not_allowed() -> Problem {
     Problem::new(
         StatusCode::METHOD_NOT_ALLOWED,
-        "no_method",
-        "this path does not have this method",
+        "method_not_allowed",
+        "this path does not support the method",
         "see /api/openapi.json for the routes",
     )
 }

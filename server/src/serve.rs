@@ -1,4 +1,4 @@
-//! The API on a socket: bounded in connections and in the time that each may take, drained at the end.
+//! Serves the API on a socket, with limits on connections and their time, and drains it on shutdown.
 
 use std::convert::Infallible;
 use std::io;
@@ -19,45 +19,45 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::bounds::Bounds;
-use crate::events::Closing;
-use crate::places::{Place, Places};
+use crate::connection_limiter::{ConnectionLimiter, ConnectionSlot};
+use crate::events::ShutdownSignal;
+use crate::timeouts::Timeouts;
 
-/// How long a connection that gives way may take to send the end of its last answer.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+/// Time for an evicted connection to send the rest of its last response.
+const EVICTION_GRACE: Duration = Duration::from_secs(1);
 
-/// Serves until `shutdown`, then lets requests under way end.
+/// Serves until `shutdown`, then waits for the requests in flight.
 ///
 /// # Errors
-/// None today: a connection that cannot be accepted is logged, and the next one is waited for.
+/// Never fails today: a connection that cannot be accepted is logged, and the next one is awaited.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    serve_within(listener, router, shutdown, Bounds::default()).await
+    serve_with(listener, router, shutdown, Timeouts::default()).await
 }
 
-/// Serves until `shutdown`, with bounds of one's own.
+/// Serves until `shutdown`, with the given timeouts.
 ///
 /// # Errors
-/// As [`serve`].
-pub async fn serve_within(
+/// Same as [`serve`].
+pub async fn serve_with(
     listener: TcpListener,
     router: Router,
     shutdown: impl Future<Output = ()>,
-    bounds: Bounds,
+    timeouts: Timeouts,
 ) -> io::Result<()> {
     let (closing, closed) = watch::channel(false);
-    let router = router.layer(Extension(Closing(closed.clone())));
-    let places = Places::new(bounds.connections);
+    let router = router.layer(Extension(ShutdownSignal(closed.clone())));
+    let limiter = ConnectionLimiter::new(timeouts.connections);
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
     loop {
         while connections.try_join_next().is_some() {}
         let next = async {
             let (stream, _) = listener.accept().await?;
-            io::Result::Ok((stream, places.take().await))
+            io::Result::Ok((stream, limiter.acquire().await))
         };
         let accepted = tokio::select! {
             biased;
@@ -65,13 +65,14 @@ pub async fn serve_within(
             next = next => next,
         };
         match accepted {
-            Ok((stream, place)) => {
-                let (router, closed, header) = (router.clone(), closed.clone(), bounds.header);
-                connections.spawn(hold(stream, place, router, closed, header));
+            Ok((stream, slot)) => {
+                let (router, closed) = (router.clone(), closed.clone());
+                let head_timeout = timeouts.request_head;
+                connections.spawn(serve_connection(stream, slot, router, closed, head_timeout));
             }
             Err(error) => {
-                // Mostly "too many open files": others must end before the next can be had.
-                tracing::warn!(%error, "a connection could not be accepted");
+                // Usually "too many open files": an open connection must close before the next one can be accepted.
+                tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
@@ -79,26 +80,29 @@ pub async fn serve_within(
     drop(listener);
     closing.send_replace(true);
     let drained = async { while connections.join_next().await.is_some() {} };
-    if tokio::time::timeout(bounds.drain, drained).await.is_err() {
-        tracing::warn!(left = connections.len(), "requests were cut off by the shutdown");
+    if tokio::time::timeout(timeouts.drain, drained).await.is_err() {
+        tracing::warn!(
+            left = connections.len(),
+            "the shutdown closed connections with requests in flight"
+        );
     }
     Ok(())
 }
 
-async fn hold(
+async fn serve_connection(
     stream: TcpStream,
-    place: Arc<Place>,
+    slot: Arc<ConnectionSlot>,
     router: Router,
     mut closed: watch::Receiver<bool>,
-    header: Duration,
+    head_timeout: Duration,
 ) {
     if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "small answers may be delayed");
+        tracing::debug!(%error, "small responses may be delayed");
     }
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(header)
-        .serve_connection(TokioIo::new(stream), noticed(router, &place));
+        .header_read_timeout(head_timeout)
+        .serve_connection(TokioIo::new(stream), track_in_flight(router, &slot));
     let mut connection = pin!(connection);
     let is_closing = async { drop(closed.wait_for(|is_closing| *is_closing).await) };
     let ended = tokio::select! {
@@ -107,37 +111,37 @@ async fn hold(
             connection.as_mut().graceful_shutdown();
             connection.await
         }
-        has_spoken = place.gives_way() => {
-            if !has_spoken {
+        had_request = slot.evicted() => {
+            if !had_request {
                 return;
             }
-            // What it was answered last may still be on its way out.
+            // The last response may not be fully sent.
             connection.as_mut().graceful_shutdown();
-            match tokio::time::timeout(LAST_WORDS, connection).await {
+            match tokio::time::timeout(EVICTION_GRACE, connection).await {
                 Ok(ended) => ended,
                 Err(_) => return,
             }
         }
     };
     if let Err(error) = ended {
-        tracing::debug!(%error, "a connection broke off");
+        tracing::debug!(%error, "a connection ended with an error");
     }
 }
 
-/// The router, and each request under way noticed at its place until its answer has been taken.
-fn noticed(
+/// Wraps the router so that each request counts as in flight until its response body is sent.
+fn track_in_flight(
     router: Router,
-    place: &Arc<Place>,
+    slot: &Arc<ConnectionSlot>,
 ) -> impl Service<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future: Send> + use<>
 {
-    let (service, place) = (TowerToHyperService::new(router), Arc::clone(place));
+    let (service, slot) = (TowerToHyperService::new(router), Arc::clone(slot));
     service_fn(move |request| {
-        let (speech, answer) = (place.speak(), service.call(request));
+        let (in_flight, response) = (slot.begin_request(), service.call(request));
         async move {
-            let answer = answer.await?;
-            Ok(answer.map(|body| {
+            let response = response.await?;
+            Ok(response.map(|body| {
                 Body::new(body.map_frame(move |frame| {
-                    let _until_the_end = &speech;
+                    let _until_the_end = &in_flight;
                     frame
                 }))
             }))

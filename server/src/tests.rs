@@ -1,5 +1,5 @@
 mod access;
-mod house;
+mod harness;
 mod ingestion;
-mod live;
 mod resources;
+mod socket;

@@ -10,24 +10,24 @@ use workflow::Diagnostic;
 use crate::api::Api;
 use crate::body;
 use crate::problem::Problem;
-use crate::request::{media_type, wrong_type};
+use crate::request::{media_type, wrong_media_type};
 
-/// What the validator found.
+/// The result of a validation.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Validation {
-    /// Whether the document can be used.
+    /// Whether the manifest has no errors.
     is_valid: bool,
-    /// What was found, in the order of the text, each with code, path, line, column and hint.
+    /// Findings in the order of the text, each with code, path, line, column and hint.
     #[schema(value_type = Vec<Object>)]
     diagnostics: Vec<Diagnostic>,
 }
 
-/// Validates a workflow, template or guardrail file, in YAML or JSON. Nothing is kept.
-#[utoipa::path(post, path = "/api/v1/workflow-validations", tag = "workflows",
-    request_body(content = String, content_type = "application/yaml", description = "The document."),
-    responses((status = 200, description = "What was found.", body = Validation), (status = 413, description = "It is too large.", body = Problem),
-        (status = 415, description = "It is neither YAML nor JSON.", body = Problem)))]
+/// Validates a workflow, template or guardrails manifest in YAML or JSON. Stores nothing.
+#[utoipa::path(post, path = "/api/v1/manifests:validate", tag = "manifests",
+    request_body(content = String, content_type = "application/yaml", description = "The manifest."),
+    responses((status = 200, description = "The findings.", body = Validation), (status = 413, description = "The manifest is too large.", body = Problem),
+        (status = 415, description = "The body is neither YAML nor JSON.", body = Problem)))]
 pub(crate) async fn validate(
     State(api): State<Arc<Api>>,
     request: Request,
@@ -43,22 +43,22 @@ pub(crate) async fn validate(
         "application/json",
     ];
     if !KINDS.contains(&kind.as_str()) {
-        return Err(wrong_type("application/yaml or application/json"));
+        return Err(wrong_media_type("application/yaml or application/json"));
     }
     let bytes =
-        body::read(&parts.headers, body, api.limits.document_bytes, api.bounds.body).await?;
-    // A hostile document takes up to a second: not on a thread that serves others.
+        body::read(&parts.headers, body, api.limits.document_bytes, api.timeouts.body).await?;
+    // A hostile document takes up to a second, which would block a thread that serves other requests.
     let (catalogue, limits) = (Arc::clone(&api.catalogue), api.limits.clone());
     let parsed = tokio::task::spawn_blocking(move || {
         workflow::validate::validate_manifest(&bytes, &catalogue, &limits)
     });
     let parsed = parsed.await.map_err(|error| {
-        tracing::error!(%error, "the validator broke off");
-        let hint = "this is a defect of the program: the server's log holds more";
+        tracing::error!(%error, "the validator panicked");
+        let hint = "this is a bug in Chiron; the server's log contains the details";
         Problem::new(
             StatusCode::INTERNAL_SERVER_ERROR,
-            "validator_broke",
-            "the validator broke off",
+            "internal_error",
+            "the validator panicked",
             hint,
         )
     })?;

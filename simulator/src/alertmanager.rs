@@ -1,27 +1,27 @@
-//! A small Alertmanager: groups alerts, waits a little, and delivers.
+//! A minimal Alertmanager: groups alerts and sends notifications.
 
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use workflow::alertmanager::{Webhook, WebhookAlert};
-use workflow::duration::Span;
+use workflow::duration::Duration;
 
-use crate::queue::Wake;
+use crate::queue::Timer;
 use crate::world::{Emission, World};
 
-/// How alerts are put together into deliveries, as in Alertmanager's route.
+/// Grouping of alerts into notifications, as in Alertmanager's `route`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Grouping {
-    /// Alerts that agree in these labels come together.
+    /// Labels by which alerts are grouped.
     pub group_by: Vec<String>,
-    /// How long the first alert of a group waits for others.
-    pub group_wait: Span,
-    /// How long after a delivery the next changes of its group are delivered.
-    pub group_interval: Span,
-    /// How long after a delivery it is repeated if nothing changed.
-    pub repeat_interval: Span,
+    /// Delay of the first notification of a new group.
+    pub group_wait: Duration,
+    /// Minimum time between two notifications of a group that changes.
+    pub group_interval: Duration,
+    /// Time after which a notification of an unchanged group is repeated.
+    pub repeat_interval: Duration,
     /// Name of the receiver.
     pub receiver: String,
 }
@@ -30,45 +30,45 @@ impl Default for Grouping {
     fn default() -> Self {
         Self {
             group_by: vec!["alertname".into(), "namespace".into()],
-            group_wait: Span::from_secs(10),
-            group_interval: Span::from_secs(30),
-            repeat_interval: Span::from_secs(4 * 3600),
+            group_wait: Duration::from_secs(10),
+            group_interval: Duration::from_secs(30),
+            repeat_interval: Duration::from_secs(4 * 3600),
             receiver: "chiron".into(),
         }
     }
 }
 
-type Labels = BTreeMap<String, String>;
+type LabelMap = BTreeMap<String, String>;
 
 #[derive(Clone, Debug, PartialEq)]
-struct Member {
-    annotations: Labels,
+struct GroupMember {
+    annotations: LabelMap,
     starts_at: Timestamp,
     ends_at: Option<Timestamp>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
-struct Group {
-    members: BTreeMap<Labels, Member>,
-    flush: Option<Timestamp>,
-    delivered: Option<Timestamp>,
-    /// What the last delivery said.
-    said: BTreeMap<Labels, bool>,
+struct AlertGroup {
+    members: BTreeMap<LabelMap, GroupMember>,
+    flush_at: Option<Timestamp>,
+    delivered_at: Option<Timestamp>,
+    /// Whether each alert was firing in the last notification.
+    delivered_status: BTreeMap<LabelMap, bool>,
 }
 
-/// The groups of alerts, and how they are delivered.
+/// The alert groups and their grouping.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Groups {
+pub(crate) struct AlertGroups {
     grouping: Grouping,
-    groups: BTreeMap<Labels, Group>,
+    groups: BTreeMap<LabelMap, AlertGroup>,
 }
 
-impl Groups {
+impl AlertGroups {
     pub(crate) fn new(grouping: Grouping) -> Self {
         Self { grouping, groups: BTreeMap::new() }
     }
 
-    fn labels_of_group(&self, labels: &Labels) -> Labels {
+    fn group_key(&self, labels: &LabelMap) -> LabelMap {
         labels
             .iter()
             .filter(|(name, _)| self.grouping.group_by.contains(name))
@@ -76,15 +76,19 @@ impl Groups {
             .collect()
     }
 
-    /// The group of an alert that changed, and when it is to be delivered.
-    fn touch(&mut self, labels: &Labels, now: Timestamp) -> (&mut Group, Timestamp) {
+    /// Schedules the notification of the group of a changed alert. Returns the group and the time.
+    fn schedule_flush(
+        &mut self,
+        labels: &LabelMap,
+        now: Timestamp,
+    ) -> (&mut AlertGroup, Timestamp) {
         let (wait, interval) =
             (self.grouping.group_wait.signed(), self.grouping.group_interval.signed());
-        let key = self.labels_of_group(labels);
+        let key = self.group_key(labels);
         let group = self.groups.entry(key).or_default();
-        let at = group.delivered.map_or(now + wait, |delivered| (delivered + interval).max(now));
-        let at = group.flush.map_or(at, |flush| flush.min(at));
-        group.flush = Some(at);
+        let at = group.delivered_at.map_or(now + wait, |delivered| (delivered + interval).max(now));
+        let at = group.flush_at.map_or(at, |flush| flush.min(at));
+        group.flush_at = Some(at);
         (group, at)
     }
 }
@@ -92,63 +96,64 @@ impl Groups {
 impl World {
     pub(crate) fn group_firing(
         &mut self,
-        labels: &Labels,
-        annotations: &Labels,
+        labels: &LabelMap,
+        annotations: &LabelMap,
         starts_at: Timestamp,
     ) {
-        let (group, at) = self.groups.touch(labels, self.now);
+        let (group, at) = self.groups.schedule_flush(labels, self.now);
         group.members.insert(
             labels.clone(),
-            Member { annotations: annotations.clone(), starts_at, ends_at: None },
+            GroupMember { annotations: annotations.clone(), starts_at, ends_at: None },
         );
-        self.wake_at(at, Wake::Groups);
+        self.set_timer_at(at, Timer::Groups);
     }
 
-    pub(crate) fn group_resolved(&mut self, labels: &Labels) {
+    pub(crate) fn group_resolved(&mut self, labels: &LabelMap) {
         let now = self.now;
-        let (group, at) = self.groups.touch(labels, now);
+        let (group, at) = self.groups.schedule_flush(labels, now);
         if let Some(member) = group.members.get_mut(labels) {
             member.ends_at = Some(now);
         }
-        self.wake_at(at, Wake::Groups);
+        self.set_timer_at(at, Timer::Groups);
     }
 
-    /// Delivers every group that is due.
-    pub(crate) fn deliver(&mut self) {
+    /// Sends the notification of every due group.
+    pub(crate) fn flush_due_groups(&mut self) {
         let (now, repeat) = (self.now, self.groups.grouping.repeat_interval.signed());
         let receiver = self.groups.grouping.receiver.clone();
         for (labels, group) in &mut self.groups.groups {
-            if group.flush.is_none_or(|flush| flush > now) {
+            if group.flush_at.is_none_or(|flush| flush > now) {
                 continue;
             }
-            let said: BTreeMap<Labels, bool> = group
+            let status: BTreeMap<LabelMap, bool> = group
                 .members
                 .iter()
                 .map(|(labels, member)| (labels.clone(), member.ends_at.is_none()))
                 .collect();
-            // An alert that came and went between two deliveries is not spoken of.
-            let has_news = said
-                .iter()
-                .any(|(labels, fires)| group.said.get(labels).copied().unwrap_or(false) != *fires);
-            let is_repeat = group.delivered.is_some_and(|at| now >= at + repeat)
-                && said.values().any(|fires| *fires);
-            if has_news || is_repeat {
+            // An alert that fired and resolved between two notifications is not reported.
+            let has_changes = status.iter().any(|(labels, is_firing)| {
+                group.delivered_status.get(labels).copied().unwrap_or(false) != *is_firing
+            });
+            let is_repeat = group.delivered_at.is_some_and(|at| now >= at + repeat)
+                && status.values().any(|is_firing| *is_firing);
+            if has_changes || is_repeat {
                 self.outbox.push(Emission::Alerts(webhook(labels, group, &receiver)));
-                group.delivered = Some(now);
+                group.delivered_at = Some(now);
             }
             group.members.retain(|_, member| member.ends_at.is_none());
-            group.said = group.members.keys().map(|labels| (labels.clone(), true)).collect();
-            group.flush =
-                group.delivered.filter(|_| !group.members.is_empty()).map(|at| at + repeat);
+            group.delivered_status =
+                group.members.keys().map(|labels| (labels.clone(), true)).collect();
+            group.flush_at =
+                group.delivered_at.filter(|_| !group.members.is_empty()).map(|at| at + repeat);
         }
         self.groups.groups.retain(|_, group| !group.members.is_empty());
-        if let Some(next) = self.groups.groups.values().filter_map(|group| group.flush).min() {
-            self.wake_at(next, Wake::Groups);
+        if let Some(next) = self.groups.groups.values().filter_map(|group| group.flush_at).min() {
+            self.set_timer_at(next, Timer::Groups);
         }
     }
 }
 
-fn webhook(labels: &Labels, group: &Group, receiver: &str) -> Webhook {
+fn webhook(labels: &LabelMap, group: &AlertGroup, receiver: &str) -> Webhook {
     let alerts: Vec<WebhookAlert> = group
         .members
         .iter()
@@ -178,8 +183,8 @@ fn webhook(labels: &Labels, group: &Group, receiver: &str) -> Webhook {
     }
 }
 
-fn common<'a>(mut maps: impl Iterator<Item = &'a Labels>) -> Labels {
-    let Some(first) = maps.next() else { return Labels::new() };
+fn common<'a>(mut maps: impl Iterator<Item = &'a LabelMap>) -> LabelMap {
+    let Some(first) = maps.next() else { return LabelMap::new() };
     maps.fold(first.clone(), |mut common, map| {
         common.retain(|name, value| map.get(name) == Some(value));
         common

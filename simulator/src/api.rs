@@ -1,4 +1,4 @@
-//! What the API server does with a call: checks it, decides, stores.
+//! The API server behind a call: authorization, admission, storage.
 
 mod admission;
 mod apply;
@@ -11,23 +11,23 @@ mod evict;
 mod fields;
 mod managed;
 mod read;
-mod refusal;
 mod resource;
 mod selection;
 mod send;
+mod status_error;
 mod template;
 mod update;
 
-pub use call::{Answer, Call, Deed, FieldValidation, Options, Propagation};
+pub use call::{ApiCall, CallOptions, CallResult, FieldValidation, Operation, Propagation};
 pub(crate) use delete::{FOREGROUND, ORPHAN};
-pub use managed::shown;
-pub use read::Listed;
-pub(crate) use refusal::Named;
-pub use refusal::{Cause, Refusal};
-pub use resource::Resource;
+pub use managed::with_managed_fields;
+pub use read::ListResult;
+pub use resource::ServedResource;
 #[cfg(feature = "http")]
 pub(crate) use resource::version_of;
-pub(crate) use resource::{builtin, group, shelf};
-pub use selection::{BadFieldSelector, FieldSelector, Selection};
+pub(crate) use resource::{builtin, group, storage_kind};
+pub use selection::{FieldSelector, ParseFieldSelectorError, Selection};
+pub(crate) use status_error::ResourceName;
+pub use status_error::{StatusCause, StatusError};
 #[cfg(feature = "http")]
 pub(crate) use update::scale_of;

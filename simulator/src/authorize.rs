@@ -1,4 +1,4 @@
-//! Who may do what: Roles and ClusterRoles, bound to users, groups and service accounts.
+//! RBAC authorizer: Roles and ClusterRoles, bound to users, groups and service accounts.
 
 use cluster::{Kind, Object};
 use serde::Deserialize;
@@ -6,23 +6,23 @@ use serde_json::Value;
 #[cfg(feature = "http")]
 use serde_json::json;
 
-use crate::api::{Named, Refusal, Selection};
+use crate::api::{ResourceName, Selection, StatusError};
 use crate::user::{MASTERS, User};
 use crate::world::World;
 
-/// What somebody wants to do.
+/// The attributes of a request that the authorizer decides on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Deed {
-    /// Something with a resource.
-    Resource(Wanted),
-    /// Something with a path that is no resource.
-    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "only HTTP has paths"))]
+pub(crate) enum Attributes {
+    /// A request for a resource.
+    Resource(ResourceAttributes),
+    /// A request for a non-resource path.
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "only HTTP requests have paths"))]
     Path { verb: String, path: String },
 }
 
-/// A verb on a resource.
+/// The attributes of a resource request, as in a SubjectAccessReview.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Wanted {
+pub(crate) struct ResourceAttributes {
     pub(crate) verb: String,
     pub(crate) group: String,
     pub(crate) plural: String,
@@ -31,10 +31,10 @@ pub(crate) struct Wanted {
     pub(crate) name: String,
 }
 
-/// One rule of a role, as on the wire.
+/// One rule of a Role or ClusterRole.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub(crate) struct Rule {
+pub(crate) struct PolicyRule {
     pub(crate) verbs: Vec<String>,
     pub(crate) api_groups: Vec<String>,
     pub(crate) resources: Vec<String>,
@@ -43,36 +43,37 @@ pub(crate) struct Rule {
     pub(crate) paths: Vec<String>,
 }
 
-impl Rule {
-    fn allows(&self, deed: &Deed) -> bool {
+impl PolicyRule {
+    fn allows(&self, attributes: &Attributes) -> bool {
         let has =
-            |list: &[String], word: &str| list.iter().any(|known| known == "*" || known == word);
-        match deed {
-            Deed::Path { verb, path } => {
-                has(&self.verbs, verb) && self.paths.iter().any(|known| covers(known, path))
+            |list: &[String], value: &str| list.iter().any(|known| known == "*" || known == value);
+        match attributes {
+            Attributes::Path { verb, path } => {
+                has(&self.verbs, verb) && self.paths.iter().any(|known| path_matches(known, path))
             }
-            Deed::Resource(wanted) => {
-                let resource = wanted.resource();
-                let any_of = format!("*/{}", wanted.subresource);
-                has(&self.verbs, &wanted.verb)
-                    && has(&self.api_groups, &wanted.group)
-                    && (has(&self.resources, &resource)
-                        || !wanted.subresource.is_empty() && self.resources.contains(&any_of))
+            Attributes::Resource(resource) => {
+                let qualified = resource.qualified();
+                let wildcard = format!("*/{}", resource.subresource);
+                has(&self.verbs, &resource.verb)
+                    && has(&self.api_groups, &resource.group)
+                    && (has(&self.resources, &qualified)
+                        || !resource.subresource.is_empty() && self.resources.contains(&wildcard))
                     && (self.resource_names.is_empty()
-                        || !wanted.name.is_empty() && self.resource_names.contains(&wanted.name))
+                        || !resource.name.is_empty()
+                            && self.resource_names.contains(&resource.name))
             }
         }
     }
 }
 
-/// Whether a path of a rule, which may end in `*`, covers `path`.
-fn covers(known: &str, path: &str) -> bool {
+/// Whether a path of a rule, which may end in `*`, matches `path`.
+fn path_matches(known: &str, path: &str) -> bool {
     known.strip_suffix('*').map_or(known == path, |start| path.starts_with(start))
 }
 
-impl Wanted {
+impl ResourceAttributes {
     /// `pods`, `pods/log`.
-    fn resource(&self) -> String {
+    fn qualified(&self) -> String {
         if self.subresource.is_empty() {
             self.plural.clone()
         } else {
@@ -81,39 +82,39 @@ impl Wanted {
     }
 }
 
-/// Whether `user` may do `deed`.
-pub(crate) fn may(world: &World, user: &User, deed: &Deed) -> bool {
+/// Whether RBAC allows `user` the request with these attributes.
+pub(crate) fn is_allowed(world: &World, user: &User, attributes: &Attributes) -> bool {
     if user.is_in(MASTERS) {
         return true;
     }
-    let namespace = match deed {
-        Deed::Resource(wanted) => wanted.namespace.as_deref(),
-        Deed::Path { .. } => None,
+    let namespace = match attributes {
+        Attributes::Resource(resource) => resource.namespace.as_deref(),
+        Attributes::Path { .. } => None,
     };
-    rules(world, user, namespace).iter().any(|rule| rule.allows(deed))
+    rules_for(world, user, namespace).iter().any(|rule| rule.allows(attributes))
 }
 
-/// Every rule that holds for `user`: those of the whole cluster, and those of `namespace`.
-pub(crate) fn rules(world: &World, user: &User, namespace: Option<&str>) -> Vec<Rule> {
-    let mut rules = everyone(user);
+/// Returns every rule that applies to `user`: the cluster-wide rules and the rules in `namespace`.
+pub(crate) fn rules_for(world: &World, user: &User, namespace: Option<&str>) -> Vec<PolicyRule> {
+    let mut rules = default_rules(user);
     let all = |kind: &str, namespace: Option<&str>| {
         let kind = Kind::new("rbac.authorization.k8s.io/v1", kind);
         world
-            .collect(&kind, namespace, &Selection::default(), None, None)
-            .map_or_else(|_| Vec::new(), |listed| listed.items)
+            .list(&kind, namespace, &Selection::default(), None, None)
+            .map_or_else(|_| Vec::new(), |page| page.items)
     };
     let mut bindings = all("ClusterRoleBinding", None);
     if namespace.is_some() {
         bindings.extend(all("RoleBinding", namespace));
     }
-    for binding in bindings.iter().filter(|binding| binds(binding, user)) {
-        rules.extend(role(world, binding));
+    for binding in bindings.iter().filter(|binding| has_subject(binding, user)) {
+        rules.extend(role_rules(world, binding));
     }
     rules
 }
 
-/// Whether `binding` names `user` or one of their groups.
-fn binds(binding: &Object, user: &User) -> bool {
+/// Whether `user` or one of the user's groups is a subject of `binding`.
+fn has_subject(binding: &Object, user: &User) -> bool {
     let subjects = binding.field("subjects").and_then(Value::as_array).into_iter().flatten();
     subjects.into_iter().any(|subject| {
         let name = subject["name"].as_str().unwrap_or_default();
@@ -130,39 +131,39 @@ fn binds(binding: &Object, user: &User) -> bool {
     })
 }
 
-/// The rules of the role that `binding` refers to.
-fn role(world: &World, binding: &Object) -> Vec<Rule> {
+/// Returns the rules of the role that `binding` refers to.
+fn role_rules(world: &World, binding: &Object) -> Vec<PolicyRule> {
     let text = |pointer: &str| binding.at(pointer).and_then(Value::as_str).unwrap_or_default();
     let (kind, name) = (text("/roleRef/kind"), text("/roleRef/name"));
     let namespace = binding.namespace().filter(|_| kind == "Role");
     let api = Kind::new("rbac.authorization.k8s.io/v1", kind);
-    match world.find(&api, namespace, name) {
+    match world.get(&api, namespace, name) {
         Ok(role) => {
             let rules = role.field("rules").and_then(Value::as_array).into_iter().flatten();
-            rules.filter_map(|rule| Rule::deserialize(rule).ok()).collect()
+            rules.filter_map(|rule| PolicyRule::deserialize(rule).ok()).collect()
         }
-        Err(_) if kind == "ClusterRole" => built_in(name),
+        Err(_) if kind == "ClusterRole" => built_in_role_rules(name),
         Err(_) => Vec::new(),
     }
 }
 
-fn rule(verbs: &[&str], groups: &[&str], resources: &[&str]) -> Rule {
-    let own = |words: &[&str]| words.iter().map(|word| (*word).to_string()).collect();
-    Rule {
-        verbs: own(verbs),
-        api_groups: own(groups),
-        resources: own(resources),
-        ..Rule::default()
+fn rule(verbs: &[&str], groups: &[&str], resources: &[&str]) -> PolicyRule {
+    let owned = |list: &[&str]| list.iter().map(|item| (*item).to_string()).collect();
+    PolicyRule {
+        verbs: owned(verbs),
+        api_groups: owned(groups),
+        resources: owned(resources),
+        ..PolicyRule::default()
     }
 }
 
-fn paths(verbs: &[&str], paths: &[&str]) -> Rule {
-    let own = |words: &[&str]| words.iter().map(|word| (*word).to_string()).collect();
-    Rule { verbs: own(verbs), paths: own(paths), ..Rule::default() }
+fn paths(verbs: &[&str], paths: &[&str]) -> PolicyRule {
+    let owned = |list: &[&str]| list.iter().map(|item| (*item).to_string()).collect();
+    PolicyRule { verbs: owned(verbs), paths: owned(paths), ..PolicyRule::default() }
 }
 
-/// What everybody may do: ask for health and version and, once known, look around and ask what they may.
-fn everyone(user: &User) -> Vec<Rule> {
+/// Returns the rules of every user: health and version; once authenticated, also discovery and self reviews.
+fn default_rules(user: &User) -> Vec<PolicyRule> {
     let mut rules =
         vec![paths(&["get"], &["/healthz", "/livez", "/readyz", "/version", "/version/"])];
     if user.is_in("system:authenticated") {
@@ -190,8 +191,8 @@ fn everyone(user: &User) -> Vec<Rule> {
     rules
 }
 
-/// Roles that every cluster has, where nobody stored others under their names.
-fn built_in(name: &str) -> Vec<Rule> {
+/// Returns the rules of the default ClusterRoles, which apply unless an object of the same name is stored.
+fn built_in_role_rules(name: &str) -> Vec<PolicyRule> {
     const READ: &[&str] = &["get", "list", "watch"];
     const WRITE: &[&str] = &["create", "delete", "deletecollection", "patch", "update"];
     const CORE: &[&str] = &[
@@ -246,44 +247,47 @@ fn built_in(name: &str) -> Vec<Rule> {
     }
 }
 
-/// 403 in the words of Kubernetes.
-pub(crate) fn forbidden(user: &User, deed: &Deed) -> Refusal {
-    match deed {
-        Deed::Path { verb, path } => Refusal::new(
+/// Returns the 403 error with the message of a Kubernetes API server.
+pub(crate) fn forbidden(user: &User, attributes: &Attributes) -> StatusError {
+    match attributes {
+        Attributes::Path { verb, path } => StatusError::new(
             403,
             "Forbidden",
             format!("forbidden: User {:?} cannot {verb} path {path:?}", user.name),
         ),
-        Deed::Resource(wanted) => {
-            let place = match &wanted.namespace {
+        Attributes::Resource(resource) => {
+            let scope = match &resource.namespace {
                 Some(namespace) => format!("in the namespace {namespace:?}"),
                 None => "at the cluster scope".into(),
             };
-            let why = format!(
-                "User {:?} cannot {} resource {:?} in API group {:?} {place}",
+            let message = format!(
+                "User {:?} cannot {} resource {:?} in API group {:?} {scope}",
                 user.name,
-                wanted.verb,
-                wanted.resource(),
-                wanted.group
+                resource.verb,
+                resource.qualified(),
+                resource.group
             );
-            Refusal::forbidden(&Named::of(&wanted.group, &wanted.plural, &wanted.name), &why)
+            StatusError::forbidden(
+                &ResourceName::of(&resource.group, &resource.plural, &resource.name),
+                &message,
+            )
         }
     }
 }
 
 #[cfg(feature = "http")]
-/// Rules as a SelfSubjectRulesReview tells them.
-pub(crate) fn told(rules: &[Rule]) -> Value {
-    let is_path = |rule: &&Rule| !rule.paths.is_empty();
+/// Returns `rules` as the status of a SelfSubjectRulesReview.
+pub(crate) fn rules_status(rules: &[PolicyRule]) -> Value {
+    let is_path = |rule: &&PolicyRule| !rule.paths.is_empty();
     let resource_rules: Vec<Value> = rules
         .iter()
         .filter(|rule| !is_path(rule))
         .map(|rule| {
-            let mut told = json!({"verbs": rule.verbs, "apiGroups": rule.api_groups, "resources": rule.resources});
+            let mut entry = json!({"verbs": rule.verbs, "apiGroups": rule.api_groups, "resources": rule.resources});
             if !rule.resource_names.is_empty() {
-                told["resourceNames"] = json!(rule.resource_names);
+                entry["resourceNames"] = json!(rule.resource_names);
             }
-            told
+            entry
         })
         .collect();
     let path_rules: Vec<Value> = rules
@@ -295,7 +299,7 @@ pub(crate) fn told(rules: &[Rule]) -> Value {
 }
 
 #[cfg(feature = "http")]
-/// The rules of an administrator, who needs no binding.
-pub(crate) fn of_masters() -> Vec<Rule> {
-    built_in("cluster-admin")
+/// Returns the rules of a member of `system:masters`, who needs no binding.
+pub(crate) fn admin_rules() -> Vec<PolicyRule> {
+    built_in_role_rules("cluster-admin")
 }

@@ -1,113 +1,103 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use workflow::duration::Span;
+use workflow::duration::Duration;
 
-/// What the program in an image does once it runs.
+/// Behaviour of the program in an image.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Behaviour {
-    /// What it listens on, once it has started up.
+    /// Ports on which the program listens after startup.
     #[serde(default)]
     pub listens: Vec<Listener>,
-    /// From the start of the container until it listens.
+    /// Time from the start of the container until the program listens. Default: 3 s.
     #[serde(default = "Behaviour::default_startup")]
-    pub startup: Span,
-    /// Working set once it listens, in MiB.
+    pub startup: Duration,
+    /// Working set after startup, in MiB. Default: 32.
     #[serde(default = "Behaviour::default_memory")]
     #[serde(rename = "memoryMiB")]
     pub memory_mib: f64,
-    /// What the working set grows by, in MiB an hour.
+    /// Growth of the working set, in MiB per hour.
     #[serde(default)]
     #[serde(rename = "growthMiBPerHour")]
     pub growth_mib_per_hour: f64,
-    /// The environment that it insists on.
+    /// Required environment variables.
     #[serde(default)]
-    pub config: Vec<Setting>,
-    /// The Services that it calls while it serves.
+    pub config: Vec<RequiredConfig>,
+    /// Requests that the program sends to Services after startup.
     #[serde(default)]
-    pub calls: Vec<Call>,
-    /// The lines that it writes when it has started up.
+    pub calls: Vec<ServiceCall>,
+    /// Log lines that the program writes after startup.
     #[serde(default)]
     pub logs: Vec<String>,
 }
 
 impl Behaviour {
-    fn default_startup() -> Span {
-        Span::from_secs(3)
+    fn default_startup() -> Duration {
+        Duration::from_secs(3)
     }
 
     fn default_memory() -> f64 {
         32.0
     }
 
-    /// Whether it listens on `port`.
+    /// Returns whether the program listens on `port`.
     pub(crate) fn listens_on(&self, port: u16) -> bool {
         self.listens.iter().any(|listener| listener.port == port)
     }
 
-    /// Whether it answers an HTTP GET of `path` on `port` with a good status.
+    /// Returns whether an HTTP GET of `path` on `port` succeeds.
     pub(crate) fn serves(&self, port: u16, path: &str) -> bool {
         self.listens.iter().any(|listener| {
             listener.port == port && listener.paths.iter().any(|served| served == path)
         })
     }
 
-    /// What it says before it exits because of `env`, if it cannot run with it.
-    pub(crate) fn objection(
+    /// Returns the message with which the program exits because of `env`, or `None` if `env` is valid.
+    pub(crate) fn env_error(
         &self,
         env: &BTreeMap<String, String>,
         is_service: impl Fn(&str) -> bool,
     ) -> Option<String> {
-        self.config.iter().find_map(|setting| setting.objection(env, &is_service))
+        self.config.iter().find_map(|setting| setting.env_error(env, &is_service))
     }
 }
 
-/// One port, and the paths that are served there.
+/// A port on which a program listens.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Listener {
-    /// The port.
     pub port: u16,
-    /// Paths that are answered well; every other one is not found.
+    /// Paths that respond with 200; others respond with 404.
     #[serde(default)]
     pub paths: Vec<String>,
 }
 
-/// One environment variable that a program insists on.
+/// An environment variable that a program requires.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Setting {
-    /// Its name.
+pub struct RequiredConfig {
+    /// Name of the variable.
     pub env: String,
-    /// What its value must be.
-    pub must_be: Shape,
+    pub must_be: ValueConstraint,
 }
 
-/// What a value must be for a program to accept it.
+/// Constraint on the value of a required environment variable.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub enum Shape {
-    /// Any text but the empty one.
+pub enum ValueConstraint {
+    /// A string that is not empty.
     Text {},
-    /// A whole number within these bounds.
-    Integer {
-        /// The least.
-        min: i64,
-        /// The greatest.
-        max: i64,
-    },
-    /// One of these words.
+    /// An integer in [`min`, `max`].
+    Integer { min: i64, max: i64 },
+    /// One of these strings.
     OneOf(Vec<String>),
-    /// `scheme://host[:port][/…]` with one of these schemes, the host being a Service of the namespace.
-    Url {
-        /// The schemes.
-        schemes: Vec<String>,
-    },
+    /// `scheme://host[:port][/…]` with one of these schemes; the host is a Service in the namespace.
+    Url { schemes: Vec<String> },
 }
 
-impl Setting {
-    fn objection(
+impl RequiredConfig {
+    fn env_error(
         &self,
         env: &BTreeMap<String, String>,
         is_service: &impl Fn(&str) -> bool,
@@ -116,23 +106,23 @@ impl Setting {
         let Some(value) = env.get(name) else {
             return Some(format!("fatal: required setting {name} is not set"));
         };
-        let complaint = match &self.must_be {
-            Shape::Text {} => value.is_empty().then(|| "must not be empty".to_string()),
-            Shape::Integer { min, max } => match value.parse::<i64>() {
+        let problem = match &self.must_be {
+            ValueConstraint::Text {} => value.is_empty().then(|| "must not be empty".to_string()),
+            ValueConstraint::Integer { min, max } => match value.parse::<i64>() {
                 Ok(number) if (*min..=*max).contains(&number) => None,
                 Ok(_) => Some(format!("must be between {min} and {max}")),
                 Err(_) => Some("is not an integer".into()),
             },
-            Shape::OneOf(words) => {
-                (!words.contains(value)).then(|| format!("must be one of {}", words.join(", ")))
+            ValueConstraint::OneOf(allowed) => {
+                (!allowed.contains(value)).then(|| format!("must be one of {}", allowed.join(", ")))
             }
-            Shape::Url { schemes } => url_complaint(value, schemes, is_service),
+            ValueConstraint::Url { schemes } => url_error(value, schemes, is_service),
         };
-        complaint.map(|complaint| format!("fatal: invalid setting {name}={value:?}: {complaint}"))
+        problem.map(|problem| format!("fatal: invalid setting {name}={value:?}: {problem}"))
     }
 }
 
-fn url_complaint(
+fn url_error(
     value: &str,
     schemes: &[String],
     is_service: &impl Fn(&str) -> bool,
@@ -146,15 +136,15 @@ fn url_complaint(
     (!is_service(service)).then(|| format!("lookup {host}: no such host"))
 }
 
-/// Requests from a program to a Service of its namespace.
+/// Requests from a program to a Service in its namespace.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Call {
-    /// The Service.
+pub struct ServiceCall {
+    /// Name of the Service.
     pub service: String,
-    /// Its port.
+    /// Port of the Service.
     pub port: u16,
-    /// Requests a minute of the workload as a whole, while one of its pods is ready.
+    /// Requests per minute of the whole workload, while at least one of its pods is ready.
     pub requests_per_minute: f64,
 }
 
@@ -163,25 +153,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_program_says_what_is_wrong_with_its_settings() {
-        let setting = |must_be| Setting { env: "X".into(), must_be };
-        let url = || setting(Shape::Url { schemes: vec!["redis".into()] });
+    fn env_error_describes_the_invalid_variable() {
+        let setting = |must_be| RequiredConfig { env: "X".into(), must_be };
+        let url = || setting(ValueConstraint::Url { schemes: vec!["redis".into()] });
         let cases = [
-            (setting(Shape::Text {}), None, Some("fatal: required setting X is not set")),
-            (setting(Shape::Text {}), Some("a"), None),
-            (setting(Shape::Integer { min: 1, max: 9 }), Some("9"), None),
+            (setting(ValueConstraint::Text {}), None, Some("fatal: required setting X is not set")),
+            (setting(ValueConstraint::Text {}), Some("a"), None),
+            (setting(ValueConstraint::Integer { min: 1, max: 9 }), Some("9"), None),
             (
-                setting(Shape::Integer { min: 1, max: 9 }),
+                setting(ValueConstraint::Integer { min: 1, max: 9 }),
                 Some("10"),
                 Some("fatal: invalid setting X=\"10\": must be between 1 and 9"),
             ),
             (
-                setting(Shape::Integer { min: 1, max: 9 }),
+                setting(ValueConstraint::Integer { min: 1, max: 9 }),
                 Some("many"),
                 Some("fatal: invalid setting X=\"many\": is not an integer"),
             ),
             (
-                setting(Shape::OneOf(vec!["info".into()])),
+                setting(ValueConstraint::OneOf(vec!["info".into()])),
                 Some("loud"),
                 Some("fatal: invalid setting X=\"loud\": must be one of info"),
             ),
@@ -196,7 +186,7 @@ mod tests {
         for (setting, value, expected) in cases {
             let env = value.map(|value| ("X".to_string(), value.to_string())).into_iter().collect();
             assert_eq!(
-                setting.objection(&env, &|service: &str| service == "cache").as_deref(),
+                setting.env_error(&env, &|service: &str| service == "cache").as_deref(),
                 expected,
                 "{setting:?} {value:?}"
             );

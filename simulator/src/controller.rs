@@ -1,4 +1,4 @@
-//! The controllers of the control plane.
+//! Controllers of the control plane.
 
 mod budget;
 mod definition;

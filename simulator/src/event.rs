@@ -5,13 +5,13 @@ use serde_json::{Value, json};
 use crate::objects::Key;
 use crate::world::World;
 
-/// How long Events are kept.
-const KEPT: SignedDuration = SignedDuration::from_hours(1);
-const SWEEP: SignedDuration = SignedDuration::from_mins(1);
+/// How long an Event is retained after its last occurrence.
+const EVENT_TTL: SignedDuration = SignedDuration::from_hours(1);
+const EVENT_SWEEP_INTERVAL: SignedDuration = SignedDuration::from_mins(1);
 
 impl World {
-    /// Writes an Event about `object`, or counts it if it was written before.
-    pub(crate) fn record(
+    /// Records an Event about `object`, or increments the count of an existing one.
+    pub(crate) fn record_event(
         &mut self,
         object: &Object,
         kind: &str,
@@ -19,11 +19,11 @@ impl World {
         message: &str,
         component: &str,
     ) {
-        self.record_times(object, kind, reason, message, component, 1);
+        self.record_event_times(object, kind, reason, message, component, 1);
     }
 
-    /// As [`World::record`], for what happened `times` since it was last written.
-    pub(crate) fn record_times(
+    /// As [`World::record_event`], for `times` occurrences since the last call.
+    pub(crate) fn record_event_times(
         &mut self,
         object: &Object,
         kind: &str,
@@ -32,7 +32,7 @@ impl World {
         component: &str,
         times: u64,
     ) {
-        let (metadata, now) = (object.metadata(), self.written_now());
+        let (metadata, now) = (object.metadata(), self.now_rfc3339());
         let hash =
             Digest::of_all(&[metadata.uid.as_bytes(), reason.as_bytes(), b" ", message.as_bytes()])
                 .short(16);
@@ -48,7 +48,7 @@ impl World {
             );
             return;
         }
-        self.forget_old_events();
+        self.sweep_expired_events();
         let value = json!({
             "apiVersion": "v1",
             "kind": "Event",
@@ -64,17 +64,19 @@ impl World {
             "source": {"component": component},
             "reportingComponent": component,
         });
-        // Refused only where the namespace is gone, and its Events with it.
-        let _ = self.make(Object::from_value(value).expect("it is written as an object"));
+        // Rejected only if the namespace was deleted, and its Events with it.
+        let _ = self
+            .create_object(Object::from_value(value).expect("the literal above is a valid object"));
     }
 
-    /// At most once a minute, and only when a new one is written: nobody waits for an Event to go.
-    fn forget_old_events(&mut self) {
-        if self.now < self.events_swept + SWEEP {
+    /// Removes expired Events. Runs at most once a minute, and only before a new Event is recorded: nothing depends
+    /// on the exact time at which an Event disappears.
+    fn sweep_expired_events(&mut self) {
+        if self.now < self.events_swept + EVENT_SWEEP_INTERVAL {
             return;
         }
         self.events_swept = self.now;
-        let horizon = crate::world::written(self.now - KEPT);
+        let horizon = crate::world::rfc3339_seconds(self.now - EVENT_TTL);
         let is_old = |event: &&Object| {
             event
                 .field("lastTimestamp")

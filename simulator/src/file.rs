@@ -1,22 +1,22 @@
-//! Worlds as files.
+//! World files.
 
 use std::collections::BTreeMap;
 
 use cluster::Object;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use workflow::duration::Span;
+use workflow::duration::Duration;
 use workflow::manifest::ManifestMetadata;
 
 use crate::alertmanager::Grouping;
 use crate::behaviour::Behaviour;
-use crate::routine::Routine;
+use crate::recurring::RecurringEvent;
 use crate::rule::Rule;
-use crate::traffic::{Rhythm, Visitors};
+use crate::traffic::{ClientTraffic, TrafficPattern};
 
-/// A world as a file: objects, what the programs in them do, traffic, and the rules that fire alerts.
+/// A world file: objects, the behaviour of the programs in their containers, traffic, and alerting rules.
 ///
-/// Names in it may be symbols, `$(class.word)`: see [`crate::Naming`].
+/// Names may be symbols, `$(class.word)`: see [`crate::Naming`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct WorldFile {
@@ -24,146 +24,143 @@ pub struct WorldFile {
     pub api_version: String,
     /// `World`.
     pub kind: String,
-    /// Its name, and what else is said about it.
     pub metadata: ManifestMetadata,
-    /// What is in it.
     pub spec: WorldSpec,
 }
 
-/// What is in a world.
+/// Contents of a world file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct WorldSpec {
-    /// Name of the world that this one stands on: it has all that is in that one, and what is said here besides.
+    /// Name of the world that this one extends. See [`WorldFile::extend`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<String>,
-    /// The objects that somebody made, in the order in which they are made: nodes, namespaces, Deployments, Services.
+    /// Objects to create at the start, in order: Nodes, Namespaces, Deployments, Services, …
     #[serde(default)]
     pub objects: Vec<Object>,
-    /// The images that can be pulled, by full name, and what their programs do.
+    /// Images that can be pulled, by full name, and the behaviour of their programs.
     #[serde(default)]
     pub images: BTreeMap<String, Behaviour>,
-    /// The workloads that a scenario can break, each with what the holes of a scenario are filled with.
+    /// Workloads that a scenario can select as its target, each with the values of the scenario's placeholders.
     #[serde(default)]
     pub workloads: Vec<WorkloadEntry>,
-    /// Requests from outside.
+    /// Requests from outside the cluster.
     #[serde(default)]
-    pub traffic: Vec<Visitors>,
-    /// How all traffic rises and falls; steady where absent.
+    pub traffic: Vec<ClientTraffic>,
+    /// Periodic variation of all traffic. Default: constant traffic.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rhythm: Option<Rhythm>,
-    /// What happens again and again: roll-outs, faults and their mending.
+    pub traffic_pattern: Option<TrafficPattern>,
+    /// Events that repeat: rollouts, and faults with their reverts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub routines: Vec<Routine>,
-    /// How often metrics are scraped and rules evaluated; where absent, a second after anything changed.
+    pub recurring_events: Vec<RecurringEvent>,
+    /// Time between two scrapes, after which the rules are evaluated. Default: one second after each change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub scrape_every: Option<Span>,
-    /// The rules that fire alerts.
+    pub scrape_interval: Option<Duration>,
+    /// Alerting rules.
     #[serde(default)]
     pub rules: Vec<Rule>,
-    /// How alerts are put together into deliveries.
+    /// Grouping of alerts into notifications.
     #[serde(default)]
     pub alertmanager: Grouping,
 }
 
-/// One workload that a scenario can break: its parts by name, `service: cart`, `container: web`.
+/// A workload that a scenario can select as its target: its parts by name, `service: cart`, `container: web`.
 ///
-/// `$(target.PART)` in a scenario is the part of the workload that was drawn. `name` and `namespace` are always there.
+/// `$(target.PART)` in a scenario is replaced by the part of the selected workload. `name` and `namespace` are
+/// required.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct WorkloadEntry(pub BTreeMap<String, serde_json::Value>);
 
-/// A world or scenario that cannot be used.
+/// An invalid world or scenario file.
 #[derive(Debug, thiserror::Error)]
-pub enum BadFile {
-    /// It does not read as what it should be.
-    #[error("cannot read the {what}: {message}")]
-    Unreadable {
+pub enum InvalidFile {
+    /// The file does not parse.
+    #[error("cannot parse the {document}: {message}")]
+    Parse {
         /// `world` or `scenario`.
-        what: &'static str,
-        /// What is wrong, with line and column.
+        document: &'static str,
+        /// Message of the parser, with line and column.
         message: String,
     },
-    /// It is of another kind or version.
+    /// The file has another kind or version.
     #[error(
         "expected apiVersion {expected_version} and kind {expected}, found {found_version} {found}"
     )]
-    Kind {
-        /// The version that is read.
+    UnexpectedKind {
         expected_version: &'static str,
-        /// The kind that was expected.
         expected: &'static str,
-        /// The version found.
         found_version: String,
-        /// The kind found.
         found: String,
     },
-    /// A symbol, an object or a patch in it makes no sense.
-    #[error("in the {what}, {place}: {reason}")]
-    Nonsense {
+    /// A field, a symbol, an object or a patch is invalid.
+    #[error("invalid {document}: {location}: {reason}")]
+    Invalid {
         /// `world` or `scenario`, with its name.
-        what: String,
-        /// Where.
-        place: String,
-        /// Why.
+        document: String,
+        /// Path of the field, or the symbol.
+        location: String,
         reason: String,
     },
 }
 
 impl WorldFile {
-    /// Reads a world.
+    /// Parses a world file.
     ///
     /// # Errors
-    /// [`BadFile`] where it is not one, saying line and column.
-    pub fn parse(text: &str) -> Result<Self, BadFile> {
-        let file: Self = read("world", text)?;
+    /// [`InvalidFile`] if it does not parse (with line and column), has another kind, or an interval is below 1 s.
+    pub fn parse(text: &str) -> Result<Self, InvalidFile> {
+        let file: Self = parse_yaml("world", text)?;
         check_kind(&file.api_version, &file.kind, "World")?;
-        let spans = file.spec.routines.iter().map(|routine| ("spec.routines", routine.every));
-        let spans = spans.chain(file.spec.scrape_every.map(|every| ("spec.scrapeEvery", every)));
-        let rhythm = file.spec.rhythm.as_ref();
-        let spans = spans.chain(rhythm.map(|rhythm| ("spec.rhythm.every", rhythm.every)));
-        let spans = spans.chain(rhythm.map(|rhythm| ("spec.rhythm.over", rhythm.over)));
-        for (place, span) in spans {
-            if span < Span::from_secs(1) {
-                return Err(file.nonsense(place, "it must be a second or longer"));
+        let events = file.spec.recurring_events.iter();
+        let intervals = events.map(|event| ("spec.recurringEvents", event.every));
+        let scrape = file.spec.scrape_interval.map(|every| ("spec.scrapeInterval", every));
+        let pattern = file.spec.traffic_pattern.as_ref();
+        let intervals = intervals
+            .chain(scrape)
+            .chain(pattern.map(|pattern| ("spec.trafficPattern.step", pattern.step)))
+            .chain(pattern.map(|pattern| ("spec.trafficPattern.period", pattern.period)));
+        for (location, interval) in intervals {
+            if interval < Duration::from_secs(1) {
+                return Err(file.invalid(location, "the interval must be at least 1s"));
             }
         }
         Ok(file)
     }
 
-    /// This world upon the one that it stands on: everything in `base`, and what is said here besides. Grouping of alerts,
-    /// rhythm and scraping are those of `base` only where nothing is said here.
+    /// Merges this world with its base: the lists of `base` come first, and images of this world replace those of
+    /// `base`. `trafficPattern`, `scrapeInterval` and `alertmanager` of `base` apply if this world does not set them.
     ///
     /// # Errors
-    /// [`BadFile`] where it does not stand on `base`, or `base` itself stands on another.
-    pub fn on(mut self, base: &Self) -> Result<Self, BadFile> {
+    /// [`InvalidFile`] if `spec.base` does not name `base`, or if `base` itself has a base.
+    pub fn extend(mut self, base: &Self) -> Result<Self, InvalidFile> {
         let name = &base.metadata.name;
         if self.spec.base.as_ref() != Some(name) {
-            return Err(self.nonsense("spec.base", &format!("it does not stand on {name}")));
+            return Err(self.invalid("spec.base", &format!("the world does not extend {name}")));
         }
         if base.spec.base.is_some() {
-            return Err(self.nonsense("spec.base", "a world stands on one that stands on none"));
+            return Err(self.invalid("spec.base", "the base world must not have a base itself"));
         }
         let (own, base) = (&mut self.spec, base.spec.clone());
         own.base = None;
         prepend(&mut own.objects, base.objects);
         prepend(&mut own.workloads, base.workloads);
         prepend(&mut own.traffic, base.traffic);
-        prepend(&mut own.routines, base.routines);
+        prepend(&mut own.recurring_events, base.recurring_events);
         prepend(&mut own.rules, base.rules);
         own.images = base.images.into_iter().chain(std::mem::take(&mut own.images)).collect();
-        own.rhythm = own.rhythm.take().or(base.rhythm);
-        own.scrape_every = own.scrape_every.or(base.scrape_every);
+        own.traffic_pattern = own.traffic_pattern.take().or(base.traffic_pattern);
+        own.scrape_interval = own.scrape_interval.or(base.scrape_interval);
         if own.alertmanager == Grouping::default() {
             own.alertmanager = base.alertmanager;
         }
         Ok(self)
     }
 
-    pub(crate) fn nonsense(&self, place: &str, reason: &str) -> BadFile {
-        BadFile::Nonsense {
-            what: format!("world {}", self.metadata.name),
-            place: place.into(),
+    pub(crate) fn invalid(&self, location: &str, reason: &str) -> InvalidFile {
+        InvalidFile::Invalid {
+            document: format!("world {}", self.metadata.name),
+            location: location.into(),
             reason: reason.into(),
         }
     }
@@ -173,16 +170,23 @@ fn prepend<T>(own: &mut Vec<T>, before: Vec<T>) {
     own.splice(..0, before);
 }
 
-pub(crate) fn read<T: DeserializeOwned>(what: &'static str, text: &str) -> Result<T, BadFile> {
+pub(crate) fn parse_yaml<T: DeserializeOwned>(
+    document: &'static str,
+    text: &str,
+) -> Result<T, InvalidFile> {
     serde_saphyr::from_str(text)
-        .map_err(|error| BadFile::Unreadable { what, message: error.to_string() })
+        .map_err(|error| InvalidFile::Parse { document, message: error.to_string() })
 }
 
-pub(crate) fn check_kind(version: &str, kind: &str, expected: &'static str) -> Result<(), BadFile> {
+pub(crate) fn check_kind(
+    version: &str,
+    kind: &str,
+    expected: &'static str,
+) -> Result<(), InvalidFile> {
     if version == workflow::manifest::API_VERSION && kind == expected {
         return Ok(());
     }
-    Err(BadFile::Kind {
+    Err(InvalidFile::UnexpectedKind {
         expected_version: workflow::manifest::API_VERSION,
         expected,
         found_version: version.into(),

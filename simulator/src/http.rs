@@ -1,8 +1,8 @@
-//! The simulated cluster as a Kubernetes API over TLS on loopback.
+//! The Kubernetes API of a simulated cluster, over TLS on loopback.
 //!
-//! [`serve`] makes a certificate authority and the token of an administrator, writes both into a kubeconfig, and
-//! answers what clients of Kubernetes ask: discovery, objects and their subresources, tables, watches, logs, reviews.
-//! It is an adapter: everything that the API decides is decided by [`World::call`].
+//! [`serve`] creates a certificate authority and an administrator token and returns both in a kubeconfig. It serves
+//! discovery, objects and their subresources, tables, watches, logs and reviews.
+//! This module is an adapter: [`World::call`] makes every decision of the API.
 
 mod agent;
 mod authenticate;
@@ -10,7 +10,6 @@ mod body;
 mod change;
 mod clock;
 mod discovery;
-mod door;
 mod fault;
 mod kubeconfig;
 mod log;
@@ -26,6 +25,7 @@ mod respond;
 mod review;
 mod route;
 mod schema;
+mod server;
 mod status;
 mod table;
 #[cfg(test)]
@@ -51,144 +51,150 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_rustls::{TlsAcceptor, rustls};
 
-pub use clock::{Note, Pace};
-pub use fault::{Fault, FaultProxy, Schedule};
+pub use clock::{ChangeHook, ClockSource};
+pub use fault::{FaultProxy, FaultSchedule, NetworkFault};
 pub use kubeconfig::KUBECONFIG_MARK;
-pub use upstream::effects;
+pub use upstream::fetch_effects;
 
 use crate::world::World;
 use authenticate::Credentials;
-use clock::Clock;
-use door::Door;
+use clock::ServerClock;
+use server::ApiServer;
 
-/// How many connections are open at once; more wait until one is closed.
-const CONNECTIONS: usize = 4096;
-/// How long a client may take to agree on a key.
-const HANDSHAKE: Duration = Duration::from_secs(10);
-/// How long a client may be silent before a request.
-const SILENCE: Duration = Duration::from_secs(120);
-/// How long to wait when no more connections can be had.
-const BREATH: Duration = Duration::from_millis(50);
+/// The maximum number of open connections. Further connections wait until one is closed.
+const MAX_CONNECTIONS: usize = 4096;
+/// The maximum duration of a TLS handshake.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The maximum time that a connection waits for the head of the next request.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
+/// The delay after a failed `accept`, for example when file descriptors are exhausted.
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(50);
 
-/// How the door is opened.
-pub struct Options {
-    /// What the cluster is called in the kubeconfig.
+/// Server options.
+pub struct ServerOptions {
+    /// The name of the cluster in the kubeconfig.
     pub name: String,
-    /// Who moves the world.
-    pub pace: Pace,
-    /// How long each answer takes: half of it before the effect, half after.
+    /// The source of simulated time.
+    pub clock: ClockSource,
+    /// The added latency of each request: half before the change, half after it.
     pub delay: Duration,
-    /// Called before each call that is meant.
-    pub note: Option<Note>,
+    /// Called before each call that is not a dry run.
+    pub change_hook: Option<ChangeHook>,
 }
 
-/// Why the door could not be opened.
+/// The server could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// A certificate could not be made.
-    #[error("cannot make a certificate")]
+    /// A certificate could not be created.
+    #[error("cannot create a certificate")]
     Certificate(#[from] rcgen::Error),
     /// TLS could not be set up.
     #[error("cannot set up TLS")]
     Tls(#[from] rustls::Error),
-    /// The operating system gave no chance.
-    #[error("the operating system gives no random bytes: {0}")]
-    Chance(getrandom::Error),
+    /// The operating system returned no random bytes.
+    #[error("cannot read random bytes from the operating system: {0}")]
+    Random(getrandom::Error),
     /// The listener has no address.
-    #[error("cannot tell where the server listens")]
+    #[error("cannot determine the address of the listener")]
     Address(#[source] io::Error),
-    /// The kubeconfig is not one that was written here, or nobody answers where it leads.
-    #[error("cannot use the kubeconfig {path}: {why}")]
-    NoKubeconfig {
-        /// The file.
+    /// The kubeconfig was not written by `serve`, or its server does not respond.
+    #[error("cannot use the kubeconfig {path}: {message}")]
+    Kubeconfig {
+        /// The path of the file.
         path: PathBuf,
-        /// Why not.
-        why: String,
+        /// The cause.
+        message: String,
     },
 }
 
-/// The open door; it closes when this is dropped.
+/// A running server. Dropping the handle stops it.
 #[derive(Debug)]
-pub struct Handle {
-    /// Where it listens.
+pub struct ServerHandle {
+    /// The address that the server listens on.
     pub address: SocketAddr,
-    /// The text of a kubeconfig whose user may do everything: a secret of whoever opened the door.
+    /// The text of the administrator kubeconfig. It contains a token, so treat it as a secret.
     pub kubeconfig: String,
     tasks: Vec<JoinHandle<()>>,
 }
 
-impl Drop for Handle {
+impl Drop for ServerHandle {
     fn drop(&mut self) {
         self.tasks.iter().for_each(JoinHandle::abort);
     }
 }
 
-/// Opens the door to `world` at `listener`, which should be on loopback.
+/// Serves the API of `world` on `listener`, which should be bound to loopback.
 ///
 /// # Errors
-/// [`ServeError`], before anything is served.
+/// Returns [`ServeError`] if the server cannot be started. No request is served in that case.
 pub fn serve(
     world: Arc<Mutex<World>>,
     listener: TcpListener,
-    options: Options,
-) -> Result<Handle, ServeError> {
+    options: ServerOptions,
+) -> Result<ServerHandle, ServeError> {
     let address = listener.local_addr().map_err(ServeError::Address)?;
     let authority = tls::authority()?;
-    let mut chance = [0; 64];
-    getrandom::fill(&mut chance).map_err(ServeError::Chance)?;
-    let credentials = Credentials::new(&chance);
-    let server = format!("https://{address}");
+    let mut random = [0; 64];
+    getrandom::fill(&mut random).map_err(ServeError::Random)?;
+    let credentials = Credentials::new(&random);
+    let url = format!("https://{address}");
     let kubeconfig =
-        kubeconfig::text(&options.name, &server, &authority.certificate, &credentials.admin);
-    let clock = Clock::new(world, options.pace);
-    let door =
-        Arc::new(Door::new(clock, credentials, address.to_string(), options.delay, options.note));
-    let mover = door.clone();
+        kubeconfig::text(&options.name, &url, &authority.certificate, &credentials.admin);
+    let clock = ServerClock::new(world, options.clock);
+    let server = Arc::new(ApiServer::new(
+        clock,
+        credentials,
+        address.to_string(),
+        options.delay,
+        options.change_hook,
+    ));
+    let clock_owner = server.clone();
     let tasks = vec![
-        tokio::spawn(async move { mover.clock.run().await }),
-        tokio::spawn(accept(door, listener, authority.acceptor)),
+        tokio::spawn(async move { clock_owner.clock.run().await }),
+        tokio::spawn(accept(server, listener, authority.acceptor)),
     ];
-    Ok(Handle { address, kubeconfig, tasks })
+    Ok(ServerHandle { address, kubeconfig, tasks })
 }
 
-async fn accept(door: Arc<Door>, listener: TcpListener, acceptor: TlsAcceptor) {
-    let seats = Arc::new(Semaphore::new(CONNECTIONS));
-    // Connections end with the door, not after it.
+async fn accept(server: Arc<ApiServer>, listener: TcpListener, acceptor: TlsAcceptor) {
+    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    // The set aborts the connections when the server stops.
     let mut connections = tokio::task::JoinSet::new();
     loop {
-        let seat = seats.clone().acquire_owned().await.expect("the seats are never closed");
+        let permit = permits.clone().acquire_owned().await.expect("the semaphore is never closed");
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(_) => {
-                tokio::time::sleep(BREATH).await;
+                tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
                 continue;
             }
         };
         while connections.try_join_next().is_some() {}
-        let (door, acceptor) = (door.clone(), acceptor.clone());
+        let (server, acceptor) = (server.clone(), acceptor.clone());
         connections.spawn(async move {
-            converse(door, stream, &acceptor).await;
-            drop(seat);
+            serve_connection(server, stream, &acceptor).await;
+            drop(permit);
         });
     }
 }
 
-/// Answers whatever comes over one connection, until either side ends it.
-async fn converse(door: Arc<Door>, stream: TcpStream, acceptor: &TlsAcceptor) {
-    // Small answers leave at once; that it cannot be set only makes them slower.
+/// Serves the requests of one connection until either side closes it.
+async fn serve_connection(server: Arc<ApiServer>, stream: TcpStream, acceptor: &TlsAcceptor) {
+    // Without Nagle's algorithm small responses are sent immediately. A failure only adds latency.
     drop(stream.set_nodelay(true));
-    let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await else {
+    let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await
+    else {
         return;
     };
     let service = service_fn(move |request| {
-        let door = door.clone();
-        async move { Ok::<_, Infallible>(door.answer(request).await) }
+        let server = server.clone();
+        async move { Ok::<_, Infallible>(server.respond(request).await) }
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(SILENCE)
+        .header_read_timeout(IDLE_TIMEOUT)
         .serve_connection(TokioIo::new(stream), service)
         .await;
-    // A client that hangs up in the middle is nobody's failure.
+    // A client that closes the connection early is not an error of the server.
     drop(served);
 }

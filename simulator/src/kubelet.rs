@@ -1,9 +1,9 @@
-//! The kubelet of every node: pulls images, resolves configuration, starts, probes and restarts containers.
+//! The kubelets: pull images, resolve configuration, and start, probe and restart containers.
 
 mod container;
 mod environment;
-mod life;
 mod probe;
+mod running;
 mod status;
 
 use std::sync::Arc;
@@ -13,15 +13,15 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::behaviour::Behaviour;
 use crate::objects::Key;
-use crate::queue::Wake;
-use crate::world::{RULES, TRAFFIC, World};
+use crate::queue::Timer;
+use crate::world::{RULES_DELAY, TRAFFIC_DELAY, World};
 
-pub(crate) use container::{ContainerRuntime, Life};
+pub(crate) use container::{ContainerPhase, ContainerRuntime};
 
-/// How long a container takes to end when it is asked to.
-const STOP: SignedDuration = SignedDuration::from_millis(1500);
+/// The time between a termination request and the end of a container.
+const TERMINATION_DELAY: SignedDuration = SignedDuration::from_millis(1500);
 
-/// What a node holds of one pod.
+/// The state of one pod on its node.
 #[derive(Clone, Debug)]
 pub(crate) struct PodRuntime {
     pub(crate) ip: String,
@@ -31,25 +31,25 @@ pub(crate) struct PodRuntime {
 }
 
 impl PodRuntime {
-    /// Whether one of its containers listens on `port` now.
+    /// Whether a container listens on `port`.
     pub(crate) fn listens_on(&self, port: u16) -> bool {
         self.serving().any(|behaviour| behaviour.listens_on(port))
     }
 
-    /// Which programs serve; two are one if they are the same value in memory.
+    /// Returns the identities of the serving programs: the addresses of their behaviours.
     fn programs(&self) -> impl Iterator<Item = *const Behaviour> {
         self.serving().map(Arc::as_ptr)
     }
 
-    /// What the programs that serve do.
+    /// Returns the behaviours of the containers that have completed their startup.
     pub(crate) fn serving(&self) -> impl Iterator<Item = &Arc<Behaviour>> {
         let running = self.containers.iter().filter_map(ContainerRuntime::running);
-        running.filter(|running| running.has_greeted).map(|running| &running.behaviour)
+        running.filter(|running| running.startup_logged).map(|running| &running.behaviour)
     }
 }
 
 impl World {
-    /// Brings one pod on its node to where it should be by now, and says when to look again.
+    /// Advances a pod on its node to the current time, and schedules its next timer.
     pub(crate) fn sync_pod(&mut self, key: &Key) {
         let Some(pod) = self.objects.get(key).cloned() else { return };
         if pod.at("/spec/nodeName").is_none() {
@@ -70,27 +70,28 @@ impl World {
             next = next.into_iter().chain(due).min();
         }
         let status = status::status(&pod, &runtime, self.now);
-        let does_as_before = before.is_some_and(|before| before.programs().eq(runtime.programs()));
+        let serves_as_before =
+            before.is_some_and(|before| before.programs().eq(runtime.programs()));
         self.pods.insert(uid, Arc::new(runtime));
         let has_changed = pod.field("status") != Some(&status);
         if has_changed {
             self.store(key, &pod.with_field("status", status));
         }
-        if has_changed || !self.is_uncalled {
-            self.stale.measured.insert(key.clone());
-            self.wake(TRAFFIC, Wake::Traffic);
+        if has_changed || !self.is_idle {
+            self.dirty.objects.insert(key.clone());
+            self.set_timer(TRAFFIC_DELAY, Timer::Traffic);
         }
-        if !does_as_before {
-            self.note_routes(key);
+        if !serves_as_before {
+            self.mark_routes_dirty(key);
         }
         if let Some(next) = next {
-            self.wake_at(next, Wake::Kubelet(key.clone()));
+            self.set_timer_at(next, Timer::Kubelet(key.clone()));
         }
     }
 
     fn new_runtime(&mut self, pod: &Object) -> PodRuntime {
-        self.addresses += 1;
-        let ip = format!("10.244.{}.{}", self.addresses / 250, self.addresses % 250 + 2);
+        self.assigned_ips += 1;
+        let ip = format!("10.244.{}.{}", self.assigned_ips / 250, self.assigned_ips % 250 + 2);
         let view = Pod::of(pod).expect("a Pod is stored under its kind");
         let containers = view
             .containers()
@@ -99,35 +100,35 @@ impl World {
         PodRuntime { ip, started: self.now, stopped: None, containers }
     }
 
-    /// Whether a node still has this pod: it then goes when the node says that it ended, and no sooner.
+    /// Whether a node still runs this pod. Such a pod is deleted only once its containers have terminated.
     pub(crate) fn is_on_node(&self, key: &Key, uid: &str) -> bool {
         key.kind == "Pod" && self.pods.contains_key(uid)
     }
 
     fn stop_pod(&mut self, key: &Key, pod: &Object, mut runtime: PodRuntime) {
         let at = match runtime.stopped {
-            // It ended, and something still holds it.
+            // The containers have terminated, but a finalizer keeps the object.
             Some(at) if at <= self.now && !pod.metadata().finalizers.is_empty() => {
                 self.pods.insert(pod.metadata().uid.clone(), Arc::new(runtime));
                 return;
             }
             Some(at) if at <= self.now => {
                 self.discard(key);
-                self.wake(RULES, Wake::Rules);
+                self.set_timer(RULES_DELAY, Timer::Rules);
                 return;
             }
             Some(at) => at,
             None => {
                 for container in &runtime.containers {
                     let message = format!("Stopping container {}", container.name);
-                    self.record(pod, "Normal", "Killing", &message, "kubelet");
+                    self.record_event(pod, "Normal", "Killing", &message, "kubelet");
                 }
                 let grace = pod.metadata().deletion_timestamp.unwrap_or(self.now);
-                (self.now + STOP).min(grace.max(self.now))
+                (self.now + TERMINATION_DELAY).min(grace.max(self.now))
             }
         };
         runtime.stopped = Some(at);
         self.pods.insert(pod.metadata().uid.clone(), Arc::new(runtime));
-        self.wake_at(at, Wake::Kubelet(key.clone()));
+        self.set_timer_at(at, Timer::Kubelet(key.clone()));
     }
 }

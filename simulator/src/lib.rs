@@ -1,20 +1,21 @@
-//! A seeded Kubernetes in virtual time behind the ports of the cluster crate.
+//! A seeded discrete-event simulation of Kubernetes that implements the ports of the `cluster` crate.
 //!
-//! [`World`] is the running thing: objects, controllers, kubelets, requests between services and alerting rules, moved
-//! by discrete events. [`SimulatedCluster`] is all that a planner or an executor sees of it. Worlds and scenarios are
-//! files; [`scenario::prepare`] makes a world with a fault in its future and the [`Oracle`] that judges what became of it.
+//! [`World`] is the simulation: objects, controllers, kubelets, requests between services, and alerting rules.
+//! [`SimulatedCluster`] is the only interface that a planner or an executor has to it. Worlds and scenarios are
+//! files; [`scenario::prepare`] creates a world with a scheduled fault, and the [`Oracle`] that evaluates the
+//! response.
 
 mod alertmanager;
 pub mod api;
 mod authorize;
 mod behaviour;
-mod chance;
 mod controller;
+mod dirty;
 mod event;
 mod file;
 #[cfg(feature = "http")]
 pub mod http;
-mod interference;
+mod injected_reply;
 mod kubelet;
 mod metric;
 mod names;
@@ -22,27 +23,27 @@ mod objects;
 mod oracle;
 mod port;
 mod queue;
-mod record;
-mod routine;
+mod recurring;
+mod rng;
 mod rule;
 pub mod scenario;
 mod script;
-mod stale;
 mod tick;
+mod trace;
 mod traffic;
 mod user;
 mod world;
 
 pub use alertmanager::Grouping;
-pub use behaviour::{Behaviour, Call, Listener, Setting, Shape};
-pub use file::{BadFile, WorkloadEntry, WorldFile, WorldSpec};
-pub use interference::Interference;
+pub use behaviour::{Behaviour, Listener, RequiredConfig, ServiceCall, ValueConstraint};
+pub use file::{InvalidFile, WorkloadEntry, WorldFile, WorldSpec};
+pub use injected_reply::InjectedReply;
 pub use names::Naming;
-pub use oracle::{Oracle, Verdict};
+pub use oracle::{Oracle, OracleResult};
 pub use port::SimulatedCluster;
-pub use record::Record;
-pub use routine::Routine;
-pub use rule::{Comparison, FiringAlert, Rule};
-pub use scenario::{Prepared, ScenarioFile};
-pub use traffic::{Rhythm, Visitors};
-pub use world::{Advance, AlertMode, Emission, Logged, World};
+pub use recurring::RecurringEvent;
+pub use rule::{FiringAlert, Rule, Threshold};
+pub use scenario::{PreparedScenario, ScenarioFile};
+pub use trace::Trace;
+pub use traffic::{ClientTraffic, TrafficPattern};
+pub use world::{Advance, AlertMode, Emission, LoggedRequest, World};

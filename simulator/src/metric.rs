@@ -1,18 +1,18 @@
 use std::collections::BTreeMap;
 
-use cluster::{Condition, Deployment, EndpointSlice, Object, Pod, Sample, Service};
+use cluster::{Deployment, EndpointSlice, Object, ObjectCondition, Pod, Sample, Service};
 use jiff::SignedDuration;
 
 use crate::kubelet::ContainerRuntime;
 use crate::world::World;
 
-/// Takes one series: its labels and its value.
-pub(crate) type Take<'a> = dyn FnMut(&[(&str, &str)], f64) + 'a;
+/// Receives the labels and the value of one series.
+pub(crate) type SampleVisitor<'a> = dyn FnMut(&[(&str, &str)], f64) + 'a;
 
-/// The job that kube-state-metrics' series name.
-const STATE: (&str, &str) = ("job", "kube-state-metrics");
+/// Label `job` of the series of kube-state-metrics.
+const JOB_KUBE_STATE_METRICS: (&str, &str) = ("job", "kube-state-metrics");
 
-/// Every metric that is measured.
+/// All supported metrics.
 pub(crate) const METRICS: [&str; 22] = [
     "kube_deployment_spec_replicas",
     "kube_deployment_status_replicas",
@@ -38,24 +38,25 @@ pub(crate) const METRICS: [&str; 22] = [
     "http_requests_received_per_second",
 ];
 
-/// How the series of containers' states begin.
-const CONTAINERS: &str = "kube_pod_container_";
+/// Common prefix of the metrics of container states.
+const CONTAINER_PREFIX: &str = "kube_pod_container_";
 
-/// What the series of a metric speak of.
+/// What a metric measures. It determines when its series must be measured again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Subject {
-    /// Each of one object of this kind, and only what is stored of it or held by its node: they change when that does.
+    /// Single objects of this kind: the series depend only on the stored object and on the state of its pod's
+    /// containers.
     Object(&'static str),
-    /// Memory, which grows with time.
+    /// Memory usage, which grows with time.
     Memory,
-    /// The ready endpoints of Services.
+    /// Ready endpoints of Services.
     Endpoints,
-    /// Requests so far, which grow with time.
+    /// Request counters, which grow with time.
     Totals,
-    /// What flows between services now.
+    /// Current request rates between services.
     Flows,
-    /// There is no such metric.
-    Nothing,
+    /// Not a supported metric.
+    Unknown,
 }
 
 impl Subject {
@@ -67,20 +68,20 @@ impl Subject {
             "kube_service_endpoints_ready" => Self::Endpoints,
             "http_requests_total" => Self::Totals,
             name if name.starts_with("http_") => Self::Flows,
-            _ => Self::Nothing,
+            _ => Self::Unknown,
         }
     }
 }
 
-fn number(claim: bool) -> f64 {
-    f64::from(u8::from(claim))
+fn bool_value(value: bool) -> f64 {
+    f64::from(u8::from(value))
 }
 
 impl World {
-    /// The samples of a metric now, worked out from the state of the world; of rates and ratios the average over the
-    /// last `window_seconds`.
+    /// Returns the current samples of a metric, computed from the state of the world. Rates and ratios are averages
+    /// over the last `window_seconds`.
     ///
-    /// In order of their labels; empty for a metric that is not measured.
+    /// The samples are sorted by their labels. An unsupported metric has none.
     pub(crate) fn samples(&self, metric: &str, window_seconds: u32) -> Vec<Sample> {
         let mut samples = Vec::new();
         self.measure(metric, window_seconds, &mut |labels, value| {
@@ -92,48 +93,53 @@ impl World {
         samples
     }
 
-    /// Gives every series of a metric to `take`, in no order that means anything.
-    pub(crate) fn measure(&self, metric: &str, window_seconds: u32, take: &mut Take<'_>) {
+    /// Calls `visit` for every series of a metric, in an unspecified order.
+    pub(crate) fn measure(&self, metric: &str, window_seconds: u32, visit: &mut SampleVisitor<'_>) {
         match Subject::of(metric) {
             Subject::Object(kind) => {
                 for object in self.objects.of_kind(kind, None) {
-                    self.measure_object(metric, object, take);
+                    self.measure_object(metric, object, visit);
                 }
             }
-            Subject::Memory => self.measure_memory(take),
-            Subject::Endpoints => self.measure_endpoints(take),
-            Subject::Totals => self.measure_totals(take),
-            Subject::Flows => self.measure_requests(metric, window_seconds, take),
-            Subject::Nothing => {}
+            Subject::Memory => self.measure_memory(visit),
+            Subject::Endpoints => self.measure_endpoints(visit),
+            Subject::Totals => self.measure_totals(visit),
+            Subject::Flows => self.measure_requests(metric, window_seconds, visit),
+            Subject::Unknown => {}
         }
     }
 
-    /// Gives every series of a metric that speaks of one object.
-    pub(crate) fn measure_object(&self, metric: &str, object: &Object, take: &mut Take<'_>) {
+    /// Calls `visit` for every series of a metric that belongs to `object`.
+    pub(crate) fn measure_object(
+        &self,
+        metric: &str,
+        object: &Object,
+        visit: &mut SampleVisitor<'_>,
+    ) {
         match object.kind().kind.as_str() {
-            "Deployment" => measure_deployment(metric, object, take),
-            "Pod" if metric.starts_with(CONTAINERS) => {
-                self.measure_containers(metric, object, take)
+            "Deployment" => measure_deployment(metric, object, visit),
+            "Pod" if metric.starts_with(CONTAINER_PREFIX) => {
+                self.measure_containers(metric, object, visit)
             }
-            "Pod" => measure_pod(metric, object, take),
+            "Pod" => measure_pod(metric, object, visit),
             _ => {}
         }
     }
 
-    fn measure_containers(&self, metric: &str, object: &Object, take: &mut Take<'_>) {
+    fn measure_containers(&self, metric: &str, object: &Object, visit: &mut SampleVisitor<'_>) {
         let Some(pod) = Pod::of(object) else { return };
         for container in self.containers_of(object) {
             let base = [
                 ("namespace", object.namespace().unwrap_or_default()),
                 ("pod", object.name()),
-                STATE,
+                JOB_KUBE_STATE_METRICS,
                 ("container", container.name.as_str()),
             ];
-            let status = || pod.statuses().find(|status| status.name() == container.name);
+            let status = || pod.container_statuses().find(|status| status.name() == container.name);
             let (reason, value) = match metric {
                 "kube_pod_container_status_restarts_total" => (None, f64::from(container.restarts)),
                 "kube_pod_container_status_ready" => {
-                    (None, number(status().is_some_and(|status| status.is_ready())))
+                    (None, bool_value(status().is_some_and(|status| status.is_ready())))
                 }
                 "kube_pod_container_status_waiting_reason" => {
                     match status().and_then(|status| status.waiting_reason()) {
@@ -141,18 +147,20 @@ impl World {
                         None => continue,
                     }
                 }
-                "kube_pod_container_status_last_terminated_reason" => match &container.last {
-                    Some(ended) => (Some(ended.reason), 1.0),
-                    None => continue,
-                },
+                "kube_pod_container_status_last_terminated_reason" => {
+                    match &container.last_terminated {
+                        Some(ended) => (Some(ended.reason), 1.0),
+                        None => continue,
+                    }
+                }
                 "kube_pod_container_resource_limits" => {
                     let spec = pod.containers().find(|spec| spec.name() == container.name);
                     if let Some(limit) = spec.and_then(|spec| spec.limit("memory")) {
-                        take(
+                        visit(
                             &[
                                 base[0],
                                 base[1],
-                                STATE,
+                                JOB_KUBE_STATE_METRICS,
                                 base[3],
                                 ("resource", "memory"),
                                 ("unit", "byte"),
@@ -165,21 +173,22 @@ impl World {
                 _ => return,
             };
             match reason {
-                Some(reason) => {
-                    take(&[base[0], base[1], STATE, base[3], ("reason", reason)], value)
-                }
-                None => take(&base, value),
+                Some(reason) => visit(
+                    &[base[0], base[1], JOB_KUBE_STATE_METRICS, base[3], ("reason", reason)],
+                    value,
+                ),
+                None => visit(&base, value),
             }
         }
     }
 
-    /// The containers that a node holds of a pod.
+    /// Returns the containers of a pod that its node runs.
     fn containers_of(&self, pod: &Object) -> impl Iterator<Item = &ContainerRuntime> {
         let runtime = self.pods.get(&pod.metadata().uid);
         runtime.into_iter().flat_map(|runtime| &runtime.containers)
     }
 
-    fn measure_memory(&self, take: &mut Take<'_>) {
+    fn measure_memory(&self, visit: &mut SampleVisitor<'_>) {
         for pod in self.objects.of_kind("Pod", None) {
             for container in self.containers_of(pod) {
                 let Some(running) = container.running() else { continue };
@@ -189,12 +198,12 @@ impl World {
                     ("container", container.name.as_str()),
                     ("job", "kubelet"),
                 ];
-                take(&labels, running.memory(self.now).floor());
+                visit(&labels, running.memory(self.now).floor());
             }
         }
     }
 
-    fn measure_endpoints(&self, take: &mut Take<'_>) {
+    fn measure_endpoints(&self, visit: &mut SampleVisitor<'_>) {
         for service in self.objects.of_kind("Service", None) {
             let namespace = service.namespace().unwrap_or_default();
             let slices = self
@@ -207,15 +216,18 @@ impl World {
             let ready: usize = own
                 .map(|slice| slice.endpoints().filter(cluster::Endpoint::is_ready).count())
                 .sum();
-            take(&[("namespace", namespace), ("service", service.name()), STATE], ready as f64);
+            visit(
+                &[("namespace", namespace), ("service", service.name()), JOB_KUBE_STATE_METRICS],
+                ready as f64,
+            );
         }
     }
 
-    fn measure_totals(&self, take: &mut Take<'_>) {
+    fn measure_totals(&self, visit: &mut SampleVisitor<'_>) {
         for ((client, namespace, service), flow) in &self.traffic {
             let (total, errors) = flow.sums(self.now);
             for (code, count) in [("200", total - errors), ("503", errors)] {
-                take(
+                visit(
                     &[
                         ("namespace", namespace),
                         ("service", service),
@@ -228,16 +240,16 @@ impl World {
         }
     }
 
-    /// Requests as their clients measure them; those of `http_requests_received_…` as the Service's pods do.
-    fn measure_requests(&self, metric: &str, window_seconds: u32, take: &mut Take<'_>) {
+    /// Measures requests on the client side, except `http_requests_received_…`, which the Service's pods measure.
+    fn measure_requests(&self, metric: &str, window_seconds: u32, visit: &mut SampleVisitor<'_>) {
         let window = SignedDuration::from_secs(i64::from(window_seconds));
         let is_by_client = metric == "http_client_error_ratio";
         let mut sums: BTreeMap<(&str, &str, &str), (f64, f64)> = BTreeMap::new();
         for ((client, namespace, service), flow) in &self.traffic {
             let (requests, errors) = if window.is_zero() {
-                (flow.per_minute / 60.0, flow.per_minute / 60.0 * flow.failing)
+                (flow.per_minute / 60.0, flow.per_minute / 60.0 * flow.failure_rate)
             } else {
-                let (requests, errors) = flow.between(self.now - window, self.now);
+                let (requests, errors) = flow.sums_since(self.now - window, self.now);
                 (requests / f64::from(window_seconds), errors / f64::from(window_seconds))
             };
             let sum = sums
@@ -255,17 +267,17 @@ impl World {
                 _ => continue,
             };
             let labels = [("namespace", namespace), ("service", service), ("client", client)];
-            take(if is_by_client { &labels } else { &labels[..2] }, value);
+            visit(if is_by_client { &labels } else { &labels[..2] }, value);
         }
     }
 }
 
-fn measure_deployment(metric: &str, object: &Object, take: &mut Take<'_>) {
+fn measure_deployment(metric: &str, object: &Object, visit: &mut SampleVisitor<'_>) {
     let Some(deployment) = Deployment::of(object) else { return };
     let base = [
         ("namespace", object.namespace().unwrap_or_default()),
         ("deployment", object.name()),
-        STATE,
+        JOB_KUBE_STATE_METRICS,
     ];
     let value = match metric {
         "kube_deployment_spec_replicas" => f64::from(deployment.replicas()),
@@ -276,35 +288,51 @@ fn measure_deployment(metric: &str, object: &Object, take: &mut Take<'_>) {
         "kube_deployment_metadata_generation" => object.metadata().generation as f64,
         "kube_deployment_status_observed_generation" => deployment.observed_generation() as f64,
         "kube_deployment_status_condition" => {
-            for condition in Condition::all_of(object) {
-                let now =
-                    condition.holds.map_or("unknown", |holds| if holds { "true" } else { "false" });
+            for condition in ObjectCondition::all_of(object) {
+                let now = condition
+                    .status
+                    .map_or("unknown", |is_true| if is_true { "true" } else { "false" });
                 for status in ["true", "false", "unknown"] {
                     let own = [("condition", condition.kind), ("status", status)];
-                    take(&[base[0], base[1], STATE, own[0], own[1]], number(status == now));
+                    visit(
+                        &[base[0], base[1], JOB_KUBE_STATE_METRICS, own[0], own[1]],
+                        bool_value(status == now),
+                    );
                 }
             }
             return;
         }
         _ => return,
     };
-    take(&base, value);
+    visit(&base, value);
 }
 
-fn measure_pod(metric: &str, object: &Object, take: &mut Take<'_>) {
+fn measure_pod(metric: &str, object: &Object, visit: &mut SampleVisitor<'_>) {
     let Some(pod) = Pod::of(object) else { return };
-    let base =
-        [("namespace", object.namespace().unwrap_or_default()), ("pod", object.name()), STATE];
+    let base = [
+        ("namespace", object.namespace().unwrap_or_default()),
+        ("pod", object.name()),
+        JOB_KUBE_STATE_METRICS,
+    ];
     match metric {
         "kube_pod_status_ready" => {
             let is_ready = pod.is_ready();
-            take(&[base[0], base[1], STATE, ("condition", "true")], number(is_ready));
-            take(&[base[0], base[1], STATE, ("condition", "false")], number(!is_ready));
+            visit(
+                &[base[0], base[1], JOB_KUBE_STATE_METRICS, ("condition", "true")],
+                bool_value(is_ready),
+            );
+            visit(
+                &[base[0], base[1], JOB_KUBE_STATE_METRICS, ("condition", "false")],
+                bool_value(!is_ready),
+            );
         }
         "kube_pod_status_phase" => {
             let now = format!("{:?}", pod.phase());
             for phase in ["Pending", "Running", "Succeeded", "Failed", "Unknown"] {
-                take(&[base[0], base[1], STATE, ("phase", phase)], number(phase == now));
+                visit(
+                    &[base[0], base[1], JOB_KUBE_STATE_METRICS, ("phase", phase)],
+                    bool_value(phase == now),
+                );
             }
         }
         _ => {}

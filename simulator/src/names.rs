@@ -1,4 +1,4 @@
-//! The symbols of worlds and scenarios, and what they are filled with.
+//! Symbols in world and scenario files, and the values that replace them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,25 +6,26 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::chance::Chance;
-use crate::file::{BadFile, WorldFile};
+use crate::file::{InvalidFile, WorldFile};
+use crate::rng::SeededRng;
 
-/// How the symbols of a world are filled. A symbol is `$(class.word)`, and the same symbol is the same name throughout.
+/// How the symbols of a world are replaced. A symbol is `$(class.word)`; equal symbols get equal values.
 ///
-/// Classes: `ns` namespace, `w` workload and its Service, `c` container, `m` ConfigMap, `x` Secret, `k` key of either,
-/// `e` environment variable, `p` path, `n` node, `l` label value, `i` image without tag, `v` tag, `port` a port number.
+/// Classes: `namespace`, `workload` (also its Service), `container`, `configMap`, `secret`, `key` (of a ConfigMap or
+/// Secret), `env` (name of an environment variable), `path`, `node`, `label` (label value), `image` (without tag),
+/// `tag`, and `port` (port number).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Naming {
-    /// By their words: `$(w.cart)` is `cart`. For demonstrations.
+    /// By the word of the symbol: `$(workload.cart)` becomes `cart`. For demonstrations.
     Literal,
-    /// By words that the seed draws and no dictionary holds. For evaluations.
-    Drawn,
-    /// By random letters, and every annotation that Kubernetes gives no meaning is random letters too.
-    Scrambled,
+    /// By random pronounceable words that depend on the seed and occur in no dictionary. For evaluations.
+    Random,
+    /// By random letters. Annotations that have no meaning to Kubernetes are also replaced by random letters.
+    Obfuscated,
 }
 
-/// Symbols and what fills them.
-pub(crate) type Names = BTreeMap<String, Value>;
+/// Values by symbol, without the `$(…)`.
+pub(crate) type SymbolValues = BTreeMap<String, Value>;
 
 const STARTS: [&str; 20] = [
     "b", "br", "c", "d", "dr", "f", "g", "h", "j", "k", "l", "m", "n", "p", "qu", "r", "s", "t",
@@ -33,110 +34,128 @@ const STARTS: [&str; 20] = [
 const VOWELS: [&str; 6] = ["a", "e", "i", "o", "u", "ei"];
 const ENDS: [&str; 8] = ["", "", "l", "m", "n", "r", "s", "x"];
 
-/// A word that can be spoken and means nothing.
-pub(crate) fn word(chance: &mut Chance) -> String {
-    let syllables = 2 + chance.below(2);
+/// Returns a random pronounceable word without meaning.
+pub(crate) fn random_word(rng: &mut SeededRng) -> String {
+    let syllables = 2 + rng.below(2);
     (0..syllables)
-        .map(|_| format!("{}{}{}", chance.pick(&STARTS), chance.pick(&VOWELS), chance.pick(&ENDS)))
+        .map(|_| format!("{}{}{}", rng.pick(&STARTS), rng.pick(&VOWELS), rng.pick(&ENDS)))
         .collect()
 }
 
-fn letters(chance: &mut Chance) -> String {
-    let length = 6 + chance.below(6);
-    (0..length).map(|_| char::from(b'a' + chance.below(26) as u8)).collect()
+fn random_letters(rng: &mut SeededRng) -> String {
+    let length = 6 + rng.below(6);
+    (0..length).map(|_| char::from(b'a' + rng.below(26) as u8)).collect()
 }
 
 impl Naming {
-    fn fill(self, class: &str, word_of_file: &str, chance: &mut Chance) -> Value {
+    fn name_for(self, class: &str, literal: &str, rng: &mut SeededRng) -> Value {
         let mut word = || match self {
-            Self::Literal => word_of_file.to_string(),
-            Self::Drawn => word(chance),
-            Self::Scrambled => letters(chance),
+            Self::Literal => literal.to_string(),
+            Self::Random => random_word(rng),
+            Self::Obfuscated => random_letters(rng),
         };
         let text = match class {
-            "e" => word().to_uppercase().replace('-', "_"),
-            "k" => format!(
+            "env" => word().to_uppercase().replace('-', "_"),
+            "key" => format!(
                 "{}.{}",
                 word(),
                 if self == Self::Literal { "conf".to_string() } else { word() }
             ),
-            "p" => format!("/{}", word()),
-            "i" if self == Self::Literal => format!("registry.example/shop/{}", word()),
-            "i" => format!("{}.example/{}/{}", word(), word(), word()),
-            "v" => format!("{}.{}.{}", 1 + chance.below(5), chance.below(20), chance.below(20)),
-            "port" => return (20_000 + chance.below(30_000)).into(),
+            "path" => format!("/{}", word()),
+            "image" if self == Self::Literal => format!("registry.example/shop/{}", word()),
+            "image" => format!("{}.example/{}/{}", word(), word(), word()),
+            "tag" => format!("{}.{}.{}", 1 + rng.below(5), rng.below(20), rng.below(20)),
+            "port" => return (20_000 + rng.below(30_000)).into(),
             _ => word(),
         };
         text.into()
     }
 
-    /// Fills every symbol that `value` speaks of, but those in `known`; each with another name.
-    pub(crate) fn draw(self, value: &Value, seed: u64, known: &Names) -> Names {
+    /// Assigns a distinct value to every symbol in `value` that is not in `known`.
+    pub(crate) fn assign(self, value: &Value, seed: u64, known: &SymbolValues) -> SymbolValues {
         let mut symbols = BTreeSet::new();
-        collect(value, &mut symbols);
-        let mut names = Names::new();
-        let mut taken: BTreeSet<String> = known.values().map(Value::to_string).collect();
+        collect_symbols(value, &mut symbols);
+        let mut values = SymbolValues::new();
+        let mut used: BTreeSet<String> = known.values().map(Value::to_string).collect();
         for symbol in symbols.into_iter().filter(|symbol| !known.contains_key(symbol)) {
             let Some((class, word)) = symbol.split_once('.') else { continue };
             if !matches!(
                 class,
-                "ns" | "w" | "c" | "m" | "x" | "k" | "e" | "p" | "n" | "l" | "i" | "v" | "port"
+                "namespace"
+                    | "workload"
+                    | "container"
+                    | "configMap"
+                    | "secret"
+                    | "key"
+                    | "env"
+                    | "path"
+                    | "node"
+                    | "label"
+                    | "image"
+                    | "tag"
+                    | "port"
             ) {
                 continue;
             }
-            let mut chance = Chance::new("name", &format!("{seed}/{self:?}/{symbol}"));
-            let mut name = self.fill(class, word, &mut chance);
+            let mut rng = SeededRng::new("name", &format!("{seed}/{self:?}/{symbol}"));
+            let mut name = self.name_for(class, word, &mut rng);
             for _ in 0..100 {
-                if (self == Self::Literal && class != "v") || !taken.contains(&name.to_string()) {
+                if (self == Self::Literal && class != "tag") || !used.contains(&name.to_string()) {
                     break;
                 }
-                name = self.fill(class, word, &mut chance);
+                name = self.name_for(class, word, &mut rng);
             }
-            taken.insert(name.to_string());
-            names.insert(symbol, name);
+            used.insert(name.to_string());
+            values.insert(symbol, name);
         }
-        names
+        values
     }
 
-    /// The world with its symbols filled, and with what.
-    pub(crate) fn name_world(
+    /// Returns the world with resolved symbols, and the values of the symbols.
+    pub(crate) fn resolve_world(
         self,
         file: &WorldFile,
         seed: u64,
-    ) -> Result<(WorldFile, Names), BadFile> {
-        let value = plain(file);
-        let names = self.draw(&value, seed, &Names::new());
-        let mut value = filled("world", &value, &names)?;
-        if self == Self::Scrambled {
-            scramble_annotations(&mut value, &mut Chance::new("annotations", &seed.to_string()));
+    ) -> Result<(WorldFile, SymbolValues), InvalidFile> {
+        let value = to_json(file);
+        let values = self.assign(&value, seed, &SymbolValues::new());
+        let mut value = resolve_symbols("world", &value, &values)?;
+        if self == Self::Obfuscated {
+            obfuscate_annotations(
+                &mut value,
+                &mut SeededRng::new("annotations", &seed.to_string()),
+            );
         }
-        Ok((typed("world", value)?, names))
+        Ok((from_json("world", value)?, values))
     }
 }
 
-/// A file as JSON.
-pub(crate) fn plain<T: Serialize>(file: &T) -> Value {
-    serde_json::to_value(file).expect("a file that was read is plain data")
+/// Converts a file to JSON.
+pub(crate) fn to_json<T: Serialize>(file: &T) -> Value {
+    serde_json::to_value(file).expect("a file type serializes without errors")
 }
 
-/// JSON as a file again.
-pub(crate) fn typed<T: DeserializeOwned>(what: &str, value: Value) -> Result<T, BadFile> {
-    serde_json::from_value(value).map_err(|error| BadFile::Nonsense {
-        what: what.into(),
-        place: "filled with names".into(),
+/// Converts JSON to a file.
+pub(crate) fn from_json<T: DeserializeOwned>(
+    document: &str,
+    value: Value,
+) -> Result<T, InvalidFile> {
+    serde_json::from_value(value).map_err(|error| InvalidFile::Invalid {
+        document: document.into(),
+        location: "after replacement of symbols".into(),
         reason: error.to_string(),
     })
 }
 
-/// Calls `found` with every symbol in `text`, and what it is replaced by is written in its place.
-fn replace(text: &str, mut found: impl FnMut(&str) -> Option<String>) -> String {
+/// Calls `value_of` with every symbol in `text`, and replaces the symbol by the result unless that is `None`.
+fn replace_symbols(text: &str, mut value_of: impl FnMut(&str) -> Option<String>) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(start) = rest.find("$(") {
         let Some(length) = rest[start..].find(')') else { break };
         let symbol = &rest[start + 2..start + length];
         out.push_str(&rest[..start]);
-        match found(symbol) {
+        match value_of(symbol) {
             Some(name) => out.push_str(&name),
             None => out.push_str(&rest[start..=start + length]),
         }
@@ -146,47 +165,51 @@ fn replace(text: &str, mut found: impl FnMut(&str) -> Option<String>) -> String 
     out
 }
 
-fn collect(value: &Value, symbols: &mut BTreeSet<String>) {
+fn collect_symbols(value: &Value, symbols: &mut BTreeSet<String>) {
     let mut of_text = |text: &str| {
-        replace(text, |symbol| {
+        replace_symbols(text, |symbol| {
             symbols.insert(symbol.to_string());
             None
         });
     };
     match value {
         Value::String(text) => of_text(text),
-        Value::Array(items) => items.iter().for_each(|item| collect(item, symbols)),
+        Value::Array(items) => items.iter().for_each(|item| collect_symbols(item, symbols)),
         Value::Object(map) => {
             map.keys().for_each(|key| of_text(key));
-            map.values().for_each(|value| collect(value, symbols));
+            map.values().for_each(|value| collect_symbols(value, symbols));
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
 
-/// `value` with its symbols replaced. A text that is one symbol and nothing else becomes the symbol's value, a number
-/// among them.
-pub(crate) fn filled(what: &str, value: &Value, names: &Names) -> Result<Value, BadFile> {
+/// Returns `value` with its symbols replaced. A string that consists of one symbol becomes the symbol's value, which
+/// can be a number.
+pub(crate) fn resolve_symbols(
+    document: &str,
+    value: &Value,
+    values: &SymbolValues,
+) -> Result<Value, InvalidFile> {
     let mut unknown: Option<String> = None;
-    let filled = fill(value, names, &mut unknown);
+    let resolved = resolve_value(value, values, &mut unknown);
     match unknown {
-        None => Ok(filled),
-        Some(symbol) => Err(BadFile::Nonsense {
-            what: what.into(),
-            place: format!("$({symbol})"),
-            reason: "there is no such symbol: write $(class.word), or $(target.PART) with a part that the target has".into(),
+        None => Ok(resolved),
+        Some(symbol) => Err(InvalidFile::Invalid {
+            document: document.into(),
+            location: format!("$({symbol})"),
+            reason: "unknown symbol; hint: use $(class.word), or $(target.PART) with a part of the target".into(),
         }),
     }
 }
 
-fn fill(value: &Value, names: &Names, unknown: &mut Option<String>) -> Value {
+fn resolve_value(value: &Value, values: &SymbolValues, unknown: &mut Option<String>) -> Value {
     let mut text = |text: &str| -> Value {
         if let Some(symbol) = text.strip_prefix("$(").and_then(|text| text.strip_suffix(')'))
-            && let Some(name) = names.get(symbol)
+            && let Some(name) = values.get(symbol)
         {
             return name.clone();
         }
-        let filled = replace(text, |symbol| match names.get(symbol) {
+        let resolved = replace_symbols(text, |symbol| match values.get(symbol) {
             Some(Value::String(name)) => Some(name.clone()),
             Some(other) => Some(other.to_string()),
             None => {
@@ -194,11 +217,13 @@ fn fill(value: &Value, names: &Names, unknown: &mut Option<String>) -> Value {
                 None
             }
         });
-        filled.into()
+        resolved.into()
     };
     match value {
         Value::String(string) => text(string),
-        Value::Array(items) => items.iter().map(|item| fill(item, names, unknown)).collect(),
+        Value::Array(items) => {
+            items.iter().map(|item| resolve_value(item, values, unknown)).collect()
+        }
         Value::Object(map) => {
             let entries = map.iter().map(|(key, value)| {
                 let key = match text(key) {
@@ -210,7 +235,7 @@ fn fill(value: &Value, names: &Names, unknown: &mut Option<String>) -> Value {
             let entries: Vec<(String, &Value)> = entries.collect();
             entries
                 .into_iter()
-                .map(|(key, value)| (key, fill(value, names, unknown)))
+                .map(|(key, value)| (key, resolve_value(value, values, unknown)))
                 .collect::<Map<_, _>>()
                 .into()
         }
@@ -218,8 +243,8 @@ fn fill(value: &Value, names: &Names, unknown: &mut Option<String>) -> Value {
     }
 }
 
-/// Replaces annotations by random letters, but those by which Kubernetes works.
-fn scramble_annotations(value: &mut Value, chance: &mut Chance) {
+/// Replaces annotations by random letters, except those that Kubernetes interprets.
+fn obfuscate_annotations(value: &mut Value, rng: &mut SeededRng) {
     match value {
         Value::Object(map) => {
             if let Some(Value::Object(annotations)) = map.get_mut("annotations") {
@@ -228,13 +253,13 @@ fn scramble_annotations(value: &mut Value, chance: &mut Chance) {
                     if name.contains("kubernetes.io/") {
                         annotations.insert(name, text);
                     } else {
-                        annotations.insert(letters(chance), letters(chance).into());
+                        annotations.insert(random_letters(rng), random_letters(rng).into());
                     }
                 }
             }
-            map.values_mut().for_each(|value| scramble_annotations(value, chance));
+            map.values_mut().for_each(|value| obfuscate_annotations(value, rng));
         }
-        Value::Array(items) => items.iter_mut().for_each(|item| scramble_annotations(item, chance)),
+        Value::Array(items) => items.iter_mut().for_each(|item| obfuscate_annotations(item, rng)),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
@@ -245,20 +270,19 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn symbols_are_filled_alike_wherever_they_stand() {
-        let value =
-            json!({"$(w.cart)": "http://$(w.cart):80", "port": "$(port.x)", "list": ["$(c.cart)"]});
-        let names = Naming::Literal.draw(&value, 1, &Names::new());
-        let filled = filled("test", &value, &names).unwrap();
-        assert_eq!(filled["cart"], "http://cart:80");
-        assert!(filled["port"].is_u64());
-        assert_eq!(filled["list"][0], "cart");
+    fn equal_symbols_get_equal_values_in_keys_and_strings() {
+        let value = json!({"$(workload.cart)": "http://$(workload.cart):80", "port": "$(port.x)", "list": ["$(container.cart)"]});
+        let values = Naming::Literal.assign(&value, 1, &SymbolValues::new());
+        let resolved = resolve_symbols("test", &value, &values).unwrap();
+        assert_eq!(resolved["cart"], "http://cart:80");
+        assert!(resolved["port"].is_u64());
+        assert_eq!(resolved["list"][0], "cart");
     }
 
     #[test]
-    fn drawn_names_differ_from_seed_to_seed_and_from_one_another() {
-        let value = json!([(0..40).map(|i| format!("$(w.a{i})")).collect::<Vec<_>>()]);
-        let of = |seed| Naming::Drawn.draw(&value, seed, &Names::new());
+    fn random_names_are_distinct_and_depend_on_the_seed() {
+        let value = json!([(0..40).map(|i| format!("$(workload.a{i})")).collect::<Vec<_>>()]);
+        let of = |seed| Naming::Random.assign(&value, seed, &SymbolValues::new());
         assert_eq!(of(1), of(1));
         assert_ne!(of(1), of(2));
         let distinct: BTreeSet<String> = of(3).values().map(Value::to_string).collect();
@@ -266,8 +290,9 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_symbol_is_named() {
-        let error = filled("scenario", &json!("$(target.nose)"), &Names::new()).unwrap_err();
+    fn unknown_symbol_error_names_the_symbol() {
+        let error = resolve_symbols("scenario", &json!("$(target.nose)"), &SymbolValues::new())
+            .unwrap_err();
         assert!(error.to_string().contains("$(target.nose)"), "{error}");
     }
 }

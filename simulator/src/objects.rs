@@ -3,12 +3,12 @@ use std::sync::Arc;
 
 use cluster::{Kind, Object, WatchEvent};
 
-use crate::api::{builtin, shelf};
+use crate::api::{builtin, storage_kind};
 
-/// How many changes a watch can go back before it has to list again.
-const HISTORY: usize = 2048;
+/// Number of changes kept for watches. A watch from an older version fails, and the client must list again.
+const MAX_CHANGES: usize = 2048;
 
-/// Where an object lives: kind, namespace (empty outside namespaces), name.
+/// Key of an object: kind, namespace (empty for cluster-scoped kinds), name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Key {
     pub(crate) kind: &'static str,
@@ -21,53 +21,53 @@ impl Key {
         Self { kind, namespace: namespace.into(), name: name.into() }
     }
 
-    /// The key of a stored object.
+    /// Returns the key of a stored object.
     pub(crate) fn of(object: &Object) -> Option<Self> {
-        let shelf = shelf(object.kind());
-        Some(Self::new(shelf, object.namespace().unwrap_or_default(), object.name()))
+        let kind = storage_kind(object.kind());
+        Some(Self::new(kind, object.namespace().unwrap_or_default(), object.name()))
     }
 }
 
-/// The name of `kind`, if it is built in, in this version.
-pub(crate) fn served(kind: &Kind) -> Option<&'static str> {
-    builtin(kind).map(|resource| resource.shelf)
+/// Returns the storage kind of a built-in `kind`, or `None` for another kind or version.
+pub(crate) fn builtin_storage_kind(kind: &Kind) -> Option<&'static str> {
+    builtin(kind).map(|resource| resource.storage_kind)
 }
 
-/// What happened to an object.
+/// Type of a change of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Happened {
+enum ChangeType {
     Added,
     Modified,
     Deleted,
 }
 
-/// One change, as a watch sees it.
+/// One change of an object, for watches.
 #[derive(Clone, Debug)]
-struct Change {
+struct WatchChange {
     version: u64,
     kind: &'static str,
-    happened: Happened,
+    change_type: ChangeType,
     before: Option<Object>,
     object: Object,
 }
 
-type Shelf = BTreeMap<(Arc<str>, Arc<str>), Object>;
+type ObjectMap = BTreeMap<(Arc<str>, Arc<str>), Object>;
 
-/// The objects that the cluster stores, and the latest changes of them. Copying it copies pointers.
+/// The stored objects and their latest changes. A clone shares the data copy-on-write.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Objects {
-    shelves: BTreeMap<&'static str, Arc<Shelf>>,
+    by_kind: BTreeMap<&'static str, Arc<ObjectMap>>,
     version: u64,
-    changes: Arc<VecDeque<Change>>,
+    changes: Arc<VecDeque<WatchChange>>,
     compacted: u64,
 }
 
 impl Objects {
     pub(crate) fn get(&self, key: &Key) -> Option<&Object> {
-        self.shelves.get(key.kind)?.get(&(key.namespace.clone(), key.name.clone()))
+        self.by_kind.get(key.kind)?.get(&(key.namespace.clone(), key.name.clone()))
     }
 
-    /// Objects of a kind in order of namespace and name; of all namespaces where none is named.
+    /// Returns the objects of a kind in order of namespace and name. `None` means all namespaces.
     pub(crate) fn of_kind<'a>(
         &'a self,
         kind: &str,
@@ -75,82 +75,88 @@ impl Objects {
     ) -> impl Iterator<Item = &'a Object> + use<'a> {
         let namespace: Option<Arc<str>> = namespace.map(Into::into);
         let start = (namespace.clone().unwrap_or_else(|| "".into()), Arc::<str>::from(""));
-        self.shelves
+        self.by_kind
             .get(kind)
             .into_iter()
-            .flat_map(move |shelf| shelf.range(start.clone()..))
+            .flat_map(move |objects| objects.range(start.clone()..))
             .take_while(move |((at, _), _)| {
                 namespace.as_ref().is_none_or(|namespace| at == namespace)
             })
             .map(|(_, object)| object)
     }
 
-    /// Whether there is any object of a kind.
+    /// Returns whether any object of a kind exists.
     pub(crate) fn has_any(&self, kind: &str) -> bool {
-        self.shelves.get(kind).is_some_and(|shelf| !shelf.is_empty())
+        self.by_kind.get(kind).is_some_and(|objects| !objects.is_empty())
     }
 
-    /// Every object, in order of kind, namespace and name.
+    /// Returns every object, in order of kind, namespace and name.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Object> {
-        self.shelves.values().flat_map(|shelf| shelf.values())
+        self.by_kind.values().flat_map(|objects| objects.values())
     }
 
-    /// The version of the latest change.
+    /// Returns the version of the latest change.
     pub(crate) fn version(&self) -> u64 {
         self.version
     }
 
-    /// Stores `object` under its key with the next resource version, and gives it as stored.
+    /// Stores `object` under its key with the next resource version, and returns the stored object.
     pub(crate) fn put(&mut self, key: &Key, object: &Object) -> Object {
         self.version += 1;
         let mut metadata = object.metadata().clone();
         metadata.resource_version = self.version.to_string();
         let object = object.with_metadata(metadata);
-        let shelf = Arc::make_mut(self.shelves.entry(key.kind).or_default());
-        let before = shelf.insert((key.namespace.clone(), key.name.clone()), object.clone());
-        let happened = if before.is_some() { Happened::Modified } else { Happened::Added };
-        self.remember(key.kind, happened, before, object.clone());
+        let objects = Arc::make_mut(self.by_kind.entry(key.kind).or_default());
+        let before = objects.insert((key.namespace.clone(), key.name.clone()), object.clone());
+        let happened = if before.is_some() { ChangeType::Modified } else { ChangeType::Added };
+        self.push_change(key.kind, happened, before, object.clone());
         object
     }
 
-    /// Removes the object under `key`, and gives its last state.
+    /// Removes the object under `key`, and returns its last state.
     pub(crate) fn remove(&mut self, key: &Key) -> Option<Object> {
-        let shelf = Arc::make_mut(self.shelves.get_mut(key.kind)?);
-        let object = shelf.remove(&(key.namespace.clone(), key.name.clone()))?;
+        let objects = Arc::make_mut(self.by_kind.get_mut(key.kind)?);
+        let object = objects.remove(&(key.namespace.clone(), key.name.clone()))?;
         self.version += 1;
         let mut metadata = object.metadata().clone();
         metadata.resource_version = self.version.to_string();
         let last = object.with_metadata(metadata);
-        self.remember(key.kind, Happened::Deleted, Some(object.clone()), last);
+        self.push_change(key.kind, ChangeType::Deleted, Some(object.clone()), last);
         Some(object)
     }
 
-    fn remember(
+    fn push_change(
         &mut self,
         kind: &'static str,
-        happened: Happened,
+        happened: ChangeType,
         before: Option<Object>,
         object: Object,
     ) {
         let changes = Arc::make_mut(&mut self.changes);
-        changes.push_back(Change { version: self.version, kind, happened, before, object });
-        if changes.len() > HISTORY {
+        changes.push_back(WatchChange {
+            version: self.version,
+            kind,
+            change_type: happened,
+            before,
+            object,
+        });
+        if changes.len() > MAX_CHANGES {
             self.compacted = changes.pop_front().map_or(self.compacted, |change| change.version);
         }
     }
 
-    /// Forgets the changes up to now, as a compaction does.
+    /// Discards all changes so far, as a compaction of etcd does.
     pub(crate) fn compact(&mut self) {
         self.changes = Arc::default();
         self.compacted = self.version;
     }
 
-    /// The version of the last change that is forgotten.
+    /// Returns the version of the last discarded change.
     pub(crate) fn compacted(&self) -> u64 {
         self.compacted
     }
 
-    /// Objects of a kind as they were at `version`, in order; none if that version is compacted.
+    /// Returns the objects of a kind as they were at `version`, in order, or `None` if that version is compacted.
     pub(crate) fn of_kind_at(
         &self,
         kind: &str,
@@ -163,11 +169,11 @@ impl Objects {
         if version < self.compacted {
             return None;
         }
-        let place = |object: &Object| {
+        let key_of = |object: &Object| {
             (object.namespace().unwrap_or_default().to_string(), object.name().to_string())
         };
         let mut objects: BTreeMap<_, Object> =
-            self.of_kind(kind, namespace).map(|object| (place(object), object.clone())).collect();
+            self.of_kind(kind, namespace).map(|object| (key_of(object), object.clone())).collect();
         let start = self.changes.partition_point(|change| change.version <= version);
         for change in self.changes.range(start..).rev() {
             if change.kind != kind
@@ -176,21 +182,22 @@ impl Objects {
                 continue;
             }
             match &change.before {
-                Some(before) => objects.insert(place(before), before.clone()),
-                None => objects.remove(&place(&change.object)),
+                Some(before) => objects.insert(key_of(before), before.clone()),
+                None => objects.remove(&key_of(&change.object)),
             };
         }
         Some(objects.into_values().collect())
     }
 
-    /// Changes of the wanted objects of a kind after `version`: what is no longer wanted is told as deleted, what is now
-    /// as added. None if that version is compacted.
+    /// Returns the changes after `version` of objects of a kind that match a selector. An object that no longer
+    /// matches is reported as deleted, one that starts to match as added. Returns `None` if that version is
+    /// compacted.
     pub(crate) fn changes_of(
         &self,
         kind: &str,
         namespace: Option<&str>,
         version: u64,
-        is_wanted: impl Fn(&Object) -> bool,
+        matches: impl Fn(&Object) -> bool,
     ) -> Option<Vec<WatchEvent>> {
         if version < self.compacted {
             return None;
@@ -202,16 +209,16 @@ impl Objects {
         });
         let events = matching.filter_map(|change| {
             let object = change.object.clone();
-            let was_wanted = change.before.as_ref().is_some_and(&is_wanted);
-            match (change.happened, was_wanted, is_wanted(&object)) {
-                (Happened::Added, _, true) | (Happened::Modified, false, true) => {
+            let matched = change.before.as_ref().is_some_and(&matches);
+            match (change.change_type, matched, matches(&object)) {
+                (ChangeType::Added, _, true) | (ChangeType::Modified, false, true) => {
                     Some(WatchEvent::Added(object))
                 }
-                (Happened::Modified, true, true) => Some(WatchEvent::Modified(object)),
-                (Happened::Deleted, true, _) | (Happened::Modified, true, false) => {
+                (ChangeType::Modified, true, true) => Some(WatchEvent::Modified(object)),
+                (ChangeType::Deleted, true, _) | (ChangeType::Modified, true, false) => {
                     Some(WatchEvent::Deleted(object))
                 }
-                (Happened::Added | Happened::Modified | Happened::Deleted, _, _) => None,
+                (ChangeType::Added | ChangeType::Modified | ChangeType::Deleted, _, _) => None,
             }
         });
         Some(events.collect())

@@ -5,47 +5,48 @@ use cluster::{Health, Kind, Object, ObjectRef, Selector, health};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use workflow::condition::Read;
-use workflow::expression::{Bindings, Verdict as Judged};
-use workflow::fact::{Binding, observe, solve};
+use workflow::expression::{Truth, Variables};
+use workflow::fact::{Binding, match_all, observe};
 use workflow::{Condition, FactPattern};
 
 use crate::file::WorkloadEntry;
-use crate::objects::{Key, served};
+use crate::objects::{Key, builtin_storage_kind};
 use crate::scenario::{OracleSpec, ScenarioFile};
 use crate::world::World;
 
-/// How often the oracle looks while something must hold.
-const LOOK: SignedDuration = SignedDuration::from_secs(5);
-/// How long a pod that was lost may take to be replaced.
-const RECREATION: SignedDuration = SignedDuration::from_mins(3);
+/// How often the oracle evaluates the conditions.
+const POLL_INTERVAL: SignedDuration = SignedDuration::from_secs(5);
+/// Time limit for the replacement of a deleted pod.
+const RECREATION_GRACE: SignedDuration = SignedDuration::from_mins(3);
 
-/// Patterns that must never hold in a world, and the first that did.
+/// Fact patterns that must never match in a world, each with its target and start time, and the first one that
+/// matched.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Watched {
+pub(crate) struct ForbiddenPatterns {
     patterns: Arc<Vec<(FactPattern, ObjectRef, Timestamp)>>,
-    held: Option<String>,
+    violated: Option<String>,
 }
 
-/// Judges what became of a scenario's world. It knows the fault; a planner never meets it.
+/// Evaluates the response to a scenario's fault. It knows the fault, so it is never accessible to a planner.
 #[derive(Clone, Debug)]
 pub struct Oracle {
     spec: OracleSpec,
     family: String,
     expected_alerts: Vec<String>,
-    fix: Vec<workflow::Step>,
-    right_to_ignore: bool,
+    reference_fix: Vec<workflow::Step>,
+    expect_no_action: bool,
     target: ObjectRef,
     service: Option<String>,
     fault_at: Timestamp,
 }
 
-/// What an oracle found.
+/// Result of [`Oracle::check`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Verdict {
-    /// Whether the fault is mended for good, and nothing forbidden was done.
+pub struct OracleResult {
+    /// Whether the fault is fixed permanently and no forbidden pattern matched.
     pub mitigated: bool,
-    /// Why not; empty if it is.
-    pub why: String,
+    /// Why the fault does not count as mitigated; empty if it does.
+    pub message: String,
 }
 
 impl Oracle {
@@ -59,145 +60,153 @@ impl Oracle {
             spec: spec.oracle.clone(),
             family: spec.family.clone(),
             expected_alerts: spec.expected_alerts.clone(),
-            fix: spec.fix.clone(),
-            right_to_ignore: spec.right_to_ignore,
+            reference_fix: spec.reference_fix.clone(),
+            expect_no_action: spec.expect_no_action,
             target: target.deployment(),
             service: target.text("service").map(Into::into),
             fault_at,
         }
     }
 
-    /// The fault family.
+    /// Returns the fault family.
     pub fn family(&self) -> &str {
         &self.family
     }
 
-    /// The Deployment at fault; its cluster is the empty name.
+    /// Returns the target Deployment; its cluster is empty.
     pub fn target(&self) -> &ObjectRef {
         &self.target
     }
 
-    /// When the fault happens.
+    /// Returns the time of the fault.
     pub fn fault_at(&self) -> Timestamp {
         self.fault_at
     }
 
-    /// Alerts of which at least one fires because of the fault.
+    /// Returns the names of alerts of which the fault fires at least one.
     pub fn expected_alerts(&self) -> &[String] {
         &self.expected_alerts
     }
 
-    /// Steps that mend it: one way.
-    pub fn fix(&self) -> &[workflow::Step] {
-        &self.fix
+    /// Returns the steps of one way to fix the fault.
+    pub fn reference_fix(&self) -> &[workflow::Step] {
+        &self.reference_fix
     }
 
-    /// Whether doing nothing is right.
-    pub fn is_right_to_ignore(&self) -> bool {
-        self.right_to_ignore
+    /// Returns whether the correct response is to take no action.
+    pub fn expects_no_action(&self) -> bool {
+        self.expect_no_action
     }
 
-    /// The forbidden pattern that held at some time, if one did.
-    pub fn forbidden<'a>(&self, world: &'a World) -> Option<&'a str> {
-        world.watched.held.as_deref()
+    /// Returns the first forbidden pattern that matched, if any.
+    pub fn violated_pattern<'a>(&self, world: &'a World) -> Option<&'a str> {
+        world.forbidden_patterns.violated.as_deref()
     }
 
-    /// Lets the world come to rest, and judges it: everything must hold, for long, after a pod was lost, and with
-    /// requests that succeed.
-    pub fn check(&self, world: &mut World) -> Verdict {
-        match self.find_fault(world) {
-            None => Verdict { mitigated: true, why: String::new() },
-            Some(why) => Verdict { mitigated: false, why },
+    /// Waits for the world to settle and evaluates the conditions: all must be true, stay true, become true again
+    /// after a pod is deleted, and requests must succeed.
+    pub fn check(&self, world: &mut World) -> OracleResult {
+        match self.find_failure(world) {
+            None => OracleResult { mitigated: true, message: String::new() },
+            Some(message) => OracleResult { mitigated: false, message },
         }
     }
 
-    fn find_fault(&self, world: &mut World) -> Option<String> {
+    fn find_failure(&self, world: &mut World) -> Option<String> {
         let until = world.now() + self.spec.settle.signed();
         world.advance_fully(until);
-        if let Some(why) = self.unmet(world) {
-            return Some(format!("after the world came to rest, {why}"));
+        if let Some(message) = self.first_unmet(world) {
+            return Some(format!("after the settle time, {message}"));
         }
-        if let Some(why) = self.hold(world) {
-            return Some(why);
+        if let Some(message) = self.check_hold_period(world) {
+            return Some(message);
         }
-        if self.spec.recreate {
-            world.lose_pods(
+        if self.spec.check_recreation {
+            world.kill_pods(
                 self.target.namespace.as_deref().unwrap_or_default(),
                 &self.target.name,
                 Some(1),
             );
-            let deadline = world.now() + RECREATION;
-            let begin = world.now() + LOOK;
+            let deadline = world.now() + RECREATION_GRACE;
+            let begin = world.now() + POLL_INTERVAL;
             world.advance_fully(begin);
-            while let Some(why) = self.unmet(world) {
+            while let Some(message) = self.first_unmet(world) {
                 if world.now() >= deadline {
-                    return Some(format!("after a pod was lost, {why}"));
+                    return Some(format!("after a pod was deleted, {message}"));
                 }
-                let next = world.now() + LOOK;
+                let next = world.now() + POLL_INTERVAL;
                 world.advance_fully(next);
             }
-            if let Some(why) = self.hold(world) {
-                return Some(why);
+            if let Some(message) = self.check_hold_period(world) {
+                return Some(message);
             }
         }
-        if self.spec.replay
+        if self.spec.check_requests
             && let Some(service) = &self.service
         {
-            let flowing = world.samples("http_request_error_ratio", 30);
-            let own = flowing.iter().find(|sample| sample.labels.get("service") == Some(service));
-            match own {
+            let samples = world.samples("http_request_error_ratio", 30);
+            let sample =
+                samples.iter().find(|sample| sample.labels.get("service") == Some(service));
+            match sample {
                 None => return Some(format!("no requests reach the service {service}")),
-                Some(own) if own.value > 0.01 => {
+                Some(sample) if sample.value > 0.01 => {
                     return Some(format!(
                         "requests to the service {service} fail: {:.2}",
-                        own.value
+                        sample.value
                     ));
                 }
                 Some(_) => {}
             }
         }
-        self.forbidden(world).map(|held| format!("a forbidden pattern held: {held}"))
+        self.violated_pattern(world)
+            .map(|pattern| format!("a forbidden pattern matched: {pattern}"))
     }
 
-    /// Watches the world for as long as everything must hold.
-    fn hold(&self, world: &mut World) -> Option<String> {
+    /// Evaluates the conditions repeatedly during the hold time. Returns a message if one becomes false.
+    fn check_hold_period(&self, world: &mut World) -> Option<String> {
         let until = world.now() + self.spec.hold_for.signed();
         while world.now() < until {
-            let next = (world.now() + LOOK).min(until);
+            let next = (world.now() + POLL_INTERVAL).min(until);
             world.advance_fully(next);
-            if let Some(why) = self.unmet(world) {
-                return Some(format!("it did not last: {why}"));
+            if let Some(message) = self.first_unmet(world) {
+                return Some(format!("during the hold time, {message}"));
             }
         }
         None
     }
 
-    /// The first condition that is not true.
-    fn unmet(&self, world: &World) -> Option<String> {
-        self.spec.all.iter().find_map(|condition| match world.judge(condition) {
-            Judged::True => None,
-            Judged::False => Some(format!("`{}` is false", named(condition))),
-            Judged::Unknown { reason } => {
-                Some(format!("`{}` is unknown: {reason}", named(condition)))
+    /// Returns a message about the first condition that is not true.
+    fn first_unmet(&self, world: &World) -> Option<String> {
+        self.spec.all.iter().find_map(|condition| match world.evaluate_condition(condition) {
+            Truth::True => None,
+            Truth::False => Some(format!("`{}` is false", condition_label(condition))),
+            Truth::Unknown { message } => {
+                Some(format!("`{}` is unknown: {message}", condition_label(condition)))
             }
         })
     }
 }
 
-fn named(condition: &Condition) -> &str {
+fn condition_label(condition: &Condition) -> &str {
     condition.name.as_deref().unwrap_or(condition.check.source())
 }
 
 impl World {
-    /// Watches from `from` on that none of `patterns` ever holds.
-    pub(crate) fn watch(&mut self, patterns: &[FactPattern], target: &ObjectRef, from: Timestamp) {
-        let watched = Arc::make_mut(&mut self.watched.patterns);
+    /// Forbids `patterns` from `from` on.
+    pub(crate) fn forbid_patterns(
+        &mut self,
+        patterns: &[FactPattern],
+        target: &ObjectRef,
+        from: Timestamp,
+    ) {
+        let watched = Arc::make_mut(&mut self.forbidden_patterns.patterns);
         watched.extend(patterns.iter().map(|pattern| (pattern.clone(), target.clone(), from)));
     }
 
-    /// Looks after each request whether a forbidden pattern holds now.
-    pub(crate) fn look_for_forbidden(&mut self) {
-        if self.watched.patterns.is_empty() || self.watched.held.is_some() {
+    /// Checks after a request whether a forbidden pattern matches.
+    pub(crate) fn check_forbidden_patterns(&mut self) {
+        if self.forbidden_patterns.patterns.is_empty() || self.forbidden_patterns.violated.is_some()
+        {
             return;
         }
         let objects: Vec<Object> = self
@@ -207,34 +216,41 @@ impl World {
             .cloned()
             .collect();
         let facts = observe("", &objects);
-        let holds = |(pattern, target, from): &&(FactPattern, ObjectRef, Timestamp)| {
+        let matches = |(pattern, target, from): &&(FactPattern, ObjectRef, Timestamp)| {
             let bindings = [("$target".to_string(), Binding::Object(target.clone()))].into();
             self.now >= *from
-                && !solve(std::slice::from_ref(pattern), &facts, &bindings, 1).is_empty()
+                && !match_all(std::slice::from_ref(pattern), &facts, &bindings, 1).is_empty()
         };
-        self.watched.held =
-            self.watched.patterns.iter().find(holds).map(|(pattern, _, _)| format!("{pattern:?}"));
+        self.forbidden_patterns.violated = self
+            .forbidden_patterns
+            .patterns
+            .iter()
+            .find(matches)
+            .map(|(pattern, _, _)| format!("{pattern:?}"));
     }
 
-    /// Judges a condition on the world as it is now.
-    pub(crate) fn judge(&self, condition: &Condition) -> Judged {
-        let bindings: Bindings =
-            condition.read.iter().map(|(name, read)| (name.clone(), self.value_of(read))).collect();
-        condition.check.judge(&bindings)
+    /// Evaluates a condition on the current state of the world.
+    pub(crate) fn evaluate_condition(&self, condition: &Condition) -> Truth {
+        let bindings: Variables = condition
+            .read
+            .iter()
+            .map(|(name, read)| (name.clone(), self.read_value(read)))
+            .collect();
+        condition.check.evaluate_condition(&bindings)
     }
 
-    fn value_of(&self, read: &Read) -> Value {
+    fn read_value(&self, read: &Read) -> Value {
         match read {
             Read::Metric { metric, labels, window } => {
                 let samples = self
-                    .samples(metric, window.map_or(0, |window| window.duration().as_secs() as u32));
+                    .samples(metric, window.map_or(0, |window| window.to_std().as_secs() as u32));
                 let is_wanted = |sample: &&cluster::Sample| {
                     labels.iter().all(|(name, value)| sample.labels.get(name) == Some(value))
                 };
                 samples.iter().filter(is_wanted).map(|sample| Value::from(sample.value)).collect()
             }
             Read::Object { kind, namespace, name, .. } => {
-                let kind = Kind::builtin(kind).and_then(|kind| served(&kind));
+                let kind = Kind::builtin(kind).and_then(|kind| builtin_storage_kind(&kind));
                 let object = kind.and_then(|kind| {
                     self.objects.get(&Key::new(
                         kind,
@@ -255,12 +271,12 @@ impl World {
         }
     }
 
-    /// The health of every Deployment and Service now; their cluster is the empty name.
-    pub fn healths(&self) -> BTreeMap<ObjectRef, Health> {
-        let mut healths = BTreeMap::new();
+    /// Returns the current health of every Deployment and Service; their cluster is empty.
+    pub fn health_by_object(&self) -> BTreeMap<ObjectRef, Health> {
+        let mut health_of = BTreeMap::new();
         for kind in ["Deployment", "Service"] {
             for object in self.objects.of_kind(kind, None) {
-                let around: Vec<Object> = match kind {
+                let related: Vec<Object> = match kind {
                     "Deployment" => {
                         let pods = self.objects.of_kind("Pod", object.namespace());
                         pods.filter(|pod| self.workload_of(pod) == object.name()).cloned().collect()
@@ -277,10 +293,10 @@ impl World {
                             .collect()
                     }
                 };
-                healths
-                    .insert(object.reference("").without_uid(), health(object, &around, self.now));
+                health_of
+                    .insert(object.reference("").without_uid(), health(object, &related, self.now));
             }
         }
-        healths
+        health_of
     }
 }

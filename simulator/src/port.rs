@@ -1,7 +1,7 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use crate::api::{Answer, FieldSelector, Refusal, Resource, Selection, group};
-use crate::authorize::{self, Deed, Wanted};
+use crate::api::{CallResult, FieldSelector, Selection, ServedResource, StatusError, group};
+use crate::authorize::{self, Attributes, ResourceAttributes};
 use crate::objects::Key;
 use crate::user::User;
 use crate::world::World;
@@ -12,34 +12,34 @@ use cluster::{
 };
 use jiff::Timestamp;
 
-/// The world behind the ports of a cluster: all that a planner or an executor ever meets of it.
+/// Implements the ports of the `cluster` crate over a [`World`]. The planner and the executor see the world only through it.
 #[derive(Clone)]
 pub struct SimulatedCluster {
     world: Arc<Mutex<World>>,
     name: String,
-    /// Who meets it; absent for somebody with every right.
+    /// The user whose permissions apply. `None`: no restrictions.
     user: Option<User>,
 }
 
-/// How many objects one page holds where the query does not say.
-const PAGE: usize = 500;
+/// The page size of a list without a limit, in objects.
+const DEFAULT_PAGE_SIZE: usize = 500;
 
 impl SimulatedCluster {
-    /// Puts `world` behind the ports, under the name that references to its objects carry.
+    /// Returns a cluster over `world`. `name` is the cluster name in references to its objects.
     pub fn new(world: Arc<Mutex<World>>, name: impl Into<String>) -> Self {
         Self { world, name: name.into(), user: None }
     }
 
-    /// The same cluster as a service account meets it, with the rights that roles give it.
-    pub fn as_account(&self, namespace: &str, name: &str) -> Self {
-        Self { user: Some(User::account(namespace, name, "")), ..self.clone() }
+    /// Returns the same cluster with the permissions of a service account.
+    pub fn as_service_account(&self, namespace: &str, name: &str) -> Self {
+        Self { user: Some(User::service_account(namespace, name, "")), ..self.clone() }
     }
 
-    /// As [`Cluster::send`], with `before` done at the very moment of the request, while nothing else can happen: a
-    /// journal that notes it there can give it back to [`World::replay`].
+    /// Like [`Cluster::send`], but calls `before` first, while the world is locked. A journal entry that `before` writes
+    /// therefore has the same timestamp and order as the request, and [`World::replay`] reproduces it.
     ///
     /// # Errors
-    /// Those of `before`; nothing is sent then.
+    /// Returns the error of `before`; the request is then not sent.
     pub fn send_after<E>(
         &self,
         request: &Request,
@@ -47,51 +47,55 @@ impl SimulatedCluster {
     ) -> Result<Reply, E> {
         let mut world = self.world();
         before(world.now())?;
-        if let Err(refusal) = self.may_send(&world, request) {
-            return Ok(Answer::Refused(refusal).reply());
+        if let Err(error) = self.check_request(&world, request) {
+            return Ok(CallResult::Refused(error).reply());
         }
         Ok(match world.send(request) {
-            Reply::Accepted(object) => Reply::Accepted(world.secrets().hide(&object)),
-            Reply::Found(object) => Reply::Found(world.secrets().hide(&object)),
+            Reply::Accepted(object) => Reply::Accepted(world.secret_key().redact(&object)),
+            Reply::Found(object) => Reply::Found(world.secret_key().redact(&object)),
             other => other,
         })
     }
 
     fn world(&self) -> MutexGuard<'_, World> {
-        // A panic elsewhere leaves the world between two events at worst, and the test that panicked has failed.
+        // After a panic in another thread the world is at worst between two events, and the test that panicked has failed.
         self.world.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// What `kind` is called here, if it may be read.
-    fn readable(
+    /// Resolves `kind` and checks that `verb` is allowed on it.
+    fn check_read(
         &self,
         world: &World,
         verb: &str,
         kind: &Kind,
         namespace: Option<&str>,
         name: &str,
-    ) -> Result<Arc<Resource>, ReadFailure> {
-        let resource = world.resource(kind).ok_or_else(Refusal::unknown_resource);
-        let resource = resource.map_err(|refusal| failure(kind, refusal))?;
-        if !world.may(verb, resource.shelf, namespace) {
+    ) -> Result<Arc<ServedResource>, ReadFailure> {
+        let resource = world.resource(kind).ok_or_else(StatusError::unknown_resource);
+        let resource = resource.map_err(|error| failure(kind, error))?;
+        if !world.is_verb_allowed(verb, resource.storage_kind, namespace) {
             let message = format!("cannot {verb} {}", resource.plural);
-            return Err(failure(kind, Refusal::new(403, "Forbidden", message)));
+            return Err(failure(kind, StatusError::new(403, "Forbidden", message)));
         }
-        let wanted = wanted(&resource, verb, namespace, name);
-        self.is_allowed(world, wanted).map_err(|refusal| failure(kind, refusal))?;
+        let attributes = attributes(&resource, verb, namespace, name);
+        self.check_access(world, attributes).map_err(|error| failure(kind, error))?;
         Ok(resource)
     }
 
-    fn is_allowed(&self, world: &World, wanted: Wanted) -> Result<(), Refusal> {
+    fn check_access(
+        &self,
+        world: &World,
+        attributes: ResourceAttributes,
+    ) -> Result<(), StatusError> {
         let Some(user) = &self.user else { return Ok(()) };
-        let deed = Deed::Resource(wanted);
-        if authorize::may(world, user, &deed) {
+        let attributes = Attributes::Resource(attributes);
+        if authorize::is_allowed(world, user, &attributes) {
             return Ok(());
         }
-        Err(authorize::forbidden(user, &deed))
+        Err(authorize::forbidden(user, &attributes))
     }
 
-    fn may_send(&self, world: &World, request: &Request) -> Result<(), Refusal> {
+    fn check_request(&self, world: &World, request: &Request) -> Result<(), StatusError> {
         let target = &request.target;
         let Some(resource) = world.resource(&target.object_kind()) else { return Ok(()) };
         let (verb, subresource, name) = match &request.verb {
@@ -103,16 +107,21 @@ impl SimulatedCluster {
             Verb::Delete { .. } => ("delete", "", target.name.as_str()),
             Verb::Evict => ("create", "eviction", target.name.as_str()),
         };
-        let wanted = Wanted {
+        let attributes = ResourceAttributes {
             subresource: subresource.into(),
-            ..wanted(&resource, verb, target.namespace.as_deref(), name)
+            ..attributes(&resource, verb, target.namespace.as_deref(), name)
         };
-        self.is_allowed(world, wanted)
+        self.check_access(world, attributes)
     }
 }
 
-fn wanted(resource: &Resource, verb: &str, namespace: Option<&str>, name: &str) -> Wanted {
-    Wanted {
+fn attributes(
+    resource: &ServedResource,
+    verb: &str,
+    namespace: Option<&str>,
+    name: &str,
+) -> ResourceAttributes {
+    ResourceAttributes {
         verb: verb.into(),
         group: group(&resource.kind).into(),
         plural: resource.plural.clone(),
@@ -122,14 +131,14 @@ fn wanted(resource: &Resource, verb: &str, namespace: Option<&str>, name: &str) 
     }
 }
 
-fn failure(kind: &Kind, refusal: Refusal) -> ReadFailure {
-    if refusal.code == 410 {
+fn failure(kind: &Kind, error: StatusError) -> ReadFailure {
+    if error.code == 410 {
         return ReadFailure::Gone;
     }
-    ReadFailure::Refused { what: kind.kind.clone(), code: refusal.code, message: refusal.message }
+    ReadFailure::Refused { resource: kind.kind.clone(), code: error.code, message: error.message }
 }
 
-/// Says nothing of the world, least of all of what is planned for it.
+/// Prints only the name: the world contains the scheduled faults, which logs must not reveal.
 impl std::fmt::Debug for SimulatedCluster {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "SimulatedCluster({})", self.name)
@@ -149,56 +158,57 @@ impl Cluster for SimulatedCluster {
     ) -> Result<Option<Object>, ReadFailure> {
         let world = self.world();
         let namespace = object.namespace.as_deref();
-        let kind = self.readable(&world, "get", &object.object_kind(), namespace, &object.name)?;
-        let key = Key::new(kind.shelf, namespace.unwrap_or_default(), &object.name);
+        let kind =
+            self.check_read(&world, "get", &object.object_kind(), namespace, &object.name)?;
+        let key = Key::new(kind.storage_kind, namespace.unwrap_or_default(), &object.name);
         let found = world.objects.get(&key);
         let found = found
             .filter(|found| object.uid.as_ref().is_none_or(|uid| *uid == found.metadata().uid));
-        Ok(found.map(|found| world.secrets().hide(found)))
+        Ok(found.map(|found| world.secret_key().redact(found)))
     }
 
     async fn list(&self, query: &ListQuery) -> Result<Page, ReadFailure> {
         let world = self.world();
         let kind = &query.kind;
-        self.readable(&world, "list", kind, query.namespace.as_deref(), "")?;
+        self.check_read(&world, "list", kind, query.namespace.as_deref(), "")?;
         let selection = Selection {
             labels: query.selector.clone().unwrap_or_default(),
             fields: FieldSelector::default(),
         };
-        let limit = query.limit.filter(|limit| *limit > 0).unwrap_or(PAGE);
-        let listed = world
-            .collect(
+        let limit = query.limit.filter(|limit| *limit > 0).unwrap_or(DEFAULT_PAGE_SIZE);
+        let page = world
+            .list(
                 kind,
                 query.namespace.as_deref(),
                 &selection,
                 Some(limit),
                 query.continue_token.as_deref(),
             )
-            .map_err(|refusal| failure(kind, refusal))?;
+            .map_err(|error| failure(kind, error))?;
         Ok(Page {
-            items: listed.items.iter().map(|object| world.secrets().hide(object)).collect(),
-            resource_version: listed.version.to_string(),
-            continue_token: listed.continue_token,
+            items: page.items.iter().map(|object| world.secret_key().redact(object)).collect(),
+            resource_version: page.version.to_string(),
+            continue_token: page.continue_token,
         })
     }
 
-    async fn changes(
+    async fn watch_since(
         &self,
         kind: &Kind,
         namespace: Option<&str>,
         resource_version: &str,
     ) -> Result<Vec<WatchEvent>, ReadFailure> {
         let world = self.world();
-        self.readable(&world, "watch", kind, namespace, "")?;
+        self.check_read(&world, "watch", kind, namespace, "")?;
         let version: u64 = resource_version.parse().map_err(|_| ReadFailure::Refused {
-            what: kind.kind.clone(),
+            resource: kind.kind.clone(),
             code: 400,
             message: format!("{resource_version:?} is not a resource version"),
         })?;
         let events = world
             .changes_since(kind, namespace, &Selection::default(), version)
-            .map_err(|refusal| failure(kind, refusal))?;
-        let hide = |object: Object| world.secrets().hide(&object);
+            .map_err(|error| failure(kind, error))?;
+        let hide = |object: Object| world.secret_key().redact(&object);
         let mut events: Vec<WatchEvent> = events
             .into_iter()
             .map(|event| match event {
@@ -222,11 +232,11 @@ impl Cluster for SimulatedCluster {
         let world = self.world();
         let namespace = query.pod.namespace.as_deref();
         let kind =
-            self.readable(&world, "get", &query.pod.object_kind(), namespace, &query.pod.name)?;
-        let key = Key::new(kind.shelf, namespace.unwrap_or_default(), &query.pod.name);
+            self.check_read(&world, "get", &query.pod.object_kind(), namespace, &query.pod.name)?;
+        let key = Key::new(kind.storage_kind, namespace.unwrap_or_default(), &query.pod.name);
         if world.objects.get(&key).is_none() {
             return Err(ReadFailure::Refused {
-                what: query.pod.to_string(),
+                resource: query.pod.to_string(),
                 code: 404,
                 message: format!("pods {:?} not found", query.pod.name),
             });
@@ -234,7 +244,7 @@ impl Cluster for SimulatedCluster {
         Ok(world.logs(&key, &query.container, query.previous, query.tail_lines))
     }
 
-    async fn may(
+    async fn can_i(
         &self,
         verb: &str,
         kind: &Kind,
@@ -242,8 +252,9 @@ impl Cluster for SimulatedCluster {
     ) -> Result<bool, ReadFailure> {
         let world = self.world();
         let Some(resource) = world.resource(kind) else { return Ok(false) };
-        let wanted = wanted(&resource, verb, namespace, "");
-        Ok(world.may(verb, resource.shelf, namespace) && self.is_allowed(&world, wanted).is_ok())
+        let attributes = attributes(&resource, verb, namespace, "");
+        Ok(world.is_verb_allowed(verb, resource.storage_kind, namespace)
+            && self.check_access(&world, attributes).is_ok())
     }
 }
 
@@ -251,15 +262,15 @@ impl Cluster for SimulatedCluster {
 impl Metrics for SimulatedCluster {
     async fn query(&self, query: &MetricQuery) -> Result<Vec<Sample>, ReadFailure> {
         let samples = self.world().samples(&query.metric, query.window_seconds);
-        let is_wanted = |sample: &Sample| {
+        let matches = |sample: &Sample| {
             query.labels.iter().all(|(name, value)| sample.labels.get(name) == Some(value))
         };
-        Ok(samples.into_iter().filter(is_wanted).collect())
+        Ok(samples.into_iter().filter(matches).collect())
     }
 }
 
 impl World {
-    /// The last lines of a container: what it wrote, and what it says of calls that fail now.
+    /// Returns the last `tail` log lines of a container: the lines it wrote and one line per call that is failing now.
     pub(crate) fn logs(
         &self,
         pod: &Key,
@@ -285,11 +296,11 @@ impl World {
                 if let Some(flow) = self
                     .traffic
                     .get(&route)
-                    .filter(|flow| flow.failing > 0.0 && flow.per_minute > 0.0)
+                    .filter(|flow| flow.failure_rate > 0.0 && flow.per_minute > 0.0)
                 {
                     let line = format!(
                         "{} error: GET http://{}:{}/: {}",
-                        self.now, call.service, call.port, flow.why
+                        self.now, call.service, call.port, flow.error
                     );
                     lines.push(line);
                 }

@@ -4,9 +4,9 @@ use jiff::Timestamp;
 
 use crate::objects::Key;
 
-/// Who is to look at the world again.
+/// A component of the world that a timer triggers.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Wake {
+pub(crate) enum Timer {
     /// The controller of this Deployment.
     Deployment(Key),
     /// The controller of this ReplicaSet.
@@ -17,83 +17,83 @@ pub(crate) enum Wake {
     Scheduler(Key),
     /// The kubelet, for this pod.
     Kubelet(Key),
-    /// Whoever empties this namespace.
+    /// The namespace controller, for this terminating namespace.
     Namespace(Key),
-    /// Whoever deletes what lost its owner.
-    Garbage,
-    /// The requests between services.
+    /// The garbage collector, which deletes objects without an existing owner.
+    GarbageCollector,
+    /// The routes of requests between Services.
     Traffic,
     /// The alerting rules.
     Rules,
     /// The alert groups.
     Groups,
-    /// What a scenario does to the world.
+    /// The scheduled actions of a scenario.
     Script,
     /// The alerting rules, at a scrape.
     Scrape,
-    /// The rise and fall of traffic.
-    Rhythm,
-    /// What happens again and again.
-    Routines,
-    /// Everyone, though nothing called them.
+    /// The next step of the traffic pattern.
+    TrafficPattern,
+    /// The recurring events of the world.
+    RecurringEvents,
+    /// All components, regardless of whether they have work.
     Tick,
-    /// The controller of the disruption budgets of this namespace.
-    Budgets(std::sync::Arc<str>),
-    /// The controller of the quotas of this namespace.
+    /// The PodDisruptionBudget controller of this namespace.
+    DisruptionBudgets(std::sync::Arc<str>),
+    /// The ResourceQuota controller of this namespace.
     Quotas(std::sync::Arc<str>),
-    /// The controller of this definition of a custom kind.
-    Definition(Key),
+    /// The controller of this CustomResourceDefinition.
+    CustomResourceDefinition(Key),
 }
 
-/// Who wakes when: each at most once, at the earliest time that anyone asked for.
+/// Pending timers in order of time. Each timer is pending at most once, at the earliest requested time.
 ///
-/// Nothing is polled. A woken one says itself when it wants to wake next, so quiet time costs nothing.
+/// Nothing is polled: a component sets its own next timer when it fires, so idle time costs nothing.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Queue {
-    order: BTreeMap<(Timestamp, u64), Wake>,
-    waiting: BTreeMap<Wake, (Timestamp, u64)>,
+pub(crate) struct TimerQueue {
+    order: BTreeMap<(Timestamp, u64), Timer>,
+    pending: BTreeMap<Timer, (Timestamp, u64)>,
     sequence: u64,
 }
 
-impl Queue {
-    /// Wakes `wake` at `at`, or earlier if that was asked for before.
-    pub(crate) fn push(&mut self, at: Timestamp, wake: Wake) {
-        if let Some(slot) = self.waiting.get(&wake) {
+impl TimerQueue {
+    /// Sets `timer` to `at`, unless it is already pending for an earlier time.
+    pub(crate) fn push(&mut self, at: Timestamp, timer: Timer) {
+        if let Some(slot) = self.pending.get(&timer) {
             if slot.0 <= at {
                 return;
             }
             self.order.remove(slot);
         }
         self.sequence += 1;
-        self.order.insert((at, self.sequence), wake.clone());
-        self.waiting.insert(wake, (at, self.sequence));
+        self.order.insert((at, self.sequence), timer.clone());
+        self.pending.insert(timer, (at, self.sequence));
     }
 
-    /// When the next one wakes.
+    /// Returns the time of the next timer.
     pub(crate) fn next(&self) -> Option<Timestamp> {
         self.order.first_key_value().map(|((at, _), _)| *at)
     }
 
-    /// Takes the next one, if it wakes at `until` or before.
-    pub(crate) fn pop(&mut self, until: Timestamp) -> Option<(Timestamp, Wake)> {
+    /// Removes and returns the next timer if it is due at `until` or before.
+    pub(crate) fn pop(&mut self, until: Timestamp) -> Option<(Timestamp, Timer)> {
         let entry = self.order.first_entry()?;
         let at = entry.key().0;
         if at > until {
             return None;
         }
-        let wake = entry.remove();
-        self.waiting.remove(&wake);
-        Some((at, wake))
+        let timer = entry.remove();
+        self.pending.remove(&timer);
+        Some((at, timer))
     }
 
-    /// Whether `wake` wakes at `by` or before.
-    pub(crate) fn is_due(&self, wake: &Wake, by: Timestamp) -> bool {
-        self.waiting.get(wake).is_some_and(|slot| slot.0 <= by)
+    /// Returns whether `timer` is due at `by` or before.
+    pub(crate) fn is_due(&self, timer: &Timer, by: Timestamp) -> bool {
+        self.pending.get(timer).is_some_and(|slot| slot.0 <= by)
     }
 
-    /// Everything that waits, in order of time.
-    pub(crate) fn all(&self) -> impl Iterator<Item = (&Timestamp, &Wake)> {
-        self.order.iter().map(|((at, _), wake)| (at, wake))
+    /// Returns all pending timers in order of time.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&Timestamp, &Timer)> {
+        self.order.iter().map(|((at, _), timer)| (at, timer))
     }
 }
 
@@ -102,17 +102,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_wakes_once_at_the_earliest_time_asked_for() {
+    fn each_timer_fires_once_at_its_earliest_time() {
         let at = |seconds| Timestamp::from_second(seconds).unwrap();
-        let mut queue = Queue::default();
-        queue.push(at(9), Wake::Rules);
-        queue.push(at(5), Wake::Traffic);
-        queue.push(at(3), Wake::Rules);
-        queue.push(at(7), Wake::Rules);
-        assert_eq!(queue.pop(at(4)), Some((at(3), Wake::Rules)));
+        let mut queue = TimerQueue::default();
+        queue.push(at(9), Timer::Rules);
+        queue.push(at(5), Timer::Traffic);
+        queue.push(at(3), Timer::Rules);
+        queue.push(at(7), Timer::Rules);
+        assert_eq!(queue.pop(at(4)), Some((at(3), Timer::Rules)));
         assert_eq!(queue.pop(at(4)), None);
         assert_eq!(queue.next(), Some(at(5)));
-        assert_eq!(queue.pop(at(9)), Some((at(5), Wake::Traffic)));
+        assert_eq!(queue.pop(at(9)), Some((at(5), Timer::Traffic)));
         assert_eq!(queue.pop(at(9)), None);
     }
 }

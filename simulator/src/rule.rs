@@ -3,120 +3,121 @@ use std::collections::{BTreeMap, BTreeSet};
 use cluster::Object;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
-use workflow::duration::Span;
+use workflow::duration::Duration;
 
-use crate::metric::{Subject, Take};
+use crate::metric::{SampleVisitor, Subject};
 use crate::objects::Key;
-use crate::queue::Wake;
+use crate::queue::Timer;
 use crate::world::{AlertMode, World};
 
-/// A rule that fires an alert for every series for which it holds long enough.
+/// An alerting rule: fires one alert per series that exceeds the threshold for long enough.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Rule {
     /// Name of the alert.
     pub alert: String,
-    /// The metric that is looked at.
+    /// Metric that the rule evaluates.
     pub metric: String,
-    /// Labels of which the series must have one of these values.
-    #[serde(default, rename = "where", skip_serializing_if = "BTreeMap::is_empty")]
-    pub with: BTreeMap<String, Vec<String>>,
-    /// Labels of which the series must have none of these values.
+    /// Allowed values per label. A series without one of them is ignored.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub unless: BTreeMap<String, Vec<String>>,
-    /// What the value must be.
-    pub is: Comparison,
-    /// The labels that the alert keeps; all where absent. Series that then agree are one.
+    pub match_labels: BTreeMap<String, Vec<String>>,
+    /// Excluded values per label. A series with one of them is ignored.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub exclude_labels: BTreeMap<String, Vec<String>>,
+    /// Condition on the value of a series.
+    pub threshold: Threshold,
+    /// Labels to keep on the alert. Series that are equal in them share one alert. Default: all labels.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub by: Vec<String>,
-    /// How long it must hold.
+    pub group_by: Vec<String>,
+    /// How long the condition must be true before the alert fires.
     #[serde(rename = "for")]
-    pub holds_for: Span,
-    /// It holds while it held at any time within this span.
+    pub pending_for: Duration,
+    /// The condition counts as true while it was true at any time within this window. Default: 0.
     #[serde(default)]
-    pub over: Span,
-    /// Labels that the alert has besides those of its series.
+    pub window: Duration,
+    /// Labels added to those of the series.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
-    /// Annotations; `{{ $labels.NAME }}` and `{{ $value }}` are filled in.
+    /// Annotations. `{{ $labels.NAME }}` and `{{ $value }}` are substituted.
     #[serde(default)]
     pub annotations: BTreeMap<String, String>,
 }
 
-/// What a value must be for a rule to hold.
+/// Condition of a rule on the value of a series.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub enum Comparison {
-    /// Above this.
+pub enum Threshold {
+    /// The value is above this number.
     Above(f64),
-    /// Below this.
+    /// The value is below this number.
     Below(f64),
-    /// Below the value of this metric for the same labels.
+    /// The value is below that of this metric for the same labels.
     BelowMetric(String),
 }
 
-/// One alert that holds, or held until lately, in the form of Prometheus' `POST /api/v2/alerts`.
+/// One firing or recently resolved alert, in the format of Alertmanager's `POST /api/v2/alerts`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FiringAlert {
-    /// Labels, `alertname` among them.
+    /// Labels, including `alertname`.
     pub labels: BTreeMap<String, String>,
-    /// Annotations.
     pub annotations: BTreeMap<String, String>,
-    /// When it began.
     pub starts_at: Timestamp,
-    /// When it ended; while it fires, when it is to be taken as ended if nothing more is heard.
+    /// End of a resolved alert. For a firing one, the time at which the receiver may treat it as resolved if it gets
+    /// no update.
     pub ends_at: Timestamp,
-    /// Where its rule is shown.
+    /// Page that shows the rule.
     #[serde(rename = "generatorURL")]
     pub generator_url: String,
 }
 
-/// A series for which a rule holds, or held within its span.
+/// A series for which a rule's condition is true, or was true within the rule's window.
 #[derive(Clone, Debug, PartialEq)]
 struct Series {
     since: Timestamp,
     is_true: bool,
-    /// When it was last seen to hold, once it no longer does.
+    /// Last time at which the condition was true; meaningful while `is_true` is false.
     last_true: Timestamp,
     fired: Option<Timestamp>,
     annotations: BTreeMap<String, String>,
 }
 
-/// An alert that fires although nothing is wrong.
+/// A false alert that a scenario injects; no rule backs it.
 #[derive(Clone, Debug, PartialEq)]
-struct Spurious {
+struct InjectedAlert {
     since: Timestamp,
     until: Timestamp,
     annotations: BTreeMap<String, String>,
 }
 
-/// Alerts that hold, and those that ended lately.
+/// State of all alerts: pending and firing series, injected alerts and recently resolved alerts.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Alerts {
+pub(crate) struct AlertState {
     series: BTreeMap<(usize, BTreeMap<String, String>), Series>,
-    /// Alerts that fire although nothing is wrong.
-    spurious: BTreeMap<BTreeMap<String, String>, Spurious>,
-    ended: Vec<FiringAlert>,
+    injected: BTreeMap<BTreeMap<String, String>, InjectedAlert>,
+    resolved: Vec<FiringAlert>,
 }
 
-/// The labels of an alert, and the value of its series.
-type Labelled = Vec<(BTreeMap<String, String>, f64)>;
+/// Labels of alerts, each with the value of its series.
+type LabelledValues = Vec<(BTreeMap<String, String>, f64)>;
 
-/// For which series each rule held when it was last looked at: of one object each, or of all that it looks at.
+/// For each rule, the series for which its condition was true at the last evaluation. The key is the object that the
+/// series belong to, or `None` for a rule that is not evaluated per object.
 ///
-/// It follows from the state of the world and is no part of it: it only saves measuring again what did not change.
-pub(crate) type Holding = Vec<BTreeMap<Option<Key>, Labelled>>;
+/// This is a cache derived from the state of the world, not part of that state: it avoids measuring unchanged objects
+/// again.
+pub(crate) type ActiveSeries = Vec<BTreeMap<Option<Key>, LabelledValues>>;
 
-/// For how long after its end an alert is still listed as ended, and for how long one holds that is not heard of again.
-const LISTED: SignedDuration = SignedDuration::from_mins(15);
-const HEARD: SignedDuration = SignedDuration::from_mins(4);
+/// How long a resolved alert stays listed.
+const RESOLVED_RETENTION: SignedDuration = SignedDuration::from_mins(15);
+/// How far in the future `endsAt` of a firing alert is.
+const RESOLVE_TIMEOUT: SignedDuration = SignedDuration::from_mins(4);
 
-const GENERATOR: &str = "http://prometheus.simulated/graph";
+const GENERATOR_URL: &str = "http://prometheus.simulated/graph";
 
 impl World {
-    /// The alerts that fire now, and with their end those that ended in the last quarter of an hour: what Prometheus
-    /// posts to an Alertmanager again and again.
+    /// Returns the firing alerts and those resolved in the last 15 minutes, as Prometheus posts them repeatedly to an
+    /// Alertmanager.
     pub fn firing_alerts(&self) -> Vec<FiringAlert> {
         let alert = |labels: &BTreeMap<String, String>,
                      annotations: &BTreeMap<String, String>,
@@ -124,24 +125,28 @@ impl World {
             labels: labels.clone(),
             annotations: annotations.clone(),
             starts_at,
-            ends_at: self.now + HEARD,
-            generator_url: GENERATOR.into(),
+            ends_at: self.now + RESOLVE_TIMEOUT,
+            generator_url: GENERATOR_URL.into(),
         };
         let firing = self.alerts.series.iter().filter_map(|((_, labels), series)| {
             Some(alert(labels, &series.annotations, series.fired?))
         });
-        let spurious = self
+        let injected = self
             .alerts
-            .spurious
+            .injected
             .iter()
-            .map(|(labels, spurious)| alert(labels, &spurious.annotations, spurious.since));
-        let ended =
-            self.alerts.ended.iter().filter(|ended| ended.ends_at + LISTED > self.now).cloned();
-        firing.chain(spurious).chain(ended).collect()
+            .map(|(labels, injected)| alert(labels, &injected.annotations, injected.since));
+        let ended = self
+            .alerts
+            .resolved
+            .iter()
+            .filter(|ended| ended.ends_at + RESOLVED_RETENTION > self.now)
+            .cloned();
+        firing.chain(injected).chain(ended).collect()
     }
 
-    /// Names of the alerts that fire now.
-    pub fn firing(&self) -> BTreeSet<&str> {
+    /// Returns the names of the firing alerts.
+    pub fn firing_alert_names(&self) -> BTreeSet<&str> {
         let firing = self
             .alerts
             .series
@@ -149,94 +154,96 @@ impl World {
             .filter(|(_, series)| series.fired.is_some())
             .map(|((_, labels), _)| labels);
         firing
-            .chain(self.alerts.spurious.keys())
+            .chain(self.alerts.injected.keys())
             .filter_map(|labels| labels.get("alertname"))
             .map(String::as_str)
             .collect()
     }
 
-    /// Lets an alert fire for which there is no reason.
-    pub(crate) fn fire_spuriously(
+    /// Fires a false alert that resolves at `until`.
+    pub(crate) fn inject_alert(
         &mut self,
         labels: BTreeMap<String, String>,
         annotations: BTreeMap<String, String>,
         until: Timestamp,
     ) {
-        if self.mode == AlertMode::Internal {
+        if self.alert_mode == AlertMode::Internal {
             self.group_firing(&labels, &annotations, self.now);
         }
-        let spurious = Spurious { since: self.now, until, annotations };
-        self.alerts.spurious.insert(labels, spurious);
-        self.wake_at(until, Wake::Rules);
+        let injected = InjectedAlert { since: self.now, until, annotations };
+        self.alerts.injected.insert(labels, injected);
+        self.set_timer_at(until, Timer::Rules);
     }
 
-    /// Looks at every rule: what begins or ends to hold, what has held long enough.
+    /// Evaluates every rule: starts, fires and resolves alerts.
     pub(crate) fn evaluate_rules(&mut self) {
-        if self.mode == AlertMode::None {
-            (self.stale.rules, self.stale.flows) = (true, true);
-            self.stale.measured.clear();
+        if self.alert_mode == AlertMode::None {
+            (self.dirty.all_rules, self.dirty.flows) = (true, true);
+            self.dirty.objects.clear();
             return;
         }
         let (rules, now) = (self.rules.clone(), self.now);
-        self.find_holding(&rules);
+        self.update_active_series(&rules);
         for (i, rule) in rules.iter().enumerate() {
-            let holding = self.holding_now(i);
-            let known: Vec<BTreeMap<String, String>> = self
+            let active = self.active_series_of(i);
+            let existing: Vec<BTreeMap<String, String>> = self
                 .alerts
                 .series
                 .range((i, BTreeMap::new())..(i + 1, BTreeMap::new()))
                 .map(|((_, labels), _)| labels.clone())
                 .collect();
-            for labels in known.iter().filter(|labels| !holding.contains_key(*labels)) {
-                self.lapse(i, rule, labels);
+            for labels in existing.iter().filter(|labels| !active.contains_key(*labels)) {
+                self.resolve_if_expired(i, rule, labels);
             }
-            for (labels, value) in holding {
+            for (labels, value) in active {
                 let series = self.alerts.series.entry((i, labels.clone())).or_insert_with(|| {
-                    let annotations = filled(&rule.annotations, &labels, value);
+                    let annotations = render_annotations(&rule.annotations, &labels, value);
                     Series { since: now, is_true: true, last_true: now, fired: None, annotations }
                 });
                 series.is_true = true;
-                self.ripen(i, rule, &labels);
+                self.fire_if_due(i, rule, &labels);
             }
         }
-        let over: Vec<BTreeMap<String, String>> = self
+        let expired: Vec<BTreeMap<String, String>> = self
             .alerts
-            .spurious
+            .injected
             .iter()
-            .filter(|(_, spurious)| spurious.until <= now)
+            .filter(|(_, injected)| injected.until <= now)
             .map(|(labels, _)| labels.clone())
             .collect();
-        for labels in over {
-            let Spurious { since, annotations, .. } =
-                self.alerts.spurious.remove(&labels).expect("it was found there");
-            self.end_alert(labels, annotations, since);
+        for labels in expired {
+            let InjectedAlert { since, annotations, .. } =
+                self.alerts.injected.remove(&labels).expect("the key was read from this map above");
+            self.resolve_alert(labels, annotations, since);
         }
-        if let Some(next) = self.alerts.spurious.values().map(|spurious| spurious.until).min() {
-            self.wake_at(next, Wake::Rules);
+        if let Some(next) = self.alerts.injected.values().map(|injected| injected.until).min() {
+            self.set_timer_at(next, Timer::Rules);
         }
     }
 
-    /// Measures what every rule looks at, as far as it may have changed, and notes where the rule holds.
-    fn find_holding(&mut self, rules: &[Rule]) {
-        let stale = std::mem::take(&mut self.stale.measured);
-        let all = std::mem::take(&mut self.stale.rules) || self.skips_nothing();
-        let flows = std::mem::take(&mut self.stale.flows) || all;
-        let mut holding = std::mem::take(&mut self.holding);
+    /// Measures every series that may have changed, and updates [`ActiveSeries`].
+    fn update_active_series(&mut self, rules: &[Rule]) {
+        let changed = std::mem::take(&mut self.dirty.objects);
+        let all = std::mem::take(&mut self.dirty.all_rules) || self.is_every_tick();
+        let flows = std::mem::take(&mut self.dirty.flows) || all;
+        let mut active = std::mem::take(&mut self.active_series);
         if all {
-            holding = vec![BTreeMap::new(); rules.len()];
+            active = vec![BTreeMap::new(); rules.len()];
         }
-        for (rule, holding) in rules.iter().zip(&mut holding) {
+        for (rule, active) in rules.iter().zip(&mut active) {
             match rule.subject() {
                 Subject::Object(kind) if all => {
                     for object in self.objects.of_kind(kind, None) {
-                        self.look_at(rule, object, Key::of(object), holding);
+                        self.evaluate_on_object(rule, object, Key::of(object), active);
                     }
                 }
                 Subject::Object(kind) => {
-                    for key in stale.iter().filter(|key| key.kind == kind) {
+                    for key in changed.iter().filter(|key| key.kind == kind) {
                         match self.objects.get(key) {
-                            Some(object) => self.look_at(rule, object, Some(key.clone()), holding),
-                            None => drop(holding.remove(&Some(key.clone()))),
+                            Some(object) => {
+                                self.evaluate_on_object(rule, object, Some(key.clone()), active)
+                            }
+                            None => drop(active.remove(&Some(key.clone()))),
                         }
                     }
                 }
@@ -245,158 +252,165 @@ impl World {
                 | Subject::Memory
                 | Subject::Endpoints
                 | Subject::Totals
-                | Subject::Nothing => {
-                    let measure = |metric: &str, take: &mut Take<'_>| self.measure(metric, 0, take);
-                    holding.insert(None, rule.held_by(measure));
+                | Subject::Unknown => {
+                    let measure = |metric: &str, visit: &mut SampleVisitor<'_>| {
+                        self.measure(metric, 0, visit)
+                    };
+                    active.insert(None, rule.matching_series(measure));
                 }
             }
         }
-        self.holding = holding;
+        self.active_series = active;
     }
 
-    fn look_at(
+    fn evaluate_on_object(
         &self,
         rule: &Rule,
         object: &Object,
         key: Option<Key>,
-        holding: &mut BTreeMap<Option<Key>, Labelled>,
+        active: &mut BTreeMap<Option<Key>, LabelledValues>,
     ) {
-        let measure = |metric: &str, take: &mut Take<'_>| self.measure_object(metric, object, take);
-        let held = rule.held_by(measure);
-        if held.is_empty() {
-            holding.remove(&key);
+        let measure = |metric: &str, visit: &mut SampleVisitor<'_>| {
+            self.measure_object(metric, object, visit)
+        };
+        let matching = rule.matching_series(measure);
+        if matching.is_empty() {
+            active.remove(&key);
         } else {
-            holding.insert(key, held);
+            active.insert(key, matching);
         }
     }
 
-    /// The series for which a rule holds at this moment, by the labels of their alert, with their greatest value.
-    fn holding_now(&self, i: usize) -> BTreeMap<BTreeMap<String, String>, f64> {
-        let mut holding: BTreeMap<BTreeMap<String, String>, f64> = BTreeMap::new();
-        for (labels, value) in self.holding[i].values().flatten() {
-            let greatest = holding.entry(labels.clone()).or_insert(*value);
+    /// Returns the active series of a rule: the labels of the alert and the greatest value of its series.
+    fn active_series_of(&self, i: usize) -> BTreeMap<BTreeMap<String, String>, f64> {
+        let mut active: BTreeMap<BTreeMap<String, String>, f64> = BTreeMap::new();
+        for (labels, value) in self.active_series[i].values().flatten() {
+            let greatest = active.entry(labels.clone()).or_insert(*value);
             *greatest = greatest.max(*value);
         }
-        holding
+        active
     }
 
-    /// A series for which a rule does not hold now: it ends, unless it held within the rule's span.
-    fn lapse(&mut self, i: usize, rule: &Rule, labels: &BTreeMap<String, String>) {
+    /// Resolves a series whose condition is false, unless it was true within the rule's window.
+    fn resolve_if_expired(&mut self, i: usize, rule: &Rule, labels: &BTreeMap<String, String>) {
         let (key, now) = ((i, labels.clone()), self.now);
-        let series = self.alerts.series.get_mut(&key).expect("it was found there");
+        let series =
+            self.alerts.series.get_mut(&key).expect("the caller read the key from this map");
         if series.is_true {
             (series.is_true, series.last_true) = (false, now);
         }
-        let until = series.last_true + rule.over.signed();
+        let until = series.last_true + rule.window.signed();
         if now < until {
-            self.wake_at(until, Wake::Rules);
-            self.ripen(i, rule, labels);
+            self.set_timer_at(until, Timer::Rules);
+            self.fire_if_due(i, rule, labels);
             return;
         }
-        let series = self.alerts.series.remove(&key).expect("it was found there");
+        let series =
+            self.alerts.series.remove(&key).expect("the caller read the key from this map");
         if let Some(fired) = series.fired {
-            self.end_alert(key.1, series.annotations, fired);
+            self.resolve_alert(key.1, series.annotations, fired);
         }
     }
 
-    /// Fires an alert whose rule has held long enough.
-    fn ripen(&mut self, i: usize, rule: &Rule, labels: &BTreeMap<String, String>) {
+    /// Fires the alert of a series whose condition has been true for the rule's `for` time.
+    fn fire_if_due(&mut self, i: usize, rule: &Rule, labels: &BTreeMap<String, String>) {
         let now = self.now;
-        let series =
-            self.alerts.series.get_mut(&(i, labels.clone())).expect("it was put there just now");
+        let series = self
+            .alerts
+            .series
+            .get_mut(&(i, labels.clone()))
+            .expect("the caller has inserted the series");
         if series.fired.is_some() {
             return;
         }
-        let due = series.since + rule.holds_for.signed();
+        let due = series.since + rule.pending_for.signed();
         if now < due {
-            self.wake_at(due, Wake::Rules);
+            self.set_timer_at(due, Timer::Rules);
             return;
         }
         series.fired = Some(now);
         let annotations = series.annotations.clone();
-        if self.mode == AlertMode::Internal {
+        if self.alert_mode == AlertMode::Internal {
             self.group_firing(labels, &annotations, now);
         }
     }
 
-    fn end_alert(
+    fn resolve_alert(
         &mut self,
         labels: BTreeMap<String, String>,
         annotations: BTreeMap<String, String>,
         starts_at: Timestamp,
     ) {
-        if self.mode == AlertMode::Internal {
+        if self.alert_mode == AlertMode::Internal {
             self.group_resolved(&labels);
         }
         let now = self.now;
-        self.alerts.ended.retain(|ended| ended.ends_at + LISTED > now);
-        self.alerts.ended.push(FiringAlert {
+        self.alerts.resolved.retain(|ended| ended.ends_at + RESOLVED_RETENTION > now);
+        self.alerts.resolved.push(FiringAlert {
             labels,
             annotations,
             starts_at,
             ends_at: now,
-            generator_url: GENERATOR.into(),
+            generator_url: GENERATOR_URL.into(),
         });
     }
 }
 
 impl Rule {
-    /// What the rule looks at: single objects, if both of its metrics speak of the same kind.
+    /// Returns what the rule measures. It is evaluated per object only if both of its metrics measure the same kind.
     fn subject(&self) -> Subject {
         let subject = Subject::of(&self.metric);
-        match (&self.is, subject) {
-            (Comparison::BelowMetric(other), Subject::Object(_))
+        match (&self.threshold, subject) {
+            (Threshold::BelowMetric(other), Subject::Object(_))
                 if Subject::of(other) != subject =>
             {
                 Subject::Totals
             }
-            (Comparison::Above(_) | Comparison::Below(_) | Comparison::BelowMetric(_), _) => {
-                subject
-            }
+            (Threshold::Above(_) | Threshold::Below(_) | Threshold::BelowMetric(_), _) => subject,
         }
     }
 
-    /// The series that `measure` gives and for which the rule holds, by the labels of their alert.
-    fn held_by(&self, measure: impl Fn(&str, &mut Take<'_>)) -> Labelled {
+    /// Returns the series from `measure` for which the condition is true, with the labels of their alert.
+    fn matching_series(&self, measure: impl Fn(&str, &mut SampleVisitor<'_>)) -> LabelledValues {
         let owned = |labels: &[(&str, &str)]| -> BTreeMap<String, String> {
             labels.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
         };
         let mut bounds: BTreeMap<BTreeMap<String, String>, f64> = BTreeMap::new();
-        if let Comparison::BelowMetric(metric) = &self.is {
+        if let Threshold::BelowMetric(metric) = &self.threshold {
             measure(metric, &mut |labels, value| {
                 bounds.insert(owned(labels), value);
             });
         }
-        let mut holding = Labelled::new();
+        let mut active = LabelledValues::new();
         measure(&self.metric, &mut |labels, value| {
             let has = |(name, values): (&String, &Vec<String>)| {
-                labels
-                    .iter()
-                    .any(|(own, value)| own == name && values.iter().any(|wanted| wanted == value))
+                labels.iter().any(|(own, value)| {
+                    own == name && values.iter().any(|allowed| allowed == value)
+                })
             };
-            if !self.with.iter().all(has) || self.unless.iter().any(has) {
+            if !self.match_labels.iter().all(has) || self.exclude_labels.iter().any(has) {
                 return;
             }
-            let holds = match &self.is {
-                Comparison::Above(bound) => value > *bound,
-                Comparison::Below(bound) => value < *bound,
-                Comparison::BelowMetric(_) => {
+            let is_active = match &self.threshold {
+                Threshold::Above(bound) => value > *bound,
+                Threshold::Below(bound) => value < *bound,
+                Threshold::BelowMetric(_) => {
                     bounds.get(&owned(labels)).is_some_and(|bound| value < *bound)
                 }
             };
-            if holds {
+            if is_active {
                 let mut labels = owned(labels);
-                labels.retain(|name, _| self.by.is_empty() || self.by.contains(name));
+                labels.retain(|name, _| self.group_by.is_empty() || self.group_by.contains(name));
                 labels.extend(self.labels.clone());
                 labels.insert("alertname".into(), self.alert.clone());
-                holding.push((labels, value));
+                active.push((labels, value));
             }
         });
-        holding
+        active
     }
 }
 
-fn filled(
+fn render_annotations(
     annotations: &BTreeMap<String, String>,
     labels: &BTreeMap<String, String>,
     value: f64,

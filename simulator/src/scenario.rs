@@ -1,4 +1,4 @@
-//! Scenarios as files: what breaks, when, what shows it, and when it counts as mended.
+//! Scenario files: the faults to inject, the alerts that they fire, and the conditions that count as mitigated.
 
 use std::collections::BTreeMap;
 
@@ -6,22 +6,22 @@ use cluster::{Kind, ObjectRef, Patch};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use workflow::duration::Span;
+use workflow::duration::Duration;
 use workflow::manifest::{ManifestMetadata, Step};
 use workflow::{Condition, FactPattern};
 
-use crate::chance::Chance;
-use crate::file::{BadFile, WorkloadEntry, WorldFile, check_kind, read};
-use crate::names::{Names, Naming, filled, plain, typed};
-use crate::objects::{Key, served};
+use crate::file::{InvalidFile, WorkloadEntry, WorldFile, check_kind, parse_yaml};
+use crate::names::{Naming, SymbolValues, from_json, resolve_symbols, to_json};
+use crate::objects::{Key, builtin_storage_kind};
 use crate::oracle::Oracle;
-use crate::script::Deed;
+use crate::rng::SeededRng;
+use crate::script::ScheduledAction;
 use crate::world::World;
 
-/// A scenario as a file.
+/// A scenario file.
 ///
-/// Besides the symbols of its world, `$(target.PART)` is a part of the workload at fault and `$(other.PART)` one of
-/// another workload, both drawn by the seed.
+/// Besides the symbols of its world, `$(target.PART)` is a part of the target workload and `$(other.PART)` a part of
+/// another workload. The seed selects both.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ScenarioFile {
@@ -29,216 +29,205 @@ pub struct ScenarioFile {
     pub api_version: String,
     /// `Scenario`.
     pub kind: String,
-    /// Its name, and what else is said about it.
     pub metadata: ManifestMetadata,
-    /// What happens.
     pub spec: ScenarioSpec,
 }
 
-/// What happens in a scenario.
+/// Contents of a scenario file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ScenarioSpec {
-    /// The fault family that it belongs to.
+    /// Fault family.
     pub family: String,
-    /// Whether learners may see it.
     pub split: Split,
-    /// How hard it is to mend.
     pub difficulty: Difficulty,
-    /// Name of its world.
+    /// Name of the world in which the scenario runs.
     pub world: String,
-    /// How long the world is well before the fault.
-    pub lead_in: LeadIn,
-    /// Parts that the workload at fault must have.
+    /// Healthy time before the fault.
+    pub warm_up: WarmUp,
+    /// Requirements on the target workload.
     #[serde(default)]
-    pub target: Wanted,
-    /// What breaks.
-    pub faults: Vec<Fault>,
-    /// What else happens, and breaks nothing.
+    pub target: TargetRequirements,
+    /// Actions that cause the fault; each `at` is relative to the end of the warm-up.
+    pub faults: Vec<ScenarioAction>,
+    /// Unrelated harmless actions; each `at` is relative to the start of the world.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub noise: Vec<Fault>,
-    /// Alerts of which at least one fires.
+    pub noise: Vec<ScenarioAction>,
+    /// Names of alerts. At least one of them fires.
     pub expected_alerts: Vec<String>,
-    /// When it counts as mended.
+    /// Conditions that count as mitigated.
     pub oracle: OracleSpec,
-    /// Facts that must never hold, whatever is done; `$target` is the workload at fault.
+    /// Facts that must never be true after the fault; `$target` is the target workload.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub forbidden: Vec<FactPattern>,
-    /// Steps that mend it: one way, for tests of the oracle. Never shown to a planner.
+    /// Steps of one way to fix the fault, for tests of the oracle. Never visible to a planner.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub fix: Vec<Step>,
-    /// The blunt policy that rightly cures it, with the reason.
+    pub reference_fix: Vec<Step>,
+    /// A baseline policy that legitimately fixes the fault.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cured_by: Option<CuredBy>,
-    /// Whether doing nothing is right.
+    pub accepted_baseline: Option<AcceptedBaseline>,
+    /// Whether the correct response is to take no action.
     #[serde(default)]
-    pub right_to_ignore: bool,
+    pub expect_no_action: bool,
 }
 
-/// Whether learners may see a scenario. Whole families are split, never seeds.
+/// Data set that a scenario belongs to. All scenarios of a family belong to the same one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Split {
-    /// They may.
+    /// May be used for training.
     Train,
-    /// They may not.
+    /// Must not be used for training.
     Test,
 }
 
-/// How hard a scenario is to mend.
+/// Difficulty of fixing a scenario's fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Difficulty {
-    /// One step, and it is named by the symptom.
+    /// One step, which the symptom indicates directly.
     Easy,
-    /// One step, and the symptom shows elsewhere.
+    /// One step; the symptom shows on another object.
     Medium,
-    /// Several steps, or a trap.
+    /// Several steps, or a plausible wrong fix.
     Hard,
 }
 
-/// How long the world is well before the fault.
+/// Range of the healthy time before the fault. The seed selects the time within it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct LeadIn {
-    /// The shortest; at least ten minutes, so that five healthy minutes are seen.
-    pub from: Span,
-    /// The longest; the seed draws between.
-    pub to: Span,
+pub struct WarmUp {
+    /// Minimum; at least 10 min, so that five healthy minutes can be observed.
+    pub from: Duration,
+    /// Maximum.
+    pub to: Duration,
 }
 
-/// What the workload at fault must be.
+/// Requirements on a target workload.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Wanted {
-    /// Parts that it must have.
+pub struct TargetRequirements {
+    /// Parts that the [`WorkloadEntry`] must have.
     #[serde(default)]
     pub needs: Vec<String>,
 }
 
-/// Something that happens at a time after the lead-in (in noise: after the start of the world).
+/// An action at a given time: exactly one of `patch` and `process`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Fault {
-    /// When.
-    pub at: Span,
-    /// The object that somebody changes.
+pub struct ScenarioAction {
+    /// Time of the action. The field that contains the action defines what it is relative to.
+    pub at: Duration,
+    /// A change of an object by a client.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub patch: Option<FaultPatch>,
-    /// What happens by itself.
+    pub patch: Option<ScenarioPatch>,
+    /// A change that no client requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub process: Option<Process>,
+    pub process: Option<ScenarioProcess>,
 }
 
-/// A change that somebody makes.
+/// A change of an object by a client.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct FaultPatch {
-    /// The object.
-    pub target: Place,
+pub struct ScenarioPatch {
+    pub target: TargetRef,
     /// `json`, `merge` or `strategic`.
     pub r#type: String,
-    /// The change, as [`Patch`] reads it.
+    /// The patch, in the format of [`Patch`].
     pub patch: Value,
 }
 
-/// Names an object of a built-in kind.
+/// Reference to an object of a built-in kind.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Place {
-    /// Its kind.
+pub struct TargetRef {
     pub kind: String,
-    /// Its namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
-    /// Its name.
     pub name: String,
 }
 
-/// What happens by itself.
+/// A change that no client requests.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub enum Process {
-    /// Pods of a Deployment are lost and made anew.
+pub enum ScenarioProcess {
+    /// Deletes pods of a Deployment, which are then replaced.
     DeletePods {
-        /// Its namespace.
         namespace: String,
-        /// Its name.
+        /// Name of the Deployment.
         workload: String,
-        /// How many; all where absent.
+        /// Number of pods. Default: all.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         count: Option<usize>,
     },
-    /// An alert fires for which there is no reason.
+    /// Fires a false alert.
     Alert {
-        /// Its labels, `alertname` among them.
+        /// Labels, including `alertname`.
         labels: BTreeMap<String, String>,
-        /// Its annotations.
         #[serde(default)]
         annotations: BTreeMap<String, String>,
-        /// How long it fires.
-        lasts: Span,
+        /// How long the alert fires.
+        duration: Duration,
     },
 }
 
-/// When a scenario counts as mended.
+/// Conditions that count as mitigated.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct OracleSpec {
-    /// How long the world may come to rest first.
-    pub settle: Span,
-    /// How long everything must hold.
-    pub hold_for: Span,
-    /// What must hold.
+    /// Time to wait before the conditions are evaluated.
+    pub settle: Duration,
+    /// How long all conditions must stay true.
+    pub hold_for: Duration,
+    /// The conditions.
     pub all: Vec<Condition>,
-    /// Whether it must hold again after a pod of the target was lost.
+    /// Whether the conditions must be true again after a pod of the target is deleted.
     #[serde(default)]
-    pub recreate: bool,
+    pub check_recreation: bool,
     /// Whether requests to the target's Service must succeed at the end.
     #[serde(default)]
-    pub replay: bool,
+    pub check_requests: bool,
 }
 
-/// A blunt policy that rightly cures a scenario.
+/// A baseline policy that legitimately fixes a scenario's fault.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct CuredBy {
-    /// The policy: `restart-everything`.
+pub struct AcceptedBaseline {
+    /// Name of the policy: `restart-everything`.
     pub policy: String,
-    /// Why that is right.
+    /// Why the fix is legitimate.
     pub reason: String,
 }
 
-/// A world with a fault in its future, and the judge of what becomes of it.
+/// A world with a scheduled fault, and the oracle that evaluates the response.
 #[derive(Clone, Debug)]
-pub struct Prepared {
-    /// The world at its start. A planner gets it behind [`crate::SimulatedCluster`] and nothing else.
+pub struct PreparedScenario {
+    /// The world at its start. A planner accesses it only through [`crate::SimulatedCluster`].
     pub world: World,
-    /// Who judges it.
     pub oracle: Oracle,
 }
 
 impl ScenarioFile {
-    /// Reads a scenario.
+    /// Parses a scenario file.
     ///
     /// # Errors
-    /// [`BadFile`] where it is not one, saying line and column.
-    pub fn parse(text: &str) -> Result<Self, BadFile> {
-        let file: Self = read("scenario", text)?;
+    /// [`InvalidFile`] if it does not parse (with line and column), has another kind, or contains an invalid field.
+    pub fn parse(text: &str) -> Result<Self, InvalidFile> {
+        let file: Self = parse_yaml("scenario", text)?;
         check_kind(&file.api_version, &file.kind, "Scenario")?;
         let spec = &file.spec;
-        if spec.lead_in.from < Span::from_secs(600) || spec.lead_in.to < spec.lead_in.from {
-            return Err(file.nonsense(
-                "spec.leadIn",
-                "it must be at least ten minutes, and `to` not below `from`",
+        if spec.warm_up.from < Duration::from_secs(600) || spec.warm_up.to < spec.warm_up.from {
+            return Err(file.invalid(
+                "spec.warmUp",
+                "`from` must be at least 10m, and `to` must not be below `from`",
             ));
         }
         for (list, faults) in [("faults", &spec.faults), ("noise", &spec.noise)] {
             for (i, fault) in faults.iter().enumerate() {
                 if fault.patch.is_some() == fault.process.is_some() {
-                    return Err(file.nonsense(
+                    return Err(file.invalid(
                         &format!("spec.{list}[{i}]"),
-                        "give one of `patch` and `process`",
+                        "exactly one of `patch` and `process` must be set",
                     ));
                 }
             }
@@ -246,176 +235,182 @@ impl ScenarioFile {
         Ok(file)
     }
 
-    fn nonsense(&self, place: &str, reason: &str) -> BadFile {
-        BadFile::Nonsense {
-            what: format!("scenario {}", self.metadata.name),
-            place: place.into(),
+    fn invalid(&self, location: &str, reason: &str) -> InvalidFile {
+        InvalidFile::Invalid {
+            document: format!("scenario {}", self.metadata.name),
+            location: location.into(),
             reason: reason.into(),
         }
     }
 
-    /// The scenario for one target of `workloads`, its symbols filled.
+    /// Selects a target and another workload, and returns the scenario with resolved symbols and the target.
     fn bind<'a>(
         &self,
         workloads: &'a [WorkloadEntry],
-        names: &Names,
+        world_values: &SymbolValues,
         naming: Naming,
         seed: u64,
-    ) -> Result<(Self, &'a WorkloadEntry), BadFile> {
-        let mut chance = Chance::new("scenario", &format!("{}/{seed}", self.metadata.name));
-        let mut fitting: Vec<&'a WorkloadEntry> = workloads
+    ) -> Result<(Self, &'a WorkloadEntry), InvalidFile> {
+        let mut rng = SeededRng::new("scenario", &format!("{}/{seed}", self.metadata.name));
+        let mut candidates: Vec<&'a WorkloadEntry> = workloads
             .iter()
             .filter(|entry| self.spec.target.needs.iter().all(|part| entry.0.contains_key(part)))
             .collect();
-        if fitting.is_empty() {
+        if candidates.is_empty() {
             return Err(self
-                .nonsense("spec.target.needs", "no workload of the world has all of these parts"));
+                .invalid("spec.target.needs", "no workload of the world has all of these parts"));
         }
-        let target = fitting.remove(chance.below(fitting.len() as u64) as usize);
-        let mut names = names.clone();
-        let mut tell = |role: &str, entry: &WorkloadEntry| {
-            names.extend(
+        let target = candidates.remove(rng.below(candidates.len() as u64) as usize);
+        let mut values = world_values.clone();
+        let mut add_parts = |role: &str, entry: &WorkloadEntry| {
+            values.extend(
                 entry.0.iter().map(|(part, value)| (format!("{role}.{part}"), value.clone())),
             );
         };
-        tell("target", target);
-        if !fitting.is_empty() {
-            let other: &WorkloadEntry = chance.pick::<&WorkloadEntry>(&fitting);
-            tell("other", other);
+        add_parts("target", target);
+        if !candidates.is_empty() {
+            let other: &WorkloadEntry = rng.pick::<&WorkloadEntry>(&candidates);
+            add_parts("other", other);
         }
-        let value = plain(self);
-        let drawn = naming.draw(&value, seed, &names);
-        names.extend(drawn);
-        let bound = typed(
-            "scenario",
-            filled(&format!("scenario {}", self.metadata.name), &value, &names)?,
-        )?;
-        Ok((bound, target))
+        let scenario = to_json(self);
+        let own_values = naming.assign(&scenario, seed, &values);
+        values.extend(own_values);
+        let document = format!("scenario {}", self.metadata.name);
+        let resolved = from_json("scenario", resolve_symbols(&document, &scenario, &values)?)?;
+        Ok((resolved, target))
     }
 }
 
-/// Makes the world of a scenario for one seed: names, workload at fault and time are drawn, the fault is in its future.
+/// Creates the world of a scenario with the scenario's fault scheduled. The seed determines the names, the target
+/// workload and the time of the fault.
 ///
 /// # Errors
-/// [`BadFile`] where scenario and world do not fit each other.
+/// [`InvalidFile`] if the scenario does not apply to the world.
 pub fn prepare(
     scenario: &ScenarioFile,
     world: &WorldFile,
     seed: u64,
     start: Timestamp,
-) -> Result<Prepared, BadFile> {
-    prepare_named(scenario, world, seed, start, Naming::Drawn)
+) -> Result<PreparedScenario, InvalidFile> {
+    prepare_with_naming(scenario, world, seed, start, Naming::Random)
 }
 
-/// As [`prepare`], with names of another kind. The workload at fault and the time depend on the seed alone.
+/// As [`prepare`], with an explicit [`Naming`]. The target workload and the time of the fault depend only on the
+/// seed.
 ///
 /// # Errors
-/// [`BadFile`] where scenario and world do not fit each other.
-pub fn prepare_named(
+/// [`InvalidFile`] if the scenario does not apply to the world.
+pub fn prepare_with_naming(
     scenario: &ScenarioFile,
     world: &WorldFile,
     seed: u64,
     start: Timestamp,
     naming: Naming,
-) -> Result<Prepared, BadFile> {
+) -> Result<PreparedScenario, InvalidFile> {
     if scenario.spec.world != world.metadata.name {
         let reason = format!(
-            "it plays in the world {}, not in {}",
+            "the scenario requires the world {}, not {}",
             scenario.spec.world, world.metadata.name
         );
-        return Err(scenario.nonsense("spec.world", &reason));
+        return Err(scenario.invalid("spec.world", &reason));
     }
-    let mut made = World::named(world, seed, start, naming)?;
-    let LeadIn { from, to } = scenario.spec.lead_in;
-    let mut chance = Chance::new("lead-in", &format!("{}/{seed}", scenario.metadata.name));
-    let spread = (to.duration() - from.duration()).as_secs() + 1;
-    let fault_at = start + from.signed() + Span::from_secs(chance.below(spread)).signed();
-    let oracle = made.strike_at(scenario, seed, fault_at)?;
-    Ok(Prepared { world: made, oracle })
+    let mut world = World::with_naming(world, seed, start, naming)?;
+    let WarmUp { from, to } = scenario.spec.warm_up;
+    // The label is part of the seed: another label means another time.
+    let mut rng = SeededRng::new("lead-in", &format!("{}/{seed}", scenario.metadata.name));
+    let spread = (to.to_std() - from.to_std()).as_secs() + 1;
+    let fault_at = start + from.signed() + Duration::from_secs(rng.below(spread)).signed();
+    let oracle = world.inject_fault_at(scenario, seed, fault_at)?;
+    Ok(PreparedScenario { world, oracle })
 }
 
 impl World {
-    /// Makes the world of `file` at `start`, its symbols filled as `naming` says.
+    /// Creates the world of `file` at `start`, with the symbols replaced according to `naming`.
     ///
     /// # Errors
-    /// [`BadFile`] where a symbol or an object of the file makes no sense.
-    pub fn named(
+    /// [`InvalidFile`] if a symbol is unknown or the cluster rejects an object of the file.
+    pub fn with_naming(
         file: &WorldFile,
         seed: u64,
         start: Timestamp,
         naming: Naming,
-    ) -> Result<Self, BadFile> {
-        // Routines speak of `$(target.PART)`, which is another workload every turn: they are filled turn by turn.
-        let mut still = file.clone();
-        still.spec.routines.clear();
-        let (still, names) = naming.name_world(&still, seed)?;
-        let mut world = Self::of_filled(&still, seed, start)?;
-        world.take_up(file, &names)?;
-        world.names = std::sync::Arc::new((naming, names));
+    ) -> Result<Self, InvalidFile> {
+        // `$(target.PART)` in a recurring event is another workload in every turn, so recurring events are resolved
+        // separately, turn by turn.
+        let mut base = file.clone();
+        base.spec.recurring_events.clear();
+        let (base, values) = naming.resolve_world(&base, seed)?;
+        let mut world = Self::from_resolved(&base, seed, start)?;
+        world.load_recurring_events(file, &values)?;
+        world.naming = std::sync::Arc::new((naming, values));
         Ok(world)
     }
 
-    /// Lets the faults of `scenario` happen in this running world from now on, on a workload that `seed` draws.
+    /// Injects the fault of `scenario` into this running world now, on a workload selected by `seed`.
     ///
     /// # Errors
-    /// [`BadFile`] where scenario and world do not fit each other.
-    pub fn strike(&mut self, scenario: &ScenarioFile, seed: u64) -> Result<Oracle, BadFile> {
-        self.strike_at(scenario, seed, self.now())
+    /// [`InvalidFile`] if the scenario does not apply to the world.
+    pub fn inject_fault(
+        &mut self,
+        scenario: &ScenarioFile,
+        seed: u64,
+    ) -> Result<Oracle, InvalidFile> {
+        self.inject_fault_at(scenario, seed, self.now())
     }
 
-    fn strike_at(
+    fn inject_fault_at(
         &mut self,
         scenario: &ScenarioFile,
         seed: u64,
         fault_at: Timestamp,
-    ) -> Result<Oracle, BadFile> {
-        let names = self.names.clone();
+    ) -> Result<Oracle, InvalidFile> {
+        let naming = self.naming.clone();
         let workloads = self.workloads.clone();
-        let (bound, target) = scenario.bind(&workloads, &names.1, names.0, seed)?;
+        let (bound, target) = scenario.bind(&workloads, &naming.1, naming.0, seed)?;
         let start = self.now();
-        for (faults, from) in [(&bound.spec.faults, fault_at), (&bound.spec.noise, start)] {
-            for (i, fault) in faults.iter().enumerate() {
-                let deed = deed(fault)
-                    .map_err(|reason| scenario.nonsense(&format!("spec.faults[{i}]"), &reason))?;
-                self.plan_deed(from + fault.at.signed(), deed);
+        for (actions, from) in [(&bound.spec.faults, fault_at), (&bound.spec.noise, start)] {
+            for (i, action) in actions.iter().enumerate() {
+                let scheduled = scheduled_action(action)
+                    .map_err(|reason| scenario.invalid(&format!("spec.faults[{i}]"), &reason))?;
+                self.schedule_action(from + action.at.signed(), scheduled);
             }
         }
         let oracle = Oracle::new(&bound, target, fault_at);
-        self.watch(&bound.spec.forbidden, oracle.target(), fault_at);
+        self.forbid_patterns(&bound.spec.forbidden, oracle.target(), fault_at);
         Ok(oracle)
     }
 }
 
-/// What the world's script does for a fault.
-pub(crate) fn deed(fault: &Fault) -> Result<Deed, String> {
-    if let Some(patch) = &fault.patch {
-        let place = &patch.target;
-        let kind = Kind::builtin(&place.kind).and_then(|kind| served(&kind));
-        let kind = kind.ok_or_else(|| format!("the world has no kind {}", place.kind))?;
-        let key = Key::new(kind, place.namespace.as_deref().unwrap_or_default(), &place.name);
+/// Converts an action of a file into one that [`World::schedule_action`] accepts.
+pub(crate) fn scheduled_action(action: &ScenarioAction) -> Result<ScheduledAction, String> {
+    if let Some(patch) = &action.patch {
+        let target = &patch.target;
+        let kind = Kind::builtin(&target.kind).and_then(|kind| builtin_storage_kind(&kind));
+        let kind = kind.ok_or_else(|| format!("unknown kind {}", target.kind))?;
+        let key = Key::new(kind, target.namespace.as_deref().unwrap_or_default(), &target.name);
         let value = serde_json::json!({"type": patch.r#type, "patch": patch.patch});
         let patch: Patch =
-            serde_json::from_value(value).map_err(|error| format!("it is no patch: {error}"))?;
-        return Ok(Deed::Patch(key, patch));
+            serde_json::from_value(value).map_err(|error| format!("invalid patch: {error}"))?;
+        return Ok(ScheduledAction::Patch(key, patch));
     }
-    match fault.process.clone() {
-        Some(Process::DeletePods { namespace, workload, count }) => {
-            Ok(Deed::DeletePods { namespace, workload, count })
+    match action.process.clone() {
+        Some(ScenarioProcess::DeletePods { namespace, workload, count }) => {
+            Ok(ScheduledAction::DeletePods { namespace, workload, count })
         }
-        Some(Process::Alert { labels, annotations, lasts }) => {
-            Ok(Deed::Alert { labels, annotations, lasts })
+        Some(ScenarioProcess::Alert { labels, annotations, duration }) => {
+            Ok(ScheduledAction::Alert { labels, annotations, duration })
         }
-        None => Err("give one of `patch` and `process`".into()),
+        None => Err("exactly one of `patch` and `process` must be set".into()),
     }
 }
 
 impl WorkloadEntry {
-    /// A part that is a text.
+    /// Returns a part that is a string.
     pub(crate) fn text(&self, part: &str) -> Option<&str> {
         self.0.get(part)?.as_str()
     }
 
-    /// The Deployment, as references within the world name it.
+    /// Returns a reference to the Deployment; its cluster is empty.
     pub(crate) fn deployment(&self) -> ObjectRef {
         ObjectRef::builtin(
             "",

@@ -2,60 +2,65 @@ use std::collections::BTreeMap;
 
 use cluster::Patch;
 use jiff::Timestamp;
-use workflow::duration::Span;
+use workflow::duration::Duration;
 
 use crate::objects::Key;
-use crate::queue::Wake;
+use crate::queue::Timer;
 use crate::world::World;
 
-/// What a scenario does to a world, and when. Nothing that leaves the world speaks of it.
+/// Scheduled actions of scenarios and recurring events, in order of time. They are not visible from outside the
+/// world.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Script {
-    deeds: BTreeMap<(Timestamp, u64), Deed>,
+    actions: BTreeMap<(Timestamp, u64), ScheduledAction>,
     count: u64,
 }
 
-/// One thing that a scenario does.
+/// One action of a scenario or a recurring event.
 #[derive(Clone, Debug)]
-pub(crate) enum Deed {
-    /// Changes an object.
+pub(crate) enum ScheduledAction {
+    /// Patches an object.
     Patch(Key, Patch),
-    /// Deletes pods of a Deployment, as many as asked, or all.
+    /// Deletes `count` pods of a Deployment, or all of them.
     DeletePods { namespace: String, workload: String, count: Option<usize> },
-    /// Lets an alert fire for which there is no reason.
-    Alert { labels: BTreeMap<String, String>, annotations: BTreeMap<String, String>, lasts: Span },
+    /// Fires a false alert.
+    Alert {
+        labels: BTreeMap<String, String>,
+        annotations: BTreeMap<String, String>,
+        duration: Duration,
+    },
 }
 
 impl World {
-    pub(crate) fn plan_deed(&mut self, at: Timestamp, deed: Deed) {
+    pub(crate) fn schedule_action(&mut self, at: Timestamp, action: ScheduledAction) {
         self.script.count += 1;
-        self.script.deeds.insert((at, self.script.count), deed);
-        self.wake_at(at, Wake::Script);
+        self.script.actions.insert((at, self.script.count), action);
+        self.set_timer_at(at, Timer::Script);
     }
 
-    /// Does what is due.
-    pub(crate) fn follow_script(&mut self) {
-        while let Some(entry) = self.script.deeds.first_entry() {
+    /// Runs every due action.
+    pub(crate) fn run_due_actions(&mut self) {
+        while let Some(entry) = self.script.actions.first_entry() {
             if entry.key().0 > self.now {
                 let next = entry.key().0;
-                self.wake_at(next, Wake::Script);
+                self.set_timer_at(next, Timer::Script);
                 return;
             }
             match entry.remove() {
-                // What a person changed meanwhile may leave nothing to patch; then the scenario goes on without it.
-                Deed::Patch(key, patch) => drop(self.patch_as_admin(&key, &patch)),
-                Deed::DeletePods { namespace, workload, count } => {
-                    self.lose_pods(&namespace, &workload, count)
+                // The patch can fail if a client changed or deleted the object meanwhile; the scenario continues.
+                ScheduledAction::Patch(key, patch) => drop(self.patch_as_admin(&key, &patch)),
+                ScheduledAction::DeletePods { namespace, workload, count } => {
+                    self.kill_pods(&namespace, &workload, count)
                 }
-                Deed::Alert { labels, annotations, lasts } => {
-                    self.fire_spuriously(labels, annotations, self.now + lasts.signed())
+                ScheduledAction::Alert { labels, annotations, duration } => {
+                    self.inject_alert(labels, annotations, self.now + duration.signed())
                 }
             }
         }
     }
 
-    /// Pods of a Deployment are lost, as when a node goes: the first so many by name, or all. For tests and demonstrations.
-    pub fn lose_pods(&mut self, namespace: &str, workload: &str, count: Option<usize>) {
+    /// Deletes the first `count` pods of a Deployment by name, or all, without grace period, as when a node fails.
+    pub fn kill_pods(&mut self, namespace: &str, workload: &str, count: Option<usize>) {
         let pods = self.objects.of_kind("Pod", Some(namespace));
         let own = pods.filter(|pod| {
             self.workload_of(pod) == workload && pod.metadata().deletion_timestamp.is_none()

@@ -1,110 +1,121 @@
-//! Looking at everything at every tick, as a world would that could not skip quiet time.
+//! A mode in which every component runs at every tick, as in a world that cannot skip idle time.
 //!
-//! Nothing in the record of a world may depend on it: who is called by no change, and by no time that they waited for,
-//! finds nothing to do. That is what allows [`World`] to skip, and what this mode is there to show.
+//! The trace of a world must not depend on this mode: a component without a pending timer has no work, so skipping
+//! idle ticks does not change the result. [`World`] relies on that, and tests use this mode to check it.
 
 use cluster::{Object, ReplicaSet};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::objects::Key;
-use crate::queue::Wake;
-use crate::world::{CONTROLLER, ENDPOINTS, KUBELET, RULES, TRAFFIC, World};
+use crate::queue::Timer;
+use crate::world::{
+    CONTROLLER_DELAY, ENDPOINTS_DELAY, KUBELET_DELAY, RULES_DELAY, TRAFFIC_DELAY, World,
+};
 
-/// How often everyone looks where nothing is skipped; scrapes have their own time.
-const TICK: SignedDuration = SignedDuration::from_secs(10);
-/// Parts of a millisecond at which nothing else ever happens, since everyone else reacts in whole ones.
+/// Time between ticks if idle skipping is disabled. Scrapes have their own interval.
+const TICK_INTERVAL: SignedDuration = SignedDuration::from_secs(10);
+/// Fractions of a millisecond at which nothing else happens, because all other delays are whole milliseconds.
 const TICK_OFFSET: SignedDuration = SignedDuration::from_micros(250);
 const SCRAPE_OFFSET: SignedDuration = SignedDuration::from_micros(500);
 
-/// Whether quiet time is skipped.
+/// Whether idle time is skipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Pace {
-    /// Whoever has nothing to do is not woken, and what did not change is not measured.
-    Skipping,
-    /// Everyone looks at everything at every tick.
+pub(crate) enum TickMode {
+    /// Components without work do not run, and unchanged objects are not measured.
+    SkipIdle,
+    /// Every component runs at every tick and measures everything.
     EveryTick,
 }
 
 impl World {
-    /// From now on skips nothing: every kubelet, every controller and the traffic look again every ten seconds, every
-    /// scrape takes place, and everything is measured anew each time. The record stays the same; it takes longer.
-    pub fn skip_nothing(&mut self) {
-        self.pace = Pace::EveryTick;
-        self.wake_at(self.next_tick(), Wake::Tick);
-        self.wake_at(self.now, Wake::Rules);
+    /// Disables idle skipping: from now on every kubelet, every controller and the traffic run every ten seconds,
+    /// every scrape takes place, and everything is measured each time. The trace stays the same; the simulation is
+    /// slower.
+    pub fn disable_idle_skipping(&mut self) {
+        self.tick_mode = TickMode::EveryTick;
+        self.set_timer_at(self.next_tick(), Timer::Tick);
+        self.set_timer_at(self.now, Timer::Rules);
     }
 
-    /// Whether everyone looks at everything.
-    pub(crate) fn skips_nothing(&self) -> bool {
-        self.pace == Pace::EveryTick
+    /// Returns whether idle skipping is disabled.
+    pub(crate) fn is_every_tick(&self) -> bool {
+        self.tick_mode == TickMode::EveryTick
     }
 
-    /// The next scrape after now that is not before `at`.
-    pub(crate) fn scrape_from(&self, at: Timestamp, every: SignedDuration) -> Timestamp {
+    /// Returns the time of the first scrape after now and not before `at`.
+    pub(crate) fn next_scrape(&self, at: Timestamp, every: SignedDuration) -> Timestamp {
         let nearest = self.now + SignedDuration::from_nanos(1);
-        self.grid(at.max(nearest), every, SCRAPE_OFFSET)
+        self.next_multiple(at.max(nearest), every, SCRAPE_OFFSET)
     }
 
     /// Evaluates the rules at a scrape.
     pub(crate) fn scrape(&mut self) {
         self.evaluate_rules();
-        if self.skips_nothing() {
-            self.wake_at(self.now, Wake::Rules);
+        if self.is_every_tick() {
+            self.set_timer_at(self.now, Timer::Rules);
         }
     }
 
-    /// The first moment from `at` on that is so many times `every`, and `offset`, after the start of the world.
-    fn grid(&self, at: Timestamp, every: SignedDuration, offset: SignedDuration) -> Timestamp {
-        let elapsed = at.duration_since(self.born + offset).as_nanos();
+    /// Returns the first time at or after `at` that is a multiple of `every` after the start of the world plus
+    /// `offset`.
+    fn next_multiple(
+        &self,
+        at: Timestamp,
+        every: SignedDuration,
+        offset: SignedDuration,
+    ) -> Timestamp {
+        let elapsed = at.duration_since(self.started_at + offset).as_nanos();
         let steps = -(-elapsed).div_euclid(every.as_nanos());
-        self.born + offset + every * i32::try_from(steps).unwrap_or(i32::MAX)
+        self.started_at + offset + every * i32::try_from(steps).unwrap_or(i32::MAX)
     }
 
     fn next_tick(&self) -> Timestamp {
-        self.grid(self.now + SignedDuration::from_nanos(1), TICK, TICK_OFFSET)
+        self.next_multiple(self.now + SignedDuration::from_nanos(1), TICK_INTERVAL, TICK_OFFSET)
     }
 
-    /// Everyone looks who is not about to look anyway.
+    /// Runs every component that is not due soon anyway.
     pub(crate) fn tick(&mut self) {
-        self.is_uncalled = true;
-        for (wake, reaction) in self.everyone() {
-            // Who was called by a change a moment ago has not had time to see it; looking now would be too early. Traffic
-            // is called in the end, by way of the endpoints, where a pod went.
-            let is_to_come = wake == Wake::Traffic && !self.stale.routed.is_empty();
-            if !is_to_come && !self.queue.is_due(&wake, self.now + reaction) {
-                self.act(wake);
+        self.is_idle = true;
+        for (timer, reaction) in self.polled_timers() {
+            // A component whose timer a recent change set has not had its reaction time yet; running now would be too
+            // early. Traffic is such a component while namespaces are dirty: the endpoints set its timer after a pod
+            // is deleted.
+            let is_pending = timer == Timer::Traffic && !self.dirty.namespaces.is_empty();
+            if !is_pending && !self.timers.is_due(&timer, self.now + reaction) {
+                self.fire(timer);
             }
         }
-        self.is_uncalled = false;
-        self.wake_at(self.next_tick(), Wake::Tick);
+        self.is_idle = false;
+        self.set_timer_at(self.next_tick(), Timer::Tick);
     }
 
-    /// All who look at the world by themselves, and how long they take to react. The scheduler is not among them, nor is who
-    /// is short of pods: they try again at their own pace what was refused, and a try is written down.
-    fn everyone(&self) -> Vec<(Wake, SignedDuration)> {
-        let mut everyone = Vec::new();
+    /// Returns the timers of all components that can run at any time, each with its reaction time. The scheduler and
+    /// ReplicaSets with missing pods are excluded: they retry rejected requests with their own backoff, and each
+    /// retry is recorded as an Event.
+    fn polled_timers(&self) -> Vec<(Timer, SignedDuration)> {
+        let mut timers = Vec::new();
         let is_short = |set: &&Object| {
             let set = ReplicaSet::of(set);
             set.is_some_and(|set| set.current() < set.replicas())
         };
-        let mut add = |kind: &str, reaction, wake: fn(Key) -> Wake| {
-            let looking = self.objects.of_kind(kind, None).filter(|object| !is_short(object));
-            let keys = looking.filter_map(Key::of);
-            everyone.extend(keys.map(|key| (wake(key), reaction)));
+        let mut add = |kind: &str, reaction, timer: fn(Key) -> Timer| {
+            let objects = self.objects.of_kind(kind, None).filter(|object| !is_short(object));
+            let keys = objects.filter_map(Key::of);
+            timers.extend(keys.map(|key| (timer(key), reaction)));
         };
-        add("Deployment", CONTROLLER, Wake::Deployment);
-        add("ReplicaSet", CONTROLLER, Wake::ReplicaSet);
-        add("Service", ENDPOINTS, Wake::Endpoints);
-        add("Pod", KUBELET, Wake::Kubelet);
+        add("Deployment", CONTROLLER_DELAY, Timer::Deployment);
+        add("ReplicaSet", CONTROLLER_DELAY, Timer::ReplicaSet);
+        add("Service", ENDPOINTS_DELAY, Timer::Endpoints);
+        add("Pod", KUBELET_DELAY, Timer::Kubelet);
         for namespace in self.objects.of_kind("Namespace", None) {
-            everyone.push((Wake::Budgets(namespace.name().into()), ENDPOINTS));
-            everyone.push((Wake::Quotas(namespace.name().into()), ENDPOINTS));
+            timers.push((Timer::DisruptionBudgets(namespace.name().into()), ENDPOINTS_DELAY));
+            timers.push((Timer::Quotas(namespace.name().into()), ENDPOINTS_DELAY));
         }
-        everyone.push((Wake::Garbage, ENDPOINTS));
-        everyone.push((Wake::Traffic, TRAFFIC));
-        if self.scrape_every.is_none() {
-            everyone.push((Wake::Rules, RULES));
+        timers.push((Timer::GarbageCollector, ENDPOINTS_DELAY));
+        timers.push((Timer::Traffic, TRAFFIC_DELAY));
+        if self.scrape_interval.is_none() {
+            timers.push((Timer::Rules, RULES_DELAY));
         }
-        everyone
+        timers
     }
 }

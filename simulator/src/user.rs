@@ -1,12 +1,12 @@
-//! Who acts on the simulated cluster.
+//! Authenticated identities of the simulated cluster.
 
 #[cfg(feature = "http")]
 use serde_json::{Value, json};
 
-/// Members of this group may do everything.
+/// Members of this group bypass RBAC.
 pub(crate) const MASTERS: &str = "system:masters";
 
-/// Somebody whom the server knows.
+/// The identity of a client: user name, uid and groups.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct User {
     pub(crate) name: String,
@@ -17,7 +17,7 @@ pub(crate) struct User {
 impl User {
     #[cfg(feature = "http")]
     pub(crate) fn admin() -> Self {
-        Self::known("admin", "", &[MASTERS])
+        Self::authenticated("admin", "", &[MASTERS])
     }
 
     #[cfg(feature = "http")]
@@ -26,25 +26,25 @@ impl User {
         Self { name: "system:anonymous".into(), uid: String::new(), groups }
     }
 
-    pub(crate) fn account(namespace: &str, name: &str, uid: &str) -> Self {
+    pub(crate) fn service_account(namespace: &str, name: &str, uid: &str) -> Self {
         let name = format!("system:serviceaccount:{namespace}:{name}");
         let groups = ["system:serviceaccounts", &format!("system:serviceaccounts:{namespace}")];
-        Self::known(&name, uid, &groups)
+        Self::authenticated(&name, uid, &groups)
     }
 
-    fn known(name: &str, uid: &str, groups: &[&str]) -> Self {
+    fn authenticated(name: &str, uid: &str, groups: &[&str]) -> Self {
         let groups = groups.iter().copied().chain(["system:authenticated"]);
         Self { name: name.into(), uid: uid.into(), groups: groups.map(String::from).collect() }
     }
 
     #[cfg(feature = "http")]
-    /// Somebody under another name, as whoever may act for others asks for.
-    pub(crate) fn acting_for(name: &str, uid: &str, groups: &[&str]) -> Self {
+    /// Returns the user that the impersonation headers name. A service account without explicit groups gets its usual groups.
+    pub(crate) fn impersonated(name: &str, uid: &str, groups: &[&str]) -> Self {
         match name.strip_prefix("system:serviceaccount:").and_then(|rest| rest.split_once(':')) {
             Some((namespace, account)) if groups.is_empty() => {
-                Self::account(namespace, account, uid)
+                Self::service_account(namespace, account, uid)
             }
-            Some(_) | None => Self::known(name, uid, groups),
+            Some(_) | None => Self::authenticated(name, uid, groups),
         }
     }
 
@@ -53,7 +53,7 @@ impl User {
     }
 
     #[cfg(feature = "http")]
-    /// As reviews tell it.
+    /// Returns the user as the `userInfo` of a review.
     pub(crate) fn to_value(&self) -> Value {
         let mut value = json!({"username": self.name, "groups": self.groups});
         if !self.uid.is_empty() {

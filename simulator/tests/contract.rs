@@ -1,10 +1,10 @@
-//! The promises of the ports, kept by the simulated cluster.
-#![allow(clippy::unwrap_used, reason = "a test that meets the unexpected has failed")]
+//! Runs the contract tests of the ports against the simulated cluster.
+#![allow(clippy::unwrap_used, reason = "unwrap is the assertion of a test")]
 
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use cluster::contract::{Fixture, PROMISES, check_metrics};
+use cluster::contract::{CONTRACT_TESTS, Fixture, check_metrics};
 use cluster::{Cluster, MetricQuery};
 use jiff::{SignedDuration, Timestamp};
 use simulator::{SimulatedCluster, World, WorldFile};
@@ -54,11 +54,11 @@ impl Fixture for Simulated {
         self.cluster.clone()
     }
 
-    async fn account(&self, namespace: &str, name: &str) -> Arc<dyn Cluster> {
-        Arc::new(self.cluster.as_account(namespace, name))
+    async fn as_service_account(&self, namespace: &str, name: &str) -> Arc<dyn Cluster> {
+        Arc::new(self.cluster.as_service_account(namespace, name))
     }
 
-    async fn settle(&mut self, seconds: u32) {
+    async fn wait(&mut self, seconds: u32) {
         let mut world = self.world.lock().unwrap();
         let until = world.now() + SignedDuration::from_secs(i64::from(seconds));
         world.advance_fully(until);
@@ -66,34 +66,34 @@ impl Fixture for Simulated {
 }
 
 #[tokio::test]
-async fn the_simulated_cluster_keeps_every_promise() {
-    let mut broken = Vec::new();
-    for (name, promise) in PROMISES {
-        let outcome = tokio::spawn(async move { promise(&mut Simulated::new()).await }).await;
+async fn simulated_cluster_passes_each_contract_test() {
+    let mut failed = Vec::new();
+    for (name, contract_test) in CONTRACT_TESTS {
+        let outcome = tokio::spawn(async move { contract_test(&mut Simulated::new()).await }).await;
         if let Err(error) = outcome {
             let panic = error.into_panic();
-            let said = panic.downcast_ref::<String>().cloned().unwrap_or_default();
-            broken.push(format!("{name}: {said}"));
+            let message = panic.downcast_ref::<String>().cloned().unwrap_or_default();
+            failed.push(format!("{name}: {message}"));
         }
     }
     assert!(
-        broken.is_empty(),
-        "{} of {} are broken:\n{}",
-        broken.len(),
-        PROMISES.len(),
-        broken.join("\n")
+        failed.is_empty(),
+        "{} of {} failed:\n{}",
+        failed.len(),
+        CONTRACT_TESTS.len(),
+        failed.join("\n")
     );
 }
 
 #[tokio::test]
-async fn the_promises_are_kept_one_after_another_in_one_world() {
+async fn simulated_cluster_passes_all_contract_tests_in_one_world() {
     cluster::contract::check_cluster(&mut Simulated::new()).await;
 }
 
 #[tokio::test]
-async fn the_simulated_metrics_keep_every_promise() {
+async fn simulated_metrics_pass_the_contract() {
     let mut simulated = Simulated::new();
-    simulated.settle(60).await;
+    simulated.wait(60).await;
     let known = MetricQuery {
         metric: "kube_pod_status_ready".into(),
         labels: [("namespace".into(), "shop".into())].into(),

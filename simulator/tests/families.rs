@@ -1,5 +1,5 @@
-//! Every family of the starter suite: it breaks, it is seen, it stays broken, it can be mended.
-#![allow(clippy::unwrap_used, reason = "a test that meets the unexpected has failed")]
+//! Every family of the starter suite: the fault fires an alert, persists without a fix, and can be fixed.
+#![allow(clippy::unwrap_used, reason = "unwrap is the assertion of a test")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -9,8 +9,8 @@ use cluster::{
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use simulator::scenario::{prepare, prepare_named};
-use simulator::{Emission, Naming, Oracle, Prepared, ScenarioFile, World, WorldFile};
+use simulator::scenario::{prepare, prepare_with_naming};
+use simulator::{Emission, Naming, Oracle, PreparedScenario, ScenarioFile, World, WorldFile};
 use workflow::Step;
 
 const SEEDS: std::ops::Range<u64> = 0..6;
@@ -45,26 +45,30 @@ fn minutes(n: i64) -> SignedDuration {
     SignedDuration::from_mins(n)
 }
 
-/// A world shortly after its fault, when alerts have had time to fire; and what fired.
-fn broken(scenario: &ScenarioFile, shop: &WorldFile, seed: u64) -> (Prepared, BTreeSet<String>) {
+/// Returns a world 6 min after its fault, when alerts have fired, and the names of the alerts.
+fn broken(
+    scenario: &ScenarioFile,
+    shop: &WorldFile,
+    seed: u64,
+) -> (PreparedScenario, BTreeSet<String>) {
     let mut prepared = prepare(scenario, shop, seed, start()).unwrap();
     let fired = run(&mut prepared.world, prepared.oracle.fault_at() - SignedDuration::from_secs(1));
-    let healths = prepared.world.healths();
-    assert_eq!(healths.len(), 30);
-    for (object, health) in healths {
-        assert_eq!(health.level, HealthLevel::Healthy, "{object}, seed {seed}: {}", health.reason);
+    let health_by_object = prepared.world.health_by_object();
+    assert_eq!(health_by_object.len(), 30);
+    for (object, health) in health_by_object {
+        assert_eq!(health.level, HealthLevel::Healthy, "{object}, seed {seed}: {}", health.message);
     }
     assert_eq!(
         fired,
         BTreeSet::new(),
-        "{}, seed {seed}: nothing fires while all is well",
+        "{}, seed {seed}: no alert fires before the fault",
         scenario.metadata.name
     );
     let fired = run(&mut prepared.world, prepared.oracle.fault_at() + minutes(6));
     (prepared, fired)
 }
 
-/// Lets time pass, and gives the names of alerts that were delivered as firing.
+/// Advances the time to `until`; returns the names of the alerts in firing notifications.
 fn run(world: &mut World, until: Timestamp) -> BTreeSet<String> {
     let mut fired = BTreeSet::new();
     for Emission::Alerts(webhook) in world.advance_fully(until) {
@@ -80,15 +84,15 @@ fn send(world: &mut World, target: &Value, patch: Patch) {
         target: ObjectRef::builtin("sim", text("kind"), Some(text("namespace")), text("name")),
         verb: Verb::Patch { patch, subresource: None },
         preconditions: Preconditions::default(),
-        mode: Mode::Apply,
-        agent: Agent { effect_key: "mend".into(), ..Agent::default() },
+        mode: Mode::Commit,
+        agent: Agent { effect_key: "fix".into(), ..Agent::default() },
     };
     let reply = world.send(&request);
     assert!(matches!(reply, Reply::Accepted(_)), "{target}: {reply:?}");
 }
 
-/// Sends what a step of a fix asks for, by hand.
-fn mend(world: &mut World, step: &Step) {
+/// Sends the request of one step of a reference fix.
+fn apply_fix(world: &mut World, step: &Step) {
     let args = &step.arguments;
     let container = |body: Value| {
         let mut body = body;
@@ -101,7 +105,7 @@ fn mend(world: &mut World, step: &Step) {
         "set-resources" => container(json!({"resources": {"limits": args["limits"]}})),
         "set-probe" => container(json!({"readinessProbe": {"httpGet": args["httpGet"]}})),
         "scale" => Patch::Merge(json!({"spec": {"replicas": args["replicas"]}})),
-        "restore-config-key" => {
+        "set-config-key" => {
             Patch::Merge(json!({"data": {args["key"].as_str().unwrap(): args["value"]}}))
         }
         "set-service-selector" => Patch::Json(vec![JsonOp::Replace {
@@ -111,7 +115,7 @@ fn mend(world: &mut World, step: &Step) {
         "set-service-port" => Patch::Strategic(
             json!({"spec": {"ports": [{"port": args["port"], "targetPort": args["targetPort"]}]}}),
         ),
-        other => panic!("no fix uses {other}"),
+        other => panic!("the action {other} occurs in no reference fix"),
     };
     send(world, &args["target"], patch);
 }
@@ -131,16 +135,16 @@ fn restart_everything(world: &mut World) {
 }
 
 #[test]
-fn the_starter_suite_has_eight_faults_and_one_world_without() {
+fn starter_suite_has_eight_faults_and_one_false_alert() {
     let families: Vec<String> =
         starter().iter().map(|scenario| scenario.spec.family.clone()).collect();
     assert_eq!(families.len(), 9);
     assert_eq!(families.iter().collect::<BTreeSet<_>>().len(), 9);
-    assert_eq!(starter().iter().filter(|scenario| scenario.spec.right_to_ignore).count(), 1);
+    assert_eq!(starter().iter().filter(|scenario| scenario.spec.expect_no_action).count(), 1);
 }
 
 #[test]
-fn each_fault_fires_an_expected_alert() {
+fn fault_fires_an_expected_alert() {
     let shop = shop();
     for scenario in starter() {
         for seed in SEEDS {
@@ -156,45 +160,45 @@ fn each_fault_fires_an_expected_alert() {
 }
 
 #[test]
-fn doing_nothing_mends_no_fault_and_is_right_where_nothing_is_wrong() {
+fn no_action_is_correct_only_without_a_fault() {
     let shop = shop();
     for scenario in starter() {
         for seed in SEEDS {
             let (mut prepared, _) = broken(&scenario, &shop, seed);
-            let verdict = prepared.oracle.check(&mut prepared.world);
-            let is_right = scenario.spec.right_to_ignore;
+            let result = prepared.oracle.check(&mut prepared.world);
+            let no_action_is_correct = scenario.spec.expect_no_action;
             assert_eq!(
-                verdict.mitigated, is_right,
+                result.mitigated, no_action_is_correct,
                 "{}, seed {seed}: {}",
-                scenario.metadata.name, verdict.why
+                scenario.metadata.name, result.message
             );
         }
     }
 }
 
 #[test]
-fn restarting_everything_mends_no_fault() {
+fn restarting_everything_fixes_no_fault() {
     let shop = shop();
     for scenario in starter() {
         for seed in SEEDS {
             let (mut prepared, _) = broken(&scenario, &shop, seed);
             restart_everything(&mut prepared.world);
-            let verdict = prepared.oracle.check(&mut prepared.world);
-            assert!(!verdict.mitigated, "{}, seed {seed}", scenario.metadata.name);
+            let result = prepared.oracle.check(&mut prepared.world);
+            assert!(!result.mitigated, "{}, seed {seed}", scenario.metadata.name);
         }
     }
 }
 
 #[test]
-fn deleting_the_object_mends_no_fault() {
+fn deleting_the_target_fixes_no_fault() {
     let shop = shop();
     for scenario in starter() {
-        let is_sound = scenario.spec.right_to_ignore;
+        let is_false_alert = scenario.spec.expect_no_action;
         for (kind, seed) in SEEDS.flat_map(|seed| [("Deployment", seed), ("Pod", seed)]) {
             let (mut prepared, _) = broken(&scenario, &shop, seed);
             let target = prepared.oracle.target().clone();
             let world = &mut prepared.world;
-            let doomed: Vec<ObjectRef> = world
+            let targets: Vec<ObjectRef> = world
                 .objects()
                 .filter(|object| {
                     object.kind().kind == kind
@@ -203,50 +207,54 @@ fn deleting_the_object_mends_no_fault() {
                 })
                 .map(|object| object.reference("sim"))
                 .collect();
-            for target in doomed {
+            for target in targets {
                 let verb = Verb::Delete { grace_seconds: None };
                 let request = Request {
                     target,
                     verb,
                     preconditions: Preconditions::default(),
-                    mode: Mode::Apply,
+                    mode: Mode::Commit,
                     agent: Agent::default(),
                 };
                 assert_eq!(world.send(&request), Reply::Deleted);
             }
-            let verdict = prepared.oracle.check(&mut prepared.world);
+            let result = prepared.oracle.check(&mut prepared.world);
             assert_eq!(
-                verdict.mitigated,
-                is_sound && kind == "Pod",
+                result.mitigated,
+                is_false_alert && kind == "Pod",
                 "{}, seed {seed}, {kind}: {}",
                 scenario.metadata.name,
-                verdict.why
+                result.message
             );
         }
     }
 }
 
 #[test]
-fn the_fix_mends_each_fault_and_its_alerts_end() {
+fn reference_fix_mitigates_fault_and_resolves_alerts() {
     let shop = shop();
     for scenario in starter() {
         for seed in SEEDS {
             let name = format!("{}, seed {seed}", scenario.metadata.name);
             let (mut prepared, fired) = broken(&scenario, &shop, seed);
-            for step in prepared.oracle.fix().to_vec() {
-                mend(&mut prepared.world, &step);
+            for step in prepared.oracle.reference_fix().to_vec() {
+                apply_fix(&mut prepared.world, &step);
             }
-            let verdict = prepared.oracle.check(&mut prepared.world);
-            assert!(verdict.mitigated, "{name}: {}", verdict.why);
+            let result = prepared.oracle.check(&mut prepared.world);
+            assert!(result.mitigated, "{name}: {}", result.message);
             let until = prepared.world.now() + minutes(20);
             prepared.world.advance_fully(until);
-            assert_eq!(prepared.world.firing(), BTreeSet::new(), "{name}: {fired:?} have ended");
+            assert_eq!(
+                prepared.world.firing_alert_names(),
+                BTreeSet::new(),
+                "{name}: {fired:?} are resolved"
+            );
         }
     }
 }
 
 #[test]
-fn every_alert_that_was_delivered_as_firing_is_delivered_as_resolved() {
+fn every_firing_notification_is_followed_by_a_resolved_one() {
     let shop = shop();
     for scenario in starter() {
         let mut prepared = prepare(&scenario, &shop, 3, start()).unwrap();
@@ -258,8 +266,8 @@ fn every_alert_that_was_delivered_as_firing_is_delivered_as_resolved() {
             }
         };
         take(&mut prepared.world, prepared.oracle.fault_at() + minutes(6));
-        for step in prepared.oracle.fix().to_vec() {
-            mend(&mut prepared.world, &step);
+        for step in prepared.oracle.reference_fix().to_vec() {
+            apply_fix(&mut prepared.world, &step);
         }
         let until = prepared.world.now() + minutes(20);
         take(&mut prepared.world, until);
@@ -273,56 +281,56 @@ fn every_alert_that_was_delivered_as_firing_is_delivered_as_resolved() {
 }
 
 #[test]
-fn scaling_the_target_to_nothing_is_held_against_whoever_does_it() {
+fn oracle_rejects_temporary_scale_to_zero() {
     let shop = shop();
     let scenario =
         starter().into_iter().find(|scenario| scenario.metadata.name == "bad-image").unwrap();
     let (mut prepared, _) = broken(&scenario, &shop, 1);
     let target = json!(prepared.oracle.target());
     send(&mut prepared.world, &target, Patch::Merge(json!({"spec": {"replicas": 0}})));
-    for step in prepared.oracle.fix().to_vec() {
-        mend(&mut prepared.world, &step);
+    for step in prepared.oracle.reference_fix().to_vec() {
+        apply_fix(&mut prepared.world, &step);
     }
     send(&mut prepared.world, &target, Patch::Merge(json!({"spec": {"replicas": 2}})));
-    let verdict = prepared.oracle.check(&mut prepared.world);
-    assert!(!verdict.mitigated && verdict.why.contains("forbidden"), "{}", verdict.why);
-    assert!(prepared.oracle.forbidden(&prepared.world).is_some());
+    let result = prepared.oracle.check(&mut prepared.world);
+    assert!(!result.mitigated && result.message.contains("forbidden"), "{}", result.message);
+    assert!(prepared.oracle.violated_pattern(&prepared.world).is_some());
 }
 
 #[test]
-fn the_seed_draws_names_target_and_time_and_the_naming_changes_only_names() {
+fn seed_determines_target_and_time_and_naming_only_names() {
     let shop = shop();
     let scenario = starter().remove(0);
     let facts = |oracle: &Oracle| (oracle.target().to_string(), oracle.fault_at());
     let of = |seed, naming| {
-        facts(&prepare_named(&scenario, &shop, seed, start(), naming).unwrap().oracle)
+        facts(&prepare_with_naming(&scenario, &shop, seed, start(), naming).unwrap().oracle)
     };
-    let drawn: BTreeSet<_> = (0..20).map(|seed| of(seed, Naming::Drawn)).collect();
-    assert_eq!(drawn.len(), 20);
+    let random: BTreeSet<_> = (0..20).map(|seed| of(seed, Naming::Random)).collect();
+    assert_eq!(random.len(), 20);
     let literal: BTreeSet<String> = (0..40).map(|seed| of(seed, Naming::Literal).0).collect();
     assert!(literal.len() >= 8, "{literal:?}");
-    assert_eq!(of(5, Naming::Drawn).1, of(5, Naming::Scrambled).1);
+    assert_eq!(of(5, Naming::Random).1, of(5, Naming::Obfuscated).1);
     let text = |naming| {
-        let prepared = prepare_named(&scenario, &shop, 5, start(), naming).unwrap();
+        let prepared = prepare_with_naming(&scenario, &shop, 5, start(), naming).unwrap();
         prepared.world.objects().map(|object| object.to_value().to_string()).collect::<String>()
     };
     assert!(text(Naming::Literal).contains("checkout"));
-    for naming in [Naming::Drawn, Naming::Scrambled] {
+    for naming in [Naming::Random, Naming::Obfuscated] {
         let text = text(naming);
         assert!(!text.contains("checkout") && !text.contains("$("), "{naming:?}");
     }
-    assert!(!text(Naming::Scrambled).contains("shop.example/owner"));
+    assert!(!text(Naming::Obfuscated).contains("shop.example/owner"));
 }
 
 #[test]
-fn a_running_world_can_be_struck() {
+fn fault_can_be_injected_into_running_world() {
     let shop = shop();
     let scenario =
         starter().into_iter().find(|scenario| scenario.metadata.name == "scaled-to-zero").unwrap();
     let mut world = World::new(&shop, 1, start()).unwrap();
     let until = start() + minutes(10);
     world.advance_fully(until);
-    let oracle = world.strike(&scenario, 7).unwrap();
+    let oracle = world.inject_fault(&scenario, 7).unwrap();
     let fired = run(&mut world, until + minutes(5));
     assert!(fired.contains("HighRequestErrorRate"), "{fired:?}");
     assert!(!oracle.check(&mut world).mitigated);

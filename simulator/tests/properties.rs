@@ -1,7 +1,7 @@
-//! What holds after any sequence of calls and any passing of time: five thousand sequences, drawn anew from one seed.
+//! Properties of the world after random sequences of API calls and time steps, generated from a fixed seed.
 //!
-//! A failure prints the seed and the shortest sequence that shows it. `PROPERTY_SEED=n` draws other sequences.
-#![allow(clippy::unwrap_used, reason = "a test that meets the unexpected has failed")]
+//! A failure prints the seed and the shortest failing sequence. `PROPERTY_SEED=n` generates other sequences.
+#![allow(clippy::unwrap_used, reason = "unwrap is the assertion of a test")]
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,8 +12,8 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::{RngSeed, TestError, TestRunner};
 use serde_json::{Value, json};
-use simulator::api::{Answer, Call, Deed, Options, Propagation, Selection};
-use simulator::{Record, World, WorldFile};
+use simulator::api::{ApiCall, CallOptions, CallResult, Operation, Propagation, Selection};
+use simulator::{Trace, World, WorldFile};
 
 const WORLD: &str = r"
 apiVersion: chiron.dev/v1alpha1
@@ -49,7 +49,7 @@ spec:
 
 const NAMESPACES: [&str; 2] = ["one", "two"];
 const NAMES: [&str; 3] = ["web", "a", "b"];
-/// The kinds that are read; whatever else there is, these are enough to see everything that the calls below can touch.
+/// The kinds that the tests read. They include every kind that the calls below can affect.
 const KINDS: [&str; 12] = [
     "ConfigMap",
     "Deployment",
@@ -65,10 +65,10 @@ const KINDS: [&str; 12] = [
     "Service",
 ];
 
-/// One thing that somebody does, or time that passes.
+/// One step of a sequence: an API call, a time step, or a compaction.
 #[derive(Clone, Debug)]
-enum Act {
-    Pass {
+enum WorldStep {
+    AdvanceTime {
         millis: u32,
     },
     Create {
@@ -76,7 +76,7 @@ enum Act {
         namespace: usize,
         name: usize,
         owner: Option<(Index, bool)>,
-        is_held: bool,
+        has_finalizer: bool,
     },
     Apply {
         namespace: usize,
@@ -87,14 +87,14 @@ enum Act {
         of: Index,
         value: bool,
     },
-    Put {
+    Update {
         of: Index,
-        is_late: bool,
+        is_outdated: bool,
     },
-    Hold {
+    AddFinalizer {
         of: Index,
     },
-    Release {
+    RemoveFinalizers {
         of: Index,
     },
     Scale {
@@ -109,7 +109,7 @@ enum Act {
         of: Index,
         is_paused: bool,
     },
-    Select {
+    SetSelector {
         of: Index,
         app: &'static str,
     },
@@ -119,7 +119,7 @@ enum Act {
     },
     Delete {
         of: Index,
-        how: Option<Propagation>,
+        propagation: Option<Propagation>,
         grace: Option<u32>,
     },
     DeleteAll {
@@ -132,9 +132,9 @@ enum Act {
     Compact,
 }
 
-fn act() -> impl Strategy<Value = Act> {
+fn step() -> impl Strategy<Value = WorldStep> {
     let index = any::<Index>;
-    let how = prop_oneof![
+    let propagation = prop_oneof![
         Just(None),
         Just(Some(Propagation::Background)),
         Just(Some(Propagation::Foreground)),
@@ -143,75 +143,75 @@ fn act() -> impl Strategy<Value = Act> {
     let grace = prop_oneof![Just(None), Just(Some(0)), Just(Some(5))];
     let owner = prop_oneof![Just(None), (index(), any::<bool>()).prop_map(Some)];
     prop_oneof![
-        6 => (0_u32..40_000).prop_map(|millis| Act::Pass { millis }),
+        6 => (0_u32..40_000).prop_map(|millis| WorldStep::AdvanceTime { millis }),
         4 => (0_usize..8, 0_usize..2, 0_usize..3, owner, any::<bool>()).prop_map(
-            |(kind, namespace, name, owner, is_held)| Act::Create { kind, namespace, name, owner, is_held }
+            |(kind, namespace, name, owner, has_finalizer)| WorldStep::Create { kind, namespace, name, owner, has_finalizer }
         ),
         1 => (0_usize..2, 0_usize..3, 0_u32..3)
-            .prop_map(|(namespace, name, replicas)| Act::Apply { namespace, name, replicas }),
-        2 => (index(), any::<bool>()).prop_map(|(of, value)| Act::Label { of, value }),
-        1 => (index(), any::<bool>()).prop_map(|(of, is_late)| Act::Put { of, is_late }),
-        1 => index().prop_map(|of| Act::Hold { of }),
-        2 => index().prop_map(|of| Act::Release { of }),
-        2 => (index(), 0_u32..4).prop_map(|(of, replicas)| Act::Scale { of, replicas }),
+            .prop_map(|(namespace, name, replicas)| WorldStep::Apply { namespace, name, replicas }),
+        2 => (index(), any::<bool>()).prop_map(|(of, value)| WorldStep::Label { of, value }),
+        1 => (index(), any::<bool>()).prop_map(|(of, is_outdated)| WorldStep::Update { of, is_outdated }),
+        1 => index().prop_map(|of| WorldStep::AddFinalizer { of }),
+        2 => index().prop_map(|of| WorldStep::RemoveFinalizers { of }),
+        2 => (index(), 0_u32..4).prop_map(|(of, replicas)| WorldStep::Scale { of, replicas }),
         2 => (index(), prop_oneof![Just("web:1"), Just("web:2"), Just("web:3")])
-            .prop_map(|(of, image)| Act::Image { of, image }),
-        1 => (index(), any::<bool>()).prop_map(|(of, is_paused)| Act::Pause { of, is_paused }),
+            .prop_map(|(of, image)| WorldStep::Image { of, image }),
+        1 => (index(), any::<bool>()).prop_map(|(of, is_paused)| WorldStep::Pause { of, is_paused }),
         1 => (index(), prop_oneof![Just("web"), Just("a")])
-            .prop_map(|(of, app)| Act::Select { of, app }),
-        1 => (index(), any::<bool>()).prop_map(|(of, is_cordoned)| Act::Cordon { of, is_cordoned }),
-        4 => (index(), how, grace).prop_map(|(of, how, grace)| Act::Delete { of, how, grace }),
-        1 => (0_usize..8, 0_usize..2).prop_map(|(kind, namespace)| Act::DeleteAll { kind, namespace }),
-        1 => index().prop_map(|of| Act::Evict { of }),
-        1 => Just(Act::Compact),
+            .prop_map(|(of, app)| WorldStep::SetSelector { of, app }),
+        1 => (index(), any::<bool>()).prop_map(|(of, is_cordoned)| WorldStep::Cordon { of, is_cordoned }),
+        4 => (index(), propagation, grace).prop_map(|(of, propagation, grace)| WorldStep::Delete { of, propagation, grace }),
+        1 => (0_usize..8, 0_usize..2).prop_map(|(kind, namespace)| WorldStep::DeleteAll { kind, namespace }),
+        1 => index().prop_map(|of| WorldStep::Evict { of }),
+        1 => Just(WorldStep::Compact),
     ]
 }
 
-/// Every act that makes a call.
+/// Names of the steps that make a call.
 const CALLS: [&str; 14] = [
     "Create",
     "Apply",
     "Label",
-    "Put",
-    "Hold",
-    "Release",
+    "Update",
+    "AddFinalizer",
+    "RemoveFinalizers",
     "Scale",
     "Image",
     "Pause",
-    "Select",
+    "SetSelector",
     "Cordon",
     "Delete",
     "DeleteAll",
     "Evict",
 ];
 
-/// Its name in [`CALLS`], if it makes a call.
-fn named(act: &Act) -> Option<&'static str> {
-    Some(match act {
-        Act::Pass { .. } | Act::Compact => return None,
-        Act::Create { .. } => "Create",
-        Act::Apply { .. } => "Apply",
-        Act::Label { .. } => "Label",
-        Act::Put { .. } => "Put",
-        Act::Hold { .. } => "Hold",
-        Act::Release { .. } => "Release",
-        Act::Scale { .. } => "Scale",
-        Act::Image { .. } => "Image",
-        Act::Pause { .. } => "Pause",
-        Act::Select { .. } => "Select",
-        Act::Cordon { .. } => "Cordon",
-        Act::Delete { .. } => "Delete",
-        Act::DeleteAll { .. } => "DeleteAll",
-        Act::Evict { .. } => "Evict",
+/// Returns the name of a step in [`CALLS`], or `None` if it makes no call.
+fn named(step: &WorldStep) -> Option<&'static str> {
+    Some(match step {
+        WorldStep::AdvanceTime { .. } | WorldStep::Compact => return None,
+        WorldStep::Create { .. } => "Create",
+        WorldStep::Apply { .. } => "Apply",
+        WorldStep::Label { .. } => "Label",
+        WorldStep::Update { .. } => "Update",
+        WorldStep::AddFinalizer { .. } => "AddFinalizer",
+        WorldStep::RemoveFinalizers { .. } => "RemoveFinalizers",
+        WorldStep::Scale { .. } => "Scale",
+        WorldStep::Image { .. } => "Image",
+        WorldStep::Pause { .. } => "Pause",
+        WorldStep::SetSelector { .. } => "SetSelector",
+        WorldStep::Cordon { .. } => "Cordon",
+        WorldStep::Delete { .. } => "Delete",
+        WorldStep::DeleteAll { .. } => "DeleteAll",
+        WorldStep::Evict { .. } => "Evict",
     })
 }
 
-/// A new object of a kind, in the order of [`MADE`].
-fn made(kind: usize, namespace: &str, name: &str) -> Value {
+/// Returns the manifest of a new object; `kind` is an index into [`CREATED_KINDS`].
+fn manifest(kind: usize, namespace: &str, name: &str) -> Value {
     let metadata = json!({"name": name, "namespace": namespace, "labels": {"app": name}});
     let template = json!({"metadata": {"labels": {"app": name}}, "spec": {"containers": [{"name": "web", "image": "web:1"}]}});
     let selector = json!({"matchLabels": {"app": name}});
-    match MADE[kind] {
+    match CREATED_KINDS[kind] {
         "ConfigMap" => {
             json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"mode": "plain"}})
         }
@@ -237,7 +237,7 @@ fn made(kind: usize, namespace: &str, name: &str) -> Value {
     }
 }
 
-const MADE: [&str; 8] = [
+const CREATED_KINDS: [&str; 8] = [
     "ConfigMap",
     "Secret",
     "Service",
@@ -258,21 +258,21 @@ fn small() -> World {
     world
 }
 
-fn to(object: &Object, deed: Deed) -> Call {
+fn call_on(object: &Object, operation: Operation) -> ApiCall {
     let (kind, namespace) = (object.kind().clone(), object.namespace().map(Into::into));
-    let options = Options { manager: "somebody".into(), ..Options::default() };
-    Call {
+    let options = CallOptions { manager: "tester".into(), ..CallOptions::default() };
+    ApiCall {
         kind,
         namespace,
         name: object.name().into(),
         subresource: None,
-        deed,
+        operation,
         options,
         agent: Agent::default(),
     }
 }
 
-/// Someone of `kinds`, or of all kinds but Events where none are named.
+/// Selects an object of one of `kinds`, or of any kind but Event if `kinds` is empty.
 fn pick(world: &World, of: &Index, kinds: &[&str]) -> Option<Object> {
     let is_meant = |object: &&Object| match kinds {
         [] => object.kind().kind != "Event",
@@ -282,151 +282,152 @@ fn pick(world: &World, of: &Index, kinds: &[&str]) -> Option<Object> {
     (!all.is_empty()).then(|| (*of.get(&all)).clone())
 }
 
-/// The call that an act makes, if there is anything to make it on.
-fn call(world: &World, act: &Act) -> Option<Call> {
-    let merge = |object: &Object, patch: Value| to(object, Deed::Patch(Patch::Merge(patch)));
+/// Returns the call of a step, or `None` if it makes no call or no suitable object exists.
+fn call(world: &World, step: &WorldStep) -> Option<ApiCall> {
+    let merge =
+        |object: &Object, patch: Value| call_on(object, Operation::Patch(Patch::Merge(patch)));
     let labelled = |object: &Object, value: &str| {
         let mut metadata = object.metadata().clone();
         metadata.labels.insert("touched".into(), value.into());
         object.with_metadata(metadata)
     };
-    Some(match act {
-        Act::Pass { .. } | Act::Compact => return None,
-        Act::Create { kind, namespace, name, owner, is_held } => {
-            let mut value = made(*kind, NAMESPACES[*namespace], NAMES[*name]);
+    Some(match step {
+        WorldStep::AdvanceTime { .. } | WorldStep::Compact => return None,
+        WorldStep::Create { kind, namespace, name, owner, has_finalizer } => {
+            let mut value = manifest(*kind, NAMESPACES[*namespace], NAMES[*name]);
             if let Some((of, is_real)) = owner {
                 let owner = pick(world, of, &["Deployment", "ReplicaSet", "ConfigMap", "Pod"])?;
                 let uid = if *is_real { owner.metadata().uid.as_str() } else { "no-such-uid" };
                 value["metadata"]["ownerReferences"] = json!([{"apiVersion": owner.kind().api_version,
                     "kind": owner.kind().kind, "name": owner.name(), "uid": uid, "blockOwnerDeletion": true}]);
             }
-            if *is_held && owner.is_some() {
-                value["metadata"]["finalizers"] = json!(["example.com/held"]);
+            if *has_finalizer && owner.is_some() {
+                value["metadata"]["finalizers"] = json!(["example.com/cleanup"]);
             }
             let object = Object::from_value(value).unwrap();
-            to(&object, Deed::Create(object.clone()))
+            call_on(&object, Operation::Create(object.clone()))
         }
-        Act::Apply { namespace, name, replicas } => {
-            let mut value = made(4, NAMESPACES[*namespace], NAMES[*name]);
+        WorldStep::Apply { namespace, name, replicas } => {
+            let mut value = manifest(4, NAMESPACES[*namespace], NAMES[*name]);
             value["spec"]["replicas"] = (*replicas).into();
             let object = Object::from_value(value).unwrap();
-            to(&object, Deed::Apply(object.clone()))
+            call_on(&object, Operation::Apply(object.clone()))
         }
-        Act::Label { of, value } => merge(
+        WorldStep::Label { of, value } => merge(
             &pick(world, of, &[])?,
             json!({"metadata": {"labels": {"touched": value.to_string()}}}),
         ),
-        Act::Put { of, is_late } => {
+        WorldStep::Update { of, is_outdated } => {
             let object = pick(world, of, &[])?;
-            let mut wanted = labelled(&object, "put");
-            if *is_late {
-                let mut metadata = wanted.metadata().clone();
+            let mut update = labelled(&object, "put");
+            if *is_outdated {
+                let mut metadata = update.metadata().clone();
                 metadata.resource_version = "1".into();
-                wanted = wanted.with_metadata(metadata);
+                update = update.with_metadata(metadata);
             }
-            to(&object, Deed::Update(wanted))
+            call_on(&object, Operation::Update(update))
         }
-        Act::Hold { of } => merge(
-            &pick(world, of, &MADE)?,
-            json!({"metadata": {"finalizers": ["example.com/held"]}}),
+        WorldStep::AddFinalizer { of } => merge(
+            &pick(world, of, &CREATED_KINDS)?,
+            json!({"metadata": {"finalizers": ["example.com/cleanup"]}}),
         ),
-        Act::Release { of } => {
-            merge(&pick(world, of, &MADE)?, json!({"metadata": {"finalizers": null}}))
+        WorldStep::RemoveFinalizers { of } => {
+            merge(&pick(world, of, &CREATED_KINDS)?, json!({"metadata": {"finalizers": null}}))
         }
-        Act::Scale { of, replicas } => {
+        WorldStep::Scale { of, replicas } => {
             let object = pick(world, of, &["Deployment", "ReplicaSet"])?;
             let mut call = merge(&object, json!({"spec": {"replicas": replicas}}));
             call.subresource = Some("scale".into());
             call
         }
-        Act::Image { of, image } => {
+        WorldStep::Image { of, image } => {
             let patch = json!({"spec": {"template": {"spec": {"containers": [{"name": "web", "image": image}]}}}});
-            to(&pick(world, of, &["Deployment"])?, Deed::Patch(Patch::Strategic(patch)))
+            call_on(&pick(world, of, &["Deployment"])?, Operation::Patch(Patch::Strategic(patch)))
         }
-        Act::Pause { of, is_paused } => {
+        WorldStep::Pause { of, is_paused } => {
             merge(&pick(world, of, &["Deployment"])?, json!({"spec": {"paused": is_paused}}))
         }
-        Act::Select { of, app } => {
+        WorldStep::SetSelector { of, app } => {
             merge(&pick(world, of, &["Service"])?, json!({"spec": {"selector": {"app": app}}}))
         }
-        Act::Cordon { of, is_cordoned } => {
+        WorldStep::Cordon { of, is_cordoned } => {
             merge(&pick(world, of, &["Node"])?, json!({"spec": {"unschedulable": is_cordoned}}))
         }
-        Act::Delete { of, how, grace } => {
+        WorldStep::Delete { of, propagation, grace } => {
             let object = pick(world, of, &[])?;
             if object.kind().kind == "Node" {
                 return None;
             }
-            let mut call = to(&object, Deed::Delete);
-            call.options.propagation = *how;
+            let mut call = call_on(&object, Operation::Delete);
+            call.options.propagation = *propagation;
             call.options.grace_seconds = *grace;
             call.options.preconditions =
                 Preconditions { uid: Some(object.metadata().uid.clone()), ..Default::default() };
             call
         }
-        Act::DeleteAll { kind, namespace } => {
-            let like = Object::from_value(made(*kind, NAMESPACES[*namespace], "")).unwrap();
-            to(&like, Deed::DeleteAll(Selection::default()))
+        WorldStep::DeleteAll { kind, namespace } => {
+            let like = Object::from_value(manifest(*kind, NAMESPACES[*namespace], "")).unwrap();
+            call_on(&like, Operation::DeleteAll(Selection::default()))
         }
-        Act::Evict { of } => to(&pick(world, of, &["Pod"])?, Deed::Evict),
+        WorldStep::Evict { of } => call_on(&pick(world, of, &["Pod"])?, Operation::Evict),
     })
 }
 
-/// Does one act; the answer, if it was a call.
-fn take(world: &mut World, act: &Act) -> Option<Answer> {
-    match act {
-        Act::Pass { millis } => {
+/// Executes a step. Returns the result if the step manifest a call.
+fn execute(world: &mut World, step: &WorldStep) -> Option<CallResult> {
+    match step {
+        WorldStep::AdvanceTime { millis } => {
             let until = world.now() + SignedDuration::from_millis(i64::from(*millis));
             world.advance_fully(until);
             None
         }
-        Act::Compact => {
+        WorldStep::Compact => {
             world.compact();
             None
         }
-        _ => call(world, act).map(|call| world.call(&call)),
+        _ => call(world, step).map(|call| world.call(&call)),
     }
 }
 
-/// What the acts were, object by object, and what was answered.
-fn told(acts: &[Act]) -> String {
+/// Describes the steps with their objects and results.
+fn describe(steps: &[WorldStep]) -> String {
     let mut world = small();
     let mut lines = Vec::new();
-    for act in acts {
-        let call = call(&world, act);
-        let answer =
-            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| take(&mut world, act)));
-        let answer = match answer {
-            Ok(None) => "nothing to answer".into(),
-            Ok(Some(Answer::Refused(refusal))) => format!("{} {}", refusal.code, refusal.message),
-            Ok(Some(answer)) => format!("{answer:?}").chars().take(7).collect(),
+    for step in steps {
+        let call = call(&world, step);
+        let result =
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| execute(&mut world, step)));
+        let result = match result {
+            Ok(None) => "no call".into(),
+            Ok(Some(CallResult::Refused(error))) => format!("{} {}", error.code, error.message),
+            Ok(Some(result)) => format!("{result:?}").chars().take(7).collect(),
             Err(_) => "a panic".to_string(),
         };
         lines.push(match call {
             Some(call) => format!(
-                "{}/{}/{} {:?} {:?} => {answer}",
+                "{}/{}/{} {:?} {:?} => {result}",
                 call.kind.kind,
                 call.namespace.as_deref().unwrap_or_default(),
                 call.name,
-                call.deed,
+                call.operation,
                 call.options.propagation
             ),
-            None => format!("{act:?}"),
+            None => format!("{step:?}"),
         });
-        if answer == "a panic" {
+        if result == "a panic" {
             break;
         }
     }
     lines.join("\n")
 }
 
-fn rest(world: &mut World, minutes: i64) {
+fn settle(world: &mut World, minutes: i64) {
     let until = world.now() + SignedDuration::from_mins(minutes);
     world.advance_fully(until);
 }
 
-/// Draws `cases` sequences and lets `check` look at each.
-fn hold_in(cases: u32, check: impl Fn(&[Act]) -> Result<(), TestCaseError>) {
+/// Runs `check` on `cases` random sequences.
+fn check_property(cases: u32, check: impl Fn(&[WorldStep]) -> Result<(), TestCaseError>) {
     let seed = std::env::var("PROPERTY_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
     let config = ProptestConfig {
         cases,
@@ -436,27 +437,27 @@ fn hold_in(cases: u32, check: impl Fn(&[Act]) -> Result<(), TestCaseError>) {
         ..ProptestConfig::default()
     };
     let mut runner = TestRunner::new(config);
-    // A panic inside the world fails one sequence, and is told once, with the shortest.
-    let check = |acts: &[Act]| {
-        let checked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| check(acts)));
+    // A panic inside the world fails the sequence, so that proptest shrinks it and reports only the shortest.
+    let check = |steps: &[WorldStep]| {
+        let checked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| check(steps)));
         checked.unwrap_or_else(|panic| {
-            let said = panic.downcast_ref::<String>().cloned();
-            let said = said.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
-            Err(TestCaseError::fail(said.unwrap_or_else(|| "it panicked".into())))
+            let message = panic.downcast_ref::<String>().cloned();
+            let message = message.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
+            Err(TestCaseError::fail(message.unwrap_or_else(|| "it panicked".into())))
         })
     };
-    match runner.run(&prop::collection::vec(act(), 1..10), |acts| check(&acts)) {
+    match runner.run(&prop::collection::vec(step(), 1..10), |steps| check(&steps)) {
         Ok(()) => {}
-        Err(TestError::Fail(why, acts)) => {
-            panic!("PROPERTY_SEED={seed}: {why}\nafter {acts:?}\n{}", told(&acts))
+        Err(TestError::Fail(message, steps)) => {
+            panic!("PROPERTY_SEED={seed}: {message}\nafter {steps:?}\n{}", describe(&steps))
         }
-        Err(TestError::Abort(why)) => panic!("PROPERTY_SEED={seed}: {why}"),
+        Err(TestError::Abort(message)) => panic!("PROPERTY_SEED={seed}: {message}"),
     }
 }
 
-type Place = (String, String, String);
+type ObjectId = (String, String, String);
 
-fn place(object: &Object) -> Place {
+fn id_of(object: &Object) -> ObjectId {
     let namespace = object.namespace().unwrap_or_default();
     (object.kind().kind.clone(), namespace.into(), object.name().into())
 }
@@ -465,40 +466,49 @@ fn version(object: &Object) -> u64 {
     object.metadata().resource_version.parse().unwrap()
 }
 
+/// Also checks that no observed generation is above the generation.
 #[test]
-fn no_two_objects_share_a_uid_versions_only_grow_and_no_observed_generation_leads() {
+fn uids_are_unique_and_versions_never_decrease() {
     let base = small();
-    // Calls of each act, and those of them that were not refused.
+    // By step: the number of calls, and the number of calls that were not rejected.
     let calls: RefCell<BTreeMap<&str, [u32; 2]>> = RefCell::default();
-    hold_in(2_000, |acts| {
+    check_property(2_000, |steps| {
         let mut world = base.clone();
-        let mut uids: BTreeMap<String, Place> = BTreeMap::new();
-        let mut versions: BTreeMap<Place, Object> = BTreeMap::new();
+        let mut uids: BTreeMap<String, ObjectId> = BTreeMap::new();
+        let mut versions: BTreeMap<ObjectId, Object> = BTreeMap::new();
         let mut last = 0;
-        for act in acts {
-            let answer = take(&mut world, act);
-            if let (Some(name), Some(answer)) = (named(act), answer) {
+        for step in steps {
+            let result = execute(&mut world, step);
+            if let (Some(name), Some(result)) = (named(step), result) {
                 let mut calls = calls.borrow_mut();
                 let [all, done] = calls.entry(name).or_default();
                 *all += 1;
-                *done += u32::from(!matches!(answer, Answer::Refused(_)));
+                *done += u32::from(!matches!(result, CallResult::Refused(_)));
             }
-            prop_assert!(world.version() >= last, "the version fell from {last}");
+            prop_assert!(world.version() >= last, "the version decreased from {last}");
             last = world.version();
             let mut live = BTreeSet::new();
             for object in world.objects() {
-                let (place, metadata) = (place(object), object.metadata());
-                prop_assert!(!metadata.uid.is_empty(), "{place:?} has no uid");
-                prop_assert!(live.insert(&metadata.uid), "{place:?} shares its uid");
-                let first = uids.entry(metadata.uid.clone()).or_insert_with(|| place.clone());
-                prop_assert_eq!(&*first, &place, "a uid came back");
-                prop_assert!(version(object) <= last, "{:?} is of the future", place);
-                if let Some(before) = versions.get(&place) {
-                    prop_assert!(version(object) >= version(before), "{:?} went back", place);
+                let (id_of, metadata) = (id_of(object), object.metadata());
+                prop_assert!(!metadata.uid.is_empty(), "{id_of:?} has no uid");
+                prop_assert!(live.insert(&metadata.uid), "{id_of:?} shares its uid");
+                let first = uids.entry(metadata.uid.clone()).or_insert_with(|| id_of.clone());
+                prop_assert_eq!(&*first, &id_of, "a uid was reused");
+                prop_assert!(
+                    version(object) <= last,
+                    "{:?} has a version above that of the world",
+                    id_of
+                );
+                if let Some(before) = versions.get(&id_of) {
+                    prop_assert!(
+                        version(object) >= version(before),
+                        "the version of {:?} decreased",
+                        id_of
+                    );
                     prop_assert!(
                         version(object) > version(before) || object == before,
-                        "{:?} changed without a version",
-                        place
+                        "{:?} changed without a new version",
+                        id_of
                     );
                 }
                 if let Some(observed) =
@@ -506,57 +516,61 @@ fn no_two_objects_share_a_uid_versions_only_grow_and_no_observed_generation_lead
                 {
                     prop_assert!(
                         observed <= metadata.generation,
-                        "{:?} observed {}",
-                        place,
+                        "{:?} observed the future generation {}",
+                        id_of,
                         observed
                     );
                 }
-                versions.insert(place, object.clone());
+                versions.insert(id_of, object.clone());
             }
         }
         Ok(())
     });
-    // A world that refused whatever it was asked would keep every property.
+    // A world that rejected every call would satisfy every property, so check that calls succeed.
     let calls = calls.into_inner();
     assert!(
         CALLS.iter().all(|name| calls.get(name).is_some_and(|[_, done]| *done > 0)),
         "{calls:?}"
     );
     let [all, done] = calls.values().fold([0, 0], |sum, one| [sum[0] + one[0], sum[1] + one[1]]);
-    assert!(done * 2 > all, "{done} of {all} calls were taken: {calls:?}");
+    assert!(done * 2 > all, "{done} of {all} calls succeeded: {calls:?}");
 }
 
-/// Every object of one kind by its place, and the version of the list.
-fn list(world: &World, kind: &Kind) -> (BTreeMap<Place, Object>, u64) {
-    let listed = world.collect(kind, None, &Selection::default(), None, None).unwrap();
-    (listed.items.into_iter().map(|object| (place(&object), object)).collect(), listed.version)
+/// Returns every object of a kind, and the version of the list.
+fn list(world: &World, kind: &Kind) -> (BTreeMap<ObjectId, Object>, u64) {
+    let listed = world.list(kind, None, &Selection::default(), None, None).unwrap();
+    (listed.items.into_iter().map(|object| (id_of(&object), object)).collect(), listed.version)
 }
 
 #[test]
-fn a_watch_from_any_version_sees_what_a_list_sees() {
+fn watch_from_any_version_converges_to_list() {
     let base = small();
     let kinds: Vec<Kind> = KINDS.iter().map(|kind| Kind::builtin(kind).unwrap()).collect();
-    hold_in(1_000, |acts| {
+    check_property(1_000, |steps| {
         let mut world = base.clone();
         let mut lists = Vec::new();
         let mut compacted = 0;
-        for act in acts {
+        for step in steps {
             lists.extend(kinds.iter().map(|kind| (kind, list(&world, kind))));
-            take(&mut world, act);
-            if matches!(act, Act::Compact) {
+            execute(&mut world, step);
+            if matches!(step, WorldStep::Compact) {
                 compacted = world.version();
             }
         }
         for (kind, (mut seen, from)) in lists {
             let changes = world.changes_since(kind, None, &Selection::default(), from);
             let Ok(changes) = changes else {
-                prop_assert!(from < compacted, "{} from {from} is gone", kind.kind);
+                prop_assert!(from < compacted, "{} from {from} is expired", kind.kind);
                 continue;
             };
-            prop_assert!(from >= compacted, "{} from {from} is still told", kind.kind);
+            prop_assert!(
+                from >= compacted,
+                "{} from {from} is still served after compaction",
+                kind.kind
+            );
             let mut last = from;
             for change in changes {
-                let is_known = |object: &Object| seen.contains_key(&place(object));
+                let is_known = |object: &Object| seen.contains_key(&id_of(object));
                 let (object, is_fine) = match &change {
                     WatchEvent::Added(object) => (object, !is_known(object)),
                     WatchEvent::Modified(object) | WatchEvent::Deleted(object) => {
@@ -564,13 +578,13 @@ fn a_watch_from_any_version_sees_what_a_list_sees() {
                     }
                     WatchEvent::Bookmark(_) => continue,
                 };
-                prop_assert!(is_fine, "unfit for what was seen: {change:?}");
+                prop_assert!(is_fine, "inconsistent with earlier changes: {change:?}");
                 prop_assert!(version(object) > last, "out of order: {change:?}");
                 last = version(object);
                 if matches!(change, WatchEvent::Deleted(_)) {
-                    seen.remove(&place(object));
+                    seen.remove(&id_of(object));
                 } else {
-                    seen.insert(place(object), object.clone());
+                    seen.insert(id_of(object), object.clone());
                 }
             }
             prop_assert_eq!(seen, list(&world, kind).0, "{} from {}", &kind.kind, from);
@@ -580,26 +594,27 @@ fn a_watch_from_any_version_sees_what_a_list_sees() {
 }
 
 #[test]
-fn owner_references_resolve_or_what_bears_them_is_collected() {
+fn objects_without_existing_owner_are_collected() {
     let base = small();
-    hold_in(1_200, |acts| {
+    check_property(1_200, |steps| {
         let mut world = base.clone();
-        for act in acts {
-            take(&mut world, act);
+        for step in steps {
+            execute(&mut world, step);
         }
-        rest(&mut world, 2);
+        settle(&mut world, 2);
         let uids: BTreeSet<&str> =
             world.objects().map(|object| object.metadata().uid.as_str()).collect();
         for object in world.objects() {
             let metadata = object.metadata();
             let owners = &metadata.owner_references;
-            let is_held = metadata.deletion_timestamp.is_some() && !metadata.finalizers.is_empty();
+            let has_finalizer =
+                metadata.deletion_timestamp.is_some() && !metadata.finalizers.is_empty();
             prop_assert!(
                 owners.is_empty()
-                    || is_held
+                    || has_finalizer
                     || owners.iter().any(|owner| uids.contains(owner.uid.as_str())),
-                "{:?} outlives its owners {owners:?}",
-                place(object)
+                "{:?} exists without its owners {owners:?}",
+                id_of(object)
             );
         }
         Ok(())
@@ -607,19 +622,19 @@ fn owner_references_resolve_or_what_bears_them_is_collected() {
 }
 
 #[test]
-fn what_a_quota_says_is_used_is_what_exists() {
+fn quota_usage_equals_number_of_objects() {
     let base = small();
-    hold_in(800, |acts| {
+    check_property(800, |steps| {
         let mut world = base.clone();
-        let quota = Object::from_value(made(6, "one", "first")).unwrap();
+        let quota = Object::from_value(manifest(6, "one", "first")).unwrap();
         prop_assert!(matches!(
-            world.call(&to(&quota, Deed::Create(quota.clone()))),
-            Answer::Created(_)
+            world.call(&call_on(&quota, Operation::Create(quota.clone()))),
+            CallResult::Created(_)
         ));
-        for act in acts {
-            take(&mut world, act);
+        for step in steps {
+            execute(&mut world, step);
         }
-        rest(&mut world, 2);
+        settle(&mut world, 2);
         let count = |kind: &str, namespace: Option<&str>| {
             let own = world.objects().filter(|object| object.kind().kind == kind);
             own.filter(|object| object.namespace() == namespace).count().to_string()
@@ -633,42 +648,42 @@ fn what_a_quota_says_is_used_is_what_exists() {
             ] {
                 let used = quota.at("/status/used").and_then(|used| used.get(name)?.as_str());
                 let exist = count(kind, quota.namespace());
-                prop_assert_eq!(used, Some(exist.as_str()), "{} of {:?}", name, place(quota));
+                prop_assert_eq!(used, Some(exist.as_str()), "{} of {:?}", name, id_of(quota));
             }
         }
         Ok(())
     });
 }
 
-/// Kinds whose controllers go by what stands there, and by no clock: at rest nothing is written to them.
+/// Kinds whose controllers depend only on the stored objects, not on time: they write nothing in a settled world.
 const WITHOUT_CLOCK: [&str; 5] =
     ["Deployment", "EndpointSlice", "PodDisruptionBudget", "ReplicaSet", "ResourceQuota"];
 
 #[test]
-fn controllers_at_rest_find_nothing_to_do_and_write_nothing() {
+fn controllers_write_nothing_in_a_settled_world() {
     let base = small();
-    hold_in(1_000, |acts| {
+    check_property(1_000, |steps| {
         let mut world = base.clone();
-        for act in acts {
-            take(&mut world, act);
+        for step in steps {
+            execute(&mut world, step);
         }
-        rest(&mut world, 3);
-        let [skipping, looking] = [true, false].map(|skips| {
+        settle(&mut world, 3);
+        let [skipping, every_tick] = [true, false].map(|skips| {
             let mut world = world.clone();
             if !skips {
-                world.skip_nothing();
+                world.disable_idle_skipping();
             }
-            let mut record = Record::of(&world);
+            let mut trace = Trace::start(&world);
             let (from, until) = (world.version(), world.now() + SignedDuration::from_secs(45));
-            record.pass(&mut world, until);
+            trace.advance(&mut world, until);
             let written = WITHOUT_CLOCK.map(|kind| {
                 let kind = Kind::builtin(kind).unwrap();
                 world.changes_since(&kind, None, &Selection::default(), from).unwrap()
             });
-            (world.version(), record.digest(&world), written.concat())
+            (world.version(), trace.digest(&world), written.concat())
         });
-        prop_assert!(looking.2.is_empty(), "written at rest: {:?}", looking.2);
-        prop_assert_eq!(skipping, looking, "a look that nothing called for changed something");
+        prop_assert!(every_tick.2.is_empty(), "written in a settled world: {:?}", every_tick.2);
+        prop_assert_eq!(skipping, every_tick, "running idle components changed the trace");
         Ok(())
     });
 }

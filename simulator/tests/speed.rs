@@ -1,7 +1,7 @@
-//! How fast the shop's time passes (`cargo test -p simulator --test speed -- --nocapture` prints
-//! the figures). `chiron bench simulator` measures.
-#![allow(clippy::unwrap_used, reason = "a test that meets the unexpected has failed")]
-#![allow(clippy::print_stdout, reason = "figures are what it is for")]
+//! Speed of the simulation (`cargo test -p simulator --test speed -- --nocapture` prints the figures). Measurements
+//! are created with `chiron bench simulator`.
+#![allow(clippy::unwrap_used, reason = "unwrap is the assertion of a test")]
+#![allow(clippy::print_stdout, reason = "the tests print figures")]
 
 use std::time::{Duration, Instant};
 
@@ -18,14 +18,14 @@ fn start() -> Timestamp {
     "2026-01-01T00:00:00Z".parse().unwrap()
 }
 
-/// How long that took.
-fn timed<T>(deed: impl FnOnce() -> T) -> (T, Duration) {
+/// Returns the result of `f` and its run time.
+fn timed<T>(f: impl FnOnce() -> T) -> (T, Duration) {
     let begun = Instant::now();
-    let done = deed();
-    (done, begun.elapsed())
+    let result = f();
+    (result, begun.elapsed())
 }
 
-/// The world after its pods came up, its rules at work.
+/// Returns the world after its pods became ready, with rules enabled.
 fn settled(file: &WorldFile) -> World {
     let mut world = World::new(file, 1, start()).unwrap();
     world.set_alert_mode(AlertMode::Internal);
@@ -33,34 +33,34 @@ fn settled(file: &WorldFile) -> World {
     world
 }
 
-/// Lets a day pass, minute by minute, as somebody would who looks in between; gives how many events it took.
-fn a_day_in(mut world: World) -> u64 {
-    let (minutes, before) = (24 * 60, world.woken());
+/// Advances by a day, minute by minute as a client would; returns the number of fired timers.
+fn simulate_day(mut world: World) -> u64 {
+    let (minutes, before) = (24 * 60, world.timers_fired());
     let ((), took) = timed(|| {
         for _ in 0..minutes {
             let next = world.now() + SignedDuration::from_mins(1);
             world.advance_fully(next);
         }
     });
-    let events = world.woken() - before;
+    let events = world.timers_fired() - before;
     let rate = f64::from(minutes) / took.as_secs_f64();
-    println!("{rate:>12.0} simulated minutes a second, {events} events");
+    println!("{rate:>12.0} simulated minutes per second, {events} events");
     events
 }
 
 #[test]
-fn quiet_time_is_skipped() {
-    let quiet = a_day_in(settled(&file("shop")));
-    let busy = a_day_in(settled(&file("shop-busy").on(&file("shop")).unwrap()));
-    assert!(quiet * 5 < busy, "a quiet day took {quiet} events, a busy one {busy}");
+fn idle_day_needs_fewer_events_than_busy_day() {
+    let idle = simulate_day(settled(&file("shop")));
+    let busy = simulate_day(settled(&file("shop-busy").extend(&file("shop")).unwrap()));
+    assert!(idle * 5 < busy, "an idle day took {idle} events, a busy day {busy}");
 }
 
 #[test]
-fn a_copy_is_the_same_world_and_tells_what_it_cost() {
-    let (world, made) = timed(|| settled(&file("shop")));
+fn clones_have_the_digest_of_the_original() {
+    let (world, created) = timed(|| settled(&file("shop")));
     let (copies, copied) = timed(|| (0..100).map(|_| world.clone()).collect::<Vec<World>>());
     assert!(copies.iter().all(|copy| copy.digest() == world.digest()));
     let copied = copied / copies.len() as u32;
-    // No bound here: that is for `chiron bench simulator`, which has a machine to itself.
-    println!("made in {made:?}, copied in {copied:?}");
+    // No time limit here: `chiron bench simulator` checks it on an otherwise idle machine.
+    println!("created in {created:?}, cloned in {copied:?}");
 }

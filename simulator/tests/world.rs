@@ -1,5 +1,5 @@
-//! The simulated cluster as a whole: determinism, replay, counting, controllers and kubelet.
-#![allow(clippy::unwrap_used, reason = "a test that meets the unexpected has failed")]
+//! The simulated cluster as a whole: determinism, replay, effect counts, controllers and kubelet.
+#![allow(clippy::unwrap_used, reason = "unwrap is the assertion of a test")]
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use cluster::{
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use simulator::scenario::prepare;
-use simulator::{AlertMode, Emission, Interference, ScenarioFile, World, WorldFile};
+use simulator::{AlertMode, Emission, InjectedReply, ScenarioFile, World, WorldFile};
 
 fn text(path: &str) -> String {
     std::fs::read_to_string(
@@ -26,14 +26,14 @@ fn shop(seed: u64) -> World {
     World::new(&WorldFile::parse(&text("worlds/shop.yaml")).unwrap(), seed, start()).unwrap()
 }
 
-/// The shop when everything has come up.
+/// Returns the shop after all pods became ready.
 fn settled() -> World {
     let mut world = shop(1);
-    pass(&mut world, 120);
+    advance(&mut world, 120);
     world
 }
 
-fn pass(world: &mut World, seconds: i64) {
+fn advance(world: &mut World, seconds: i64) {
     let until = world.now() + SignedDuration::from_secs(seconds);
     world.advance_fully(until);
 }
@@ -44,7 +44,7 @@ fn name(kind: &str, name: &str) -> ObjectRef {
 
 fn request(target: ObjectRef, verb: Verb, key: &str) -> Request {
     let agent = Agent { effect_key: key.into(), ..Agent::default() };
-    Request { target, verb, preconditions: Preconditions::default(), mode: Mode::Apply, agent }
+    Request { target, verb, preconditions: Preconditions::default(), mode: Mode::Commit, agent }
 }
 
 fn merge(target: ObjectRef, patch: Value, key: &str) -> Request {
@@ -85,7 +85,7 @@ fn events(world: &World, reason: &str) -> Vec<Object> {
     world.objects().filter(is_wanted).cloned().collect()
 }
 
-/// Reason of waiting, reason of the last end, restarts: of the first container.
+/// Returns of the first container: reason of the waiting state, reason of the last termination, restart count.
 fn state(pod: &Object) -> (String, String, u64) {
     let status = pod.at("/status/containerStatuses/0").cloned().unwrap_or_default();
     let reason = |pointer: &str| {
@@ -99,7 +99,7 @@ fn state(pod: &Object) -> (String, String, u64) {
 }
 
 #[test]
-fn everything_comes_up_and_then_nothing_happens_any_more() {
+fn world_becomes_ready_and_then_idle() {
     let mut world = settled();
     for object in world.objects().filter(|object| object.kind().kind == "Deployment") {
         let replicas = object.at("/spec/replicas");
@@ -114,15 +114,15 @@ fn everything_comes_up_and_then_nothing_happens_any_more() {
         assert_eq!(object.metadata().annotations["deployment.kubernetes.io/revision"], "1");
     }
     let until = world.now() + SignedDuration::from_hours(24);
-    let (before, asked) = (world.digest(), world.next_event());
-    assert!(asked.is_none_or(|next| next > until), "{asked:?}");
+    let (before, next) = (world.digest(), world.next_event());
+    assert!(next.is_none_or(|next| next > until), "{next:?}");
     world.advance_fully(until);
-    assert_ne!(world.digest(), before, "time itself is part of the world");
-    assert!(world.firing().is_empty());
+    assert_ne!(world.digest(), before, "the digest includes the time");
+    assert!(world.firing_alert_names().is_empty());
 }
 
 #[test]
-fn the_same_seed_gives_the_same_day_with_faults_and_another_seed_another() {
+fn digest_of_a_day_with_faults_depends_only_on_the_seed() {
     let day = |seed| {
         let file = WorldFile::parse(&text("worlds/shop.yaml")).unwrap();
         let scenario =
@@ -136,43 +136,43 @@ fn the_same_seed_gives_the_same_day_with_faults_and_another_seed_another() {
 }
 
 #[test]
-fn how_time_is_cut_into_advances_makes_no_difference() {
+fn digest_does_not_depend_on_the_length_of_advances() {
     let file = WorldFile::parse(&text("worlds/shop.yaml")).unwrap();
     let scenario = ScenarioFile::parse(&text("scenarios/starter/bad-image.yaml")).unwrap();
     let prepared = prepare(&scenario, &file, 9, start()).unwrap();
     let until = prepared.oracle.fault_at() + SignedDuration::from_mins(10);
-    let mut whole = prepared.world.clone();
-    whole.advance_fully(until);
-    let mut cut = prepared.world;
-    while cut.now() < until {
-        let next = (cut.now() + SignedDuration::from_millis(7_777)).min(until);
-        cut.advance_fully(next);
+    let mut one_advance = prepared.world.clone();
+    one_advance.advance_fully(until);
+    let mut many_advances = prepared.world;
+    while many_advances.now() < until {
+        let next = (many_advances.now() + SignedDuration::from_millis(7_777)).min(until);
+        many_advances.advance_fully(next);
     }
-    assert_eq!(whole.digest(), cut.digest());
+    assert_eq!(one_advance.digest(), many_advances.digest());
 }
 
 #[test]
-fn stored_requests_rebuild_the_same_world() {
+fn replay_of_stored_requests_gives_the_same_world() {
     let mut world = shop(3);
-    pass(&mut world, 90);
+    advance(&mut world, 90);
     let first = container("cart", json!({"image": "registry.example/shop/cart:no.such.tag"}));
     accepted(&mut world, &first);
-    // A second request at the same moment, and one that is refused.
+    // A second request at the same time, and a rejected one.
     accepted(
         &mut world,
         &merge(name("Deployment", "email"), json!({"spec": {"replicas": 3}}), "k1"),
     );
     assert!(!matches!(
-        world.send(&merge(name("Deployment", "nobody"), json!({}), "k2")),
+        world.send(&merge(name("Deployment", "absent"), json!({}), "k2")),
         Reply::Accepted(_)
     ));
     let until = world.now() + SignedDuration::from_millis(400_123);
     while world.now() < until {
         world.advance(until);
     }
-    let astray = json!({"spec": {"selector": {"app": "nobody"}}});
-    accepted(&mut world, &merge(name("Service", "search"), astray, "k3"));
-    pass(&mut world, 600);
+    let wrong_selector = json!({"spec": {"selector": {"app": "absent"}}});
+    accepted(&mut world, &merge(name("Service", "search"), wrong_selector, "k3"));
+    advance(&mut world, 600);
 
     let mut again = shop(3);
     for logged in world.requests() {
@@ -184,14 +184,14 @@ fn stored_requests_rebuild_the_same_world() {
 }
 
 #[test]
-fn an_effect_is_counted_when_the_store_changed_whether_or_not_the_answer_arrived() {
+fn effect_counts_include_only_requests_that_changed_an_object() {
     let mut world = settled();
     let scale = |replicas: u32, key: &str| {
         merge(name("Deployment", "email"), json!({"spec": {"replicas": replicas}}), key)
     };
     accepted(&mut world, &scale(2, "a"));
     accepted(&mut world, &scale(2, "a"));
-    world.inject([Interference::UnknownAfterApply, Interference::UnknownBeforeApply]);
+    world.inject([InjectedReply::UnknownAfterApply, InjectedReply::UnknownBeforeApply]);
     assert!(matches!(world.send(&scale(3, "b")), Reply::Unknown { .. }));
     assert!(matches!(world.send(&scale(4, "c")), Reply::Unknown { .. }));
     let mut dry = scale(5, "d");
@@ -207,14 +207,14 @@ fn an_effect_is_counted_when_the_store_changed_whether_or_not_the_answer_arrived
 }
 
 #[test]
-fn interference_befalls_one_request_each() {
+fn each_injected_reply_applies_to_one_request() {
     let mut world = settled();
     let scale = merge(name("Deployment", "email"), json!({"spec": {"replicas": 2}}), "a");
     world.inject([
-        Interference::Conflict,
-        Interference::Throttled { retry_after_seconds: 3 },
-        Interference::Forbidden,
-        Interference::Pass,
+        InjectedReply::Conflict,
+        InjectedReply::Throttled { retry_after_seconds: 3 },
+        InjectedReply::Forbidden,
+        InjectedReply::Pass,
     ]);
     assert!(matches!(world.send(&scale), Reply::Conflict { .. }));
     assert_eq!(world.send(&scale), Reply::Throttled { retry_after_seconds: 3 });
@@ -225,7 +225,7 @@ fn interference_befalls_one_request_each() {
 }
 
 #[test]
-fn a_rollout_keeps_serving_and_its_revisions_can_be_gone_back_to() {
+fn failed_rollout_keeps_old_pods_and_can_be_rolled_back() {
     let mut world = settled();
     let image = |world: &World| {
         get(world, "Deployment", "catalog")
@@ -238,32 +238,33 @@ fn a_rollout_keeps_serving_and_its_revisions_can_be_gone_back_to() {
         .at("/spec/template/spec/containers/0/image")
         .cloned()
         .unwrap();
-    // Another program altogether, but one that can be pulled: it wants settings that are not there, and crashes.
+    // The image of another program can be pulled, but the program crashes because its environment variables are
+    // missing.
     accepted(&mut world, &container("catalog", json!({"image": new})));
-    pass(&mut world, 60);
+    advance(&mut world, 60);
     let deployment = get(&world, "Deployment", "catalog");
     assert_eq!(deployment.metadata().annotations["deployment.kubernetes.io/revision"], "2");
     assert_eq!(
         deployment.at("/status/availableReplicas"),
         Some(&json!(3)),
-        "the old pods stay until new ones are ready"
+        "old pods are kept until new pods are ready"
     );
     assert_eq!(deployment.at("/status/updatedReplicas"), Some(&json!(1)));
-    pass(&mut world, 120);
+    advance(&mut world, 120);
     let deployment = get(&world, "Deployment", "catalog");
-    let progressing = cluster::Condition::of(&deployment, "Progressing").unwrap();
-    assert_eq!((progressing.holds, progressing.reason), (Some(false), "ProgressDeadlineExceeded"));
+    let progressing = cluster::ObjectCondition::of(&deployment, "Progressing").unwrap();
+    assert_eq!((progressing.status, progressing.reason), (Some(false), "ProgressDeadlineExceeded"));
     accepted(&mut world, &container("catalog", json!({"image": old})));
-    pass(&mut world, 60);
+    advance(&mut world, 60);
     let deployment = get(&world, "Deployment", "catalog");
     assert_eq!(
         deployment.metadata().annotations["deployment.kubernetes.io/revision"],
         "3",
-        "the same template is the same ReplicaSet, newer"
+        "the ReplicaSet of an equal template is reused with a new revision"
     );
     assert_eq!(deployment.at("/status/updatedReplicas"), Some(&json!(3)));
-    let progressing = cluster::Condition::of(&deployment, "Progressing").unwrap();
-    assert_eq!((progressing.holds, progressing.reason), (Some(true), "NewReplicaSetAvailable"));
+    let progressing = cluster::ObjectCondition::of(&deployment, "Progressing").unwrap();
+    assert_eq!((progressing.status, progressing.reason), (Some(true), "NewReplicaSetAvailable"));
     let sets = world.objects().filter(|object| {
         object.kind().kind == "ReplicaSet" && object.name().starts_with("catalog-")
     });
@@ -271,12 +272,12 @@ fn a_rollout_keeps_serving_and_its_revisions_can_be_gone_back_to() {
 }
 
 #[test]
-fn a_healthy_rollout_never_falls_below_what_it_may() {
+fn rollout_respects_max_unavailable() {
     let mut world = settled();
     let stamp = json!({"spec": {"template": {"metadata": {"annotations": {"restarted": "now"}}}}});
     accepted(&mut world, &merge(name("Deployment", "frontend"), stamp, ""));
     for _ in 0..600 {
-        pass(&mut world, 0);
+        advance(&mut world, 0);
         let next = world.now() + SignedDuration::from_millis(100);
         world.advance_fully(next);
         let ready = pods_of(&world, "frontend")
@@ -293,10 +294,10 @@ fn a_healthy_rollout_never_falls_below_what_it_may() {
 }
 
 #[test]
-fn an_image_that_is_not_there_backs_off() {
+fn missing_image_backs_off_exponentially() {
     let mut world = settled();
     accepted(&mut world, &container("cart", json!({"image": "registry.example/shop/cart:none"})));
-    pass(&mut world, 60);
+    advance(&mut world, 60);
     let pods = pods_of(&world, "cart");
     let waiting = pods.iter().find(|pod| !Pod::of(pod).unwrap().is_ready()).unwrap();
     assert_eq!(state(waiting).0, "ImagePullBackOff");
@@ -309,13 +310,13 @@ fn an_image_that_is_not_there_backs_off() {
             .unwrap()
     };
     let after_a_minute = count(&world);
-    pass(&mut world, 3600);
+    advance(&mut world, 3600);
     // 10 + 20 + 40 + 80 + 160 s, then every 300 s.
     assert!((12..=18).contains(&count(&world)), "{after_a_minute} then {}", count(&world));
 }
 
 #[test]
-fn too_little_memory_kills_and_crash_loops() {
+fn low_memory_limit_causes_oom_kills_and_crash_loop() {
     let mut world = settled();
     accepted(
         &mut world,
@@ -324,7 +325,7 @@ fn too_little_memory_kills_and_crash_loops() {
             json!({"resources": {"requests": {"memory": "10Mi"}, "limits": {"memory": "16Mi"}}}),
         ),
     );
-    pass(&mut world, 120);
+    advance(&mut world, 120);
     let pods = pods_of(&world, "cart");
     let states: Vec<_> = pods.iter().map(state).collect();
     assert!(
@@ -336,7 +337,7 @@ fn too_little_memory_kills_and_crash_loops() {
 }
 
 #[test]
-fn a_key_is_missed_only_when_a_container_starts_and_found_again_without_a_restart() {
+fn missing_config_key_affects_only_starting_containers() {
     let mut world = settled();
     let key = get(&world, "ConfigMap", "cart")
         .field("data")
@@ -352,29 +353,29 @@ fn a_key_is_missed_only_when_a_container_starts_and_found_again_without_a_restar
         &mut world,
         &merge(name("ConfigMap", "cart"), json!({"data": {(key.clone()): null}}), ""),
     );
-    pass(&mut world, 300);
+    advance(&mut world, 300);
     assert!(
         pods_of(&world, "cart").iter().all(|pod| Pod::of(pod).unwrap().is_ready()),
         "running containers keep their environment"
     );
-    world.lose_pods("shop", "cart", Some(1));
-    pass(&mut world, 60);
+    world.kill_pods("shop", "cart", Some(1));
+    advance(&mut world, 60);
     let pods = pods_of(&world, "cart");
     assert_eq!(pods.iter().filter(|pod| state(pod).0 == "CreateContainerConfigError").count(), 1);
     accepted(&mut world, &merge(name("ConfigMap", "cart"), json!({"data": {key: value}}), ""));
-    pass(&mut world, 60);
+    advance(&mut world, 60);
     assert!(pods_of(&world, "cart").iter().all(|pod| Pod::of(pod).unwrap().is_ready()));
 }
 
 #[test]
-fn a_bad_setting_crashes_and_says_why() {
+fn invalid_env_value_crashes_with_a_message() {
     let mut world = settled();
     let env = get(&world, "Deployment", "cart")
         .at("/spec/template/spec/containers/0/env/0/name")
         .cloned()
         .unwrap();
     accepted(&mut world, &container("cart", json!({"env": [{"name": env, "value": "soon"}]})));
-    pass(&mut world, 90);
+    advance(&mut world, 90);
     let pods = pods_of(&world, "cart");
     let crashed = pods.iter().find(|pod| state(pod).0 == "CrashLoopBackOff").unwrap();
     assert_eq!(state(crashed).1, "Error");
@@ -386,14 +387,15 @@ fn a_bad_setting_crashes_and_says_why() {
     assert!(message.contains("is not an integer"), "{message}");
 }
 
+/// The Event is updated with decreasing frequency; its count includes the occurrences between two updates.
 #[test]
-fn a_wrong_probe_is_written_down_ever_more_seldom() {
+fn failing_probe_updates_one_event() {
     let mut world = settled();
     accepted(
         &mut world,
         &container("cart", json!({"readinessProbe": {"httpGet": {"path": "/nowhere"}}})),
     );
-    pass(&mut world, 1800);
+    advance(&mut world, 1800);
     let unhealthy = events(&world, "Unhealthy");
     assert_eq!(unhealthy.len(), 1);
     assert!(unhealthy[0].field("message").unwrap().as_str().unwrap().contains("statuscode: 404"));
@@ -402,13 +404,13 @@ fn a_wrong_probe_is_written_down_ever_more_seldom() {
 }
 
 #[test]
-fn a_deployment_takes_everything_that_it_owns_with_it() {
+fn deleted_deployment_is_garbage_collected_with_dependents() {
     let mut world = settled();
     assert_eq!(
         world.send(&request(name("Deployment", "cart"), Verb::Delete { grace_seconds: None }, "")),
         Reply::Deleted
     );
-    pass(&mut world, 60);
+    advance(&mut world, 60);
     assert_eq!(pods_of(&world, "cart").len(), 0);
     assert!(
         !world
@@ -423,13 +425,13 @@ fn a_deployment_takes_everything_that_it_owns_with_it() {
 }
 
 #[test]
-fn a_pod_goes_gracefully_and_is_replaced() {
+fn evicted_pod_terminates_gracefully_and_is_replaced() {
     let mut world = settled();
     let pod = pods_of(&world, "email").remove(0);
     assert_eq!(world.send(&request(name("Pod", pod.name()), Verb::Evict, "")), Reply::Deleted);
-    let going = get(&world, "Pod", pod.name());
-    assert!(Pod::of(&going).unwrap().is_terminating());
-    pass(&mut world, 30);
+    let terminating = get(&world, "Pod", pod.name());
+    assert!(Pod::of(&terminating).unwrap().is_terminating());
+    advance(&mut world, 30);
     let pods = pods_of(&world, "email");
     assert_eq!(pods.len(), 1);
     assert_ne!(pods[0].name(), pod.name());
@@ -437,7 +439,7 @@ fn a_pod_goes_gracefully_and_is_replaced() {
 }
 
 #[test]
-fn a_disruption_budget_holds_an_eviction_back() {
+fn disruption_budget_blocks_eviction() {
     let mut world = settled();
     let label =
         get(&world, "Deployment", "email").at("/spec/selector/matchLabels").cloned().unwrap();
@@ -453,7 +455,7 @@ fn a_disruption_budget_holds_an_eviction_back() {
 }
 
 #[test]
-fn a_wrong_selector_leaves_no_endpoints_and_is_measured_by_clients() {
+fn wrong_selector_fires_error_rate_alert_with_service_labels() {
     let mut world = settled();
     let patch =
         Patch::Json(vec![JsonOp::Add { path: "/spec/selector/tier".into(), value: "gold".into() }]);
@@ -461,8 +463,12 @@ fn a_wrong_selector_leaves_no_endpoints_and_is_measured_by_clients() {
         &mut world,
         &request(name("Service", "catalog"), Verb::Patch { patch, subresource: None }, ""),
     );
-    pass(&mut world, 90);
-    assert!(world.firing().contains("HighRequestErrorRate"), "{:?}", world.firing());
+    advance(&mut world, 90);
+    assert!(
+        world.firing_alert_names().contains("HighRequestErrorRate"),
+        "{:?}",
+        world.firing_alert_names()
+    );
     let labels = |alert: &simulator::FiringAlert| alert.labels.clone();
     let alert = world
         .firing_alerts()
@@ -480,7 +486,7 @@ fn a_wrong_selector_leaves_no_endpoints_and_is_measured_by_clients() {
 }
 
 #[test]
-fn alerts_are_listed_and_not_delivered_for_an_alertmanager_outside() {
+fn external_alert_mode_lists_alerts_without_notifications() {
     let mut world = settled();
     world.set_alert_mode(AlertMode::External);
     accepted(
@@ -502,17 +508,17 @@ fn alerts_are_listed_and_not_delivered_for_an_alertmanager_outside() {
         &mut world,
         &merge(name("Deployment", "catalog"), json!({"spec": {"replicas": 3}}), ""),
     );
-    pass(&mut world, 300);
-    assert!(world.firing().is_empty());
+    advance(&mut world, 300);
+    assert!(world.firing_alert_names().is_empty());
     assert!(
         world.firing_alerts().iter().all(|alert| alert.ends_at <= world.now()),
-        "what ended is listed with its end"
+        "resolved alerts are listed with their end time"
     );
     assert!(!world.firing_alerts().is_empty());
 }
 
 #[test]
-fn a_delivery_is_one_that_the_parser_of_alertmanager_reads() {
+fn notification_is_valid_for_the_alertmanager_parser() {
     let mut world = settled();
     accepted(
         &mut world,
@@ -520,7 +526,7 @@ fn a_delivery_is_one_that_the_parser_of_alertmanager_reads() {
     );
     let until = world.now() + SignedDuration::from_mins(5);
     let advance = world.advance(until);
-    assert!(advance.now < until, "an advance ends with the first thing emitted");
+    assert!(advance.now < until, "an advance ends at the first emission");
     let Emission::Alerts(webhook) = &advance.emitted[0];
     let body = serde_json::to_vec(webhook).unwrap();
     let delivery =
@@ -532,13 +538,13 @@ fn a_delivery_is_one_that_the_parser_of_alertmanager_reads() {
 }
 
 #[test]
-fn past_changes_are_told_until_they_are_compacted() {
+fn watch_from_compacted_version_fails() {
     let mut world = settled();
     world.compact();
     let cluster =
         simulator::SimulatedCluster::new(std::sync::Arc::new(std::sync::Mutex::new(world)), "sim");
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let changes = runtime.block_on(cluster::Cluster::changes(
+    let changes = runtime.block_on(cluster::Cluster::watch_since(
         &cluster,
         &Kind::new("v1", "Pod"),
         Some("shop"),
@@ -548,7 +554,7 @@ fn past_changes_are_told_until_they_are_compacted() {
 }
 
 #[test]
-fn a_copy_is_a_world_of_its_own() {
+fn clone_is_independent_of_the_original() {
     let mut world = settled();
     let copy = world.clone();
     let digest = copy.digest();
@@ -556,13 +562,13 @@ fn a_copy_is_a_world_of_its_own() {
         &mut world,
         &merge(name("Deployment", "catalog"), json!({"spec": {"replicas": 0}}), ""),
     );
-    pass(&mut world, 60);
+    advance(&mut world, 60);
     assert_eq!(copy.digest(), digest);
     assert_ne!(world.digest(), digest);
 }
 
 #[test]
-fn a_world_file_says_where_it_is_wrong() {
+fn invalid_world_file_error_names_the_location() {
     let unknown = text("worlds/shop.yaml").replace("  traffic:", "  trafic:");
     let error = WorldFile::parse(&unknown).unwrap_err().to_string();
     assert!(error.contains("trafic") && error.contains("line"), "{error}");

@@ -1,4 +1,4 @@
-//! `chiron admin`: looks after a data directory, without a server.
+//! `chiron admin`: maintains a data directory, without a server.
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -8,38 +8,38 @@ use anyhow::{Context as _, Result};
 
 use crate::cli::client::Output;
 
-/// Looks after a data directory.
+/// Maintains a data directory.
 #[derive(clap::Subcommand)]
 pub(crate) enum Command {
-    /// Checks the record's chain, and that replaying it gives what the projections hold; may run beside the server.
+    /// Verifies the hash chain of the record, and that a replay reproduces the projections. The server may be running.
     Verify {
         /// The data directory.
         #[arg(long)]
         data_dir: PathBuf,
-        /// How it is printed.
+        /// Output format.
         #[arg(short, long, value_enum, default_value_t = Output::Table)]
         output: Output,
     },
 }
 
-/// Runs it.
+/// Runs an `admin` command.
 ///
 /// # Errors
-/// Where the record cannot be read at all.
+/// If the record cannot be read.
 pub(crate) fn run(command: &Command) -> Result<ExitCode> {
     let Command::Verify { data_dir, output } = command;
     let learner = engine::LearnerFold::new(&actions::catalogue())?;
     let report = store::verify(data_dir, &mut [Box::new(learner)])
-        .with_context(|| format!("cannot check the record in {}", data_dir.display()))?;
+        .with_context(|| format!("cannot verify the record in {}", data_dir.display()))?;
     let mut out = std::io::stdout().lock();
     match output {
         Output::Json => writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?,
         Output::Table => {
-            for flaw in &report.flaws {
-                writeln!(out, "{flaw}")?;
+            for error in &report.errors {
+                writeln!(out, "{error}")?;
             }
-            if report.more_flaws > 0 {
-                writeln!(out, "and {} more", report.more_flaws)?;
+            if report.more_errors > 0 {
+                writeln!(out, "and {} more", report.more_errors)?;
             }
             let rows: u64 = report.rows.values().sum();
             let chain = if report.is_intact() { "intact" } else { "BROKEN" };

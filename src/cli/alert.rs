@@ -1,4 +1,4 @@
-//! `chiron alert` and `chiron incident`: what came in.
+//! `chiron alert` and `chiron incident`: ingests and lists alerts, and lists incidents.
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -7,15 +7,17 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
-use crate::cli::client::{Connection, ListArgs, More, OfIncidentArgs, Query, segment, talk};
-use crate::cli::shown::{lines, table};
+use crate::cli::client::{
+    Connection, ListArgs, OfIncidentArgs, Query, RequestOptions, encode_segment, with_client,
+};
+use crate::cli::output::{lines, table};
 
-/// Alerts.
+/// Ingests and lists alerts.
 #[derive(clap::Subcommand)]
 pub(crate) enum Command {
-    /// Hands in a delivery as Alertmanager sends it.
+    /// Ingests a delivery in the format of the Alertmanager webhook.
     Ingest {
-        /// The delivery, as JSON; `-` is standard input.
+        /// File with the delivery as JSON; `-` reads standard input.
         #[arg(short, long, value_name = "FILE")]
         file: PathBuf,
         #[command(flatten)]
@@ -28,16 +30,16 @@ pub(crate) enum Command {
         #[command(flatten)]
         connection: Connection,
     },
-    /// Shows one.
+    /// Shows an alert.
     Get {
-        /// Its id.
+        /// Id of the alert.
         id: String,
         #[command(flatten)]
         connection: Connection,
     },
 }
 
-/// Incidents.
+/// Lists and shows incidents.
 #[derive(clap::Subcommand)]
 pub(crate) enum IncidentCommand {
     /// Lists incidents.
@@ -47,19 +49,19 @@ pub(crate) enum IncidentCommand {
         #[command(flatten)]
         connection: Connection,
     },
-    /// Shows one, with its newest plan, run and outcome.
+    /// Shows an incident, with its newest plan, run and outcome.
     Get {
-        /// Its id.
+        /// Id of the incident.
         id: String,
         #[command(flatten)]
         connection: Connection,
     },
 }
 
-/// Reads a file, or standard input where it is `-`.
+/// Reads a file, or standard input if `file` is `-`.
 ///
 /// # Errors
-/// Where it cannot be read.
+/// If it cannot be read.
 pub(crate) fn read(file: &Path) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     if file.as_os_str() == "-" {
@@ -70,17 +72,20 @@ pub(crate) fn read(file: &Path) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Runs it.
+/// Runs an `alert` command.
 ///
 /// # Errors
-/// Where the server says no or cannot be reached.
+/// If the server refuses the request or cannot be reached.
 pub(crate) fn run(command: &Command) -> Result<ExitCode> {
     match command {
         Command::Ingest { file, connection } => {
             let body = read(file)?;
-            talk(connection, async |client| {
+            with_client(connection, async |client| {
                 let answer = client
-                    .post_with("/ingest/alertmanager", More { body: Some(body), ..More::default() })
+                    .post_with(
+                        "/ingest/alertmanager",
+                        RequestOptions { body: Some(body), ..RequestOptions::default() },
+                    )
                     .await?;
                 client.print(&answer, |answer| {
                     let ids = |member: &str| {
@@ -94,7 +99,7 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode> {
                     let (alerts, incidents) = (ids("alertIds"), ids("incidentIds"));
                     format!(
                         "alerts     {alerts}\nincidents  {incidents}\n{}",
-                        client.next(&format!(
+                        client.next_command(&format!(
                             "incident get {}",
                             incidents.split(' ').next().unwrap_or_default()
                         ))
@@ -117,14 +122,16 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode> {
                 ("SINCE", "startsAt"),
             ],
         ),
-        Command::Get { id, connection } => show(connection, &format!("/alerts/{}", segment(id))),
+        Command::Get { id, connection } => {
+            show(connection, &format!("/alerts/{}", encode_segment(id)))
+        }
     }
 }
 
-/// Runs it.
+/// Runs an `incident` command.
 ///
 /// # Errors
-/// Where the server says no or cannot be reached.
+/// If the server refuses the request or cannot be reached.
 pub(crate) fn run_incident(command: &IncidentCommand) -> Result<ExitCode> {
     match command {
         IncidentCommand::List { list, connection } => show_list(
@@ -143,22 +150,22 @@ pub(crate) fn run_incident(command: &IncidentCommand) -> Result<ExitCode> {
             ],
         ),
         IncidentCommand::Get { id, connection } => {
-            show(connection, &format!("/incidents/{}", segment(id)))
+            show(connection, &format!("/incidents/{}", encode_segment(id)))
         }
     }
 }
 
-/// Prints a page.
+/// Prints a page of a list.
 ///
 /// # Errors
-/// Where the server says no or cannot be reached.
+/// If the server refuses the request or cannot be reached.
 pub(crate) fn show_list(
     connection: &Connection,
     path: &str,
     query: Query,
     columns: &[(&str, &str)],
 ) -> Result<ExitCode> {
-    talk(connection, async |client| {
+    with_client(connection, async |client| {
         let answer = client.list(path, query).await?;
         client.print(&answer, |answer| table(answer, columns))?;
         Ok(ExitCode::SUCCESS)
@@ -168,9 +175,9 @@ pub(crate) fn show_list(
 /// Prints one resource.
 ///
 /// # Errors
-/// Where the server says no or cannot be reached.
+/// If the server refuses the request or cannot be reached.
 pub(crate) fn show(connection: &Connection, path: &str) -> Result<ExitCode> {
-    talk(connection, async |client| {
+    with_client(connection, async |client| {
         let answer = client.get(path).await?;
         client.print(&answer, lines)?;
         Ok(ExitCode::SUCCESS)

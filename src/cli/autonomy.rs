@@ -1,24 +1,24 @@
-//! The levels of autonomy, as the command line says them.
+//! The levels of autonomy as command-line values.
 
 use workflow::guardrail::Autonomy;
 
-/// How far Chiron goes by itself.
+/// What Chiron does without an approval.
 #[derive(Clone, Copy, clap::ValueEnum)]
-pub(crate) enum Freedom {
-    /// Gathers evidence, proposes nothing.
+pub(crate) enum AutonomyLevel {
+    /// Gathers evidence and proposes nothing.
     Observe,
-    /// Proposes; nothing runs.
+    /// Proposes plans and runs none.
     Suggest,
-    /// A person approves each plan.
+    /// Runs a plan only after an operator approved it.
     Approve,
-    /// Plans of low risk run by themselves.
+    /// Runs low-risk plans without approval; other plans need approval.
     AutoLowRisk,
-    /// Plans run by themselves.
+    /// Runs plans without approval.
     Auto,
 }
 
-impl Freedom {
-    /// As guardrails say it.
+impl AutonomyLevel {
+    /// Returns the autonomy as in guardrails.
     pub(crate) fn autonomy(self) -> Autonomy {
         match self {
             Self::Observe => Autonomy::Observe,

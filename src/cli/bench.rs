@@ -1,7 +1,7 @@
-//! `chiron bench`: figures of speed and size, each beside the machine's own floor.
+//! `chiron bench`: measures performance and memory, together with the machine's baseline.
 
-mod first;
-mod multiplied;
+mod core;
+mod scaled_world;
 mod simulator;
 
 use std::io::Write as _;
@@ -9,27 +9,29 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-/// What is measured.
+/// Measures performance and memory.
 #[derive(clap::Subcommand)]
 pub(crate) enum Command {
-    /// Start to plan, plan with many past executions, steps a second, load at the required rate, memory, simulator.
-    First {
-        /// One JSON object in place of lines.
+    /// Measures startup, planning with many past executions, step throughput, CPU load at the required rate, and
+    /// memory.
+    Core {
+        /// Prints a JSON object instead of lines.
         #[arg(long)]
         json: bool,
-        /// Seconds for which the required load is held.
+        /// Duration of the load measurement in seconds.
         #[arg(long, default_value_t = 60)]
         seconds: u64,
-        /// Past executions in memory.
+        /// Number of past executions in memory.
         #[arg(long, default_value_t = 10_000)]
         executions: usize,
     },
-    /// How fast simulated time passes, and how large a simulated cluster is: the shop, and 10, 100 and 1,000 workloads.
+    /// Measures the speed of simulated time and the memory of clusters with 10, 15, 100 and 1,000 workloads.
     Simulator {
-        /// One JSON object in place of lines.
+        /// Prints a JSON object instead of lines.
         #[arg(long)]
         json: bool,
-        /// Runs a day of the busy shop twice, once with nothing skipped, and compares the digests of the two records.
+        /// Simulates a day of the busy shop with and without skipping idle ticks, and compares the digests of the
+        /// traces.
         #[arg(long)]
         every_tick: bool,
         /// Measures one row in this process and prints it as JSON: `quiet:15`, `busy:1000`.
@@ -41,15 +43,15 @@ pub(crate) enum Command {
 /// Runs a `bench` command.
 ///
 /// # Errors
-/// Where a file cannot be written or an embedded one is damaged.
+/// If a file cannot be written or an embedded file is invalid.
 pub(crate) fn run(command: &Command) -> Result<ExitCode> {
     let (figures, json, code) = match command {
-        Command::First { json, seconds, executions } => {
+        Command::Core { json, seconds, executions } => {
             let runtime = tokio::runtime::Builder::new_multi_thread()
                 .worker_threads(2)
                 .enable_all()
                 .build()?;
-            let figures = runtime.block_on(first::first(*seconds, *executions))?;
+            let figures = runtime.block_on(core::measure(*seconds, *executions))?;
             (figures, *json, ExitCode::SUCCESS)
         }
         Command::Simulator { row: Some(row), .. } => {
@@ -79,17 +81,17 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode> {
     Ok(code)
 }
 
-/// Seconds of processor time that this process has used.
+/// Returns the CPU time of this process in seconds.
 fn cpu_seconds() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let fields: Vec<&str> =
         stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
     let ticks = |i: usize| fields.get(i).and_then(|field| field.parse::<f64>().ok()).unwrap_or(0.0);
-    // utime and stime, in ticks of a hundredth of a second on every Linux that we build for.
+    // utime and stime, in ticks of 1/100 s on every supported Linux.
     (ticks(11) + ticks(12)) / 100.0
 }
 
-/// A figure of this process' memory, in bytes: `VmRSS`, `VmHWM`; 0 where the system does not say.
+/// Returns a memory figure of this process, `VmRSS` or `VmHWM`, in bytes; 0 if it is not available.
 fn memory_bytes(figure: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let kib = status

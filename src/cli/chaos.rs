@@ -1,12 +1,12 @@
-//! `chiron chaos`: cuts runs off in every place, and counts at the cluster what came of them.
+//! `chiron chaos`: interrupts runs and injects API faults, and compares the record with the cluster.
 
-mod ground;
+mod cluster;
 mod kill;
-mod play;
 mod process;
 mod proxy;
-mod tally;
-mod witness;
+mod report;
+mod run_observer;
+mod server;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -14,29 +14,31 @@ use std::process::ExitCode;
 use anyhow::Result;
 use serde_json::Value;
 
-use crate::serving::Interruption;
+use crate::shutdown::Shutdown;
 
-/// How runs are disturbed.
+/// Interrupts runs and injects API faults.
 #[derive(clap::Subcommand)]
 pub(crate) enum Command {
-    /// Kills the server (SIGKILL) at every position of a ten-step run in turn, and starts it again.
+    /// Kills the server (SIGKILL) at each position of a ten-step run in turn, and restarts it.
     ///
-    /// The simulated cluster runs in a process of its own and answers each call after 30 ms. Prints `cycles`, `lost`
-    /// (changes that the record says were made and the cluster never saw, and runs that did not succeed), `doubled`
-    /// (effect keys that changed the cluster twice), `stuck` (runs that did not end), `unannounced` (effect keys that
-    /// changed the cluster and stand nowhere in the record), and `atPosition`: how often the record held so many
-    /// appends of the run after the kill.
+    /// The simulated cluster runs in its own process and responds to each call after 30 ms. Prints `cycles`; `lost`
+    /// (changes recorded as made that the cluster does not have, and runs that did not succeed); `duplicated` (effect
+    /// keys that changed the cluster twice); `stuck` (runs that did not end); `unrecorded` (effect keys that changed
+    /// the cluster and are not in the record); and `killPositions`: the number of kills by the number of appends of
+    /// the run at the kill.
     Kill {
-        /// How many runs are cut off.
+        /// Number of runs to interrupt.
         #[arg(long, default_value_t = 200)]
         cycles: u32,
         #[command(flatten)]
         shared: Shared,
     },
-    /// Puts a proxy between server and cluster that refuses, hangs, resets after the change is made, answers 429, 503
-    /// or 504 before and after it, and sends slowly; plays ten-step runs through it.
+    /// Executes ten-step runs through a proxy that injects faults between server and cluster.
+    ///
+    /// The proxy refuses connections, hangs, resets the connection after the change, responds with 429, 503 or 504
+    /// before or after the change, or responds slowly.
     Proxy {
-        /// At least so many changes are made through it.
+        /// Minimum number of changes made through the proxy.
         #[arg(long, default_value_t = 500)]
         effects: u32,
         #[command(flatten)]
@@ -44,30 +46,31 @@ pub(crate) enum Command {
     },
 }
 
-/// What both have.
+/// Arguments of both commands.
 #[derive(clap::Args)]
 pub(crate) struct Shared {
-    /// Draws the order of the positions, the delays and the faults.
+    /// Random seed for the order of the positions, the delays and the faults.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// One JSON object in place of lines.
+    /// Prints a JSON object instead of lines.
     #[arg(long)]
     json: bool,
 }
 
-/// Runs it: exit code 1 where anything was lost, doubled, stuck or unannounced, 130 where it was interrupted.
+/// Runs a `chaos` command. Returns exit code 1 if anything was lost, duplicated, stuck or unrecorded, and 130 if the
+/// command was interrupted.
 ///
 /// # Errors
-/// Where a process cannot be started or answers what it should not.
+/// If a process cannot be started or gives an unexpected response.
 pub(crate) fn run(command: &Command) -> Result<ExitCode> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let reported = runtime.block_on(async {
-        let interruption = Interruption::listen()?;
-        // Whichever is cut off is dropped, and with it the processes and the folder that it made.
+        let shutdown = Shutdown::listen()?;
+        // The interrupted future is dropped, and with it its processes and its folder.
         tokio::select! {
             reported = report(command) => reported.map(Some),
-            () = interruption.came() => Ok(None),
+            () = shutdown.recv() => Ok(None),
         }
     })?;
     let Some(report) = reported else {
@@ -79,12 +82,12 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode> {
         writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?;
     } else {
         for (name, value) in report.as_object().into_iter().flatten() {
-            writeln!(out, "{name:<12} {value}")?;
+            writeln!(out, "{name:<14} {value}")?;
         }
     }
-    let harms = ["lost", "doubled", "stuck", "unannounced"];
-    let is_sound = harms.iter().all(|harm| report[harm] == 0);
-    Ok(if is_sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let violations = ["lost", "duplicated", "stuck", "unrecorded"];
+    let is_clean = violations.iter().all(|violation| report[violation] == 0);
+    Ok(if is_clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 async fn report(command: &Command) -> Result<Value> {

@@ -1,4 +1,4 @@
-//! What every command that talks to a server shares: where it is, the token, answers and refusals.
+//! The HTTP client of all commands that send requests to a server: its address, its token, responses and errors.
 
 use std::fmt;
 use std::io::Write as _;
@@ -10,46 +10,48 @@ use anyhow::{Context as _, Result, bail, ensure};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
-use crate::cli::demo::place;
-use crate::cli::harmless;
+use crate::cli::demo::locator;
+use crate::cli::sanitize;
 use crate::data_dir::{self, DataDir};
 
-/// Which server, and how answers are printed.
+/// Arguments that select the server and the output format.
 #[derive(Clone, clap::Args)]
 pub(crate) struct Connection {
-    /// The server; where absent the one that --data-dir belongs to, or http://127.0.0.1:7420.
+    /// URL of the server. Default: the server of --data-dir, else http://127.0.0.1:7420.
     #[arg(short, long, env = "CHIRON_SERVER", value_name = "URL")]
     server: Option<String>,
-    /// The file that holds the token; the file `token` in --data-dir where absent. With none of the three, the
-    /// running demo is meant.
+    /// File that contains the bearer token. Default: the file `token` in --data-dir. Without --server, --token-file and
+    /// --data-dir, the command uses the running demo.
     #[arg(long, env = "CHIRON_TOKEN_FILE", value_name = "PATH")]
     token_file: Option<PathBuf>,
-    /// The server's data directory.
+    /// Data directory of the server.
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// How answers are printed; `json` is the API's own.
+    /// Output format; `json` prints the response of the API.
     #[arg(short, long, value_enum, default_value_t = Output::Table)]
     output: Output,
 }
 
 impl Connection {
-    /// The flags that name the server, as somebody wrote them; what the environment says, it goes on saying.
+    /// Returns the flags that select the server, for use in another command. Values from the environment are omitted.
     fn flags(&self) -> String {
-        let is_said = |name: &str, value: &str| std::env::var(name).is_ok_and(|said| said == value);
+        let is_from_env =
+            |name: &str, value: &str| std::env::var(name).is_ok_and(|set| set == value);
         let text = |path: &PathBuf| path.display().to_string();
-        let server = self.server.clone().filter(|server| !is_said("CHIRON_SERVER", server));
+        let server = self.server.clone().filter(|server| !is_from_env("CHIRON_SERVER", server));
         let token = self.token_file.as_ref().map(text);
-        let token = token.filter(|file| !is_said("CHIRON_TOKEN_FILE", file));
+        let token = token.filter(|file| !is_from_env("CHIRON_TOKEN_FILE", file));
         let dir = self.data_dir.as_ref().map(text);
         let flags = [("--server", server), ("--token-file", token), ("--data-dir", dir)];
-        let flag =
-            |(name, value): (&str, Option<String>)| Some(format!(" {name} {}", word(&value?)));
+        let flag = |(name, value): (&str, Option<String>)| {
+            Some(format!(" {name} {}", shell_quote(&value?)))
+        };
         flags.into_iter().filter_map(flag).collect()
     }
 }
 
-/// A word as a shell takes it.
-pub(crate) fn word(text: &str) -> String {
+/// Quotes `text` for a shell, if necessary.
+pub(crate) fn shell_quote(text: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-./:=@%+,".contains(&byte);
     if !text.is_empty() && text.bytes().all(is_plain) {
         return text.into();
@@ -57,67 +59,67 @@ pub(crate) fn word(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
-/// How answers are printed.
+/// Output format of responses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Output {
-    /// For people.
+    /// Tables and lines of text.
     Table,
-    /// One JSON value.
+    /// JSON.
     Json,
 }
 
-/// Who says something, and why.
+/// Arguments that give the actor of a request and the reason for it.
 #[derive(clap::Args)]
 pub(crate) struct Reason {
-    /// Why; it stands in the record.
+    /// Reason for the request; it is kept in the record.
     #[arg(long)]
     reason: Option<String>,
-    /// Who.
+    /// Who makes the request.
     #[arg(long, env = "USER", value_name = "NAME")]
-    by: Option<String>,
+    actor: Option<String>,
 }
 
 impl Reason {
-    /// As the API takes it.
+    /// Returns the request body.
     pub(crate) fn body(&self) -> Value {
         let mut body = serde_json::json!({"reason": self.reason.as_deref().unwrap_or_default()});
-        name(&mut body, self.by.as_deref());
+        set_actor(&mut body, self.actor.as_deref());
         body
     }
 }
 
-/// Says in `body` who it is, where that is known.
-pub(crate) fn name(body: &mut Value, by: Option<&str>) {
-    if let Some(by) = by.filter(|by| !by.trim().is_empty()) {
-        body["by"] = by.into();
+/// Sets `actor` in a request body, if it is known.
+pub(crate) fn set_actor(body: &mut Value, actor: Option<&str>) {
+    if let Some(actor) = actor.filter(|actor| !actor.trim().is_empty()) {
+        body["actor"] = actor.into();
     }
 }
 
-/// Which part of a list.
+/// Arguments that select a page of a list.
 #[derive(clap::Args)]
 pub(crate) struct PageArgs {
-    /// At most so many.
+    /// Maximum number of items.
     #[arg(long, default_value_t = 100)]
     limit: u16,
-    /// `nextCursor` of the page before.
+    /// `nextCursor` of the previous page.
     #[arg(long)]
     cursor: Option<String>,
 }
 
-/// Which part of a list of things that have a status.
+/// Arguments that select a page of a list, by status.
 #[derive(clap::Args)]
 pub(crate) struct ListArgs {
-    /// Only those of this status.
+    /// Lists only items with this status.
     #[arg(long)]
     status: Option<String>,
     #[command(flatten)]
     page: PageArgs,
 }
 
-/// Which part of a list of things that belong to incidents.
+/// Arguments that select a page of a list, by status and incident.
 #[derive(clap::Args)]
 pub(crate) struct OfIncidentArgs {
-    /// Only those about this incident.
+    /// Lists only items of this incident.
     #[arg(long)]
     incident: Option<String>,
     #[command(flatten)]
@@ -128,7 +130,7 @@ pub(crate) struct OfIncidentArgs {
 pub(crate) type Query = Vec<(&'static str, String)>;
 
 impl PageArgs {
-    /// As the API takes it.
+    /// Returns the query parameters.
     pub(crate) fn query(&self) -> Query {
         let cursor = self.cursor.clone().map(|cursor| ("cursor", cursor));
         [("limit", self.limit.to_string())].into_iter().chain(cursor).collect()
@@ -136,7 +138,7 @@ impl PageArgs {
 }
 
 impl ListArgs {
-    /// As the API takes it.
+    /// Returns the query parameters.
     pub(crate) fn query(&self) -> Query {
         let status = self.status.clone().map(|status| ("status", status));
         self.page.query().into_iter().chain(status).collect()
@@ -144,21 +146,21 @@ impl ListArgs {
 }
 
 impl OfIncidentArgs {
-    /// As the API takes it.
+    /// Returns the query parameters.
     pub(crate) fn query(&self) -> Query {
         let incident = self.incident.clone().map(|incident| ("incident", incident));
         self.list.query().into_iter().chain(incident).collect()
     }
 }
 
-/// The server said no.
+/// An error response of the server.
 #[derive(Debug)]
-pub(crate) struct Refused {
+pub(crate) struct RequestError {
     status: StatusCode,
     problem: Value,
 }
 
-impl fmt::Display for Refused {
+impl fmt::Display for RequestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = |member: &str| self.problem[member].as_str().unwrap_or_default();
         let detail =
@@ -172,15 +174,15 @@ impl fmt::Display for Refused {
     }
 }
 
-impl std::error::Error for Refused {}
+impl std::error::Error for RequestError {}
 
-impl Refused {
-    /// Whether the server has nothing at that path.
-    pub(crate) fn is_no_route(&self) -> bool {
-        self.problem["code"] == "no_route"
+impl RequestError {
+    /// Whether the route does not exist on the server.
+    pub(crate) fn is_route_not_found(&self) -> bool {
+        self.problem["code"] == "route_not_found"
     }
 
-    /// What the process ends with.
+    /// Returns the exit code of the process.
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self.status.as_u16() {
             404 => 3,
@@ -193,34 +195,41 @@ impl Refused {
     }
 }
 
-/// A server to talk to.
+/// A client of one server.
 pub(crate) struct Client {
     http: reqwest::Client,
     base: String,
     token: String,
-    /// How answers are printed.
+    /// Output format of responses.
     pub(crate) output: Output,
-    /// The flags by which it was named, to be named by them again.
+    /// Flags that select the same server in another command.
     flags: String,
 }
 
-/// What comes with a request beside its path.
+/// Optional parts of a request.
 #[derive(Default)]
-pub(crate) struct More {
+pub(crate) struct RequestOptions {
     /// Query parameters.
     pub(crate) query: Query,
-    /// The digest that was seen.
+    /// Expected digest, sent in `If-Match`.
     pub(crate) if_match: Option<String>,
     /// A JSON body, as bytes.
     pub(crate) body: Option<Vec<u8>>,
+}
+
+impl RequestOptions {
+    /// Returns options with a JSON body.
+    fn json(body: &Value) -> Self {
+        Self { body: Some(body.to_string().into_bytes()), ..Self::default() }
+    }
 }
 
 impl Client {
     fn new(connection: &Connection) -> Result<Self> {
         let Connection { server, token_file, data_dir, output } = connection;
         let dir = match (server, token_file, data_dir) {
-            (None, None, None) => Some(place::find()?.context(
-                "no server is named, and no demo runs here: start `chiron demo` in another terminal, or name the server's folder with --data-dir",
+            (None, None, None) => Some(locator::find()?.context(
+                "no server is given, and no demo is running: start `chiron demo` in another terminal, or set --data-dir to the server's data directory",
             )?),
             (_, _, dir) => dir.clone(),
         };
@@ -228,15 +237,15 @@ impl Client {
             (Some(file), _) => file.clone(),
             (None, Some(dir)) => dir.join(DataDir::TOKEN),
             (None, None) => bail!(
-                "no token: name its file with --token-file or CHIRON_TOKEN_FILE, or the server's folder with --data-dir"
+                "no token is given: set --token-file or CHIRON_TOKEN_FILE, or set --data-dir to the server's data directory"
             ),
         };
         let announced = dir.as_deref().and_then(|dir| Some((dir, DataDir::address(dir)?)));
         if let (None, Some((dir, address))) = (server, &announced)
-            && !data_dir::is_held(dir)
+            && !data_dir::is_locked(dir)
         {
             bail!(
-                "the server over {} said that it listens at {address}, but it has ended: start it again, or name another one with --server",
+                "the server of {} at {address} is not running: start it again, or set --server to another one",
                 dir.display()
             );
         }
@@ -249,17 +258,16 @@ impl Client {
         Ok(Self { flags: connection.flags(), ..Self::at(&base, &token, *output)? })
     }
 
-    /// Talks to the server at `base`, with its token.
+    /// Creates a client of the server at `base`.
     ///
     /// # Errors
-    /// Where `base` is no URL of the scheme `http`.
+    /// If `base` is not a URL with the scheme `http`.
     pub(crate) fn at(base: &str, token: &str, output: Output) -> Result<Self> {
-        let url = reqwest::Url::parse(base).with_context(|| {
-            format!("the server's address `{base}` is not a URL: mend --server")
-        })?;
+        let url = reqwest::Url::parse(base)
+            .with_context(|| format!("the server address `{base}` is not a URL: fix --server"))?;
         ensure!(
             url.scheme() == "http",
-            "the server's address `{base}` does not begin with http://: this client speaks http:// only: put a tunnel before it"
+            "the server address `{base}` does not begin with http://: the client supports only http://; use a tunnel to reach other servers"
         );
         let http = reqwest::Client::builder().timeout(Duration::from_secs(60)).build()?;
         Ok(Self {
@@ -271,18 +279,18 @@ impl Client {
         })
     }
 
-    async fn send(&self, method: Method, path: &str, more: More) -> Result<Value> {
+    async fn send(&self, method: Method, path: &str, options: RequestOptions) -> Result<Value> {
         let url = format!("{}/api/v1{path}", self.base);
         let mut url = reqwest::Url::parse(&url)
-            .with_context(|| format!("{url} is not a URL: mend --server"))?;
-        if !more.query.is_empty() {
-            url.query_pairs_mut().extend_pairs(&more.query);
+            .with_context(|| format!("{url} is not a URL: fix --server"))?;
+        if !options.query.is_empty() {
+            url.query_pairs_mut().extend_pairs(&options.query);
         }
         let mut request = self.http.request(method, url).bearer_auth(&self.token);
-        if let Some(digest) = more.if_match {
+        if let Some(digest) = options.if_match {
             request = request.header("If-Match", format!("\"{digest}\""));
         }
-        if let Some(body) = more.body {
+        if let Some(body) = options.body {
             request = request.header("Content-Type", "application/json").body(body);
         }
         let response = request
@@ -290,9 +298,9 @@ impl Client {
             .await
             .with_context(|| format!("cannot reach the server at {}: is it running?", self.base))?;
         let status = response.status();
-        let bytes = response.bytes().await.context("the answer broke off")?;
+        let bytes = response.bytes().await.context("the response ended early")?;
         if !status.is_success() {
-            return Err(Refused {
+            return Err(RequestError {
                 status,
                 problem: serde_json::from_slice(&bytes).unwrap_or(Value::Null),
             }
@@ -301,79 +309,82 @@ impl Client {
         if bytes.is_empty() {
             return Ok(Value::Null);
         }
-        serde_json::from_slice(&bytes).context("the answer is not JSON: is this a Chiron server?")
+        serde_json::from_slice(&bytes).context("the response is not JSON: is this a Chiron server?")
     }
 
-    /// Reads something.
+    /// Sends a GET request.
     ///
     /// # Errors
-    /// [`Refused`] where the server says no; others where it cannot be reached.
+    /// [`RequestError`] if the server refuses the request; another error if it cannot be reached.
     pub(crate) async fn get(&self, path: &str) -> Result<Value> {
-        self.send(Method::GET, path, More::default()).await
+        self.send(Method::GET, path, RequestOptions::default()).await
     }
 
-    /// Reads a page.
+    /// Sends a GET request with query parameters.
     ///
     /// # Errors
-    /// As [`get`](Self::get).
+    /// Same as [`get`](Self::get).
     pub(crate) async fn list(&self, path: &str, query: Query) -> Result<Value> {
-        self.send(Method::GET, path, More { query, ..More::default() }).await
+        self.send(Method::GET, path, RequestOptions { query, ..RequestOptions::default() }).await
     }
 
-    /// Asks for something.
+    /// Sends a POST request with a JSON body.
     ///
     /// # Errors
-    /// As [`get`](Self::get).
+    /// Same as [`get`](Self::get).
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Value> {
-        self.post_with(path, More { body: Some(body.to_string().into_bytes()), ..More::default() })
-            .await
+        self.post_with(path, RequestOptions::json(body)).await
     }
 
-    /// Asks for something, with headers or a body of one's own.
+    /// Sends a DELETE request with a JSON body.
     ///
     /// # Errors
-    /// As [`get`](Self::get).
-    pub(crate) async fn post_with(&self, path: &str, more: More) -> Result<Value> {
-        self.send(Method::POST, path, more).await
+    /// Same as [`get`](Self::get).
+    pub(crate) async fn delete(&self, path: &str, body: &Value) -> Result<Value> {
+        self.send(Method::DELETE, path, RequestOptions::json(body)).await
     }
 
-    /// What may be done next, as a line that can be copied: it goes to the same server.
-    pub(crate) fn next(&self, command: &str) -> String {
+    /// Sends a POST request with the given options.
+    ///
+    /// # Errors
+    /// Same as [`get`](Self::get).
+    pub(crate) async fn post_with(&self, path: &str, options: RequestOptions) -> Result<Value> {
+        self.send(Method::POST, path, options).await
+    }
+
+    /// Returns the line that suggests the next command, with the flags that select the same server.
+    pub(crate) fn next_command(&self, command: &str) -> String {
         format!("next: chiron {command}{}", self.flags)
     }
 
-    /// Prints an answer: the API's JSON, or what `people` makes of it.
+    /// Prints a response: as JSON, or formatted by `table`.
     ///
     /// # Errors
-    /// Where it cannot be written.
-    pub(crate) fn print(
-        &self,
-        answer: &Value,
-        people: impl FnOnce(&Value) -> String,
-    ) -> Result<()> {
+    /// If standard output cannot be written.
+    pub(crate) fn print(&self, answer: &Value, table: impl FnOnce(&Value) -> String) -> Result<()> {
         let text = match self.output {
             Output::Json => serde_json::to_string_pretty(answer)?,
-            Output::Table => harmless::lines(&people(answer)),
+            Output::Table => sanitize::sanitize_lines(&table(answer)),
         };
         writeln!(std::io::stdout().lock(), "{}", text.trim_end())?;
         Ok(())
     }
 }
 
-/// Runs what talks to a server.
+/// Runs `command` with a client of the selected server.
 ///
 /// # Errors
-/// Those of `talk`.
-pub(crate) fn talk<F: Future<Output = Result<ExitCode>>>(
+/// If the client cannot be created, and those of `command`.
+pub(crate) fn with_client<F: Future<Output = Result<ExitCode>>>(
     connection: &Connection,
-    talk: impl FnOnce(Client) -> F,
+    command: impl FnOnce(Client) -> F,
 ) -> Result<ExitCode> {
     let client = Client::new(connection)?;
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(talk(client))
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(command(client))
 }
 
-/// An id as part of a path: what is not of an id's letters is escaped.
-pub(crate) fn segment(id: &str) -> String {
+/// Percent-encodes an id for use as a path segment.
+pub(crate) fn encode_segment(id: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
     id.bytes()
         .map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
@@ -385,7 +396,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_may_be_done_next_goes_to_the_server_that_was_named() {
+    fn next_command_selects_the_same_server() {
         #[derive(clap::Parser)]
         struct Command {
             #[command(flatten)]
@@ -401,16 +412,13 @@ mod tests {
     }
 
     #[test]
-    fn only_a_server_at_http_is_talked_to_and_the_others_are_told_of_a_tunnel() {
+    fn client_supports_only_http_and_suggests_a_tunnel() {
         for base in ["https://chiron.example", "localhost:7420", "unix:///run/chiron"] {
             let refused = Client::at(base, "token", Output::Json).err().unwrap().to_string();
-            assert!(
-                refused.contains(base) && refused.contains("put a tunnel before it"),
-                "{refused}"
-            );
+            assert!(refused.contains(base) && refused.contains("use a tunnel"), "{refused}");
         }
         let refused = Client::at("127.0.0.1:7420", "token", Output::Json).err().unwrap();
-        assert!(refused.to_string().contains("mend --server"), "{refused}");
+        assert!(refused.to_string().contains("fix --server"), "{refused}");
         Client::at("http://127.0.0.1:7420/", "token", Output::Json).unwrap();
     }
 }

@@ -1,9 +1,9 @@
-//! `chiron demo`: a simulated cluster, something broken in it, and the whole line from alert to lesson.
+//! `chiron demo`: injects a fault into a simulated cluster and shows the incident from alert to outcome.
 
-mod once;
-pub(crate) mod place;
-mod standing;
-mod strike;
+mod break_fault;
+mod interactive;
+pub(crate) mod locator;
+mod single;
 
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
@@ -12,101 +12,104 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Subcommand;
-use engine::{Case, Folds, Stage};
+use engine::{Folds, IncidentCase, IncidentStage};
 use simulator::ScenarioFile;
 use workflow::guardrail::Autonomy;
 
-use crate::cli::policy::Choice;
+use crate::bootstrap::EngineOptions;
+use crate::cli::policy::PolicyName;
 use crate::datasets;
-use crate::wiring::Conduct;
 
-/// Breaks something in a simulated cluster and heals it before your eyes.
+/// Injects a fault into a simulated cluster and remediates it.
 ///
-/// On a terminal the demo then stays up: it serves the API, so that every other command works against it from another
-/// terminal, and tells each further incident until Ctrl-C.
+/// On a terminal, the demo then continues until Ctrl-C: it serves the API, so that all other commands work in another
+/// terminal, and it prints each further incident.
 #[derive(clap::Args)]
 #[command(
     args_conflicts_with_subcommands = true,
-    after_help = "EXAMPLES\n  chiron demo\n  chiron demo break wrong-target-port      # in another terminal, while the demo stands\n  chiron demo --data-dir state             # and again, to go on from there\n  chiron demo --once --seed 42 --json"
+    after_help = "EXAMPLES\n  chiron demo\n  chiron demo break wrong-target-port      # in another terminal, while the demo runs\n  chiron demo --data-dir state             # run again to continue from this state\n  chiron demo --once --seed 42 --json"
 )]
 pub(crate) struct Args {
     #[command(subcommand)]
     command: Option<Command>,
-    /// What is broken first: a fault family of the starter suite; drawn by the seed where absent.
+    /// Fault family of the starter suite that is injected first. Default: selected by the seed.
     #[arg(long, value_name = "FAMILY")]
     fault: Option<String>,
-    /// Draws names, the workload at fault, the time, and every choice; 42 for a new world.
+    /// Random seed of names, the faulty workload, the fault time, and decisions. Default for a new world: 42.
     #[arg(long)]
     seed: Option<u64>,
-    /// One incident, then the end, as without a terminal.
+    /// Exits after one incident. Default if standard output is not a terminal.
     #[arg(long)]
     once: bool,
-    /// Stays up and serves, also without a terminal.
+    /// Continues to serve after the first incident, also without a terminal.
     #[arg(long, conflicts_with_all = ["once", "json"])]
-    stay: bool,
-    /// One JSON object in place of the tale; implies --once.
+    serve: bool,
+    /// Prints a JSON object instead of the progress; implies --once.
     #[arg(long, conflicts_with = "data_dir")]
     json: bool,
-    /// Simulated seconds a second.
+    /// Simulated seconds per second.
     #[arg(long, default_value_t = 30.0, value_parser = super::serve::speed)]
     speed: f64,
-    /// Who chooses among the candidates.
+    /// Policy that chooses among the candidates.
     #[arg(long, value_enum, default_value_t)]
-    policy: Choice,
-    /// Where state is kept, for another demo to go on from; a temporary folder, removed at the end, where absent.
+    policy: PolicyName,
+    /// Data directory, from which a later demo continues. Default: a temporary folder, removed at exit.
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// Where the API listens while the demo stands; 127.0.0.1:7420, or a free port where that one is taken.
+    /// Address of the API. Default: 127.0.0.1:7420, or a free port if that one is in use.
     #[arg(long)]
     listen: Option<SocketAddr>,
 }
 
-/// What can be said to a demo that stands.
+/// Commands for a running demo.
 #[derive(Subcommand)]
 enum Command {
-    /// Breaks something else in the running demo.
-    Break(strike::Args),
+    /// Injects another fault into the running demo.
+    Break(break_fault::Args),
 }
 
 impl Args {
-    /// How the engine goes about its work.
-    fn conduct(&self) -> Conduct {
-        Conduct::at(Autonomy::Auto, self.policy.policy())
+    /// Returns the engine options.
+    fn engine_options(&self) -> EngineOptions {
+        EngineOptions::at(Autonomy::Auto, self.policy.policy())
     }
 
-    /// What breaks as the `n`th, the first being 0: what was asked for, else each family in its turn.
-    fn family(&self, seed: u64, n: u64) -> Result<ScenarioFile> {
+    /// Returns the scenario of the `n`th fault, from 0: the requested family, or all families in turn.
+    fn scenario(&self, seed: u64, n: u64) -> Result<ScenarioFile> {
         if let Some(name) = &self.fault {
             return datasets::scenario(name);
         }
         let families = datasets::starter()?;
-        // The last one is where nothing is wrong: it is shown when it is asked for.
-        let drawn = seed.wrapping_add(n) % (families.len() as u64 - 1);
-        Ok(families[drawn as usize].clone())
+        // The last family, `nothing-wrong`, is used only if it is requested.
+        let index = seed.wrapping_add(n) % (families.len() as u64 - 1);
+        Ok(families[index as usize].clone())
     }
 }
 
-/// Runs the demo, or says something to the one that runs.
+/// Runs the demo, or sends a command to a running one.
 ///
 /// # Errors
-/// Where an embedded file is damaged, the record cannot be written, or no demo runs.
+/// If an embedded file is invalid, the record cannot be written, or no demo is running.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    if let Some(Command::Break(strike)) = &args.command {
-        return strike::run(strike);
+    if let Some(Command::Break(args)) = &args.command {
+        return break_fault::run(args);
     }
     let is_once = args.once || args.json || !std::io::stdout().is_terminal();
-    match (args.stay || !is_once, &args.data_dir) {
-        (false, None) => once::run(args),
-        (stays, _) => standing::run(args, stays),
+    match (args.serve || !is_once, &args.data_dir) {
+        (false, None) => single::run(args),
+        (keep_serving, _) => interactive::run(args, keep_serving),
     }
 }
 
-/// Whether a case has come to an end, or to a person.
-pub(crate) fn is_told(case: &Case) -> bool {
-    matches!(case.stage, Stage::Watching(_) | Stage::WithPerson | Stage::Settled)
+/// Whether a case has ended or is escalated to an operator.
+pub(crate) fn is_reported(case: &IncidentCase) -> bool {
+    matches!(
+        case.stage,
+        IncidentStage::RecurrenceWatch(_) | IncidentStage::Escalated | IncidentStage::Closed
+    )
 }
 
-/// Whether there are more than `known` cases, and each has come to an end, or to a person.
-fn are_told(folds: &Folds, known: usize) -> bool {
-    folds.cases.cases.len() > known && folds.cases.cases.values().all(is_told)
+/// Whether there are more than `known` cases, and each has ended or is escalated to an operator.
+fn are_reported(folds: &Folds, known: usize) -> bool {
+    folds.cases.cases.len() > known && folds.cases.cases.values().all(is_reported)
 }

@@ -1,4 +1,4 @@
-//! `chiron eval`: policies side by side over scenarios, and the making of sample history.
+//! `chiron eval`: evaluates policies on scenarios, and generates sample history.
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -7,89 +7,98 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Subcommand;
-use engine::Sources;
+use engine::ProposalSources;
 use evals::{
-    Chiron, Contestant, DeleteTheObject, DoNothing, Report, RestartEverything, Suite, evaluate,
+    Chiron, DeleteTheObject, DoNothing, EvaluationReport, RestartEverything, Suite,
+    SystemUnderTest, evaluate,
 };
 use simulator::Naming;
 
 use crate::datasets;
 
-/// Policies side by side over scenarios.
+/// Evaluates policies on simulated scenarios.
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Plays every scenario of a suite with every policy and lets the oracle judge.
+    /// Runs each scenario of a suite with each policy; an oracle judges the results.
     Run {
-        /// The suite.
+        /// Name of the suite.
         #[arg(long, default_value = "starter")]
         suite: String,
-        /// Seeds of each scenario, from 1.
+        /// Number of seeds per scenario, counted from 1.
         #[arg(long, default_value_t = 20)]
         seeds: u64,
-        /// Policies, in the order of the report.
+        /// Policies to evaluate, in the order of the report.
         #[arg(
             long,
             value_delimiter = ',',
             default_value = "do-nothing,restart-everything,delete-the-object,static-template,chiron"
         )]
         policies: Vec<String>,
-        /// Only these families.
+        /// Evaluates only these fault families. Default: all.
         #[arg(long, value_delimiter = ',')]
         families: Vec<String>,
-        /// One JSON object in place of the table.
+        /// Prints a JSON object instead of a table.
         #[arg(long)]
         json: bool,
     },
-    /// Makes sample history with the simulator, in worlds of seeds that no evaluation uses.
-    History {
-        /// Seeds of each scenario.
+    /// Generates sample history with the simulator, from seeds that no evaluation uses.
+    GenerateHistory {
+        /// Number of seeds per scenario.
         #[arg(long, default_value_t = 12)]
         seeds: u64,
-        /// Where it is written, one execution a line.
+        /// File to write, one execution per line.
         #[arg(long)]
         out: PathBuf,
     },
 }
 
-/// Seeds from here on make history; evaluations stay below.
+/// First seed of generated history; evaluations use smaller seeds.
 const HISTORY_SEEDS: u64 = 1_000_000;
 
 /// Runs an `eval` command.
 ///
 /// # Errors
-/// Where an embedded file is damaged, a policy is unknown or the output cannot be written.
+/// If an embedded file is invalid, a suite or policy is unknown, or the output cannot be written.
 pub(crate) fn run(command: &Command) -> Result<ExitCode> {
     let start = crate::cli::start();
     let catalogue = actions::catalogue();
-    let full =
-        Sources { templates: datasets::templates(&catalogue)?, retrieval: true, reversal: true };
+    let full = ProposalSources {
+        templates: datasets::templates(&catalogue)?,
+        retrieval: true,
+        reversal: true,
+    };
     match command {
         Command::Run { suite, seeds, policies, families, json } => {
             if suite != "starter" {
-                bail!("there is no suite `{suite}`; there is: starter");
+                bail!("the suite `{suite}` does not exist; use: starter");
             }
             let mut suite = self::suite()?;
             suite
                 .scenarios
                 .retain(|scenario| families.is_empty() || families.contains(&scenario.spec.family));
             let history = Arc::new(datasets::history()?);
-            let contestants = policies
+            let subjects = policies
                 .iter()
-                .map(|name| contestant(name, &full, &history))
+                .map(|name| subject(name, &full, &history))
                 .collect::<Result<Vec<_>>>()?;
             let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-            let report = evaluate(&suite, &contestants, *seeds, Naming::Drawn, threads, start)?;
+            let report = evaluate(&suite, &subjects, *seeds, Naming::Random, threads, start)?;
             let mut out = std::io::stdout().lock();
             if *json {
                 writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?
             } else {
-                table(&mut out, &report)?
+                print_table(&mut out, &report)?
             }
         }
-        Command::History { seeds, out } => {
+        Command::GenerateHistory { seeds, out } => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            let history =
-                runtime.block_on(evals::history(&suite()?, &full, HISTORY_SEEDS, *seeds, start))?;
+            let history = runtime.block_on(evals::generate_history(
+                &suite()?,
+                &full,
+                HISTORY_SEEDS,
+                *seeds,
+                start,
+            ))?;
             let mut text = String::new();
             for execution in &history {
                 text.push_str(&workflow::canonical_json(execution)?);
@@ -115,19 +124,19 @@ fn suite() -> Result<Suite> {
     })
 }
 
-fn contestant(
+fn subject(
     name: &str,
-    full: &Sources,
+    full: &ProposalSources,
     history: &Arc<Vec<workflow::PastExecution>>,
-) -> Result<Box<dyn Contestant>> {
+) -> Result<Box<dyn SystemUnderTest>> {
     Ok(match name {
         "do-nothing" => Box::new(DoNothing),
         "restart-everything" => Box::new(RestartEverything),
         "delete-the-object" => Box::new(DeleteTheObject),
         "static-template" => Box::new(Chiron {
             name: name.into(),
-            sources: Sources {
-                templates: evals::by_alert_name(&full.templates),
+            sources: ProposalSources {
+                templates: evals::runbook_templates(&full.templates),
                 retrieval: false,
                 reversal: false,
             },
@@ -143,15 +152,15 @@ fn contestant(
             seed: 0,
         }),
         _ => bail!(
-            "there is no policy `{name}`; there are: do-nothing, restart-everything, delete-the-object, static-template, chiron"
+            "the policy `{name}` does not exist; use one of: do-nothing, restart-everything, delete-the-object, static-template, chiron"
         ),
     })
 }
 
-fn table(out: &mut dyn std::io::Write, report: &Report) -> Result<()> {
+fn print_table(out: &mut dyn std::io::Write, report: &EvaluationReport) -> Result<()> {
     writeln!(
         out,
-        "suite {}, {} seeds a scenario; share of worlds mended, by the oracle",
+        "suite {}, {} seeds per scenario; proportion of faults mitigated, as judged by the oracle",
         report.suite, report.seeds
     )?;
     for policy in &report.policies {
@@ -160,7 +169,7 @@ fn table(out: &mut dyn std::io::Write, report: &Report) -> Result<()> {
         let share = policy.mitigation;
         writeln!(
             out,
-            "{:<20} {:>4.0} % ({:.0} to {:.0}, n = {})  harmful {}  mean {seconds}",
+            "{:<20} {:>4.0} % ({:.0} to {:.0}, n = {})  harmful {}  mean time to resolve {seconds}",
             policy.policy,
             share.estimate * 100.0,
             share.low * 100.0,
@@ -171,11 +180,11 @@ fn table(out: &mut dyn std::io::Write, report: &Report) -> Result<()> {
         for family in &policy.families {
             writeln!(
                 out,
-                "  {:<24} {:>4.0} %  acted in {:>3}  {}",
+                "  {:<24} {:>4.0} %  runs with changes {:>3}  {}",
                 family.family,
                 family.mitigation.estimate * 100.0,
                 family.acted,
-                family.verdict
+                family.verdict.as_str()
             )?;
         }
     }

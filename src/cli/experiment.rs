@@ -1,4 +1,4 @@
-//! `chiron experiment`: two variants side by side.
+//! `chiron experiment`: compares two variants.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -10,16 +10,17 @@ use workflow::validate::{Code, validate_manifest};
 use workflow::{Diagnostic, Limits, Severity};
 
 use crate::cli::alert::{read, show, show_list};
-use crate::cli::client::{Connection, ListArgs, Reason, segment, talk};
-use crate::cli::shown::lines;
-use crate::cli::workflow::{REFUSED, write_human};
+use crate::cli::client::{Connection, ListArgs, Reason, encode_segment, with_client};
+use crate::cli::lint::{EXIT_INVALID, write_human};
+use crate::cli::output::lines;
 
-/// Experiments.
+/// Creates, starts, stops and evaluates experiments.
 #[derive(clap::Subcommand)]
 pub(crate) enum Command {
-    /// Makes one; it is a draft until it is started.
+    /// Creates an experiment. It is a draft until it is started.
     Create {
-        /// The experiment, as YAML or JSON: name, hypothesis, two variants with shares; `-` is standard input.
+        /// File with the experiment as YAML or JSON: name, hypothesis, and two variants with share and treatment; `-`
+        /// reads standard input.
         #[arg(short, long, value_name = "FILE")]
         file: PathBuf,
         #[command(flatten)]
@@ -32,23 +33,23 @@ pub(crate) enum Command {
         #[command(flatten)]
         connection: Connection,
     },
-    /// Starts one: incidents are exposed from now on.
-    Start(Order),
-    /// Stops one.
-    Stop(Order),
-    /// Shows results: first whether there is enough data, then the intervals.
+    /// Starts an experiment: new incidents are assigned a variant.
+    Start(ExperimentControlArgs),
+    /// Stops an experiment.
+    Stop(ExperimentControlArgs),
+    /// Shows the results of an experiment: whether there is enough data, and the confidence intervals.
     Results {
-        /// The experiment's id.
+        /// Id of the experiment.
         id: String,
         #[command(flatten)]
         connection: Connection,
     },
 }
 
-/// What a person wants of an experiment.
+/// A control command for an experiment.
 #[derive(clap::Args)]
-pub(crate) struct Order {
-    /// The experiment's id.
+pub(crate) struct ExperimentControlArgs {
+    /// Id of the experiment.
     id: String,
     #[command(flatten)]
     reason: Reason,
@@ -56,10 +57,10 @@ pub(crate) struct Order {
     connection: Connection,
 }
 
-/// Runs it.
+/// Runs an `experiment` command.
 ///
 /// # Errors
-/// Where the server says no or cannot be reached.
+/// If the server refuses the request or cannot be reached.
 pub(crate) fn run(command: &Command) -> Result<ExitCode> {
     match command {
         Command::Create { file, connection } => {
@@ -71,14 +72,18 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode> {
                     for finding in &findings {
                         write_human(&mut err, &name, finding, &bytes)?;
                     }
-                    return Ok(ExitCode::from(REFUSED));
+                    return Ok(ExitCode::from(EXIT_INVALID));
                 }
             };
-            talk(connection, async |client| {
+            with_client(connection, async |client| {
                 let answer = client.post("/experiments", &body).await?;
                 client.print(&answer, |answer| {
                     let id = answer["id"].as_str().unwrap_or_default();
-                    format!("{}\n{}", lines(answer), client.next(&format!("experiment start {id}")))
+                    format!(
+                        "{}\n{}",
+                        lines(answer),
+                        client.next_command(&format!("experiment start {id}"))
+                    )
                 })?;
                 Ok(ExitCode::SUCCESS)
             })
@@ -95,17 +100,18 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode> {
                 ("EXPOSURES", "exposures"),
             ],
         ),
-        Command::Start(order) => self::order(order, "start"),
-        Command::Stop(order) => self::order(order, "stop"),
+        Command::Start(args) => control(args, "start"),
+        Command::Stop(args) => control(args, "stop"),
         Command::Results { id, connection } => {
-            show(connection, &format!("/experiments/{}/results", segment(id)))
+            show(connection, &format!("/experiments/{}/results", encode_segment(id)))
         }
     }
 }
 
-/// The experiment that a file holds, as the API takes it; else what is wrong with it, and where.
+/// Parses an experiment file into a request body, or returns its findings.
 fn body(bytes: &[u8]) -> Result<Value, Vec<Diagnostic>> {
-    // Of a document that can be read the validator of workflows says what makes it no workflow, which is as it should be.
+    // The manifest validator also reports that an experiment is not a workflow. Only its findings about the text itself
+    // apply here.
     let read = validate_manifest(bytes, &actions::catalogue(), &Limits::default());
     let is_of_the_text = |finding: &Diagnostic| {
         finding.severity == Severity::Error && finding.code.as_str() < Code::ApiVersion.as_str()
@@ -114,32 +120,32 @@ fn body(bytes: &[u8]) -> Result<Value, Vec<Diagnostic>> {
     if !findings.is_empty() {
         return Err(findings);
     }
-    // As the server reads it, but here the place of what is wrong is known.
+    // Same parsing as on the server, but here the position of an error is known.
     let text = String::from_utf8_lossy(bytes);
     let checked = serde_saphyr::from_str::<server::ExperimentBody>(&text);
     checked.and_then(|_| serde_saphyr::from_str(&text)).map_err(|error| vec![finding(&error)])
 }
 
-/// What does not have the shape of an experiment.
+/// Converts a deserialization error into a finding.
 fn finding(error: &serde_saphyr::Error) -> Diagnostic {
     use serde_saphyr::Error;
     let one_of = |words: &[&str]| format!("use one of {}", words.join(", "));
     let (code, message, hint) = match error.without_snippet() {
         Error::SerdeUnknownField { field, expected, .. } => {
-            (Code::UnknownField, format!("the field `{}` is not known here", field.escape_debug()), one_of(expected))
+            (Code::UnknownField, format!("unknown field `{}`", field.escape_debug()), one_of(expected))
         }
         Error::SerdeUnknownVariant { variant, expected, .. } => {
-            (Code::NotOneOf, format!("`{}` is not known here", variant.escape_debug()), one_of(expected))
+            (Code::NotOneOf, format!("unknown value `{}`", variant.escape_debug()), one_of(expected))
         }
         Error::SerdeMissingField { field, .. } => (
             Code::MissingField,
             format!("the field `{field}` is missing"),
-            format!("add `{field}` to what begins here"),
+            format!("add `{field}` to the mapping that begins here"),
         ),
         other => (
             Code::WrongType,
             UserMessageFormatter.format_message(other).escape_debug().to_string(),
-            "an experiment has a name, perhaps a hypothesis, and two variants, each with name, share and treatment".into(),
+            "an experiment has a name, an optional hypothesis, and two variants, each with name, share and treatment".into(),
         ),
     };
     let place = error.location().map(|at| (at.line() as usize, at.column() as usize));
@@ -155,10 +161,10 @@ fn finding(error: &serde_saphyr::Error) -> Diagnostic {
     }
 }
 
-fn order(order: &Order, verb: &str) -> Result<ExitCode> {
-    talk(&order.connection, async |client| {
+fn control(args: &ExperimentControlArgs, verb: &str) -> Result<ExitCode> {
+    with_client(&args.connection, async |client| {
         let answer = client
-            .post(&format!("/experiments/{}/{verb}", segment(&order.id)), &order.reason.body())
+            .post(&format!("/experiments/{}/{verb}", encode_segment(&args.id)), &args.reason.body())
             .await?;
         client.print(&answer, lines)?;
         Ok(ExitCode::SUCCESS)
@@ -170,7 +176,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_wrong_with_a_file_is_said_with_its_code_its_place_and_a_way_out() {
+    fn invalid_experiment_file_gives_code_position_and_hint() {
         let with = |variants: &str| format!("name: x\nvariants:\n  - {variants}\n");
         let baseline = "treatment: {kind: baseline}";
         for (text, code, line, column, words) in [

@@ -1,35 +1,35 @@
-//! `chiron guardrail`: what Chiron may and may not do, as the server has it.
+//! `chiron guardrail`: lists and shows the guardrails of a server.
 
 use std::process::ExitCode;
 
 use anyhow::Result;
 
 use crate::cli::alert::{show, show_list};
-use crate::cli::client::{Connection, PageArgs, segment};
+use crate::cli::client::{Connection, PageArgs, encode_segment};
 
-/// Guardrails.
+/// Lists and shows guardrails.
 #[derive(clap::Subcommand)]
 pub(crate) enum Command {
-    /// Lists each time that guardrails came into force, newest first.
+    /// Lists every activation of guardrails, newest first.
     List {
         #[command(flatten)]
         list: PageArgs,
         #[command(flatten)]
         connection: Connection,
     },
-    /// Shows guardrails whole.
+    /// Shows guardrails.
     Get {
-        /// Their name, or their version as a plan names it.
+        /// Name of the guardrails, or a version as in a plan.
         name: String,
         #[command(flatten)]
         connection: Connection,
     },
 }
 
-/// Runs it.
+/// Runs a `guardrail` command.
 ///
 /// # Errors
-/// Where the server says no or cannot be reached.
+/// If the server refuses the request or cannot be reached.
 pub(crate) fn run(command: &Command) -> Result<ExitCode> {
     match command {
         Command::List { list, connection } => show_list(
@@ -39,13 +39,13 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode> {
             &[
                 ("NAME", "name"),
                 ("AUTONOMY", "autonomy"),
-                ("IN FORCE", "isInForce"),
+                ("ACTIVE", "active"),
                 ("VERSION", "version"),
                 ("DESCRIPTION", "description"),
             ],
         ),
         Command::Get { name, connection } => {
-            show(connection, &format!("/guardrails/{}", segment(name)))
+            show(connection, &format!("/guardrails/{}", encode_segment(name)))
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `chiron plan`: what is proposed, why, and what people say to it.
+//! `chiron plan`: creates, explains, reviews and rates plans.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -7,11 +7,13 @@ use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
 use crate::cli::alert::{read, show, show_list};
-use crate::cli::client::{Connection, More, OfIncidentArgs, Reason, name, segment, talk};
-use crate::cli::harmless;
-use crate::cli::shown::{lines, rows};
+use crate::cli::client::{
+    Connection, OfIncidentArgs, Reason, RequestOptions, encode_segment, set_actor, with_client,
+};
+use crate::cli::output::{lines, rows};
+use crate::cli::sanitize;
 
-/// Plans.
+/// Creates, explains, reviews and rates plans.
 #[derive(clap::Subcommand)]
 pub(crate) enum Command {
     /// Lists plans.
@@ -21,62 +23,63 @@ pub(crate) enum Command {
         #[command(flatten)]
         connection: Connection,
     },
-    /// Makes another plan for an incident, from what is seen now; one that waited for approval is withdrawn.
+    /// Creates a new plan for an incident from fresh evidence. A plan that waits for approval is withdrawn.
     Create {
-        /// The incident's id.
+        /// Id of the incident.
         #[arg(long)]
         incident: String,
-        /// Who.
+        /// Who makes the request.
         #[arg(long, env = "USER", value_name = "NAME")]
-        by: Option<String>,
+        actor: Option<String>,
         #[command(flatten)]
         connection: Connection,
     },
-    /// Shows one.
+    /// Shows a plan.
     Get {
-        /// Its id.
+        /// Id of the plan.
         id: String,
         #[command(flatten)]
         connection: Connection,
     },
-    /// Explains one: what was seen, what else there was, and how it was chosen.
+    /// Explains a plan: the evidence, the other candidates, and the decision.
     Explain {
-        /// Its id.
+        /// Id of the plan.
         id: String,
         #[command(flatten)]
         connection: Connection,
     },
-    /// Approves one as it was seen.
+    /// Approves a plan.
     Approve(Review),
-    /// Rejects one as it was seen.
+    /// Rejects a plan.
     Reject(Review),
-    /// Says what one thinks of a plan; it moves the learner.
+    /// Rates a plan; the rating is used as training data.
     Feedback {
-        /// The plan's id.
+        /// Id of the plan.
         id: String,
-        /// Whether it was the right plan.
+        /// Whether the plan was right.
         #[arg(long, value_enum)]
-        opinion: Option<Opinion>,
-        /// What should have been done: a file with a workflow.
+        rating: Option<RatingArg>,
+        /// File with the workflow that would have been right.
         #[arg(long, value_name = "FILE")]
         correction: Option<PathBuf>,
-        /// Words.
+        /// Comment on the plan.
         #[arg(long)]
         comment: Option<String>,
-        /// Who.
+        /// Who makes the request.
         #[arg(long, env = "USER", value_name = "NAME")]
-        by: Option<String>,
+        actor: Option<String>,
         #[command(flatten)]
         connection: Connection,
     },
 }
 
-/// An answer to a plan.
+/// The approval or rejection of a plan.
 #[derive(clap::Args)]
 pub(crate) struct Review {
-    /// The plan's id.
+    /// Id of the plan.
     id: String,
-    /// The digest that was seen; the plan is refused if it is another one by now. Read from the server where absent.
+    /// Digest of the plan that you reviewed. The command fails if the plan has another digest. Default: the digest on
+    /// the server.
     #[arg(long)]
     digest: Option<String>,
     #[command(flatten)]
@@ -85,19 +88,19 @@ pub(crate) struct Review {
     connection: Connection,
 }
 
-/// What somebody thinks of a plan.
+/// The rating of a plan.
 #[derive(Clone, Copy, clap::ValueEnum)]
-pub(crate) enum Opinion {
-    /// It was right.
+pub(crate) enum RatingArg {
+    /// The plan was right.
     Right,
-    /// It was wrong.
+    /// The plan was wrong.
     Wrong,
 }
 
-/// Runs it.
+/// Runs a `plan` command.
 ///
 /// # Errors
-/// Where the server says no or cannot be reached.
+/// If the server refuses the request or cannot be reached.
 pub(crate) fn run(command: &Command) -> Result<ExitCode> {
     match command {
         Command::List { list, connection } => show_list(
@@ -115,34 +118,36 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode> {
                 ("RUN", "run"),
             ],
         ),
-        Command::Create { incident, by, connection } => {
+        Command::Create { incident, actor, connection } => {
             let mut body = json!({"incident": incident});
-            name(&mut body, by.as_deref());
-            talk(connection, async |client| {
+            set_actor(&mut body, actor.as_deref());
+            with_client(connection, async |client| {
                 let answer = client.post("/plans", &body).await?;
                 let text = |name: &str| answer[name].as_str().unwrap_or_default().to_string();
                 client.print(&answer, |_| {
-                    let next = client.next(&format!("plan explain {}", text("id")));
+                    let next = client.next_command(&format!("plan explain {}", text("id")));
                     format!("{}  {}\n{next}", text("id"), text("status"))
                 })?;
                 Ok(ExitCode::SUCCESS)
             })
         }
-        Command::Get { id, connection } => show(connection, &format!("/plans/{}", segment(id))),
-        Command::Explain { id, connection } => talk(connection, async |client| {
-            let answer = client.get(&format!("/plans/{}/explain", segment(id))).await?;
+        Command::Get { id, connection } => {
+            show(connection, &format!("/plans/{}", encode_segment(id)))
+        }
+        Command::Explain { id, connection } => with_client(connection, async |client| {
+            let answer = client.get(&format!("/plans/{}/explain", encode_segment(id))).await?;
             client.print(&answer, explanation)?;
             Ok(ExitCode::SUCCESS)
         }),
         Command::Approve(review) => self::review(review, "approve"),
         Command::Reject(review) => self::review(review, "reject"),
-        Command::Feedback { id, opinion, correction, comment, by, connection } => {
+        Command::Feedback { id, rating, correction, comment, actor, connection } => {
             let mut body = json!({"comment": comment.as_deref().unwrap_or_default()});
-            name(&mut body, by.as_deref());
-            if let Some(opinion) = opinion {
-                body["opinion"] = match opinion {
-                    Opinion::Right => "right".into(),
-                    Opinion::Wrong => "wrong".into(),
+            set_actor(&mut body, actor.as_deref());
+            if let Some(rating) = rating {
+                body["rating"] = match rating {
+                    RatingArg::Right => "right".into(),
+                    RatingArg::Wrong => "wrong".into(),
                 };
             }
             if let Some(file) = correction {
@@ -150,9 +155,9 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode> {
                     .with_context(|| format!("{} is not UTF-8", file.display()))?
                     .into();
             }
-            talk(connection, async |client| {
+            with_client(connection, async |client| {
                 let answer =
-                    client.post(&format!("/plans/{}/feedback", segment(id)), &body).await?;
+                    client.post(&format!("/plans/{}/feedback", encode_segment(id)), &body).await?;
                 client.print(&answer, lines)?;
                 Ok(ExitCode::SUCCESS)
             })
@@ -161,8 +166,8 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode> {
 }
 
 fn review(review: &Review, verb: &str) -> Result<ExitCode> {
-    talk(&review.connection, async |client| {
-        let path = format!("/plans/{}", segment(&review.id));
+    with_client(&review.connection, async |client| {
+        let path = format!("/plans/{}", encode_segment(&review.id));
         let digest = match &review.digest {
             Some(digest) => digest.clone(),
             None => client.get(&path).await?["digest"]
@@ -170,17 +175,17 @@ fn review(review: &Review, verb: &str) -> Result<ExitCode> {
                 .context("the plan has no digest: is this a Chiron server?")?
                 .into(),
         };
-        let more = More {
+        let options = RequestOptions {
             if_match: Some(digest),
             body: Some(review.reason.body().to_string().into_bytes()),
-            ..More::default()
+            ..RequestOptions::default()
         };
-        let answer = client.post_with(&format!("{path}/{verb}"), more).await?;
+        let answer = client.post_with(&format!("{path}/{verb}"), options).await?;
         client.print(&answer, |answer| {
             let next =
                 answer["run"].as_str().map_or("run list".into(), |run| format!("run watch {run}"));
             let status = answer["status"].as_str().unwrap_or("?");
-            format!("{}  {status}\n{}", review.id, client.next(&next))
+            format!("{}  {status}\n{}", review.id, client.next_command(&next))
         })?;
         Ok(ExitCode::SUCCESS)
     })
@@ -188,33 +193,33 @@ fn review(review: &Review, verb: &str) -> Result<ExitCode> {
 
 fn explanation(answer: &Value) -> String {
     let text = |value: &Value| {
-        harmless::line(&value.as_str().map_or_else(|| value.to_string(), Into::into))
+        sanitize::sanitize_line(&value.as_str().map_or_else(|| value.to_string(), Into::into))
     };
     let mut parts = vec![lines(&json!({
         "plan": answer["plan"], "digest": answer["digest"], "incident": answer["incident"], "status": answer["status"],
         "confidence": answer["confidence"], "needsApproval": answer["needsApproval"],
     }))];
-    parts.push("\nwhy".into());
+    parts.push("\nreasons".into());
     match answer["explanation"].as_array() {
         Some(lines) => parts.extend(lines.iter().map(|line| format!("  {}", text(line)))),
         None => parts.push(format!("  {}", text(&answer["explanation"]))),
     }
-    if let Some(seen) = answer["evidence"]["lines"].as_array() {
-        parts.push("\nwhat was seen".into());
-        parts.extend(seen.iter().map(|line| {
+    if let Some(summary) = answer["evidence"]["summary"].as_array() {
+        parts.push("\nevidence".into());
+        parts.extend(summary.iter().map(|line| {
             format!("  {}", text(line.get("text").filter(|text| text.is_string()).unwrap_or(line)))
         }));
     }
-    parts.push("\nwhat else there was".into());
+    parts.push("\ncandidates".into());
     parts.push(rows(
         answer["candidates"].as_array().map_or(&[], Vec::as_slice),
         &[
             ("CHOSEN", "isChosen"),
-            ("ARM", "arm"),
-            ("ESTIMATE", "estimate"),
-            ("PROPENSITY", "propensity"),
-            ("BECAUSE", "because"),
-            ("REFUSED", "refused/message"),
+            ("CANDIDATE", "arm"),
+            ("SUCCESS", "estimate"),
+            ("SELECTION PROBABILITY", "propensity"),
+            ("REASONS", "reasons"),
+            ("REJECTION", "rejection/message"),
         ],
     ));
     parts.join("\n")

@@ -1,27 +1,28 @@
-//! The policies that choose among candidates, as the command line says them.
+//! The policies that choose among candidates, as command-line values.
 
 use learner::Policy;
 
-/// Who chooses among the candidates that the guardrails allow.
+/// The policy that chooses among the candidates that the guardrails allow.
 #[derive(Clone, Copy, Default, clap::ValueEnum)]
-pub(crate) enum Choice {
-    /// Mostly the likeliest, the others as often as it pays to learn of them.
+pub(crate) enum PolicyName {
+    /// Inverse gap weighting: usually the candidate with the best estimate; the others with a probability inversely
+    /// proportional to the gap between their estimate and the best one.
     #[default]
     Igw,
-    /// Always the likeliest: nothing is learned of the others.
+    /// Always the candidate with the best estimate, without exploration.
     Greedy,
-    /// Always the first as it was proposed, whatever was learned.
+    /// Always the first proposed candidate, regardless of the estimates.
     First,
 }
 
-impl Choice {
-    /// The policy itself, with its usual settings.
+impl PolicyName {
+    /// Returns the policy with its default settings.
     pub(crate) fn policy(self) -> Box<dyn Policy> {
         let name = match self {
             Self::Igw => "igw",
             Self::Greedy => "greedy",
             Self::First => "first",
         };
-        learner::policy(name).expect("each of these is built in")
+        learner::policy(name).expect("a built-in policy")
     }
 }

@@ -1,4 +1,4 @@
-//! `chiron simulate`: the simulated cluster by itself, for whoever speaks the Kubernetes API.
+//! `chiron simulate`: serves a simulated cluster as a Kubernetes API.
 
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -10,53 +10,53 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use cluster::{Kind, Metadata, Object};
 use jiff::{SignedDuration, Timestamp};
-use simulator::http::{self, Pace};
+use simulator::http::{self, ClockSource};
 use simulator::{AlertMode, World, WorldFile};
 use tokio::net::TcpListener;
 
 use crate::cli::SEED;
 use crate::datasets;
-use crate::serving::Interruption;
+use crate::shutdown::Shutdown;
 
-/// What can be done with a simulated cluster by itself.
+/// Serves a simulated cluster.
 #[derive(clap::Subcommand)]
 pub(crate) enum Command {
-    /// Serves it as a Kubernetes API over TLS on loopback, at the speed of the clock, until it is interrupted.
+    /// Serves a simulated cluster as a Kubernetes API over TLS on the loopback interface, until interrupted.
     Serve(Args),
 }
 
-/// How it is served.
+/// The simulated cluster and how it is served.
 #[derive(clap::Args)]
 #[command(
     after_help = "EXAMPLES\n  chiron simulate serve --kubeconfig sim.kubeconfig\n  kubectl --kubeconfig sim.kubeconfig get pods -A"
 )]
 pub(crate) struct Args {
-    /// Draws names and every chance.
+    /// Random seed of names and events.
     #[arg(long, default_value_t = SEED)]
     seed: u64,
-    /// A world by its name, or the path of its file.
+    /// Name of a built-in world, or path of a world file.
     #[arg(long, default_value = "shop")]
     world: String,
-    /// Where it listens on 127.0.0.1; 0 for any free port.
+    /// Port on 127.0.0.1; 0 selects a free port.
     #[arg(long, default_value_t = 0)]
     port: u16,
-    /// Where the kubeconfig is written, readable by you alone; a file that chiron did not write is left alone.
+    /// Kubeconfig file to write, readable only by its owner. A file that Chiron did not write is not replaced.
     #[arg(long, value_name = "FILE")]
     kubeconfig: PathBuf,
-    /// Simulated seconds a second.
+    /// Simulated seconds per second.
     #[arg(long, default_value_t = 1.0, value_parser = super::serve::speed)]
     speed: f64,
-    /// Leaves the world's nodes out, so that pods stay where they are put and nobody reports their status.
+    /// Removes the nodes of the world: pods are not scheduled, and no kubelet reports their status.
     #[arg(long)]
     without_nodes: bool,
-    /// How long each answer takes, half of it before the effect and half after.
+    /// Delay of each response in milliseconds, half before the effect and half after it.
     #[arg(long, value_name = "MS", default_value_t = 0)]
     delay_ms: u64,
 }
 
-/// How long the world has been there when the door opens: its pods are up.
-const LEAD_IN: SignedDuration = SignedDuration::from_mins(2);
-/// Namespaces that every cluster has.
+/// Age of the world when it is served: its pods are ready.
+const WARM_UP: SignedDuration = SignedDuration::from_mins(2);
+/// Namespaces that exist in every cluster.
 const NAMESPACES: [&str; 4] = ["default", "kube-node-lease", "kube-public", "kube-system"];
 
 pub(crate) fn run(command: &Command) -> Result<ExitCode> {
@@ -68,22 +68,22 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode> {
 }
 
 async fn serve(args: &Args) -> Result<()> {
-    let interruption = Interruption::listen()?;
+    let shutdown = Shutdown::listen()?;
     let mut file = world(&args.world)?;
     complete(&mut file, args.without_nodes);
     let now = Timestamp::now();
-    let mut world = World::new(&file, args.seed, now - LEAD_IN)?;
+    let mut world = World::new(&file, args.seed, now - WARM_UP)?;
     world.set_alert_mode(AlertMode::None);
     world.advance_fully(now);
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, args.port));
     let listener = TcpListener::bind(address)
         .await
-        .with_context(|| format!("cannot listen on {address}: take another --port"))?;
-    let options = http::Options {
+        .with_context(|| format!("cannot listen on {address}: use another --port"))?;
+    let options = http::ServerOptions {
         name: file.metadata.name.clone(),
-        pace: Pace::Wall { speed: args.speed },
+        clock: ClockSource::Wall { speed: args.speed },
         delay: Duration::from_millis(args.delay_ms),
-        note: None,
+        change_hook: None,
     };
     let handle = http::serve(Arc::new(Mutex::new(world)), listener, options)?;
     crate::kubeconfig::write(&args.kubeconfig, &handle.kubeconfig)?;
@@ -91,18 +91,18 @@ async fn serve(args: &Args) -> Result<()> {
         let mut out = std::io::stdout().lock();
         writeln!(
             out,
-            "serving https://{}, the kubeconfig is {}",
+            "serving https://{}, kubeconfig: {}",
             handle.address,
             args.kubeconfig.display()
         )?;
         out.flush()?;
     }
-    interruption.came().await;
+    shutdown.recv().await;
     drop(handle);
     Ok(())
 }
 
-/// A world by its name, or out of a file.
+/// Returns a built-in world or the world in a file.
 fn world(name: &str) -> Result<WorldFile> {
     let path = Path::new(name);
     if !path.is_file() {
@@ -112,21 +112,23 @@ fn world(name: &str) -> Result<WorldFile> {
     let file = WorldFile::parse(&text).with_context(|| format!("world {name}"))?;
     match file.spec.base.clone() {
         None => Ok(file),
-        Some(base) => file.on(&datasets::world(&base)?).with_context(|| format!("world {name}")),
+        Some(base) => {
+            file.extend(&datasets::world(&base)?).with_context(|| format!("world {name}"))
+        }
     }
 }
 
-/// Adds what every cluster has and a file may leave out.
+/// Adds the namespaces of every cluster, and removes nodes if requested.
 fn complete(file: &mut WorldFile, without_nodes: bool) {
     let objects = &mut file.spec.objects;
     if without_nodes {
         objects.retain(|object| object.kind().kind != "Node");
     }
     for name in NAMESPACES.iter().rev() {
-        let is_there = objects
+        let exists = objects
             .iter()
             .any(|object| object.kind().kind == "Namespace" && object.name() == *name);
-        if !is_there {
+        if !exists {
             let metadata = Metadata { name: (*name).into(), ..Metadata::default() };
             objects.insert(0, Object::new(Kind::new("v1", "Namespace"), metadata, [].into()));
         }

@@ -1,10 +1,10 @@
-//! Finds non-finite numbers in a value before `serde_json` would quietly write them as null.
+//! Detects non-finite numbers, which `serde_json` would silently write as null.
 
 use std::fmt::{self, Display};
 
 use serde::{Serialize, ser};
 
-/// A number that is not finite, and where it stands.
+/// A number that is not finite, with its path.
 #[derive(Debug, thiserror::Error)]
 pub(crate) struct NotFinite {
     path: Vec<String>,
@@ -14,7 +14,7 @@ pub(crate) struct NotFinite {
 impl Display for NotFinite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path: Vec<&str> = self.path.iter().rev().map(String::as_str).collect();
-        write!(f, "`{}` is {}, and only finite numbers are recorded", path.join("."), self.number)
+        write!(f, "`{}` is {}; only finite numbers can be recorded", path.join("."), self.number)
     }
 }
 
@@ -26,19 +26,19 @@ impl ser::Error for NotFinite {
 
 /// Checks that every number in `value` is finite.
 pub(crate) fn check_finite<T: Serialize + ?Sized>(value: &T) -> Result<(), NotFinite> {
-    value.serialize(Finite)
+    value.serialize(FiniteChecker)
 }
 
-/// A serialiser that writes nothing.
-struct Finite;
+/// A serializer that checks numbers and produces no output.
+struct FiniteChecker;
 
-/// The inside of a sequence, map or struct: the place of what comes next.
-struct Inside {
+/// The next element of a sequence, map or struct.
+struct PathSegment {
     index: usize,
     key: String,
 }
 
-impl Inside {
+impl PathSegment {
     fn new() -> Self {
         Self { index: 0, key: String::new() }
     }
@@ -46,18 +46,18 @@ impl Inside {
     fn item<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), NotFinite> {
         let index = self.index;
         self.index += 1;
-        under(index, value)
+        check_at(index, value)
     }
 }
 
-fn under<T: Serialize + ?Sized>(place: impl Display, value: &T) -> Result<(), NotFinite> {
-    value.serialize(Finite).map_err(|mut error| {
-        error.path.push(place.to_string());
+fn check_at<T: Serialize + ?Sized>(segment: impl Display, value: &T) -> Result<(), NotFinite> {
+    value.serialize(FiniteChecker).map_err(|mut error| {
+        error.path.push(segment.to_string());
         error
     })
 }
 
-macro_rules! passes {
+macro_rules! accept {
     ($($method:ident: $kind:ty;)*) => {$(
         fn $method(self, _: $kind) -> Result<(), NotFinite> {
             Ok(())
@@ -65,18 +65,18 @@ macro_rules! passes {
     )*};
 }
 
-impl ser::Serializer for Finite {
+impl ser::Serializer for FiniteChecker {
     type Ok = ();
     type Error = NotFinite;
-    type SerializeSeq = Inside;
-    type SerializeTuple = Inside;
-    type SerializeTupleStruct = Inside;
-    type SerializeTupleVariant = Inside;
-    type SerializeMap = Inside;
-    type SerializeStruct = Inside;
-    type SerializeStructVariant = Inside;
+    type SerializeSeq = PathSegment;
+    type SerializeTuple = PathSegment;
+    type SerializeTupleStruct = PathSegment;
+    type SerializeTupleVariant = PathSegment;
+    type SerializeMap = PathSegment;
+    type SerializeStruct = PathSegment;
+    type SerializeStructVariant = PathSegment;
 
-    passes! {
+    accept! {
         serialize_bool: bool; serialize_char: char; serialize_str: &str; serialize_bytes: &[u8]; serialize_unit_struct: &'static str;
         serialize_i8: i8; serialize_i16: i16; serialize_i32: i32; serialize_i64: i64; serialize_i128: i128;
         serialize_u8: u8; serialize_u16: u16; serialize_u32: u32; serialize_u64: u64; serialize_u128: u128;
@@ -130,19 +130,19 @@ impl ser::Serializer for Finite {
         variant: &'static str,
         value: &T,
     ) -> Result<(), NotFinite> {
-        under(variant, value)
+        check_at(variant, value)
     }
 
-    fn serialize_seq(self, _: Option<usize>) -> Result<Inside, NotFinite> {
-        Ok(Inside::new())
+    fn serialize_seq(self, _: Option<usize>) -> Result<PathSegment, NotFinite> {
+        Ok(PathSegment::new())
     }
 
-    fn serialize_tuple(self, _: usize) -> Result<Inside, NotFinite> {
-        Ok(Inside::new())
+    fn serialize_tuple(self, _: usize) -> Result<PathSegment, NotFinite> {
+        Ok(PathSegment::new())
     }
 
-    fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<Inside, NotFinite> {
-        Ok(Inside::new())
+    fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<PathSegment, NotFinite> {
+        Ok(PathSegment::new())
     }
 
     fn serialize_tuple_variant(
@@ -151,16 +151,16 @@ impl ser::Serializer for Finite {
         _: u32,
         _: &'static str,
         _: usize,
-    ) -> Result<Inside, NotFinite> {
-        Ok(Inside::new())
+    ) -> Result<PathSegment, NotFinite> {
+        Ok(PathSegment::new())
     }
 
-    fn serialize_map(self, _: Option<usize>) -> Result<Inside, NotFinite> {
-        Ok(Inside::new())
+    fn serialize_map(self, _: Option<usize>) -> Result<PathSegment, NotFinite> {
+        Ok(PathSegment::new())
     }
 
-    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Inside, NotFinite> {
-        Ok(Inside::new())
+    fn serialize_struct(self, _: &'static str, _: usize) -> Result<PathSegment, NotFinite> {
+        Ok(PathSegment::new())
     }
 
     fn serialize_struct_variant(
@@ -169,14 +169,14 @@ impl ser::Serializer for Finite {
         _: u32,
         _: &'static str,
         _: usize,
-    ) -> Result<Inside, NotFinite> {
-        Ok(Inside::new())
+    ) -> Result<PathSegment, NotFinite> {
+        Ok(PathSegment::new())
     }
 }
 
 macro_rules! sequences {
     ($($name:ident: $method:ident;)*) => {$(
-        impl ser::$name for Inside {
+        impl ser::$name for PathSegment {
             type Ok = ();
             type Error = NotFinite;
             fn $method<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), NotFinite> {
@@ -198,11 +198,11 @@ sequences! {
 
 macro_rules! structs {
     ($($name:ident;)*) => {$(
-        impl ser::$name for Inside {
+        impl ser::$name for PathSegment {
             type Ok = ();
             type Error = NotFinite;
             fn serialize_field<T: Serialize + ?Sized>(&mut self, key: &'static str, value: &T) -> Result<(), NotFinite> {
-                under(key, value)
+                check_at(key, value)
             }
             fn end(self) -> Result<(), NotFinite> {
                 Ok(())
@@ -216,7 +216,7 @@ structs! {
     SerializeStructVariant;
 }
 
-impl ser::SerializeMap for Inside {
+impl ser::SerializeMap for PathSegment {
     type Ok = ();
     type Error = NotFinite;
 
@@ -229,7 +229,7 @@ impl ser::SerializeMap for Inside {
     }
 
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), NotFinite> {
-        under(std::mem::take(&mut self.key), value)
+        check_at(std::mem::take(&mut self.key), value)
     }
 
     fn end(self) -> Result<(), NotFinite> {
@@ -249,19 +249,19 @@ mod tests {
     }
 
     #[test]
-    fn a_non_finite_number_is_found_and_its_place_named() {
+    fn non_finite_number_is_reported_with_path() {
         let mut sample =
             Sample { reward: Some(0.5), rates: BTreeMap::from([("a".into(), vec![1.0, 2.0])]) };
         assert!(check_finite(&sample).is_ok());
         sample.rates.insert("b".into(), vec![0.0, f64::INFINITY]);
         assert_eq!(
             check_finite(&sample).unwrap_err().to_string(),
-            "`rates.b.1` is inf, and only finite numbers are recorded"
+            "`rates.b.1` is inf; only finite numbers can be recorded"
         );
         sample.reward = Some(f64::NAN);
         assert_eq!(
             check_finite(&sample).unwrap_err().to_string(),
-            "`reward` is NaN, and only finite numbers are recorded"
+            "`reward` is NaN; only finite numbers can be recorded"
         );
     }
 }

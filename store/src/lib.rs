@@ -1,8 +1,8 @@
-//! The record: one append-only, hash-chained log, and the projections folded from it.
+//! The record: an append-only, hash-chained log, and the projections folded from it.
 //!
-//! [`Store`] is the port and [`Queries`] the questions asked of its projections. [`Memory`] serves evaluations and
-//! tests, [`Sqlite`] everything else; [`contract`] holds the promises of both, and [`verify`] checks a data directory:
-//! the chain, and that everything folded from it is what a replay gives.
+//! [`Store`] is the port and [`Queries`] the typed reads of its projections. [`Memory`] is used by evaluations and
+//! tests, [`Sqlite`] everywhere else. [`contract`] contains the tests that both must pass. [`verify`] checks a data
+//! directory: the chain, and that the projections and snapshots equal the result of a replay.
 
 pub mod contract;
 mod finite;
@@ -17,12 +17,13 @@ mod sqlite;
 mod verify;
 
 pub use memory::Memory;
-pub use port::{AppendRefused, Listing, Page, Store, StoreError};
+pub use port::{AppendError, ListPage, PageRequest, Store, StoreError};
 pub use projection::{
-    AlertRow, Doc, ExperimentRow, Exposure, IncidentRow, PlanRow, PlanStatus, Row, StopRow, Table,
+    AlertRow, ExperimentRow, Exposure, IncidentRow, PlanRow, PlanStatus, Row, RowBody, StopRow,
+    Table,
 };
 pub use query::Queries;
-pub use record::{Record, Unreadable};
+pub use record::{EntryError, Record};
 pub use salts::Salts;
 pub use sqlite::Sqlite;
-pub use verify::{Flaw, Fold, Report, verify};
+pub use verify::{IntegrityError, IntegrityReport, VerifiedFold, verify};

@@ -6,26 +6,26 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 use workflow::{Digest, Draft};
 
-use crate::port::{AppendRefused, Listing, Page, Store, StoreError};
+use crate::port::{AppendError, ListPage, PageRequest, Store, StoreError};
 use crate::projection::{Row, RowsInMemory, Table, project};
 use crate::record::Record;
 use crate::salts::Salts;
-use crate::seal::{Head, MAX_PAYLOAD_BYTES, Prepared, check_epoch, claim, prepare};
+use crate::seal::{ChainHead, MAX_PAYLOAD_BYTES, PreparedDraft, check_epoch, claim, prepare};
 
-/// A record in memory, for evaluations and tests. It is gone with the process.
+/// A record in memory, for evaluations and tests.
 #[derive(Debug)]
 pub struct Memory {
     salts: Salts,
-    state: Mutex<State>,
-    /// Seq of the last record, for those who follow.
-    reached: watch::Sender<u64>,
+    state: Mutex<MemoryState>,
+    /// `seq` of the last record, for callers of `follow`.
+    head_tx: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    head: Head,
+struct MemoryState {
+    head: ChainHead,
     records: Vec<Record>,
-    /// Seqs of each stream, in order.
+    /// `seq`s of each stream, in order.
     streams: BTreeMap<String, Vec<u64>>,
     blobs: BTreeMap<Digest, Vec<u8>>,
     rows: RowsInMemory,
@@ -33,18 +33,18 @@ struct State {
 }
 
 impl Memory {
-    /// An empty record.
+    /// Creates an empty record.
     pub fn new(salts: Salts) -> Self {
-        Self { salts, state: Mutex::default(), reached: watch::Sender::new(0) }
+        Self { salts, state: Mutex::default(), head_tx: watch::Sender::new(0) }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, MemoryState> {
         self.state.lock().expect("no code panics while it holds this lock")
     }
 }
 
-impl State {
-    fn write(&mut self, prepared: Prepared, salts: &Salts) -> Record {
+impl MemoryState {
+    fn write(&mut self, prepared: PreparedDraft, salts: &Salts) -> Record {
         let seqs = self.streams.entry(prepared.stream.clone()).or_default();
         let version = seqs.len() as u64 + 1;
         let sealed = self.head.seal(prepared, version, salts);
@@ -54,7 +54,7 @@ impl State {
             self.blobs.insert(Digest::of(&bytes), bytes);
         }
         project(&sealed.entry, &sealed.record, &mut self.rows)
-            .expect("rows in memory are always readable");
+            .expect("rows in memory never fail to load");
         self.records.push(sealed.record.clone());
         sealed.record
     }
@@ -76,7 +76,7 @@ impl Store for Memory {
         let epoch = state.head.epoch + 1;
         let seq = state.write(claim(at, epoch, program), &self.salts).seq;
         drop(state);
-        self.reached.send_replace(seq);
+        self.head_tx.send_replace(seq);
         Ok(epoch)
     }
 
@@ -86,14 +86,14 @@ impl Store for Memory {
         blobs: Vec<Vec<u8>>,
         expect: &[(String, u64)],
         epoch: u64,
-    ) -> Result<Vec<Record>, AppendRefused> {
+    ) -> Result<Vec<Record>, AppendError> {
         let prepared = prepare(drafts)?;
         let mut state = self.state();
         check_epoch(&state.head, epoch)?;
         for (stream, expected) in expect {
             let found = state.version(stream);
             if found != *expected {
-                return Err(AppendRefused::Moved {
+                return Err(AppendError::VersionConflict {
                     stream: stream.clone(),
                     expected: *expected,
                     found,
@@ -108,7 +108,7 @@ impl Store for Memory {
         let seq = state.head.seq;
         drop(state);
         if !records.is_empty() {
-            self.reached.send_replace(seq);
+            self.head_tx.send_replace(seq);
         }
         Ok(records)
     }
@@ -136,7 +136,7 @@ impl Store for Memory {
     }
 
     async fn follow(&self, after: u64, limit: usize) -> Result<Vec<Record>, StoreError> {
-        let mut reached = self.reached.subscribe();
+        let mut reached = self.head_tx.subscribe();
         reached.wait_for(|seq| *seq > after).await.expect("the sender lives as long as the store");
         self.read(after, limit).await
     }
@@ -154,17 +154,19 @@ impl Store for Memory {
         Ok(self.state().rows.row(table, id).cloned())
     }
 
-    async fn rows(&self, table: Table, page: &Page) -> Result<Listing<Row>, StoreError> {
+    async fn rows(&self, table: Table, page: &PageRequest) -> Result<ListPage<Row>, StoreError> {
         let position = page.position()?;
         let state = self.state();
-        let fits = |wanted: &Option<String>, value: &str| {
-            wanted.as_deref().is_none_or(|wanted| wanted == value)
+        let matches = |filter: &Option<String>, value: &str| {
+            filter.as_deref().is_none_or(|filter| filter == value)
         };
         let mut found: Vec<&Row> = state
             .rows
             .table(table)
-            .filter(|row| fits(&page.status, &row.status) && fits(&page.incident, &row.incident))
-            .filter(|row| fits(&page.plan, &row.plan) && fits(&page.run, &row.run))
+            .filter(|row| matches(&page.status, &row.status))
+            .filter(|row| matches(&page.incident, &row.incident))
+            .filter(|row| matches(&page.plan, &row.plan) && matches(&page.run, &row.run))
+            .filter(|row| matches(&page.experiment, &row.experiment))
             .filter(|row| {
                 position
                     .as_ref()
@@ -172,7 +174,7 @@ impl Store for Memory {
             })
             .collect();
         found.sort_by(|a, b| (b.first_seq, &b.id).cmp(&(a.first_seq, &a.id)));
-        Ok(Listing::cut(found.into_iter().take(page.limit() + 1).cloned().collect(), page.limit()))
+        Ok(ListPage::cut(found.into_iter().take(page.limit() + 1).cloned().collect(), page.limit()))
     }
 }
 
@@ -180,21 +182,27 @@ impl Store for Memory {
 mod tests {
     use super::*;
     use crate::contract::check_store;
-    use crate::contract::sample::{at, story};
+    use crate::contract::sample::{at, incident_history};
 
     #[tokio::test]
-    async fn memory_keeps_every_promise() {
+    async fn memory_store_satisfies_contract() {
         check_store(&Memory::new(Salts::System)).await;
     }
 
     #[tokio::test]
-    async fn the_same_seed_gives_the_same_chain() {
+    async fn seeded_salts_make_chain_reproducible() {
         let mut heads = Vec::new();
         for seed in ["42", "42", "43"] {
             let store = Memory::new(Salts::seeded(seed));
             let epoch = store.claim(at(0), "test").await.unwrap();
             heads.push(
-                store.append(story(1), Vec::new(), &[], epoch).await.unwrap().pop().unwrap().digest,
+                store
+                    .append(incident_history(1), Vec::new(), &[], epoch)
+                    .await
+                    .unwrap()
+                    .pop()
+                    .unwrap()
+                    .digest,
             );
         }
         assert_eq!(heads[0], heads[1]);

@@ -5,142 +5,152 @@ use jiff::Timestamp;
 use workflow::{Digest, Draft};
 
 use crate::projection::{Row, Table};
-use crate::record::{Record, Unreadable};
+use crate::record::{EntryError, Record};
 
-/// The record, and what is folded from it.
+/// The append-only record and its projections.
 ///
-/// Written by one writer at a time: the one that holds the current epoch. Read by anyone.
+/// There is one writer at a time, the one that claimed the current epoch, and any number of readers.
 #[async_trait]
 pub trait Store: Send + Sync {
-    /// Claims the record for a new writer and returns its epoch: the last one + 1, durable. Nothing of an older epoch
-    /// is accepted from here on.
+    /// Claims the record for a new writer and returns its epoch, the last epoch + 1, once it is durable. Appends with an
+    /// older epoch are refused from then on.
     ///
     /// # Errors
-    /// [`StoreError`] where it cannot be made durable.
+    /// [`StoreError`] if the claim cannot be made durable.
     async fn claim(&self, at: Timestamp, program: &str) -> Result<u64, StoreError>;
 
-    /// Appends `drafts` in order, with `blobs` and everything that projections make of it: all, durable, or nothing.
+    /// Appends `drafts` in order, stores `blobs` and updates the projections, atomically and durably.
     ///
-    /// `expect` names streams and the versions that they must still have before this append. The records come back
-    /// with the payload decoded from its canonical bytes: folds are fed that value, live as in replay.
+    /// `expect` lists streams with the versions that they must have before this append. The returned records contain
+    /// the payload decoded from its canonical bytes, so that folds receive the same value live and in a replay.
     ///
     /// # Errors
-    /// [`AppendRefused`], and then nothing was written.
+    /// [`AppendError`]; nothing was written then.
     async fn append(
         &self,
         drafts: Vec<Draft>,
         blobs: Vec<Vec<u8>>,
         expect: &[(String, u64)],
         epoch: u64,
-    ) -> Result<Vec<Record>, AppendRefused>;
+    ) -> Result<Vec<Record>, AppendError>;
 
-    /// The bytes of this digest, if they were ever appended.
+    /// Returns the blob with this digest, if it was ever appended.
     async fn blob(&self, digest: &Digest) -> Result<Option<Vec<u8>>, StoreError>;
 
-    /// At most `limit` records after `after`, in order.
+    /// Returns at most `limit` records with a `seq` above `after`, in order.
     async fn read(&self, after: u64, limit: usize) -> Result<Vec<Record>, StoreError>;
 
-    /// Every record of a stream, in order.
+    /// Returns every record of a stream, in order.
     async fn stream(&self, id: &str) -> Result<Vec<Record>, StoreError>;
 
-    /// How many records a stream has: 0 if there is no such stream.
+    /// Returns the number of records in a stream, 0 if the stream does not exist.
     async fn version(&self, stream: &str) -> Result<u64, StoreError>;
 
-    /// Seq of the last record, 0 if there is none.
+    /// Returns the `seq` of the last record, 0 if there is none.
     async fn head(&self) -> Result<u64, StoreError>;
 
-    /// At most `limit` records after `after`, in order; waits until there is one.
+    /// Like [`read`](Self::read), but waits until there is at least one record.
     async fn follow(&self, after: u64, limit: usize) -> Result<Vec<Record>, StoreError>;
 
-    /// Keeps the state of the fold `name` as it is after record `seq`, in place of its last snapshot.
+    /// Stores a snapshot of the fold `name` taken after record `seq`. Replaces the previous one.
     async fn put_snapshot(&self, name: &str, seq: u64, bytes: &[u8]) -> Result<(), StoreError>;
 
-    /// The last snapshot of the fold `name`, and the record after which it was taken.
+    /// Returns the last snapshot of the fold `name` with the `seq` after which it was taken.
     async fn snapshot(&self, name: &str) -> Result<Option<(u64, Vec<u8>)>, StoreError>;
 
-    /// One row of a projection.
+    /// Returns one row of a projection.
     async fn row(&self, table: Table, id: &str) -> Result<Option<Row>, StoreError>;
 
-    /// Rows of a projection, newest first.
-    async fn rows(&self, table: Table, page: &Page) -> Result<Listing<Row>, StoreError>;
+    /// Lists rows of a projection, newest first.
+    async fn rows(&self, table: Table, page: &PageRequest) -> Result<ListPage<Row>, StoreError>;
 }
 
-/// Which rows of a projection are wanted. Absent filters let everything through.
+/// Parameters of a list of rows. An absent filter matches every row.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Page {
-    /// At most so many, 1 to 1,000.
+pub struct PageRequest {
+    /// Maximum number of rows, 1 to 1,000.
     pub limit: usize,
-    /// What [`Listing::next`] said.
+    /// Cursor of the page, from [`ListPage::next`] of the previous one.
     pub after: Option<String>,
-    /// Only rows of this status.
+    /// Matches the status.
     pub status: Option<String>,
-    /// Only rows about this incident.
+    /// Matches the id of the related incident.
     pub incident: Option<String>,
-    /// Only rows about this plan (in `exposures`: about this experiment).
+    /// Matches the id of the related plan.
     pub plan: Option<String>,
-    /// Only rows about this run.
+    /// Matches the id of the related run.
     pub run: Option<String>,
+    /// Matches the id of the related experiment.
+    pub experiment: Option<String>,
 }
 
-impl Default for Page {
+impl Default for PageRequest {
     fn default() -> Self {
-        Self { limit: 100, after: None, status: None, incident: None, plan: None, run: None }
+        Self {
+            limit: 100,
+            after: None,
+            status: None,
+            incident: None,
+            plan: None,
+            run: None,
+            experiment: None,
+        }
     }
 }
 
-impl Page {
-    /// The most rows in one page.
+impl PageRequest {
+    /// Maximum number of rows in one page.
     pub const MAX: usize = 1_000;
 
-    /// The limit, brought into its range.
+    /// Returns the limit, clamped to its range.
     pub fn limit(&self) -> usize {
         self.limit.clamp(1, Self::MAX)
     }
 
-    /// Every row about an incident, up to the most in one page.
+    /// Requests the rows of an incident, up to the maximum of one page.
     pub fn of_incident(incident: &str) -> Self {
         Self { limit: Self::MAX, incident: Some(incident.into()), ..Self::default() }
     }
 
-    /// Every row about a plan, up to the most in one page.
+    /// Requests the rows of a plan, up to the maximum of one page.
     pub fn of_plan(plan: &str) -> Self {
         Self { limit: Self::MAX, plan: Some(plan.into()), ..Self::default() }
     }
 
-    /// Every row about a run, up to the most in one page.
+    /// Requests the rows of a run, up to the maximum of one page.
     pub fn of_run(run: &str) -> Self {
         Self { limit: Self::MAX, run: Some(run.into()), ..Self::default() }
     }
 
-    /// Where `after` points: seq of the record that made the row, and the row's id.
+    /// Decodes the cursor: `first_seq` and id of the last row of the previous page.
     pub(crate) fn position(&self) -> Result<Option<(u64, String)>, StoreError> {
         let Some(cursor) = &self.after else { return Ok(None) };
         let position =
             cursor.split_once('.').and_then(|(seq, id)| Some((seq.parse().ok()?, id.to_string())));
         position
             .map(Some)
-            .ok_or_else(|| StoreError::BadCursor { cursor: cursor.chars().take(64).collect() })
+            .ok_or_else(|| StoreError::InvalidCursor { cursor: cursor.chars().take(64).collect() })
     }
 }
 
 /// A page of a list.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Listing<T> {
+pub struct ListPage<T> {
     /// The items, newest first.
     pub items: Vec<T>,
-    /// What to ask for to get the next page, if there is one.
+    /// Cursor of the next page, if there is one.
     pub next: Option<String>,
 }
 
-impl<T> Listing<T> {
-    /// The same page of something else.
-    pub fn map<U>(self, f: impl FnMut(T) -> U) -> Listing<U> {
-        Listing { items: self.items.into_iter().map(f).collect(), next: self.next }
+impl<T> ListPage<T> {
+    /// Maps every item.
+    pub fn map<U>(self, f: impl FnMut(T) -> U) -> ListPage<U> {
+        ListPage { items: self.items.into_iter().map(f).collect(), next: self.next }
     }
 }
 
-impl Listing<Row> {
-    /// The first `limit` of `rows`, which holds one more where there is a next page.
+impl ListPage<Row> {
+    /// Builds a page of at most `limit` rows. `rows` has one more if there is a next page.
     pub(crate) fn cut(mut rows: Vec<Row>, limit: usize) -> Self {
         let more = rows.len() > limit;
         rows.truncate(limit);
@@ -149,168 +159,128 @@ impl Listing<Row> {
     }
 }
 
-/// Why an append was refused. Nothing of it was written.
+/// Error of an append. Nothing of the append was written.
 #[derive(Debug, thiserror::Error)]
-pub enum AppendRefused {
-    /// Another writer claimed the record, or we never did.
-    #[error("epoch {ours} does not hold the record: {}", match .current { 0 => "nobody claimed it yet".to_string(), n => format!("epoch {n} does") })]
+pub enum AppendError {
+    /// The given epoch is not the current one: another writer claimed the record, or this writer never did.
+    #[error("epoch {ours} is not current: {}", match .current { 0 => "no epoch has been claimed yet".to_string(), n => format!("the current epoch is {n}") })]
     StaleEpoch {
-        /// The epoch that was given.
         ours: u64,
-        /// The one that holds the record, 0 if none ever did.
+        /// The current epoch, 0 if none was ever claimed.
         current: u64,
     },
-    /// A stream moved on since it was read.
+    /// The stream has changed since it was read.
     #[error(
-        "stream `{stream}` is at version {found}, not {expected}: something else was recorded in it meanwhile"
+        "stream `{stream}` is at version {found}, expected {expected}: it was changed concurrently"
     )]
-    Moved {
-        /// The stream.
-        stream: String,
-        /// The version that was named.
-        expected: u64,
-        /// The version that it has.
-        found: u64,
-    },
-    /// A draft cannot be recorded.
-    #[error("draft {index} of kind `{kind}` cannot be recorded: {why}")]
+    VersionConflict { stream: String, expected: u64, found: u64 },
+    #[error("draft {index} of kind `{kind}` cannot be recorded: {message}")]
     Invalid {
-        /// Place in the list of drafts, from 0.
+        /// Index in the list of drafts, from 0.
         index: usize,
-        /// Kind of its entry.
+        /// Kind of the entry.
         kind: String,
-        /// What is wrong with it.
-        why: String,
+        message: String,
     },
-    /// It could not be made durable. Nothing more is accepted until the program is started again.
+    /// The append could not be made durable. The store accepts no more writes until the process is restarted.
     #[error("the record could not be written")]
     Failed(#[source] StoreError),
 }
 
-impl AppendRefused {
-    /// What to do about it.
+impl AppendError {
+    /// Returns how to fix it.
     pub fn hint(&self) -> &'static str {
         match self {
             Self::StaleEpoch { .. } => {
                 "stop this writer: another one is active; a restart claims a new epoch"
             }
-            Self::Moved { .. } => "read the stream again and decide anew",
+            Self::VersionConflict { .. } => "read the stream again and repeat the decision",
             Self::Invalid { .. } => {
-                "this is a defect of whoever made the draft; write big integers as text and leave non-finite numbers out"
+                "this is a bug in the code that created the draft; write big integers as text and leave non-finite numbers out"
             }
             Self::Failed(error) => error.hint(),
         }
     }
 }
 
-/// What can fail in a store.
+/// Error of a store.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// Another process writes in this data directory.
+    /// Another process writes to this data directory.
     #[error("the data directory {} is in use by another process{}", dir.display(), holder.as_ref().map_or_else(String::new, |pid| format!(" (pid {pid})")))]
     InUse {
-        /// The directory.
         dir: PathBuf,
-        /// Process id of the holder, where it left one.
+        /// Process id of the other process, if it wrote one.
         holder: Option<String>,
     },
-    /// The files were written by a newer version.
-    #[error("{} has schema version {found}; this program knows versions up to {known}", file.display())]
-    Newer {
-        /// The file.
-        file: PathBuf,
-        /// Its version.
-        found: u64,
-        /// The newest that we know.
-        known: u64,
-    },
-    /// The SQLite that was linked can corrupt its files.
+    /// The file has another schema version than this program.
+    #[error("{} has schema version {found}; this program supports version {known}", file.display())]
+    UnsupportedSchema { file: PathBuf, found: u64, known: u64 },
+    /// The linked SQLite can corrupt its files.
     #[error(
         "SQLite {found} can corrupt a file that two connections use; 3.51.3 or newer is needed"
     )]
-    OldSqlite {
-        /// The version that was linked.
-        found: String,
-    },
-    /// There is no record here.
+    OldSqlite { found: String },
     #[error("there is no record at {}", file.display())]
-    Absent {
-        /// The file that was looked for.
-        file: PathBuf,
-    },
-    /// It was opened for reading only.
-    #[error("the store was opened for reading only")]
+    NoRecord { file: PathBuf },
+    #[error("the store was opened read-only")]
     ReadOnly,
-    /// An operation on a file failed.
-    #[error("cannot {doing} {}", path.display())]
+    #[error("cannot {operation} {}", path.display())]
     File {
-        /// What was attempted.
-        doing: &'static str,
-        /// On which file or directory.
+        /// Verb phrase that completes "cannot … PATH".
+        operation: &'static str,
         path: PathBuf,
-        /// Why not.
         source: std::io::Error,
     },
-    /// An operation on the database failed.
-    #[error("cannot {doing}")]
+    #[error("cannot {operation}")]
     Database {
-        /// What was attempted.
-        doing: &'static str,
-        /// Why not.
+        /// Verb phrase that completes "cannot …".
+        operation: &'static str,
         source: rusqlite::Error,
     },
-    /// A write failed earlier: what is on disk is not known, so nothing more is accepted.
-    #[error("the store stopped after a failed write: {because}")]
-    Stopped {
-        /// What failed.
-        because: String,
-    },
-    /// A record cannot be read.
+    /// An earlier write failed. The state on disk is unknown, so the store accepts no more requests.
+    #[error("the store stopped after a failed write: {message}")]
+    Stopped { message: String },
     #[error(transparent)]
-    Unreadable(#[from] Unreadable),
-    /// A stored value is not what the program wrote.
-    #[error("{place} is damaged: {why}")]
+    UnreadableEntry(#[from] EntryError),
+    /// A stored value is not one that this program writes.
+    #[error("{location} is damaged: {message}")]
     Damaged {
-        /// Where: `record 7, column at`, `table plans, key pln_…`.
-        place: String,
-        /// What is wrong with it.
-        why: String,
+        /// `record 7, column at`, `table plans, key pln_…`.
+        location: String,
+        message: String,
     },
-    /// A cursor that no listing gave.
-    #[error("`{cursor}` is not a cursor: take it from the page before")]
-    BadCursor {
-        /// What was given.
-        cursor: String,
-    },
+    #[error("`{cursor}` is not a cursor: use the cursor of the previous page")]
+    InvalidCursor { cursor: String },
 }
 
 impl StoreError {
-    /// What to do about it.
+    /// Returns how to fix it.
     pub fn hint(&self) -> &'static str {
         match self {
             Self::InUse { .. } => {
-                "stop the other process, name another --data-dir, or use a command that goes through its API"
+                "stop the other process, use another --data-dir, or use a command that goes through its API"
             }
-            Self::Newer { .. } => {
-                "use the newer program, or restore a backup made before it was installed"
+            Self::UnsupportedSchema { .. } => {
+                "use the version of the program that wrote the file, or another --data-dir"
             }
             Self::OldSqlite { .. } => "build with the bundled SQLite",
-            Self::Absent { .. } => {
+            Self::NoRecord { .. } => {
                 "check --data-dir; the first `serve` or `demo` with it creates the record"
             }
-            Self::ReadOnly => "only the process that holds the data directory writes",
-            Self::File { .. } => "check that the directory exists, is writable and has room",
+            Self::ReadOnly => "write through the process that has locked the data directory",
+            Self::File { .. } => "check that the directory exists, is writable and has free space",
             Self::Database { .. } | Self::Stopped { .. } => {
-                "check free space and the disk, then start again: everything that was acknowledged is kept; `admin verify` checks it"
+                "check free space and the disk, then restart: everything that was acknowledged is kept; `admin verify` checks it"
             }
-            Self::Unreadable(_) | Self::Damaged { .. } => {
-                "run `admin verify`; restore a backup if it finds the record damaged"
+            Self::UnreadableEntry(_) | Self::Damaged { .. } => {
+                "run `admin verify`; restore a backup if it reports a damaged record"
             }
-            Self::BadCursor { .. } => "list again from the start",
+            Self::InvalidCursor { .. } => "list again from the first page",
         }
     }
 
-    /// Whether the same call may succeed later without anything being mended.
+    /// Returns whether the same call may succeed later without a fix.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::InUse { .. })
     }

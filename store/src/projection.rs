@@ -1,7 +1,7 @@
-//! Projections: what is folded from the record for readers, one table each.
+//! Projections: read models folded from the record, one table each.
 //!
-//! One implementation serves every store: `project` changes typed rows through `Rows`, and a store keeps them as it
-//! likes. Every table can be dropped and rebuilt from the record.
+//! One implementation serves every store: `project` updates typed rows through `Rows`, and each store persists them in
+//! its own way. Every table can be dropped and rebuilt from the record.
 
 mod alerts;
 mod candidates;
@@ -23,135 +23,136 @@ use std::collections::BTreeMap;
 use workflow::Entry;
 
 use crate::port::StoreError;
-use crate::record::{Record, Unreadable};
+use crate::record::{EntryError, Record};
 
 pub use alerts::AlertRow;
 pub use experiments::{ExperimentRow, Exposure};
 pub use incidents::IncidentRow;
 pub use plans::{PlanRow, PlanStatus};
-pub(crate) use row::Word;
-pub use row::{Doc, Row, Table};
+pub(crate) use row::TableRow;
+pub use row::{Row, RowBody, Table};
 pub use stops::StopRow;
 
-use row::About;
+use row::RowLinks;
 
-/// The rows of all projections, as a store keeps them.
+/// Storage for the rows of all projections.
 pub(crate) trait Rows {
-    /// The row, to be read or changed; what is changed is kept.
+    /// Returns a row for reading or updating. Updates made through the reference are persisted.
     fn get(&mut self, table: Table, id: &str) -> Result<Option<&mut Row>, StoreError>;
 
-    /// Puts a row that is not there yet.
+    /// Inserts a row whose key does not exist yet.
     fn put(&mut self, row: Row) -> Result<(), StoreError>;
 }
 
-/// Folds one record, which says `entry`, into the rows.
+/// Folds one record into the rows. `entry` is the decoded payload of `record`.
 pub(crate) fn project(
     entry: &Entry,
     record: &Record,
     rows: &mut dyn Rows,
 ) -> Result<(), StoreError> {
-    let mut change = Change { rows, record };
-    let change = &mut change;
+    let mut tx = ProjectionTx { rows, record };
+    let tx = &mut tx;
     match entry {
         Entry::EpochClaimed { .. }
         | Entry::ClockJumped { .. }
         | Entry::ObjectHealthy { .. }
-        | Entry::Answered { .. } => Ok(()),
-        Entry::GuardrailsLoaded(guardrails) => guardrails::loaded(change, guardrails),
+        | Entry::RequestAnswered { .. } => Ok(()),
+        Entry::GuardrailsLoaded(guardrails) => guardrails::apply_guardrails(tx, guardrails),
         Entry::Incident(event) => {
-            incidents::happened(change, event)?;
-            alerts::happened(change, event)
+            incidents::apply_incident(tx, event)?;
+            alerts::apply_incident(tx, event)
         }
-        Entry::EvidenceGathered(evidence) => evidence::gathered(change, evidence),
-        Entry::Proposed { candidates, .. } => candidates::proposed(change, candidates),
-        Entry::Decided(decision) => decisions::decided(change, decision),
+        Entry::EvidenceGathered(evidence) => evidence::apply_evidence(tx, evidence),
+        Entry::Proposed { candidates, .. } => candidates::apply_candidates(tx, candidates),
+        Entry::Decided(decision) => decisions::apply_decision(tx, decision),
         Entry::PlanFrozen(plan) => {
-            decisions::frozen(change, plan)?;
-            incidents::planned(change, plan)?;
-            plans::frozen(change, plan)
+            decisions::apply_plan(tx, plan)?;
+            incidents::apply_plan(tx, plan)?;
+            plans::apply_plan(tx, plan)
         }
-        Entry::PlanReviewed(review) => plans::reviewed(change, review),
-        Entry::PlanWithdrawn { plan, why } => plans::withdrawn(change, plan, why),
+        Entry::PlanReviewed(review) => plans::apply_review(tx, review),
+        Entry::PlanWithdrawn { plan, message } => plans::apply_withdrawal(tx, plan, message),
         Entry::Run { run, event } => {
-            incidents::ran(change, run, event)?;
-            plans::ran(change, run, event)?;
-            runs::happened(change, run, event)
+            incidents::apply_run(tx, run, event)?;
+            plans::apply_run(tx, run, event)?;
+            runs::apply_run(tx, run, event)
         }
-        Entry::Fleet(event) => stops::happened(change, event),
+        Entry::Fleet(event) => stops::apply_fleet(tx, event),
         Entry::Observed(outcome) => {
-            incidents::observed(change, outcome)?;
-            outcomes::observed(change, outcome)
+            incidents::apply_outcome(tx, outcome)?;
+            outcomes::apply_outcome(tx, outcome)
         }
-        Entry::FeedbackGiven(feedback) => feedback::given(change, feedback),
+        Entry::FeedbackGiven(feedback) => feedback::apply_feedback(tx, feedback),
         Entry::Executed(execution) | Entry::HistoryImported { execution, .. } => {
-            executions::ended(change, execution)
+            executions::apply_execution(tx, execution)
         }
-        Entry::Experiment(event) => experiments::happened(change, event),
+        Entry::Experiment(event) => experiments::apply_experiment(tx, event),
     }
 }
 
-/// What one record changes.
-struct Change<'a> {
+/// The update of all projections by one record.
+struct ProjectionTx<'a> {
     rows: &'a mut dyn Rows,
     record: &'a Record,
 }
 
-impl Change<'_> {
-    /// Makes the row `id`, or makes it anew in the place that it had.
-    fn make(
+impl ProjectionTx<'_> {
+    /// Inserts the row `id`, or replaces it. A replaced row keeps its creation time and list position.
+    fn upsert(
         &mut self,
         id: &str,
         status: &str,
-        about: About<'_>,
-        doc: Doc,
+        links: RowLinks<'_>,
+        body: RowBody,
     ) -> Result<(), StoreError> {
-        let (table, seq) = (doc.table(), self.record.seq);
-        let made = Row {
+        let (table, seq) = (body.table(), self.record.seq);
+        let created = Row {
             table,
             id: id.into(),
             tenant: self.record.tenant.clone(),
             status: status.into(),
-            incident: about.incident.into(),
-            plan: about.plan.into(),
-            run: about.run.into(),
+            incident: links.incident.into(),
+            plan: links.plan.into(),
+            run: links.run.into(),
+            experiment: links.experiment.into(),
             at: self.record.at,
             first_seq: seq,
             last_seq: seq,
-            doc,
+            body,
         };
         match self.rows.get(table, id)? {
             Some(row) => {
-                *row = Row { at: row.at, first_seq: row.first_seq, ..made };
+                *row = Row { at: row.at, first_seq: row.first_seq, ..created };
                 Ok(())
             }
-            None => self.rows.put(made),
+            None => self.rows.put(created),
         }
     }
 
-    /// Changes the row `id`; says whether there is one.
-    fn alter(
+    /// Updates the row `id`. Returns whether it exists.
+    fn update(
         &mut self,
         table: Table,
         id: &str,
-        alter: impl FnOnce(&mut Row),
+        update: impl FnOnce(&mut Row),
     ) -> Result<bool, StoreError> {
         let seq = self.record.seq;
         let row = self.rows.get(table, id)?;
         let found = row.is_some();
         if let Some(row) = row {
             row.last_seq = seq;
-            alter(row);
+            update(row);
         }
         Ok(found)
     }
 
-    /// Reads the row `id`.
-    fn look(&mut self, table: Table, id: &str) -> Result<Option<&Row>, StoreError> {
+    /// Returns the row `id`, if it exists.
+    fn get(&mut self, table: Table, id: &str) -> Result<Option<&Row>, StoreError> {
         Ok(self.rows.get(table, id)?.map(|row| &*row))
     }
 }
 
-/// Rows in memory.
+/// Rows kept in memory.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct RowsInMemory {
     tables: BTreeMap<Table, BTreeMap<String, Row>>,
@@ -178,14 +179,14 @@ impl Rows for RowsInMemory {
     }
 }
 
-/// Folds records into the rows of all projections: what a replay gives.
+/// Folds records into the rows of all projections.
 ///
 /// # Errors
-/// [`Unreadable`] at the first record whose entry cannot be had.
-pub fn replay<'a>(records: impl IntoIterator<Item = &'a Record>) -> Result<Vec<Row>, Unreadable> {
+/// [`EntryError`] at the first record whose entry cannot be decoded.
+pub fn replay<'a>(records: impl IntoIterator<Item = &'a Record>) -> Result<Vec<Row>, EntryError> {
     let mut rows = RowsInMemory::default();
     for record in records {
-        project(&record.entry()?, record, &mut rows).expect("rows in memory are always readable");
+        project(&record.entry()?, record, &mut rows).expect("rows in memory never fail to load");
     }
     Ok(Table::ALL
         .into_iter()

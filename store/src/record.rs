@@ -3,80 +3,67 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use workflow::{Digest, Entry, digest_of_parts};
 
-/// One entry of the append-only log, with its place in the chain.
+/// One entry of the append-only log with its position in the chain.
 ///
-/// `digest` covers every column but `payload` and `salt`, and through `previous` every record before it: a payload can
-/// be erased with its salt, the chain stays intact, and no guess of what was erased can be confirmed.
+/// `digest` covers every column except `payload` and `salt`, and through `previous` every earlier record. A payload can
+/// therefore be erased together with its salt: the chain stays intact, and a guess of the erased payload cannot be
+/// confirmed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Record {
-    /// Place in the record, from 1, without gaps.
+    /// Position in the record, from 1, without gaps.
     pub seq: u64,
-    /// The stream that it belongs to.
     pub stream: String,
-    /// Place in its stream, from 1, without gaps.
+    /// Position in its stream, from 1, without gaps.
     pub version: u64,
-    /// Whose it is.
     pub tenant: String,
     /// Kind of the entry.
     pub kind: String,
-    /// When it happened.
     pub at: Timestamp,
     /// Epoch of the writer.
     pub epoch: u64,
-    /// What happened, decoded from the canonical bytes; absent once it is erased.
+    /// The payload, decoded from its canonical bytes. Absent once it is erased.
     pub payload: Option<Value>,
-    /// The 16 bytes that `payload_digest` is salted with; absent once the payload is erased.
+    /// The salt of `payload_digest`. Absent once the payload is erased.
     #[serde(with = "salt_as_hex")]
     pub salt: Option<[u8; 16]>,
     /// SHA-256 over the salt and the canonical bytes of the payload.
     pub payload_digest: Digest,
-    /// Digest of the record before; [`Digest::ZERO`] for the first.
+    /// Digest of the previous record; [`Digest::ZERO`] for the first.
     pub previous: Digest,
-    /// SHA-256 over all columns but payload and salt.
+    /// SHA-256 over all columns except payload and salt.
     pub digest: Digest,
 }
 
-/// A record whose entry cannot be had.
+/// Error of decoding the entry of a record.
 #[derive(Debug, thiserror::Error)]
-pub enum Unreadable {
-    /// The payload was erased.
+pub enum EntryError {
     #[error("the payload of record {seq} was erased")]
-    Erased {
-        /// The record.
-        seq: u64,
-    },
-    /// The kind is unknown, or the payload is not of this kind.
+    Erased { seq: u64 },
+    /// The kind is unknown, or the payload does not match the kind.
     #[error(
         "record {seq} of kind `{kind}` cannot be read: it is damaged, or was written by a newer version of this program"
     )]
-    Foreign {
-        /// The record.
-        seq: u64,
-        /// Its kind.
-        kind: String,
-        /// What does not fit.
-        source: serde_json::Error,
-    },
+    UnknownEntry { seq: u64, kind: String, source: serde_json::Error },
 }
 
 impl Record {
-    /// What happened.
+    /// Decodes the entry.
     ///
     /// # Errors
-    /// [`Unreadable`] where the payload was erased, or the kind is not one that this version knows.
-    pub fn entry(&self) -> Result<Entry, Unreadable> {
-        let payload = self.payload.clone().ok_or(Unreadable::Erased { seq: self.seq })?;
-        Entry::from_parts(&self.kind, payload).map_err(|source| Unreadable::Foreign {
+    /// [`EntryError`] if the payload was erased, or this version does not support the kind.
+    pub fn entry(&self) -> Result<Entry, EntryError> {
+        let payload = self.payload.clone().ok_or(EntryError::Erased { seq: self.seq })?;
+        Entry::from_parts(&self.kind, payload).map_err(|source| EntryError::UnknownEntry {
             seq: self.seq,
             kind: self.kind.clone(),
             source,
         })
     }
 
-    /// The digest that the columns of this record have.
+    /// Computes the digest of the columns of this record.
     pub fn digest_of_columns(&self) -> Digest {
-        digest_of_columns(&Columns {
+        digest_of_columns(&ChainedColumns {
             seq: self.seq,
             stream: &self.stream,
             version: self.version,
@@ -90,8 +77,8 @@ impl Record {
     }
 }
 
-/// The columns that a record's digest covers, as they are written.
-pub(crate) struct Columns<'a> {
+/// The columns covered by a record's digest, as written.
+pub(crate) struct ChainedColumns<'a> {
     pub(crate) seq: u64,
     pub(crate) stream: &'a str,
     pub(crate) version: u64,
@@ -103,15 +90,15 @@ pub(crate) struct Columns<'a> {
     pub(crate) previous: &'a str,
 }
 
-/// H(seq, stream, version, tenant, kind, at, epoch, payload_digest, previous).
-pub(crate) fn digest_of_columns(columns: &Columns<'_>) -> Digest {
-    let Columns { seq, stream, version, tenant, kind, at, epoch, payload_digest, previous } =
+/// Returns H(seq, stream, version, tenant, kind, at, epoch, payload_digest, previous).
+pub(crate) fn digest_of_columns(columns: &ChainedColumns<'_>) -> Digest {
+    let ChainedColumns { seq, stream, version, tenant, kind, at, epoch, payload_digest, previous } =
         columns;
     let (seq, version, epoch) = (seq.to_string(), version.to_string(), epoch.to_string());
     digest_of_parts(&[&seq, stream, &version, tenant, kind, at, &epoch, payload_digest, previous])
 }
 
-/// SHA-256 over the salt and the canonical bytes of a payload.
+/// Returns SHA-256 over the salt and the canonical bytes of a payload.
 pub(crate) fn payload_digest(salt: &[u8; 16], payload: &str) -> Digest {
     Digest::of_all(&[salt, payload.as_bytes()])
 }

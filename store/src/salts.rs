@@ -1,26 +1,26 @@
 use sha2::{Digest as _, Sha256};
 
-/// Where the salts of payload digests come from: given when a store is opened, never derived from anything kept.
+/// Source of the salts of payload digests. Passed when a store is opened, never derived from stored data.
 #[derive(Clone, Debug)]
 pub enum Salts {
-    /// From the operating system, under wall time.
+    /// Random bytes of the operating system. Used with wall time.
     System,
-    /// From a seed, under simulated time, so that the same world gives the same record. Protects nothing.
+    /// Derived from a seed, so that a simulated world produces the same record each time. Provides no secrecy.
     Seeded([u8; 32]),
 }
 
 impl Salts {
-    /// Salts that derive from `seed`.
+    /// Derives the salts from `seed`.
     pub fn seeded(seed: &str) -> Self {
         Self::Seeded(Sha256::digest(seed.as_bytes()).into())
     }
 
-    /// The salt of record `seq`.
-    pub(crate) fn draw(&self, seq: u64) -> [u8; 16] {
+    /// Returns the salt of record `seq`.
+    pub(crate) fn for_record(&self, seq: u64) -> [u8; 16] {
         let mut salt = [0; 16];
         match self {
             Self::System => {
-                getrandom::fill(&mut salt).expect("the operating system gives random bytes")
+                getrandom::fill(&mut salt).expect("the operating system provides random bytes")
             }
             Self::Seeded(seed) => {
                 let digest =

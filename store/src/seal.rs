@@ -1,25 +1,25 @@
-//! From a draft to a record: what every implementation of the port does alike, without IO.
+//! Turns drafts into chained records. Shared by every implementation of the port; free of IO.
 
 use jiff::Timestamp;
 use serde_json::Value;
 use workflow::{Digest, Draft, Entry, canonical_json};
 
 use crate::finite::check_finite;
-use crate::port::AppendRefused;
-use crate::record::{Columns, Record, digest_of_columns, payload_digest};
+use crate::port::AppendError;
+use crate::record::{ChainedColumns, Record, digest_of_columns, payload_digest};
 use crate::salts::Salts;
 
-/// The most bytes that a payload has in its own column; larger ones stand among the blobs.
+/// Maximum size of a payload stored in its column. Larger payloads are stored as blobs.
 pub(crate) const MAX_PAYLOAD_BYTES: usize = 128 * 1024;
 
-/// Whose records these are, until there is more than one tenant.
+/// The only tenant. The column is part of the digest, so that more tenants need no new format.
 const TENANT: &str = "default";
 
-/// The longest name of a stream, in bytes.
+/// Maximum length of the name of a stream.
 const MAX_STREAM_BYTES: usize = 1024;
 
-/// A draft in canonical form, and what a reader of those bytes gets.
-pub(crate) struct Prepared {
+/// A draft in canonical form, together with the values decoded from that form.
+pub(crate) struct PreparedDraft {
     pub(crate) stream: String,
     pub(crate) at: Timestamp,
     pub(crate) kind: String,
@@ -27,48 +27,50 @@ pub(crate) struct Prepared {
     pub(crate) text: String,
     /// The payload, decoded from `text`.
     pub(crate) payload: Value,
-    /// The entry, decoded from `text`: what folds are fed, live as in replay.
+    /// The entry, decoded from `text`. Folds receive this value, both live and in a replay.
     pub(crate) entry: Entry,
 }
 
-/// The end of the chain.
+/// The last record of the chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Head {
+pub(crate) struct ChainHead {
     pub(crate) seq: u64,
     pub(crate) digest: Digest,
     pub(crate) epoch: u64,
 }
 
-impl Default for Head {
+impl Default for ChainHead {
     fn default() -> Self {
         Self { seq: 0, digest: Digest::ZERO, epoch: 0 }
     }
 }
 
-/// Brings drafts into canonical form, or says which one has none.
-pub(crate) fn prepare(drafts: Vec<Draft>) -> Result<Vec<Prepared>, AppendRefused> {
+/// Converts drafts to canonical form. Fails at the first draft that has none.
+pub(crate) fn prepare(drafts: Vec<Draft>) -> Result<Vec<PreparedDraft>, AppendError> {
     drafts.into_iter().enumerate().map(|(index, draft)| prepare_one(index, draft)).collect()
 }
 
-fn prepare_one(index: usize, draft: Draft) -> Result<Prepared, AppendRefused> {
+fn prepare_one(index: usize, draft: Draft) -> Result<PreparedDraft, AppendError> {
     let (kind, payload) = draft.entry.to_parts();
-    let invalid = |why: String| AppendRefused::Invalid { index, kind: kind.clone(), why };
+    let invalid = |message: String| AppendError::Invalid { index, kind: kind.clone(), message };
     if matches!(draft.entry, Entry::EpochClaimed { .. }) {
-        return Err(invalid("an epoch is claimed with `claim`".into()));
+        return Err(invalid("use `claim` to claim an epoch".into()));
     }
     if draft.stream.is_empty() || draft.stream.len() > MAX_STREAM_BYTES {
-        return Err(invalid(format!("the name of a stream has 1 to {MAX_STREAM_BYTES} bytes")));
+        return Err(invalid(format!(
+            "the name of a stream must have 1 to {MAX_STREAM_BYTES} bytes"
+        )));
     }
     check_finite(&draft.entry).map_err(|error| invalid(error.to_string()))?;
     canonical(draft.stream, draft.at, kind.clone(), &payload).map_err(invalid)
 }
 
-/// The claim of an epoch, which no caller of `append` may make.
-pub(crate) fn claim(at: Timestamp, epoch: u64, program: &str) -> Prepared {
+/// Builds the entry that claims an epoch. `append` refuses this kind.
+pub(crate) fn claim(at: Timestamp, epoch: u64, program: &str) -> PreparedDraft {
     let entry = Entry::EpochClaimed { epoch, program: program.into() };
     let (kind, payload) = entry.to_parts();
     canonical(entry.stream(), at, kind, &payload)
-        .expect("an epoch is far below 2^53, and the rest is text")
+        .expect("an epoch is below 2^53, and the other fields are text")
 }
 
 fn canonical(
@@ -76,36 +78,41 @@ fn canonical(
     at: Timestamp,
     kind: String,
     payload: &Value,
-) -> Result<Prepared, String> {
+) -> Result<PreparedDraft, String> {
     let text = canonical_json(payload).map_err(|error| error.to_string())?;
     let payload: Value = serde_json::from_str(&text)
-        .map_err(|error| format!("its canonical bytes cannot be read: {error}"))?;
+        .map_err(|error| format!("its canonical form cannot be parsed: {error}"))?;
     let entry = Entry::from_parts(&kind, payload.clone())
-        .map_err(|error| format!("it does not read back: {error}"))?;
-    Ok(Prepared { stream, at, kind, text, payload, entry })
+        .map_err(|error| format!("its canonical form cannot be decoded: {error}"))?;
+    Ok(PreparedDraft { stream, at, kind, text, payload, entry })
 }
 
-/// Checks that `epoch` holds the record.
-pub(crate) fn check_epoch(head: &Head, epoch: u64) -> Result<(), AppendRefused> {
+/// Checks that `epoch` is the current one.
+pub(crate) fn check_epoch(head: &ChainHead, epoch: u64) -> Result<(), AppendError> {
     if epoch == 0 || epoch != head.epoch {
-        Err(AppendRefused::StaleEpoch { ours: epoch, current: head.epoch })
+        Err(AppendError::StaleEpoch { ours: epoch, current: head.epoch })
     } else {
         Ok(())
     }
 }
 
-impl Head {
-    /// Seals what was prepared as the next record, and moves on to it. `version` is its place in its stream.
-    pub(crate) fn seal(&mut self, prepared: Prepared, version: u64, salts: &Salts) -> Sealed {
-        let Prepared { stream, at, kind, text, payload, entry } = prepared;
+impl ChainHead {
+    /// Chains a draft as the next record and advances the head. `version` is its position in its stream.
+    pub(crate) fn seal(
+        &mut self,
+        prepared: PreparedDraft,
+        version: u64,
+        salts: &Salts,
+    ) -> ChainedRecord {
+        let PreparedDraft { stream, at, kind, text, payload, entry } = prepared;
         if let Entry::EpochClaimed { epoch, .. } = &entry {
             self.epoch = *epoch;
         }
         let seq = self.seq + 1;
-        let salt = salts.draw(seq);
+        let salt = salts.for_record(seq);
         let payload_digest = payload_digest(&salt, &text);
         let written_at = at.to_string();
-        let digest = digest_of_columns(&Columns {
+        let digest = digest_of_columns(&ChainedColumns {
             seq,
             stream: &stream,
             version,
@@ -132,12 +139,12 @@ impl Head {
         };
         self.seq = seq;
         self.digest = digest;
-        Sealed { record, text, entry }
+        ChainedRecord { record, text, entry }
     }
 }
 
-/// A record that is about to be written.
-pub(crate) struct Sealed {
+/// A record ready to be written.
+pub(crate) struct ChainedRecord {
     pub(crate) record: Record,
     /// Canonical bytes of the payload.
     pub(crate) text: String,
@@ -145,14 +152,14 @@ pub(crate) struct Sealed {
     pub(crate) entry: Entry,
 }
 
-/// What stands in the payload column for a payload that is a blob.
-pub(crate) fn claim_check(digest: &Digest) -> String {
+/// Returns the text stored in the payload column for a payload that is stored as a blob.
+pub(crate) fn blob_ref(digest: &Digest) -> String {
     format!("{{\"blob\":\"{digest}\"}}")
 }
 
-/// The blob that a payload column stands for, if it stands for one.
+/// Returns the blob that a payload column refers to, if it is a reference.
 ///
-/// No entry's payload has this shape: structs have other fields, and this text is compared whole.
-pub(crate) fn claimed(text: &str) -> Option<Digest> {
+/// No payload of an entry equals such a reference: every struct has other fields, and the whole text is compared.
+pub(crate) fn parse_blob_ref(text: &str) -> Option<Digest> {
     text.strip_prefix("{\"blob\":\"")?.strip_suffix("\"}")?.parse().ok()
 }

@@ -1,7 +1,7 @@
-//! The record in SQLite: one writer thread that commits in groups, and connections that only read beside it.
+//! The record in SQLite: one writer thread with group commit, and a pool of read-only connections.
 //!
-//! WAL with `synchronous=FULL`: what was answered is on disk. A write that fails stops the store, for after a failed
-//! fsync nobody can tell what the disk holds.
+//! WAL with `synchronous=FULL`: acknowledged writes are on disk. A failed write stops the store, because the state on
+//! disk is unknown after a failed fsync.
 
 mod directory;
 mod reader;
@@ -24,50 +24,50 @@ use rusqlite::Connection;
 use tokio::sync::{oneshot, watch};
 use workflow::{Digest, Draft};
 
-use crate::port::{AppendRefused, Listing, Page, Store, StoreError};
+use crate::port::{AppendError, ListPage, PageRequest, Store, StoreError};
 use crate::projection::{Row, Table};
 use crate::record::Record;
 use crate::salts::Salts;
 use crate::seal::prepare;
 
 pub(crate) use directory::DATA_FILE;
-use reader::Readers;
+use reader::ReaderPool;
 pub(crate) use reader::{StoredRow, payload_text, stored_row};
-pub(crate) use rows::{Overlay, RowsOn};
-pub(crate) use schema::{COLUMNS, create_projections, on, open_read_only};
-use writer::{Request, Writer};
+pub(crate) use rows::{CachedRows, WriteCache};
+pub(crate) use schema::{COLUMNS, create_projections, db_error, open_read_only};
+use writer::{WriteRequest, Writer};
 
-/// How often a reader beside another process's writer looks for new records.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// Interval at which a read-only store polls for records written by another process.
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// The record in a data directory.
 #[derive(Debug)]
 pub struct Sqlite {
     dir: PathBuf,
-    readers: Arc<Readers>,
-    /// Why the store stopped, once a write failed.
+    readers: Arc<ReaderPool>,
+    /// The error that stopped the store. Empty until a write fails.
     stopped: Arc<OnceLock<String>>,
-    writing: Option<Writing>,
+    writer: Option<WriterHandle>,
 }
 
-/// What only the holder of the data directory has.
+/// The writer thread and the lock on the data directory. Absent in a read-only store.
 #[derive(Debug)]
-struct Writing {
+struct WriterHandle {
     /// Absent only while the store is being dropped.
-    requests: Option<mpsc::Sender<Request>>,
+    requests: Option<mpsc::Sender<WriteRequest>>,
     thread: Option<JoinHandle<()>>,
-    reached: watch::Receiver<u64>,
-    /// Held as long as the thread writes.
+    head_rx: watch::Receiver<u64>,
+    /// Held until the thread ends.
     lock: File,
 }
 
 impl Sqlite {
-    /// Opens the record in `dir` for writing and reading, and makes it where there is none. No other process can open
-    /// it for writing until this value is dropped.
+    /// Opens the record in `dir` for reading and writing. Creates it if it does not exist. No other process can open it
+    /// for writing until this value is dropped.
     ///
     /// # Errors
-    /// [`StoreError::InUse`] if another process holds the directory; [`StoreError::Newer`] if a newer version of the
-    /// program wrote it.
+    /// [`StoreError::InUse`] if another process has locked the directory; [`StoreError::UnsupportedSchema`] if another
+    /// version of the program wrote it.
     pub fn open(dir: impl Into<PathBuf>, salts: Salts) -> Result<Self, StoreError> {
         let dir = dir.into();
         schema::check_library()?;
@@ -75,47 +75,47 @@ impl Sqlite {
         let connection = schema::open(&dir.join(DATA_FILE))?;
         let head = reader::head(&connection)?;
         let stopped = Arc::new(OnceLock::new());
-        let (announce, reached) = watch::channel(head.seq);
+        let (head_tx, head_rx) = watch::channel(head.seq);
         let (requests, received) = mpsc::channel();
-        let writer = Writer::new(connection, head, salts, announce, Arc::clone(&stopped));
+        let writer = Writer::new(connection, head, salts, head_tx, Arc::clone(&stopped));
         let thread =
             std::thread::Builder::new().name("record".into()).spawn(move || writer.run(&received));
         let thread = thread.map_err(|source| StoreError::File {
-            doing: "start a thread for",
+            operation: "start a thread for",
             path: dir.clone(),
             source,
         })?;
-        let readers = Arc::new(Readers::new(dir.join(DATA_FILE)));
-        let writing = Writing { requests: Some(requests), thread: Some(thread), reached, lock };
-        Ok(Self { dir, readers, stopped, writing: Some(writing) })
+        let readers = Arc::new(ReaderPool::new(dir.join(DATA_FILE)));
+        let writer = WriterHandle { requests: Some(requests), thread: Some(thread), head_rx, lock };
+        Ok(Self { dir, readers, stopped, writer: Some(writer) })
     }
 
-    /// Opens the record in `dir` for reading only, beside whoever writes it.
+    /// Opens the record in `dir` read-only. Another process may write to it at the same time.
     ///
     /// # Errors
-    /// [`StoreError::Absent`] if there is no record; [`StoreError::Newer`] as with [`open`](Self::open).
+    /// [`StoreError::NoRecord`] if there is no record; [`StoreError::UnsupportedSchema`] as for [`open`](Self::open).
     pub fn open_read_only(dir: impl Into<PathBuf>) -> Result<Self, StoreError> {
         let dir = dir.into();
         schema::check_library()?;
-        let readers = Arc::new(Readers::new(dir.join(DATA_FILE)));
+        let readers = Arc::new(ReaderPool::new(dir.join(DATA_FILE)));
         readers.with(|_| Ok(()))?;
-        Ok(Self { dir, readers, stopped: Arc::default(), writing: None })
+        Ok(Self { dir, readers, stopped: Arc::default(), writer: None })
     }
 
-    /// The data directory.
+    /// Returns the data directory.
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// Writes a consistent copy of the whole record to `file`, which must not exist yet, while everything goes on.
+    /// Writes a consistent copy of the record to `file`. Reads and writes continue meanwhile.
     ///
     /// # Errors
-    /// If `file` exists or cannot be written.
+    /// If `file` already exists or cannot be written.
     pub async fn back_up(&self, file: PathBuf) -> Result<(), StoreError> {
         self.query(move |connection| reader::back_up(connection, &file)).await
     }
 
-    /// Runs `query` on a connection of its own, off the caller's thread.
+    /// Runs `query` on a pooled connection in a blocking task.
     async fn query<T, F>(&self, query: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
@@ -123,56 +123,56 @@ impl Sqlite {
     {
         self.check_running()?;
         let readers = Arc::clone(&self.readers);
-        let answer = tokio::task::spawn_blocking(move || readers.with(query)).await;
-        answer.unwrap_or_else(|error| {
-            Err(StoreError::Stopped { because: format!("a query did not end: {error}") })
+        let result = tokio::task::spawn_blocking(move || readers.with(query)).await;
+        result.unwrap_or_else(|error| {
+            Err(StoreError::Stopped { message: format!("a query panicked: {error}") })
         })
     }
 
     fn check_running(&self) -> Result<(), StoreError> {
         match self.stopped.get() {
-            Some(because) => Err(StoreError::Stopped { because: because.clone() }),
+            Some(message) => Err(StoreError::Stopped { message: message.clone() }),
             None => Ok(()),
         }
     }
 
-    /// Hands a request to the writer and waits for its answer.
-    async fn ask<T, E: From<StoreError>>(
+    /// Sends a request to the writer thread and waits for the result.
+    async fn send<T, E: From<StoreError>>(
         &self,
-        request: impl FnOnce(oneshot::Sender<Result<T, E>>) -> Request,
+        request: impl FnOnce(oneshot::Sender<Result<T, E>>) -> WriteRequest,
     ) -> Result<T, E> {
         self.check_running()?;
-        let (reply, answer) = oneshot::channel();
-        let writing = self.writing.as_ref().ok_or(StoreError::ReadOnly)?;
-        let gone = || StoreError::Stopped { because: "the writer is gone".into() };
-        let requests = writing.requests.as_ref().ok_or_else(gone)?;
+        let (reply, result) = oneshot::channel();
+        let writer = self.writer.as_ref().ok_or(StoreError::ReadOnly)?;
+        let ended = || StoreError::Stopped { message: "the writer thread has ended".into() };
+        let requests = writer.requests.as_ref().ok_or_else(ended)?;
         let sent = requests.send(request(reply)).is_ok();
-        if sent && let Ok(answer) = answer.await {
-            return answer;
+        if sent && let Ok(result) = result.await {
+            return result;
         }
         self.check_running()?;
-        Err(gone().into())
+        Err(ended().into())
     }
 }
 
-impl From<StoreError> for AppendRefused {
+impl From<StoreError> for AppendError {
     fn from(error: StoreError) -> Self {
         Self::Failed(error)
     }
 }
 
-impl Drop for Writing {
-    /// Lets the writer finish what it was asked before the lock is released.
+impl Drop for WriterHandle {
+    /// Waits until the writer has processed all pending requests, then releases the lock.
     fn drop(&mut self) {
         self.requests = None;
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
-            tracing::error!("the thread that writes the record had panicked");
+            tracing::error!("the thread that writes the record panicked");
         }
-        // Not by closing it alone: a process that is being started holds a copy of it until it runs its program.
+        // Closing the file is not enough: a child process between fork and exec still has a copy of the descriptor.
         if let Err(error) = self.lock.unlock() {
-            tracing::error!(%error, "the lock on the data directory could not be released");
+            tracing::error!(%error, "cannot release the lock on the data directory");
         }
     }
 }
@@ -181,7 +181,7 @@ impl Drop for Writing {
 impl Store for Sqlite {
     async fn claim(&self, at: Timestamp, program: &str) -> Result<u64, StoreError> {
         let program = program.to_string();
-        self.ask(|reply| Request::Claim { at, program, reply }).await
+        self.send(|reply| WriteRequest::Claim { at, program, reply }).await
     }
 
     async fn append(
@@ -190,12 +190,12 @@ impl Store for Sqlite {
         blobs: Vec<Vec<u8>>,
         expect: &[(String, u64)],
         epoch: u64,
-    ) -> Result<Vec<Record>, AppendRefused> {
-        // On the caller's thread: the writer is the one thing that cannot be had twice.
+    ) -> Result<Vec<Record>, AppendError> {
+        // Runs on the caller's thread, because the single writer thread is the bottleneck.
         let prepared = prepare(drafts)?;
         let blobs = blobs.into_iter().map(|bytes| (Digest::of(&bytes), bytes)).collect();
         let expect = expect.to_vec();
-        self.ask(|reply| Request::Append { prepared, blobs, expect, epoch, reply }).await
+        self.send(|reply| WriteRequest::Append { prepared, blobs, expect, epoch, reply }).await
     }
 
     async fn blob(&self, digest: &Digest) -> Result<Option<Vec<u8>>, StoreError> {
@@ -222,10 +222,10 @@ impl Store for Sqlite {
     }
 
     async fn follow(&self, after: u64, limit: usize) -> Result<Vec<Record>, StoreError> {
-        if let Some(writing) = &self.writing {
-            let mut reached = writing.reached.clone();
-            // The writer ends by itself only when the store stopped, and `read` says so.
-            let _ = reached.wait_for(|seq| *seq > after).await;
+        if let Some(writer) = &self.writer {
+            let mut head_rx = writer.head_rx.clone();
+            // The sender is dropped only if the store stopped; `read` returns that error.
+            let _ = head_rx.wait_for(|seq| *seq > after).await;
             return self.read(after, limit).await;
         }
         loop {
@@ -233,13 +233,13 @@ impl Store for Sqlite {
             if !records.is_empty() {
                 return Ok(records);
             }
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 
     async fn put_snapshot(&self, name: &str, seq: u64, bytes: &[u8]) -> Result<(), StoreError> {
         let (name, bytes) = (name.to_string(), bytes.to_vec());
-        self.ask(|reply| Request::Snapshot { name, seq, bytes, reply }).await
+        self.send(|reply| WriteRequest::Snapshot { name, seq, bytes, reply }).await
     }
 
     async fn snapshot(&self, name: &str) -> Result<Option<(u64, Vec<u8>)>, StoreError> {
@@ -252,7 +252,7 @@ impl Store for Sqlite {
         self.query(move |connection| reader::row(connection, table, &id)).await
     }
 
-    async fn rows(&self, table: Table, page: &Page) -> Result<Listing<Row>, StoreError> {
+    async fn rows(&self, table: Table, page: &PageRequest) -> Result<ListPage<Row>, StoreError> {
         let page = page.clone();
         self.query(move |connection| reader::rows(connection, table, &page)).await
     }

@@ -1,4 +1,4 @@
-//! Checks a data directory: the chain, and that everything folded from the record is what a replay gives.
+//! Verifies a data directory: the chain, and that projections and snapshots equal the result of a replay.
 
 mod chain;
 mod compare;
@@ -15,48 +15,53 @@ use rusqlite::Connection;
 use crate::port::StoreError;
 use crate::projection::{Table, project};
 use crate::record::Record;
-use crate::sqlite::{DATA_FILE, Overlay, RowsOn, create_projections, on, open_read_only};
+use crate::sqlite::{
+    CachedRows, DATA_FILE, WriteCache, create_projections, db_error, open_read_only,
+};
 
-pub use report::{Flaw, Report};
+pub use report::{IntegrityError, IntegrityReport};
 
-use chain::Chain;
+use chain::ChainVerifier;
 
-/// Records after which the rows of the second file are written.
-const FLUSH_EVERY: u64 = 512;
+/// Number of records between flushes of the rebuilt rows.
+const FLUSH_INTERVAL: u64 = 512;
 
-/// A state that is folded from the record outside the store: the states of runs, the learner's.
+/// A state folded from the record outside the store, such as the states of runs or of the learner.
 ///
-/// Its owner keeps it with [`Store::put_snapshot`](crate::Store::put_snapshot) under `name`; [`verify`] folds it anew
-/// and compares bit for bit.
-pub trait Fold {
-    /// Name of its snapshot.
+/// Its owner stores it with [`Store::put_snapshot`](crate::Store::put_snapshot) under `name`; [`verify`] folds it
+/// again and compares the bytes.
+pub trait VerifiedFold {
+    /// Returns the name of the snapshot.
     fn name(&self) -> &str;
 
-    /// Folds one record, in order of seq.
+    /// Folds one record. Called in order of `seq`.
     ///
     /// # Errors
-    /// In a sentence, where the record cannot be folded.
+    /// A message, if the record cannot be folded.
     fn apply(&mut self, record: &Record) -> Result<(), String>;
 
-    /// The state as bytes: the same state gives the same bytes.
+    /// Serializes the state deterministically.
     fn bytes(&self) -> Vec<u8>;
 }
 
-/// Checks the record in `dir`, which may be in use meanwhile: gaps, digests, epochs and versions of the chain, blobs;
-/// then replays it into a second file and compares that with the projections row by row, and `folds` with their
-/// snapshots bit for bit.
+/// Verifies the record in `dir`, which may be in use at the same time: gaps, digests, epochs and versions of the chain,
+/// and blobs. Then replays the record into a temporary file and compares it with the projections row by row, and `folds`
+/// with their snapshots byte by byte.
 ///
-/// What is found to be wrong stands in the report; where the chain is broken, nothing is replayed.
+/// The report lists what is wrong. If the chain is broken, nothing is replayed after the break.
 ///
 /// # Errors
-/// If the files cannot be read at all.
-pub fn verify(dir: &Path, folds: &mut [Box<dyn Fold>]) -> Result<Report, StoreError> {
+/// If the files cannot be read.
+pub fn verify(
+    dir: &Path,
+    folds: &mut [Box<dyn VerifiedFold>],
+) -> Result<IntegrityReport, StoreError> {
     let connection = open_read_only(&dir.join(DATA_FILE))?;
-    // One transaction: everything below sees the same moment, whatever is written meanwhile.
-    connection.execute_batch("BEGIN").map_err(on("begin a transaction"))?;
-    let mut report = Report::default();
+    // One transaction, so that all checks see the same snapshot while another process writes.
+    connection.execute_batch("BEGIN").map_err(db_error("begin a transaction"))?;
+    let mut report = IntegrityReport::default();
     let mut replay = Replay::new(&connection, folds, &mut report)?;
-    let mut chain = Chain::default();
+    let mut chain = ChainVerifier::default();
     chain.walk(&connection, &mut report, |record, entry, report| {
         replay.apply(record, entry, report)
     })?;
@@ -65,15 +70,15 @@ pub fn verify(dir: &Path, folds: &mut [Box<dyn Fold>]) -> Result<Report, StoreEr
     Ok(report)
 }
 
-/// What is folded anew.
+/// A replay of the record.
 struct Replay<'a> {
-    /// The second file: SQLite makes it in its temporary folder and removes it.
-    second: Connection,
-    overlay: Overlay,
-    folds: &'a mut [Box<dyn Fold>],
-    /// Live snapshots by name.
+    /// The rebuilt projections. SQLite creates the file in its temporary folder and removes it.
+    rebuilt: Connection,
+    cache: WriteCache,
+    folds: &'a mut [Box<dyn VerifiedFold>],
+    /// Stored snapshots by name.
     snapshots: BTreeMap<String, (u64, Vec<u8>)>,
-    /// Names of folds that could not go on.
+    /// Names of folds that failed.
     failed: Vec<String>,
     last: u64,
 }
@@ -81,18 +86,18 @@ struct Replay<'a> {
 impl<'a> Replay<'a> {
     fn new(
         connection: &Connection,
-        folds: &'a mut [Box<dyn Fold>],
-        report: &mut Report,
+        folds: &'a mut [Box<dyn VerifiedFold>],
+        report: &mut IntegrityReport,
     ) -> Result<Self, StoreError> {
-        let second = Connection::open("").map_err(on("make a second file"))?;
-        second
+        let rebuilt = Connection::open("").map_err(db_error("create a temporary file"))?;
+        rebuilt
             .execute_batch("PRAGMA synchronous = OFF; BEGIN")
-            .and_then(|()| create_projections(&second))
-            .map_err(on("make the tables of a second file"))?;
+            .and_then(|()| create_projections(&rebuilt))
+            .map_err(db_error("create the tables of a temporary file"))?;
         let snapshots = compare::snapshots(connection, report)?;
         let mut replay = Self {
-            second,
-            overlay: Overlay::default(),
+            rebuilt,
+            cache: WriteCache::default(),
             folds,
             snapshots,
             failed: Vec::new(),
@@ -106,21 +111,25 @@ impl<'a> Replay<'a> {
         &mut self,
         record: &Record,
         entry: &workflow::Entry,
-        report: &mut Report,
+        report: &mut IntegrityReport,
     ) -> Result<(), StoreError> {
         self.last = record.seq;
-        let mut rows = RowsOn { connection: &self.second, overlay: &mut self.overlay };
+        let mut rows = CachedRows { connection: &self.rebuilt, cache: &mut self.cache };
         project(entry, record, &mut rows)?;
-        if record.seq.is_multiple_of(FLUSH_EVERY) {
-            self.overlay.flush(&self.second)?;
+        if record.seq.is_multiple_of(FLUSH_INTERVAL) {
+            self.cache.flush(&self.rebuilt)?;
         }
         for fold in self.folds.iter_mut() {
             let name = fold.name();
             if self.failed.iter().any(|failed| failed == name) {
                 continue;
             }
-            if let Err(why) = fold.apply(record) {
-                report.add(Flaw::Snapshot { name: fold.name().into(), seq: record.seq, why });
+            if let Err(message) = fold.apply(record) {
+                report.add(IntegrityError::Snapshot {
+                    name: fold.name().into(),
+                    seq: record.seq,
+                    message,
+                });
                 self.failed.push(fold.name().into());
             }
         }
@@ -128,8 +137,8 @@ impl<'a> Replay<'a> {
         Ok(())
     }
 
-    /// Compares the folds whose snapshot was taken after record `seq`.
-    fn compare_folds(&mut self, seq: u64, report: &mut Report) {
+    /// Compares the folds that have a snapshot taken after record `seq`.
+    fn compare_folds(&mut self, seq: u64, report: &mut IntegrityReport) {
         for fold in self.folds.iter() {
             let name = fold.name();
             match self.snapshots.get(name) {
@@ -137,19 +146,23 @@ impl<'a> Replay<'a> {
                 Some(_) if self.failed.iter().any(|failed| failed == name) => {}
                 Some((_, live)) if *live == fold.bytes() => report.folds.push(name.into()),
                 Some(_) => {
-                    let why = "the state folded anew differs from the live one".into();
-                    report.add(Flaw::Snapshot { name: name.into(), seq, why });
+                    let message = "the replayed state differs from the snapshot".into();
+                    report.add(IntegrityError::Snapshot { name: name.into(), seq, message });
                 }
                 None => {}
             }
         }
     }
 
-    fn finish(mut self, connection: &Connection, report: &mut Report) -> Result<(), StoreError> {
+    fn finish(
+        mut self,
+        connection: &Connection,
+        report: &mut IntegrityReport,
+    ) -> Result<(), StoreError> {
         for (name, (seq, _)) in &self.snapshots {
             if *seq > report.records {
-                let why = format!("it was taken after the last record, {}", report.records);
-                report.add(Flaw::Snapshot { name: name.clone(), seq: *seq, why });
+                let message = format!("it was taken after the last record, {}", report.records);
+                report.add(IntegrityError::Snapshot { name: name.clone(), seq: *seq, message });
             } else if !self.folds.iter().any(|fold| fold.name() == name) {
                 report.unchecked.push(name.clone());
             }
@@ -158,9 +171,9 @@ impl<'a> Replay<'a> {
         if !report.is_replayed {
             return Ok(());
         }
-        self.overlay.flush(&self.second)?;
+        self.cache.flush(&self.rebuilt)?;
         for table in Table::ALL {
-            compare::table(connection, &self.second, table, report)?;
+            compare::table(connection, &self.rebuilt, table, report)?;
         }
         Ok(())
     }

@@ -1,5 +1,4 @@
-//! Holds the map of the workspace: who may depend on whom, what the pure crates do without, which licences come in.
-//! ARCHITECTURE.md repeats the map, and is compared with it here.
+//! Checks the structure of the workspace: allowed dependencies, purity, lints, licences, and that ARCHITECTURE.md matches.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -8,9 +7,10 @@ use std::process::Command;
 
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
 
-/// Each crate, and which of ours it may depend on, in the order of the map.
-const MAP: &[(&str, &[&str])] = &[
+/// Each crate with the crates of the workspace that it may depend on, in dependency order.
+const ALLOWED_DEPENDENCIES: &[(&str, &[&str])] = &[
     ("cluster", &[]),
+    ("runtime", &[]),
     ("workflow", &["cluster"]),
     ("actions", &["workflow", "cluster"]),
     ("planner", &["workflow", "cluster", "actions"]),
@@ -18,11 +18,12 @@ const MAP: &[(&str, &[&str])] = &[
     ("learner", &["workflow"]),
     ("store", &["workflow"]),
     ("executor", &["workflow", "cluster", "actions", "store"]),
-    ("simulator", &["workflow", "cluster"]),
+    ("simulator", &["workflow", "cluster", "runtime"]),
     (
         "engine",
         &[
             "cluster",
+            "runtime",
             "workflow",
             "actions",
             "planner",
@@ -30,13 +31,13 @@ const MAP: &[(&str, &[&str])] = &[
             "learner",
             "store",
             "executor",
-            "simulator",
         ],
     ),
     (
         "evals",
         &[
             "cluster",
+            "runtime",
             "workflow",
             "actions",
             "planner",
@@ -54,6 +55,7 @@ const MAP: &[(&str, &[&str])] = &[
         "chiron",
         &[
             "cluster",
+            "runtime",
             "workflow",
             "actions",
             "planner",
@@ -70,16 +72,16 @@ const MAP: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// The crate that may be missing, and that a plain `cargo test` leaves out where it is there.
+/// The crate that may be missing from the workspace, and that is not a default member.
 const OPTIONAL: &str = "temporal";
 
-/// Tests of any crate may use these, whatever the map says of the crate itself.
+/// Crates that every crate may use in its tests.
 const FOR_TESTS: [&str; 2] = ["simulator", "store"];
 
-/// Values go from one stage to the next by the engine alone.
+/// Crates that must not depend on each other: only the engine passes values from one stage to the next.
 const STAGES: [&str; 4] = ["planner", "optimizer", "executor", "learner"];
 
-/// Crates without async, clock, unseeded chance and IO, and what they therefore never name.
+/// Crates without async code, clock, unseeded randomness and IO, and the packages that they must not depend on.
 const PURE: [&str; 4] = ["workflow", "actions", "optimizer", "learner"];
 const IMPURE: [&str; 6] = ["tokio", "futures", "async-trait", "reqwest", "kube", "rusqlite"];
 
@@ -92,7 +94,7 @@ fn read(path: impl AsRef<Path>) -> String {
     fs::read_to_string(path).unwrap_or_else(|e| panic!("cannot read {}: {e}", path.display()))
 }
 
-/// The members of the workspace and what their manifests name, nothing of the registry.
+/// Returns the members of the workspace with the dependencies in their manifests, without packages of the registry.
 fn members() -> Metadata {
     MetadataCommand::new()
         .manifest_path(root().join("Cargo.toml"))
@@ -103,11 +105,12 @@ fn members() -> Metadata {
 }
 
 fn allowed(name: &str) -> Option<BTreeSet<&'static str>> {
-    MAP.iter().find(|(of, _)| *of == name).map(|(_, on)| on.iter().copied().collect())
+    let entry = ALLOWED_DEPENDENCIES.iter().find(|(of, _)| *of == name);
+    entry.map(|(_, on)| on.iter().copied().collect())
 }
 
-/// What the package names among our own crates, in the given kinds of dependencies.
-fn ours_named_by(package: &Package, kinds: &[DependencyKind]) -> BTreeSet<String> {
+/// Returns the crates of the workspace among the package's dependencies of the given kinds.
+fn workspace_dependencies(package: &Package, kinds: &[DependencyKind]) -> BTreeSet<String> {
     package
         .dependencies
         .iter()
@@ -117,21 +120,21 @@ fn ours_named_by(package: &Package, kinds: &[DependencyKind]) -> BTreeSet<String
 }
 
 #[test]
-fn every_crate_depends_on_what_the_map_allows_and_nothing_else() {
+fn crates_depend_only_on_allowed_crates() {
     let mut wrong = Vec::new();
     for package in &members().packages {
         let Some(mut allowed) = allowed(&package.name) else {
-            wrong.push(format!("{} is not in the map", package.name));
+            wrong.push(format!("{} is not in ALLOWED_DEPENDENCIES", package.name));
             continue;
         };
         let normal = [DependencyKind::Normal, DependencyKind::Build];
-        for name in ours_named_by(package, &normal) {
+        for name in workspace_dependencies(package, &normal) {
             if !allowed.contains(&*name) {
                 wrong.push(format!("{} may not depend on {name}", package.name));
             }
         }
         allowed.extend(FOR_TESTS);
-        for name in ours_named_by(package, &[DependencyKind::Development]) {
+        for name in workspace_dependencies(package, &[DependencyKind::Development]) {
             if !allowed.contains(&*name) {
                 wrong.push(format!("the tests of {} may not depend on {name}", package.name));
             }
@@ -139,28 +142,29 @@ fn every_crate_depends_on_what_the_map_allows_and_nothing_else() {
     }
     assert!(
         wrong.is_empty(),
-        "{}\nhint: a type that two crates need is a word of `workflow`",
+        "{}\nhint: a type that two crates need belongs in `workflow`",
         wrong.join("\n")
     );
 }
 
 #[test]
-fn every_crate_of_the_map_is_a_member() {
+fn allowed_dependencies_list_only_workspace_members() {
     let members: BTreeSet<_> = members().packages.iter().map(|p| p.name.to_string()).collect();
+    let is_missing = |name: &str| !members.contains(name) && name != OPTIONAL;
     let missing: Vec<_> =
-        MAP.iter().filter(|(name, _)| !members.contains(*name) && *name != OPTIONAL).collect();
+        ALLOWED_DEPENDENCIES.iter().filter(|(name, _)| is_missing(name)).collect();
     assert!(missing.is_empty(), "not in the workspace: {missing:?}");
 }
 
 #[test]
-fn the_four_stages_never_import_one_another() {
+fn stage_crates_do_not_depend_on_each_other() {
     let every = [DependencyKind::Normal, DependencyKind::Build, DependencyKind::Development];
     for package in members().packages.iter().filter(|p| STAGES.contains(&p.name.as_str())) {
-        let named = ours_named_by(package, &every);
+        let named = workspace_dependencies(package, &every);
         for other in STAGES.iter().filter(|other| **other != package.name.as_str()) {
             assert!(
                 !named.contains(*other),
-                "{} names {other}; the engine carries values between stages",
+                "{} depends on {other}; hint: the engine passes values between stages",
                 package.name
             );
         }
@@ -168,14 +172,14 @@ fn the_four_stages_never_import_one_another() {
 }
 
 #[test]
-fn pure_crates_name_nothing_that_waits_or_reaches_out() {
+fn pure_crates_have_no_io_dependencies() {
     for package in members().packages.iter().filter(|p| PURE.contains(&p.name.as_str())) {
         for dependency in
             package.dependencies.iter().filter(|d| d.kind != DependencyKind::Development)
         {
             assert!(
                 !IMPURE.contains(&&*dependency.name),
-                "{} names {}",
+                "{} depends on {}",
                 package.name,
                 dependency.name
             );
@@ -184,7 +188,7 @@ fn pure_crates_name_nothing_that_waits_or_reaches_out() {
 }
 
 #[test]
-fn machine_and_fleet_of_the_executor_are_pure() {
+fn executor_machine_and_fleet_contain_no_async_code() {
     let source = root().join("executor/src");
     let mut files = Vec::new();
     for module in ["machine", "fleet"] {
@@ -219,7 +223,7 @@ fn collect_rust_files(folder: &Path, into: &mut Vec<PathBuf>) {
 }
 
 #[test]
-fn a_plain_cargo_test_misses_no_crate_but_temporal() {
+fn default_members_are_all_crates_but_temporal() {
     let metadata = members();
     let defaults: BTreeSet<_> =
         metadata.workspace_default_packages().iter().map(|p| p.name.to_string()).collect();
@@ -233,7 +237,7 @@ fn a_plain_cargo_test_misses_no_crate_but_temporal() {
 }
 
 #[test]
-fn every_crate_inherits_the_lints_of_the_workspace() {
+fn crates_inherit_workspace_lints() {
     for package in &members().packages {
         let manifest: toml::Table =
             toml::from_str(&read(&package.manifest_path)).expect("a manifest is TOML");
@@ -249,7 +253,7 @@ fn every_crate_inherits_the_lints_of_the_workspace() {
 }
 
 #[test]
-fn pure_crates_repeat_the_lint_settings_of_the_root_and_ban_the_clock() {
+fn pure_crates_repeat_root_clippy_settings_and_ban_clock() {
     let shared: toml::Table =
         toml::from_str(&read(root().join("clippy.toml"))).expect("clippy.toml is TOML");
     for name in PURE.iter().chain(&["executor"]) {
@@ -259,7 +263,7 @@ fn pure_crates_repeat_the_lint_settings_of_the_root_and_ban_the_clock() {
             assert_eq!(
                 own.get(key),
                 Some(value),
-                "{name}/clippy.toml: `{key}`, for clippy does not merge files"
+                "{name}/clippy.toml must repeat `{key}`, because Clippy does not merge files"
             );
         }
         let banned: BTreeSet<_> = own
@@ -281,36 +285,42 @@ fn pure_crates_repeat_the_lint_settings_of_the_root_and_ban_the_clock() {
 }
 
 #[test]
-fn architecture_md_repeats_the_map() {
-    let rows = map_of(&read(root().join("ARCHITECTURE.md")));
+fn architecture_md_matches_allowed_dependencies() {
+    let rows = parse_dependency_table(&read(root().join("ARCHITECTURE.md")));
     for package in &members().packages {
         let Some(row) = rows.get(package.name.as_str()) else {
             panic!("ARCHITECTURE.md has no row for {}", package.name)
         };
-        let map =
-            allowed(&package.name).unwrap_or_else(|| panic!("{} is not in the map", package.name));
-        // What is not in the workspace need not be spoken of.
-        let absent = if members_lack(OPTIONAL) { Some(OPTIONAL) } else { None };
+        let allowed = allowed(&package.name)
+            .unwrap_or_else(|| panic!("{} is not in ALLOWED_DEPENDENCIES", package.name));
+        // The document may omit the optional crate if it is not in the workspace.
+        let absent = if is_member(OPTIONAL) { None } else { Some(OPTIONAL) };
         let expected: BTreeSet<_> =
-            map.into_iter().filter(|c| Some(*c) != absent).map(str::to_owned).collect();
+            allowed.into_iter().filter(|c| Some(*c) != absent).map(str::to_owned).collect();
         let row: BTreeSet<_> = row.iter().filter(|c| Some(c.as_str()) != absent).cloned().collect();
-        assert_eq!(row, expected, "ARCHITECTURE.md and the map disagree on {}", package.name);
+        assert_eq!(
+            row, expected,
+            "ARCHITECTURE.md and ALLOWED_DEPENDENCIES differ for {}",
+            package.name
+        );
     }
     for name in rows.keys() {
         assert!(
             allowed(name).is_some(),
-            "ARCHITECTURE.md has a row for {name}, which the map lacks"
+            "ARCHITECTURE.md has a row for {name}, which is not in ALLOWED_DEPENDENCIES"
         );
     }
 }
 
-fn members_lack(name: &str) -> bool {
-    !members().packages.iter().any(|p| p.name.as_str() == name)
+fn is_member(name: &str) -> bool {
+    members().packages.iter().any(|p| p.name.as_str() == name)
 }
 
-/// Reads the rows `| folder/ | what it owns | which of ours it may depend on |`, names in backticks.
-/// `nothing of ours`, `all above` and `all` may stand for names; folders without Rust are passed over.
-fn map_of(document: &str) -> BTreeMap<String, BTreeSet<String>> {
+/// Parses the rows `| folder/ | contents | allowed dependencies |`, with names in backticks.
+///
+/// Instead of names, the last cell can be `nothing of ours`, `all above` (or `all`), or `all above but` names. Folders
+/// without Rust code are skipped.
+fn parse_dependency_table(document: &str) -> BTreeMap<String, BTreeSet<String>> {
     let mut rows: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for line in document.lines().filter(|l| l.trim_start().starts_with('|')) {
         let cells: Vec<_> = line.trim().trim_matches('|').split(" | ").map(str::trim).collect();
@@ -321,16 +331,16 @@ fn map_of(document: &str) -> BTreeMap<String, BTreeSet<String>> {
             continue;
         };
         let name = if folder == "src" { "chiron" } else { folder };
+        let listed = on.split('`').skip(1).step_by(2).map(|c| c.trim_end_matches('/').to_owned());
         let on = match on {
             "nothing of ours" => BTreeSet::new(),
             "all above" | "all" => rows.keys().cloned().collect(),
             "anything" | "no Rust of ours" => continue,
-            _ => on
-                .split('`')
-                .skip(1)
-                .step_by(2)
-                .map(|c| c.trim_end_matches('/').to_owned())
-                .collect(),
+            _ if on.starts_with("all above but ") => {
+                let excluded: BTreeSet<_> = listed.collect();
+                rows.keys().filter(|name| !excluded.contains(*name)).cloned().collect()
+            }
+            _ => listed.collect(),
         };
         assert!(
             rows.insert(name.to_owned(), on).is_none(),
@@ -341,28 +351,30 @@ fn map_of(document: &str) -> BTreeMap<String, BTreeSet<String>> {
 }
 
 #[test]
-fn a_row_of_the_map_is_read_as_it_is_written() {
-    let rows = map_of(
+fn dependency_table_rows_are_parsed() {
+    let rows = parse_dependency_table(
         "| Folder = crate | Owns | May depend on |\n|---|---|---|\n\
          | `cluster/` | objects; `a` or `b` | nothing of ours |\n\
-         | `workflow/` | words | `cluster` |\n\
+         | `workflow/` | types | `cluster` |\n\
          | `engine/` | the loop | all above |\n\
-         | `tests/` | stories | anything |\n",
+         | `evals/` | reports | all above but `engine` |\n\
+         | `tests/` | scenarios | anything |\n",
     );
     let of = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect::<BTreeSet<_>>();
-    assert_eq!(rows.keys().collect::<Vec<_>>(), ["cluster", "engine", "workflow"]);
+    assert_eq!(rows.keys().collect::<Vec<_>>(), ["cluster", "engine", "evals", "workflow"]);
     assert_eq!(rows["cluster"], of(&[]));
     assert_eq!(rows["workflow"], of(&["cluster"]));
     assert_eq!(rows["engine"], of(&["cluster", "workflow"]));
+    assert_eq!(rows["evals"], of(&["cluster", "workflow"]));
 }
 
-/// What deny.toml says, for those who do not have the tool.
+/// Returns the configuration of cargo-deny, so that the tests below work without the tool.
 fn deny() -> toml::Table {
     toml::from_str(&read(root().join("deny.toml"))).expect("deny.toml is TOML")
 }
 
 #[test]
-fn every_crate_that_we_build_has_a_licence_we_accept() {
+fn dependencies_have_accepted_licences() {
     let deny = deny();
     let accepted: BTreeSet<_> = deny["licenses"]["allow"]
         .as_array()
@@ -370,64 +382,60 @@ fn every_crate_that_we_build_has_a_licence_we_accept() {
         .iter()
         .filter_map(toml::Value::as_str)
         .collect();
-    // This platform's crates only: those of others were never downloaded.
+    // Only this platform's packages: those of other platforms are not downloaded.
     let metadata = MetadataCommand::new()
         .manifest_path(root().join("Cargo.toml"))
         .other_options(["--offline".to_owned(), "--filter-platform".to_owned(), host()])
         .exec()
-        .expect("cargo metadata knows all dependencies");
+        .expect("cargo metadata resolves all dependencies");
     let refused: Vec<_> = metadata
         .packages
         .iter()
         .filter(|p| !p.license.as_deref().is_some_and(|l| is_accepted(l, &accepted)))
         .map(|p| {
-            format!(
-                "{} {}: {}",
-                p.name,
-                p.version,
-                p.license.as_deref().unwrap_or("no licence named")
-            )
+            format!("{} {}: {}", p.name, p.version, p.license.as_deref().unwrap_or("no licence"))
         })
         .collect();
     assert!(refused.is_empty(), "not in licenses.allow of deny.toml:\n{}", refused.join("\n"));
 }
 
-/// The platform that this toolchain builds for.
+/// Returns the target triple of the toolchain's host.
 fn host() -> String {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let output = Command::new(rustc).arg("-vV").output().expect("rustc tells its version");
+    let output = Command::new(rustc).arg("-vV").output().expect("rustc prints its version");
     let text = String::from_utf8(output.stdout).expect("rustc writes UTF-8");
-    text.lines().find_map(|l| l.strip_prefix("host: ")).expect("rustc names its host").to_owned()
+    text.lines().find_map(|l| l.strip_prefix("host: ")).expect("rustc prints its host").to_owned()
 }
 
-/// Whether one may use what stands under this SPDX expression with the accepted licences alone.
-/// `/` is the old way to write OR; AND binds closer than OR; WITH belongs to the name before it.
+/// Returns whether the accepted licences satisfy an SPDX expression.
+///
+/// `/` is the old notation for OR. AND binds stronger than OR. WITH applies to the name before it.
 fn is_accepted(expression: &str, accepted: &BTreeSet<&str>) -> bool {
     let text = expression.replace('/', " OR ").replace('(', " ( ").replace(')', " ) ");
     let mut words = text.split_whitespace().peekable();
-    let verdict = any_of(&mut words, accepted);
-    verdict && words.next().is_none()
+    let is_satisfied = any_of(&mut words, accepted);
+    is_satisfied && words.next().is_none()
 }
 
 type Words<'a> = std::iter::Peekable<std::str::SplitWhitespace<'a>>;
 
 fn any_of(words: &mut Words<'_>, accepted: &BTreeSet<&str>) -> bool {
-    let mut verdict = all_of(words, accepted);
+    let mut is_satisfied = all_of(words, accepted);
     while words.next_if_eq(&"OR").is_some() {
-        verdict |= all_of(words, accepted);
+        is_satisfied |= all_of(words, accepted);
     }
-    verdict
+    is_satisfied
 }
 
 fn all_of(words: &mut Words<'_>, accepted: &BTreeSet<&str>) -> bool {
-    let mut verdict = one(words, accepted);
+    let mut is_satisfied = operand(words, accepted);
     while words.next_if_eq(&"AND").is_some() {
-        verdict &= one(words, accepted);
+        is_satisfied &= operand(words, accepted);
     }
-    verdict
+    is_satisfied
 }
 
-fn one(words: &mut Words<'_>, accepted: &BTreeSet<&str>) -> bool {
+fn operand(words: &mut Words<'_>, accepted: &BTreeSet<&str>) -> bool {
     match words.next() {
         Some("(") => any_of(words, accepted) && words.next() == Some(")"),
         Some(name) if words.next_if_eq(&"WITH").is_some() => {
@@ -440,7 +448,7 @@ fn one(words: &mut Words<'_>, accepted: &BTreeSet<&str>) -> bool {
 }
 
 #[test]
-fn licence_expressions_are_read_as_spdx_means_them() {
+fn spdx_expressions_are_evaluated() {
     let accepted = BTreeSet::from(["MIT", "Unicode-3.0", "Apache-2.0 WITH LLVM-exception"]);
     let check = |expression, expected| {
         assert_eq!(is_accepted(expression, &accepted), expected, "{expression}")
@@ -460,7 +468,7 @@ fn licence_expressions_are_read_as_spdx_means_them() {
 }
 
 #[test]
-fn banned_crates_are_in_nobodys_tree() {
+fn lock_file_contains_no_banned_crate() {
     let deny = deny();
     let banned: BTreeSet<_> = deny["bans"]["deny"]
         .as_array()
@@ -471,7 +479,7 @@ fn banned_crates_are_in_nobodys_tree() {
     for name in ["bincode", "serde_yml", "serde_yaml", "backoff", "yaml-rust", "instant"] {
         assert!(banned.contains(name), "deny.toml does not ban {name}");
     }
-    // The lock file knows the crates of every platform.
+    // The lock file contains the packages of all platforms.
     let lock: toml::Table =
         toml::from_str(&read(root().join("Cargo.lock"))).expect("Cargo.lock is TOML");
     let locked = lock["package"].as_array().expect("Cargo.lock lists packages");
@@ -482,6 +490,6 @@ fn banned_crates_are_in_nobodys_tree() {
         .collect();
     assert!(
         found.is_empty(),
-        "banned by deny.toml: {found:?}; hint: cargo tree --invert NAME says who wants it"
+        "banned by deny.toml: {found:?}; hint: run `cargo tree --invert NAME` to see which crate depends on it"
     );
 }

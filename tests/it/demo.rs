@@ -1,4 +1,4 @@
-//! `chiron demo` as a person, or a script, runs it.
+//! `chiron demo`, with and without a terminal.
 
 use std::collections::BTreeSet;
 use std::io::Read as _;
@@ -12,8 +12,9 @@ use cluster::{
 };
 use serde_json::{Value, json};
 
-use crate::served::{self, Server, within};
+use crate::server_process::{self, ServerProcess, wait_for};
 
+/// Runs `chiron demo --once --json` successfully and returns its output.
 fn demo(arguments: &[&str]) -> Value {
     let output = Command::new(env!("CARGO_BIN_EXE_chiron"))
         .args(["demo", "--once", "--json"])
@@ -30,7 +31,7 @@ fn without_timing(mut object: Value) -> Value {
 }
 
 #[test]
-fn one_incident_is_healed_and_told_as_one_object() {
+fn demo_json_contains_plan_decision_run_and_outcome() {
     let object = demo(&["--seed", "42"]);
     let plan = &object["plan"];
     assert!(plan["digest"].as_str().is_some_and(|digest| digest.starts_with("sha256:")));
@@ -41,10 +42,10 @@ fn one_incident_is_healed_and_told_as_one_object() {
         ["low", "estimate", "high"].map(|key| plan["confidence"][key].as_f64().unwrap());
     assert!(0.0 < low && low <= estimate && estimate <= high && high < 1.0, "{low} {high}");
     let propensities = object["decision"]["propensities"].as_array().unwrap();
-    let sum: f64 = propensities.iter().map(|option| option["propensity"].as_f64().unwrap()).sum();
+    let sum: f64 = propensities.iter().map(|entry| entry["propensity"].as_f64().unwrap()).sum();
     assert!((sum - 1.0).abs() < 1e-9, "{sum}");
-    let chosen = |option: &&Value| option["candidate"] == object["decision"]["chosen"];
-    assert_eq!(propensities.iter().filter(chosen).count(), 1);
+    let is_chosen = |entry: &&Value| entry["candidate"] == object["decision"]["chosen"];
+    assert_eq!(propensities.iter().filter(is_chosen).count(), 1);
     assert!(object["decision"]["seed"].is_string());
     assert_eq!(object["run"]["status"], "succeeded");
     assert_eq!(object["outcome"]["resolved"], true);
@@ -54,37 +55,38 @@ fn one_incident_is_healed_and_told_as_one_object() {
 }
 
 #[test]
-fn the_same_seed_gives_the_same_bytes() {
+fn demo_output_is_identical_for_same_seed() {
     let bytes = || serde_json::to_string(&without_timing(demo(&["--seed", "42"]))).unwrap();
     assert_eq!(bytes(), bytes());
 }
 
+/// The confidence depends on the incident, and the explanation says when the plan was chosen by exploration.
 #[test]
-fn confidence_is_no_constant() {
-    let told: Vec<Value> = (1..=20).map(demo_any).collect();
-    let of = |object: &Value| object["plan"]["confidence"]["estimate"].to_string();
-    let values: BTreeSet<String> = told.iter().map(of).collect();
+fn demo_confidence_varies_with_seed() {
+    let objects: Vec<Value> = (1..=20).map(demo_with_any_outcome).collect();
+    let estimate = |object: &Value| object["plan"]["confidence"]["estimate"].to_string();
+    let values: BTreeSet<String> = objects.iter().map(estimate).collect();
     assert!(values.len() >= 5, "{values:?}");
-    for object in &told {
-        assert_eq!(is_said_to_be_chance(object), is_chance(object), "{object:#}");
+    for object in &objects {
+        assert_eq!(is_explained_as_random(object), is_exploration(object), "{object:#}");
     }
 }
 
-/// Whether another candidate than the chosen one was likelier.
-fn is_chance(object: &Value) -> bool {
-    let options = object["decision"]["propensities"].as_array().unwrap();
-    let of = |option: &Value| option["propensity"].as_f64().unwrap();
-    let chosen = options.iter().find(|one| one["candidate"] == object["decision"]["chosen"]);
-    options.iter().any(|option| of(option) > of(chosen.unwrap()))
+/// Returns whether another candidate had a higher propensity than the chosen one.
+fn is_exploration(object: &Value) -> bool {
+    let entries = object["decision"]["propensities"].as_array().unwrap();
+    let propensity = |entry: &Value| entry["propensity"].as_f64().unwrap();
+    let chosen = entries.iter().find(|one| one["candidate"] == object["decision"]["chosen"]);
+    entries.iter().any(|entry| propensity(entry) > propensity(chosen.unwrap()))
 }
 
-fn is_said_to_be_chance(object: &Value) -> bool {
+fn is_explained_as_random(object: &Value) -> bool {
     let sentences = object["plan"]["explanation"].as_array().unwrap().iter();
-    sentences.filter_map(Value::as_str).any(|sentence| sentence.contains("drawn by chance"))
+    sentences.filter_map(Value::as_str).any(|sentence| sentence.contains("chosen at random"))
 }
 
-/// As `demo`, whatever came of it.
-fn demo_any(seed: u64) -> Value {
+/// Runs `chiron demo --once --json` and returns its output, also if the incident was not resolved.
+fn demo_with_any_outcome(seed: u64) -> Value {
     let output = Command::new(env!("CARGO_BIN_EXE_chiron"))
         .args(["demo", "--once", "--json", "--seed", &seed.to_string()])
         .output()
@@ -93,7 +95,7 @@ fn demo_any(seed: u64) -> Value {
 }
 
 #[test]
-fn a_family_that_does_not_exist_is_refused_with_those_that_do() {
+fn demo_with_unknown_family_lists_known_families() {
     let output = Command::new(env!("CARGO_BIN_EXE_chiron"))
         .args(["demo", "--once", "--json", "--fault", "gremlins"])
         .output()
@@ -103,8 +105,8 @@ fn a_family_that_does_not_exist_is_refused_with_those_that_do() {
     assert!(text.contains("gremlins") && text.contains("bad-image"), "{text}");
 }
 
-/// What a person's session has about it, in folders of the test's own.
-fn session(folder: &Path) -> Vec<(&'static str, PathBuf)> {
+/// Returns the environment variables of a user session, with folders inside `folder`.
+fn session_env(folder: &Path) -> Vec<(&'static str, PathBuf)> {
     let of = |name: &str| {
         let path = folder.join(name);
         std::fs::create_dir_all(&path).unwrap();
@@ -113,123 +115,130 @@ fn session(folder: &Path) -> Vec<(&'static str, PathBuf)> {
     vec![("TMPDIR", of("tmp")), ("XDG_RUNTIME_DIR", of("run"))]
 }
 
-/// A demo that stays, so many times as fast as the clock. Chance draws what a second incident gets from the moment at
-/// which it opens; a story that is told once wants the likeliest.
-fn stay(speed: &str) -> Vec<&str> {
-    let calm = ["demo", "--stay", "--seed", "42", "--policy", "greedy", "--listen", "127.0.0.1:0"];
-    [&calm[..], &["--speed", speed]].concat()
+/// Returns the arguments of a demo that continues to serve, `speed` times as fast as the clock.
+///
+/// The policy is greedy because exploration depends on the time at which an incident is opened, which varies between runs.
+fn serve_args(speed: &str) -> Vec<&str> {
+    let common =
+        ["demo", "--serve", "--seed", "42", "--policy", "greedy", "--listen", "127.0.0.1:0"];
+    [&common[..], &["--speed", speed]].concat()
 }
 
-fn first_incident_is_told(demo: &Server) {
-    within(Duration::from_secs(60), "the first incident is told", || {
-        // The last line of what it says of itself.
-        demo.said().iter().any(|line| line.contains("kubectl --kubeconfig")).then_some(())
+fn wait_for_first_incident(demo: &ServerProcess) {
+    wait_for(Duration::from_secs(60), "the first incident ends", || {
+        // The last line of the instructions that follow the first incident.
+        demo.stdout_lines().iter().any(|line| line.contains("kubectl --kubeconfig")).then_some(())
     });
 }
 
-/// Whether this process was started with the end of its terminal ignored, as `nohup` does.
-fn outlives_its_terminal() -> bool {
+/// Returns whether this process ignores SIGHUP, as under `nohup`.
+fn ignores_hang_up() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     u64::from_str_radix(ignored.unwrap_or("0").trim(), 16).unwrap() & 1 == 1
 }
 
-/// The incident about a workload of `namespace`, once it is resolved.
-fn resolved(demo: &Server, namespace: &Value, workload: &Value) -> Value {
+/// Waits until an incident about a workload in `namespace` is resolved, and returns it.
+fn wait_until_resolved(demo: &ServerProcess, namespace: &Value, workload: &Value) -> Value {
     let mut last = Value::Null;
-    within(Duration::from_secs(90), "it is healed", || {
+    wait_for(Duration::from_secs(90), "the incident is resolved", || {
         last = demo.json(&["incident", "list"]);
-        let is_it = |incident: &&Value| {
+        let is_about_workload = |incident: &&Value| {
             incident["namespace"] == *namespace
                 && incident["subject"].to_string().contains(workload.as_str().unwrap())
         };
-        let found = last["items"].as_array()?.iter().find(is_it)?.clone();
+        let found = last["items"].as_array()?.iter().find(is_about_workload)?.clone();
         (found["outcome"] == "resolved").then_some(found)
     })
 }
 
+/// A running demo injects another fault on request, and removes its files at exit.
 #[test]
-fn a_demo_that_stands_breaks_something_else_on_request_and_leaves_nothing_behind() {
+fn serving_demo_breaks_on_request_and_cleans_up() {
     let folder = tempfile::tempdir().unwrap();
-    let env = session(folder.path());
-    let demo = Server::start(&stay("300"), &env);
-    first_incident_is_told(&demo);
-    // No flag says where it is.
+    let env = session_env(folder.path());
+    let demo = ServerProcess::start(&serve_args("300"), &env);
+    wait_for_first_incident(&demo);
+    // Other commands find the demo without a flag.
     assert!(!demo.json(&["incident", "list"])["items"].as_array().unwrap().is_empty());
-    let said = demo.said().join("\n");
-    let plan = said.split("chiron plan explain ").nth(1).unwrap().split('\n').next().unwrap();
-    assert!(demo.chiron(&["plan", "explain", plan]).status.success(), "{said}");
+    let printed = demo.stdout_lines().join("\n");
+    let plan = printed.split("chiron plan explain ").nth(1).unwrap().split('\n').next().unwrap();
+    assert!(demo.chiron(&["plan", "explain", plan]).status.success(), "{printed}");
 
     let unknown = demo.chiron(&["demo", "break", "gremlins"]);
     let text = String::from_utf8_lossy(&unknown.stderr).into_owned();
     assert_eq!(unknown.status.code(), Some(6), "{text}");
     assert!(text.contains("gremlins") && text.contains("bad-image"), "{text}");
 
-    let struck = demo.json(&["demo", "break", "wrong-target-port"]);
-    assert_eq!(struck["family"], "wrong-target-port");
-    resolved(&demo, &struck["namespace"], &struck["workload"]);
-    // Where the tests outlive their terminal, so does what they start.
-    let said = if outlives_its_terminal() { demo.end() } else { demo.hang_up() };
-    let alerts = said.iter().filter(|line| line.contains("Alert firing")).count();
-    assert!(alerts >= 2, "{said:?}");
+    let broken = demo.json(&["demo", "break", "wrong-target-port"]);
+    assert_eq!(broken["family"], "wrong-target-port");
+    wait_until_resolved(&demo, &broken["namespace"], &broken["workload"]);
+    // Child processes inherit an ignored SIGHUP.
+    let printed = if ignores_hang_up() { demo.end() } else { demo.hang_up() };
+    let alerts = printed.iter().filter(|line| line.contains("Alert firing")).count();
+    assert!(alerts >= 2, "{printed:?}");
 
-    for place in [folder.path().join("tmp"), folder.path().join("run/chiron")] {
-        let left: Vec<_> = std::fs::read_dir(&place).unwrap().collect();
+    for folder in [folder.path().join("tmp"), folder.path().join("run/chiron")] {
+        let left: Vec<_> = std::fs::read_dir(&folder).unwrap().collect();
         assert!(left.is_empty(), "{left:?}");
     }
-    let gone = served::command(&env).args(["demo", "break", "bad-image"]).output().unwrap();
-    let text = String::from_utf8_lossy(&gone.stderr).into_owned();
-    assert!(!gone.status.success() && text.contains("no demo runs"), "{text}");
+    let ended =
+        server_process::command(&env).args(["demo", "break", "bad-image"]).output().unwrap();
+    let text = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert!(!ended.status.success() && text.contains("no demo is running"), "{text}");
 }
 
+/// A demo that was killed after a fault was injected continues with that fault.
 #[test]
-fn a_demo_that_was_killed_goes_on_with_what_had_struck_it() {
+fn killed_demo_resumes_with_injected_fault() {
     let folder = tempfile::tempdir().unwrap();
-    let env = session(folder.path());
+    let env = session_env(folder.path());
     let dir = folder.path().join("state");
-    let keeping = |speed| [&stay(speed)[..], &["--data-dir", dir.to_str().unwrap()]].concat();
-    // Slow enough that it is killed before anything fires.
-    let demo = Server::start(&keeping("60"), &env);
-    first_incident_is_told(&demo);
-    let struck = demo.json(&["demo", "break", "scaled-to-zero"]);
+    let with_data_dir =
+        |speed| [&serve_args(speed)[..], &["--data-dir", dir.to_str().unwrap()]].concat();
+    // Slow enough that it is killed before the alert fires.
+    let demo = ServerProcess::start(&with_data_dir("60"), &env);
+    wait_for_first_incident(&demo);
+    let broken = demo.json(&["demo", "break", "scaled-to-zero"]);
     demo.kill();
 
-    // It could not take back its word, and whoever has its port by now is not handed its token.
-    let told = |args: &[&str]| {
-        let output = served::command(&env).args(["incident", "list"]).args(args).output().unwrap();
+    // The killed demo left its locator file behind. Clients must not send the token to another process on the same port.
+    let error = |args: &[&str]| {
+        let mut command = server_process::command(&env);
+        let output = command.args(["incident", "list"]).args(args).output().unwrap();
         assert!(!output.status.success());
         String::from_utf8_lossy(&output.stderr).into_owned()
     };
-    let gone = told(&[]);
-    assert!(gone.contains("has ended: start `chiron demo`"), "{gone}");
-    assert!(told(&[]).contains("no demo runs here"), "its word is removed");
-    let named = told(&["--data-dir", dir.to_str().unwrap()]);
-    assert!(named.contains("it has ended: start it again"), "{named}");
+    let stale = error(&[]);
+    assert!(stale.contains("has ended: start `chiron demo`"), "{stale}");
+    assert!(error(&[]).contains("no demo is running"), "the locator file was not removed");
+    let with_dir = error(&["--data-dir", dir.to_str().unwrap()]);
+    assert!(with_dir.contains("is not running: start it again"), "{with_dir}");
 
-    let strikes = || {
-        let noted = std::fs::read_to_string(dir.join("world.jsonl")).unwrap();
-        let lines = noted.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-        lines.map(|line| line["strike"].clone()).filter(|strike| !strike.is_null()).collect()
+    let injections = || {
+        let journal = std::fs::read_to_string(dir.join("world.jsonl")).unwrap();
+        let lines = journal.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        lines.map(|line| line["injection"].clone()).filter(|entry| !entry.is_null()).collect()
     };
-    let noted: Vec<Value> = strikes();
-    assert_eq!(noted, [json!({"family": "scaled-to-zero", "seed": struck["seed"]})]);
-    let demo = Server::start(&keeping("300"), &env);
-    resolved(&demo, &struck["namespace"], &struck["workload"]);
-    let said = demo.end();
-    assert!(said.iter().any(|line| line.contains("goes on where it was")), "{said:?}");
-    assert_eq!(strikes(), noted, "what was on its way was waited for");
+    let before: Vec<Value> = injections();
+    assert_eq!(before, [json!({"family": "scaled-to-zero", "seed": broken["seed"]})]);
+    let demo = ServerProcess::start(&with_data_dir("300"), &env);
+    wait_until_resolved(&demo, &broken["namespace"], &broken["workload"]);
+    let printed = demo.end();
+    assert!(printed.iter().any(|line| line.contains("The demo continues after")), "{printed:?}");
+    assert_eq!(injections(), before, "no fault is injected while one is pending");
 
-    let verified =
-        served::command(&env).args(["admin", "verify", "--data-dir"]).arg(&dir).output().unwrap();
+    let mut verify = server_process::command(&env);
+    let verified = verify.args(["admin", "verify", "--data-dir"]).arg(&dir).output().unwrap();
     assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
 }
 
 #[test]
-fn without_a_terminal_the_demo_ends_after_an_incident_and_a_second_one_goes_on() {
+fn demo_without_terminal_exits_after_incident_and_continues_on_restart() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path().join("state");
-    let told = || {
-        let demo = served::command(&session(folder.path()))
+    let run = || {
+        let demo = server_process::command(&session_env(folder.path()))
             .args(["demo", "--speed", "1000", "--data-dir"])
             .arg(&dir)
             .output()
@@ -237,66 +246,71 @@ fn without_a_terminal_the_demo_ends_after_an_incident_and_a_second_one_goes_on()
         assert!(demo.status.success(), "{}", String::from_utf8_lossy(&demo.stderr));
         String::from_utf8(demo.stdout).unwrap()
     };
-    let (first, second) = (told(), told());
-    for tale in [&first, &second] {
-        assert!(tale.contains("Outcome: resolved") && !tale.contains("http://"), "{tale}");
+    let (first, second) = (run(), run());
+    for output in [&first, &second] {
+        assert!(output.contains("Outcome: resolved") && !output.contains("http://"), "{output}");
     }
-    let alert =
-        |tale: &str| tale.lines().find(|line| line.contains("Alert firing")).map(str::to_string);
+    let alert = |output: &str| {
+        output.lines().find(|line| line.contains("Alert firing")).map(str::to_string)
+    };
     assert_ne!(alert(&first), alert(&second));
 }
 
 #[test]
-fn a_fault_of_which_nothing_is_heard_ends_the_wait_and_not_the_patience_of_whoever_waits() {
+fn demo_stops_waiting_when_fault_raises_no_alert() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path().join("state");
-    // The second fault strikes what the first one did, while that is still watched: its alert joins an incident that is
-    // open. The third strikes it once more, and nothing new fires.
-    let told = || {
-        let mut demo = served::command(&session(folder.path()))
+    // The second run injects the fault into the same workload while its incident is observed for recurrence: the alert joins
+    // the open incident. The third run injects it once more, and no new alert fires.
+    let run = || {
+        let mut demo = server_process::command(&session_env(folder.path()))
             .args(["demo", "--seed", "1", "--fault", "scaled-to-zero", "--speed", "1000"])
             .arg("--data-dir")
             .arg(&dir)
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let ended = within(Duration::from_secs(60), "it ends", || demo.try_wait().unwrap());
-        let mut tale = String::new();
-        demo.stdout.take().unwrap().read_to_string(&mut tale).unwrap();
-        (ended.code().unwrap(), tale)
+        let status =
+            wait_for(Duration::from_secs(60), "the demo exits", || demo.try_wait().unwrap());
+        let mut output = String::new();
+        demo.stdout.take().unwrap().read_to_string(&mut output).unwrap();
+        (status.code().unwrap(), output)
     };
-    let (healed, joined, unheard) = (told(), told(), told());
-    assert_eq!([healed.0, joined.0, unheard.0], [0, 8, 8], "{joined:?} {unheard:?}");
-    assert!(joined.1.contains("it came back") && !joined.1.contains("incident inc_"), "{joined:?}");
-    assert!(unheard.1.contains("Nothing was heard of it"), "{unheard:?}");
+    let (resolved, joined, silent) = (run(), run(), run());
+    assert_eq!([resolved.0, joined.0, silent.0], [0, 8, 8], "{joined:?} {silent:?}");
+    assert!(
+        joined.1.contains("Outcome: recurred") && !joined.1.contains("incident inc_"),
+        "{joined:?}"
+    );
+    assert!(silent.1.contains("No alert fired within"), "{silent:?}");
 }
 
-/// A client of the cluster that the demo's kubeconfig names, as kubectl is one.
-async fn outside(kubeconfig: &str) -> KubeCluster {
+/// Connects to the cluster of the demo's kubeconfig, as kubectl does.
+async fn connect(kubeconfig: &str) -> KubeCluster {
     let source = KubeSource::File { path: kubeconfig.into(), context: None };
     let key = SecretKey::from_bytes([7; 32]);
     let cluster = KubeCluster::connect("demo", &source, key, KubeLimits::default()).await;
     cluster.unwrap_or_else(|error| panic!("{error}: {}", error.hint()))
 }
 
-/// Sets the image of a healthy workload to one that does not exist, as `kubectl set image` does.
-async fn set_image_that_does_not_exist(kubeconfig: &str) -> ObjectRef {
-    let cluster = outside(kubeconfig).await;
+/// Sets the image of a healthy workload to one that does not exist, as `kubectl set image` does. Returns the workload.
+async fn set_nonexistent_image(kubeconfig: &str) -> ObjectRef {
+    let cluster = connect(kubeconfig).await;
     let query = ListQuery::latest(Kind::builtin("Deployment").unwrap(), None);
     let page = cluster.list(&query).await.unwrap();
-    let is_steady = |object: &&Object| {
+    let is_healthy = |object: &&Object| {
         object.at("/spec/replicas").and_then(Value::as_u64) > Some(1)
             && object.at("/spec/replicas") == object.at("/status/readyReplicas")
     };
-    let steady = page.items.iter().find(is_steady).unwrap();
-    let name = steady.at("/spec/template/spec/containers/0/name").unwrap();
+    let healthy = page.items.iter().find(is_healthy).unwrap();
+    let name = healthy.at("/spec/template/spec/containers/0/name").unwrap();
     let containers = json!([{"name": name, "image": "registry.example/nothing:9"}]);
     let patch = json!({"spec": {"template": {"spec": {"containers": containers}}}});
     let request = Request {
-        target: steady.reference("demo"),
+        target: healthy.reference("demo"),
         verb: Verb::Patch { patch: Patch::Strategic(patch), subresource: None },
         preconditions: Preconditions::default(),
-        mode: Mode::Apply,
+        mode: Mode::Commit,
         agent: Agent::default(),
     };
     let reply = cluster.send(&request).await;
@@ -304,30 +318,33 @@ async fn set_image_that_does_not_exist(kubeconfig: &str) -> ObjectRef {
     request.target
 }
 
+/// A change through the Kubernetes API of the demo is explained, remediated, and used as training data.
 #[test]
-fn what_somebody_does_to_the_cluster_from_outside_is_noticed_healed_and_learned_from() {
+fn external_change_is_detected_and_remediated() {
     let folder = tempfile::tempdir().unwrap();
-    let env = session(folder.path());
+    let env = session_env(folder.path());
     let dir = folder.path().join("state");
-    let keeping = [&stay("300")[..], &["--data-dir", dir.to_str().unwrap()]].concat();
-    let demo = Server::start(&keeping, &env);
-    first_incident_is_told(&demo);
-    let said = demo.said().join("\n");
-    let kubeconfig = said.split("kubectl --kubeconfig ").nth(1).unwrap().split(' ').next().unwrap();
+    let args = [&serve_args("300")[..], &["--data-dir", dir.to_str().unwrap()]].concat();
+    let demo = ServerProcess::start(&args, &env);
+    wait_for_first_incident(&demo);
+    let printed = demo.stdout_lines().join("\n");
+    let kubeconfig =
+        printed.split("kubectl --kubeconfig ").nth(1).unwrap().split(' ').next().unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let target = runtime.block_on(set_image_that_does_not_exist(kubeconfig));
-    resolved(&demo, &target.namespace.into(), &target.name.clone().into());
-    let said = demo.end();
+    let target = runtime.block_on(set_nonexistent_image(kubeconfig));
+    wait_until_resolved(&demo, &target.namespace.into(), &target.name.clone().into());
+    let printed = demo.end();
     let change = |line: &String| {
         line.contains(&target.name) && line.contains("to `\"registry.example/nothing:9\"` since")
     };
-    assert!(said.iter().any(change), "{said:?}");
+    assert!(printed.iter().any(change), "{printed:?}");
 
-    // The change stands in the world's journal, and its outcome in what was learned: a second demo goes on with both.
-    let learned = |said: &[String]| {
-        let line = said.iter().find(|line| line.contains("Learned from")).unwrap();
+    // The journal of the world contains the change, and the learner its outcome: a restarted demo continues with both.
+    let observations = |lines: &[String]| {
+        let line = lines.iter().find(|line| line.contains("Learned from")).unwrap();
         line.split(' ').find_map(|word| word.parse::<u64>().ok()).unwrap()
     };
-    let again = Server::start(&keeping, &env);
-    assert!(learned(&again.said()) >= learned(&said) + 2, "{:?}", again.said());
+    let restarted = ServerProcess::start(&args, &env);
+    let lines = restarted.stdout_lines();
+    assert!(observations(&lines) >= observations(&printed) + 2, "{lines:?}");
 }

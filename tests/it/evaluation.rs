@@ -1,13 +1,13 @@
-//! Policies side by side, in few worlds: the full figures are `chiron eval run`'s.
+//! Evaluations on a few seeds; `chiron eval run` evaluates on more.
 
 use std::num::NonZero;
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
-use engine::Sources;
+use engine::ProposalSources;
 use evals::{
-    Chiron, Contestant, DeleteTheObject, DoNothing, Family, Report, RestartEverything, Suite,
-    evaluate,
+    Chiron, DeleteTheObject, DoNothing, EvaluationReport, FamilyResult, RestartEverything, Suite,
+    SystemUnderTest, evaluate,
 };
 use simulator::{Naming, ScenarioFile, WorldFile};
 
@@ -46,7 +46,7 @@ fn chiron() -> Chiron {
         read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("datasets/history/starter.jsonl"));
     Chiron {
         name: "chiron".into(),
-        sources: Sources {
+        sources: ProposalSources {
             templates: files("templates").iter().map(template).collect(),
             retrieval: true,
             reversal: true,
@@ -59,21 +59,14 @@ fn chiron() -> Chiron {
     }
 }
 
-fn run(contestant: Box<dyn Contestant>, seeds: u64, naming: Naming) -> Report {
+fn run(system: Box<dyn SystemUnderTest>, seeds: u64, naming: Naming) -> EvaluationReport {
     let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
-    evaluate(
-        &suite(),
-        &[contestant],
-        seeds,
-        naming,
-        threads,
-        "2026-01-01T00:00:00Z".parse().unwrap(),
-    )
-    .unwrap()
+    evaluate(&suite(), &[system], seeds, naming, threads, "2026-01-01T00:00:00Z".parse().unwrap())
+        .unwrap()
 }
 
-/// Families with a fault, and their verdicts.
-fn verdicts(report: &Report) -> Vec<(&str, &str)> {
+/// Returns the families with a fault and their verdicts.
+fn verdicts(report: &EvaluationReport) -> Vec<(&str, &str)> {
     let families = &report.policies[0].families;
     families
         .iter()
@@ -82,66 +75,74 @@ fn verdicts(report: &Report) -> Vec<(&str, &str)> {
         .collect()
 }
 
-/// The family in which nothing is to be done.
-fn well(report: &Report) -> &Family {
+/// Returns the family without a fault, in which no action is expected.
+fn nothing_wrong(report: &EvaluationReport) -> &FamilyResult {
     let families = &report.policies[0].families;
     families.iter().find(|family| family.family == "nothing-wrong").unwrap()
 }
 
-/// Seeds of each scenario: as many as a test run has time for.
+/// Seeds per scenario, limited by the run time of the tests.
 const SEEDS: u64 = 5;
 
-/// Chiron in worlds as they are, and in the same worlds with every name and annotation scrambled: played once for all
-/// tests, for that takes long.
-static DRAWN: LazyLock<Report> = LazyLock::new(|| run(Box::new(chiron()), SEEDS, Naming::Drawn));
-static SCRAMBLED: LazyLock<Report> =
-    LazyLock::new(|| run(Box::new(chiron()), SEEDS, Naming::Scrambled));
+/// Chiron's results in worlds with random names. Computed once, because the evaluation is slow.
+static RANDOM: LazyLock<EvaluationReport> =
+    LazyLock::new(|| run(Box::new(chiron()), SEEDS, Naming::Random));
+/// Chiron's results in the same worlds with obfuscated names and annotations.
+static OBFUSCATED: LazyLock<EvaluationReport> =
+    LazyLock::new(|| run(Box::new(chiron()), SEEDS, Naming::Obfuscated));
 
+/// Chiron mitigates nearly all fault families, harms nothing, and does not act without a fault.
 #[test]
-fn chiron_mends_what_is_broken_harms_nothing_and_leaves_alone_what_is_well() {
-    let report = &*DRAWN;
-    let count = mended(report).iter().filter(|(_, is_mended)| *is_mended).count();
+fn chiron_mitigates_faults_without_harm() {
+    let report = &*RANDOM;
+    let count = mitigated(report).iter().filter(|(_, is_mitigated)| *is_mitigated).count();
     assert!(count >= 7, "{report:#?}");
     assert_eq!(report.policies[0].harmful, 0, "{report:#?}");
-    let well = well(report);
-    assert_eq!((well.mitigation.n, well.acted), (SEEDS, 0));
+    let nothing_wrong = nothing_wrong(report);
+    assert_eq!((nothing_wrong.mitigation.n, nothing_wrong.acted), (SEEDS, 0));
 }
 
-/// Families with a fault, and whether Chiron mends them: it explores now and then, so one world of five may go astray.
-fn mended(report: &Report) -> Vec<(&str, bool)> {
+/// Returns the families with a fault, and whether they are mitigated.
+///
+/// Because Chiron explores, one world of five may differ from the others.
+fn mitigated(report: &EvaluationReport) -> Vec<(&str, bool)> {
     let families =
         report.policies[0].families.iter().filter(|family| family.family != "nothing-wrong");
-    let is_mended = |share: f64| match share {
-        share if share >= 0.8 => true,
-        share if share <= 0.2 => false,
-        share => panic!("neither mended nor failed, but {share}: {report:#?}"),
+    let is_mitigated = |proportion: f64| match proportion {
+        p if p >= 0.8 => true,
+        p if p <= 0.2 => false,
+        p => panic!("neither mitigated nor failed, but {p}: {report:#?}"),
     };
-    families.map(|family| (family.family.as_str(), is_mended(family.mitigation.estimate))).collect()
+    families
+        .map(|family| (family.family.as_str(), is_mitigated(family.mitigation.estimate)))
+        .collect()
 }
 
 #[test]
-fn names_and_annotations_carry_nothing_that_chiron_goes_by() {
-    assert_eq!(mended(&DRAWN).len(), 8);
-    assert_eq!(mended(&DRAWN), mended(&SCRAMBLED));
-    assert_eq!(SCRAMBLED.policies[0].harmful, 0, "{:#?}", &*SCRAMBLED);
-    let acted = [&DRAWN, &SCRAMBLED].map(|report| well(report).acted);
+fn chiron_does_not_depend_on_names_and_annotations() {
+    assert_eq!(mitigated(&RANDOM).len(), 8);
+    assert_eq!(mitigated(&RANDOM), mitigated(&OBFUSCATED));
+    assert_eq!(OBFUSCATED.policies[0].harmful, 0, "{:#?}", &*OBFUSCATED);
+    let acted = [&RANDOM, &OBFUSCATED].map(|report| nothing_wrong(report).acted);
     assert_eq!(acted, [0, 0]);
 }
 
 #[test]
-fn of_all_worlds_that_break_chiron_mends_more_than_95_percent() {
-    let of = [&DRAWN, &SCRAMBLED].map(|report| report.policies[0].mitigation);
-    let worlds: u64 = of.iter().map(|share| share.n).sum();
-    let mended: f64 = of.iter().map(|share| share.estimate * share.n as f64).sum();
+fn chiron_mitigates_more_than_95_percent_of_faulty_worlds() {
+    let proportions = [&RANDOM, &OBFUSCATED].map(|report| report.policies[0].mitigation);
+    let worlds: u64 = proportions.iter().map(|proportion| proportion.n).sum();
+    let mitigated: f64 =
+        proportions.iter().map(|proportion| proportion.estimate * proportion.n as f64).sum();
     assert_eq!(worlds, 2 * 8 * SEEDS);
-    assert!(mended / worlds as f64 > 0.95, "{mended} of {worlds}");
+    assert!(mitigated / worlds as f64 > 0.95, "{mitigated} of {worlds}");
 }
 
+/// The baselines mitigate almost nothing, and the evaluation detects the harm that they do.
 #[test]
-fn thoughtless_scripts_mend_next_to_nothing_and_their_harm_is_seen() {
+fn baselines_mitigate_little_and_their_harm_is_counted() {
     const FEW: u64 = 3;
-    let run = |contestant: Box<dyn Contestant>| {
-        let report = run(contestant, FEW, Naming::Drawn);
+    let run = |system: Box<dyn SystemUnderTest>| {
+        let report = run(system, FEW, Naming::Random);
         let failed = verdicts(&report).iter().filter(|(_, verdict)| *verdict == "failed").count();
         assert!(failed >= 7, "{report:#?}");
         report
@@ -150,7 +151,7 @@ fn thoughtless_scripts_mend_next_to_nothing_and_their_harm_is_seen() {
     let acted: u64 = idle.policies[0].families.iter().map(|family| family.acted).sum();
     assert_eq!((acted, idle.policies[0].harmful), (0, 0), "{idle:#?}");
     let restarting = run(Box::new(RestartEverything));
-    assert_eq!(well(&restarting).acted, FEW, "{restarting:#?}");
+    assert_eq!(nothing_wrong(&restarting).acted, FEW, "{restarting:#?}");
     let deleting = run(Box::new(DeleteTheObject));
     assert!(deleting.policies[0].harmful > 0, "{deleting:#?}");
 }

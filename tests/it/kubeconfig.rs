@@ -1,4 +1,4 @@
-//! The server over a cluster that a kubeconfig names: the simulated one, behind its Kubernetes API.
+//! `chiron serve --kubeconfig` with the simulated cluster behind its Kubernetes API.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
@@ -12,46 +12,46 @@ use serde_json::{Value, json};
 use store::{Sqlite, Store as _};
 use workflow::Entry;
 
-use crate::served::{Server, command, within};
+use crate::server_process::{ServerProcess, command, wait_for};
 
-/// A simulated cluster as a process of its own, ended with the test.
-struct Door {
+/// A `chiron simulate serve` process; killed when dropped.
+struct SimulatedApiServer {
     child: Child,
     kubeconfig: PathBuf,
 }
 
-impl Door {
-    fn open(folder: &Path) -> Self {
-        Self::of(folder.join("kubeconfig"), "3")
+impl SimulatedApiServer {
+    fn start(folder: &Path) -> Self {
+        Self::start_with(folder.join("kubeconfig"), "3")
     }
 
-    fn of(kubeconfig: PathBuf, seed: &str) -> Self {
+    fn start_with(kubeconfig: PathBuf, seed: &str) -> Self {
         let child = command(&[])
             .args(["simulate", "serve", "--seed", seed, "--kubeconfig"])
             .arg(&kubeconfig)
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
-        let door = Self { child, kubeconfig };
-        within(Duration::from_secs(60), "the kubeconfig is written", || {
-            door.kubeconfig.is_file().then_some(())
+        let server = Self { child, kubeconfig };
+        wait_for(Duration::from_secs(60), "the kubeconfig is written", || {
+            server.kubeconfig.is_file().then_some(())
         });
-        door
+        server
     }
 }
 
-impl Drop for Door {
+impl Drop for SimulatedApiServer {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// How `chiron serve` ends with these arguments: its exit code and what it says.
-fn refused(folder: &Path, arguments: &[&str]) -> (Option<i32>, String) {
+/// Runs `chiron serve` with `arguments`, which must fail. Returns its exit code and standard error.
+fn serve_error(folder: &Path, arguments: &[&str]) -> (Option<i32>, String) {
     let output = command(&[])
         .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
-        .arg(folder.join("refused"))
+        .arg(folder.join("data"))
         .args(arguments)
         .output()
         .unwrap();
@@ -59,11 +59,11 @@ fn refused(folder: &Path, arguments: &[&str]) -> (Option<i32>, String) {
 }
 
 #[test]
-fn a_kubeconfig_that_cannot_be_used_is_said_at_start_with_the_way_out() {
+fn serve_with_unusable_kubeconfig_fails_with_hint() {
     let folder = tempfile::tempdir().unwrap();
-    let door = Door::open(folder.path());
-    let text = std::fs::read_to_string(&door.kubeconfig).unwrap();
-    let other = |name: &str, change: &dyn Fn(&str) -> String| {
+    let server = SimulatedApiServer::start(folder.path());
+    let text = std::fs::read_to_string(&server.kubeconfig).unwrap();
+    let changed = |name: &str, change: &dyn Fn(&str) -> String| {
         let path = folder.path().join(name);
         let lines: Vec<String> = text.lines().map(change).collect();
         std::fs::write(&path, lines.join("\n")).unwrap();
@@ -73,75 +73,81 @@ fn a_kubeconfig_that_cannot_be_used_is_said_at_start_with_the_way_out() {
         Some((before, _)) => format!("{before}{key} {value}"),
         None => line.to_string(),
     };
-    let good = door.kubeconfig.to_str().unwrap();
-    let broken = other("broken", &|line| format!("[{line}"));
-    let expired = other("expired", &|line| replaced(line, "token:", "expired"));
-    let gone = other("gone", &|line| replaced(line, "server:", "https://127.0.0.1:1"));
+    let valid = server.kubeconfig.to_str().unwrap();
+    let malformed = changed("malformed", &|line| format!("[{line}"));
+    let expired = changed("expired", &|line| replaced(line, "token:", "expired"));
+    let unreachable =
+        changed("unreachable", &|line| replaced(line, "server:", "https://127.0.0.1:1"));
     let absent = folder.path().join("absent");
     let absent = absent.to_str().unwrap();
-    for (arguments, code, words) in [
-        (&["--kubeconfig", &broken][..], 6, "cannot use the kubeconfig"),
+    for (arguments, code, message) in [
+        (&["--kubeconfig", &malformed][..], 6, "cannot use the kubeconfig"),
         (&["--kubeconfig", absent], 6, "No such file"),
-        (&["--kubeconfig", good, "--context", "nowhere"], 6, "no context \"nowhere\""),
-        (&["--kubeconfig", &expired], 4, "does not accept our credentials"),
-        (&["--kubeconfig", &gone], 1, "cannot be reached"),
+        (&["--kubeconfig", valid, "--context", "nowhere"], 6, "no context \"nowhere\""),
+        (&["--kubeconfig", &expired], 4, "rejects the credentials"),
+        (&["--kubeconfig", &unreachable], 1, "cannot be reached"),
     ] {
-        let (ended, said) = refused(folder.path(), arguments);
-        assert_eq!(ended, Some(code), "{arguments:?}: {said}");
-        assert!(said.contains(words) && said.contains("\nhint: "), "{arguments:?}: {said}");
+        let (status, stderr) = serve_error(folder.path(), arguments);
+        assert_eq!(status, Some(code), "{arguments:?}: {stderr}");
+        assert!(stderr.contains(message) && stderr.contains("\nhint: "), "{arguments:?}: {stderr}");
     }
-    let (ended, said) = refused(folder.path(), &["--kubeconfig", good, "--simulate"]);
-    assert_eq!(ended, Some(2), "{said}");
-    let (ended, said) = refused(folder.path(), &["--kubeconfig", good, "--fault", "bad-image"]);
-    assert_eq!(ended, Some(2), "{said}");
+    for conflict in [&["--simulate"][..], &["--fault", "bad-image"]] {
+        let arguments = [&["--kubeconfig", valid][..], conflict].concat();
+        let (status, stderr) = serve_error(folder.path(), &arguments);
+        assert_eq!(status, Some(2), "{stderr}");
+    }
 }
 
+/// A data directory belongs to one cluster, and cannot be opened for another one.
 #[test]
-fn a_record_is_about_one_cluster_and_is_opened_for_no_other() {
+fn data_dir_of_other_cluster_is_rejected() {
     let folder = tempfile::tempdir().unwrap();
-    let one = Door::open(folder.path());
-    let other = Door::of(folder.path().join("other"), "4");
-    let [one, other] = [&one, &other].map(|door| door.kubeconfig.to_str().unwrap().to_string());
-    let data = folder.path().join("refused");
+    let one = SimulatedApiServer::start(folder.path());
+    let other = SimulatedApiServer::start_with(folder.path().join("other"), "4");
+    let [one, other] = [&one, &other].map(|server| server.kubeconfig.to_str().unwrap().to_string());
+    let data = folder.path().join("data");
     let data = data.to_str().unwrap();
     let serve = || {
         let start = ["serve", "--listen", "127.0.0.1:0", "--data-dir", data, "--kubeconfig", &one];
-        Server::start(&start, &[])
+        ServerProcess::start(&start, &[])
     };
     serve().end();
     for arguments in [&["--kubeconfig", &other][..], &["--simulate"]] {
-        let (ended, said) = refused(folder.path(), arguments);
-        assert_eq!(ended, Some(5), "{arguments:?}: {said}");
-        assert!(said.contains("is about the cluster \"shop\" at https://127.0.0.1:"), "{said}");
-        assert!(said.contains("\nhint: take another --data-dir"), "{said}");
+        let (status, stderr) = serve_error(folder.path(), arguments);
+        assert_eq!(status, Some(5), "{arguments:?}: {stderr}");
+        assert!(
+            stderr.contains("belongs to the cluster \"shop\" at https://127.0.0.1:"),
+            "{stderr}"
+        );
+        assert!(stderr.contains("\nhint: use another --data-dir"), "{stderr}");
     }
     let demo = command(&[]).args(["demo", "--data-dir", data]).output().unwrap();
-    let said = String::from_utf8_lossy(&demo.stderr);
-    assert_eq!(demo.status.code(), Some(5), "{said}");
-    // What was refused has left nothing behind.
+    let stderr = String::from_utf8_lossy(&demo.stderr);
+    assert_eq!(demo.status.code(), Some(5), "{stderr}");
+    // The rejected commands did not change the data directory.
     serve().end();
 
-    let unnamed = command(&[]).args(["serve", "--kubeconfig", &one]).output().unwrap();
-    let said = String::from_utf8_lossy(&unnamed.stderr);
-    assert_eq!(unnamed.status.code(), Some(2), "{said}");
-    assert!(said.contains("--data-dir"), "the record of real changes is kept: {said}");
+    let without_dir = command(&[]).args(["serve", "--kubeconfig", &one]).output().unwrap();
+    let stderr = String::from_utf8_lossy(&without_dir.stderr);
+    assert_eq!(without_dir.status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains("--data-dir"), "a real cluster requires a data directory: {stderr}");
 }
 
 #[test]
-fn a_kubeconfig_of_somebody_s_own_is_not_written_over() {
+fn simulate_serve_does_not_overwrite_foreign_kubeconfig() {
     let folder = tempfile::tempdir().unwrap();
-    let own = folder.path().join("config");
-    std::fs::write(&own, "apiVersion: v1\nkind: Config\n").unwrap();
-    let serve = ["simulate", "serve", "--kubeconfig", own.to_str().unwrap()];
-    let refused = command(&[]).args(serve).output().unwrap();
-    let said = String::from_utf8_lossy(&refused.stderr);
-    assert!(!refused.status.success() && said.contains("name another file"), "{said}");
-    assert_eq!(std::fs::read_to_string(own).unwrap(), "apiVersion: v1\nkind: Config\n");
+    let foreign = folder.path().join("config");
+    std::fs::write(&foreign, "apiVersion: v1\nkind: Config\n").unwrap();
+    let serve = ["simulate", "serve", "--kubeconfig", foreign.to_str().unwrap()];
+    let output = command(&[]).args(serve).output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && stderr.contains("another file"), "{stderr}");
+    assert_eq!(std::fs::read_to_string(foreign).unwrap(), "apiVersion: v1\nkind: Config\n");
 }
 
-/// The cluster, as somebody else goes to it.
-fn somebody(door: &Door, runtime: &tokio::runtime::Runtime) -> KubeCluster {
-    let source = KubeSource::File { path: door.kubeconfig.clone(), context: None };
+/// Connects to the cluster as another client.
+fn connect(server: &SimulatedApiServer, runtime: &tokio::runtime::Runtime) -> KubeCluster {
+    let source = KubeSource::File { path: server.kubeconfig.clone(), context: None };
     let secrets = SecretKey::from_bytes([7; 32]);
     runtime.block_on(KubeCluster::connect("test", &source, secrets, KubeLimits::default())).unwrap()
 }
@@ -153,19 +159,19 @@ fn delivery(service: &ObjectRef, status: &str, starts_at: jiff::Timestamp) -> Va
 }
 
 #[test]
-fn a_cluster_behind_a_kubeconfig_is_healed_once_a_person_has_approved() {
+fn approved_plan_remediates_cluster_of_kubeconfig() {
     let folder = tempfile::tempdir().unwrap();
-    let door = Door::open(folder.path());
+    let api_server = SimulatedApiServer::start(folder.path());
     let dir = folder.path().join("data");
     let data = ["--data-dir", dir.to_str().unwrap()];
     let start = ["serve", "--listen", "127.0.0.1:0", "--kubeconfig"];
-    let quick = ["--healthy-for", "2", "--healthy-every", "1", "--quiet", "1s"];
-    let path = [door.kubeconfig.to_str().unwrap()];
-    let server = Server::start(&[&start[..], &path, &quick, &data].concat(), &[]);
+    let quick = ["--known-good-after", "2", "--scan-interval", "1", "--quiet-period", "1s"];
+    let path = [api_server.kubeconfig.to_str().unwrap()];
+    let server = ServerProcess::start(&[&start[..], &path, &quick, &data].concat(), &[]);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
 
-    // What is well is remembered: one of the workloads, with its Service.
-    let service = within(Duration::from_secs(60), "what is well is remembered", || {
+    // The Service of one of the workloads whose known-good state is recorded.
+    let service = wait_for(Duration::from_secs(60), "a known-good state is recorded", || {
         runtime.block_on(async {
             let store = Sqlite::open_read_only(&dir).ok()?;
             let records = store.read(0, usize::MAX).await.ok()?;
@@ -178,41 +184,41 @@ fn a_cluster_behind_a_kubeconfig_is_healed_once_a_person_has_approved() {
             })
         })
     });
-    let somebody = somebody(&door, &runtime);
+    let client = connect(&api_server, &runtime);
     let selector = || {
-        let found = runtime.block_on(somebody.get(&service, Consistency::Latest)).unwrap().unwrap();
+        let found = runtime.block_on(client.get(&service, Consistency::Latest)).unwrap().unwrap();
         found.at("/spec/selector").cloned().unwrap()
     };
     let before = selector();
     let label = before.as_object().unwrap().keys().next().unwrap().clone();
-    let reply = runtime.block_on(somebody.send(&Request {
+    let reply = runtime.block_on(client.send(&Request {
         target: service.clone(),
         verb: Verb::Patch {
             patch: Patch::Merge(json!({"spec": {"selector": {label: "stray"}}})),
             subresource: None,
         },
         preconditions: Preconditions::default(),
-        mode: Mode::Apply,
+        mode: Mode::Commit,
         agent: Agent::default(),
     }));
     assert!(matches!(reply, Reply::Accepted(_)), "{reply:?}");
 
     let (file, starts_at) = (folder.path().join("delivery.json"), jiff::Timestamp::now());
-    let tell = |status: &str| {
+    let ingest = |status: &str| {
         std::fs::write(&file, delivery(&service, status, starts_at).to_string()).unwrap();
         let ingest = ["alert", "ingest", "-f", file.to_str().unwrap()];
         server.json(&[&ingest[..], &data].concat())
     };
-    tell("firing");
-    let ask = |words: &[&str]| server.json(&[words, &data].concat());
-    let newest = || ask(&["plan", "list"])["items"].as_array()?.first().cloned();
-    let mut plan = within(Duration::from_secs(30), "a plan waits for a person", newest);
-    // Which of the candidates is drawn is chance; what was drawn before is not drawn again.
+    ingest("firing");
+    let chiron = |arguments: &[&str]| server.json(&[arguments, &data].concat());
+    let newest = || chiron(&["plan", "list"])["items"].as_array()?.first().cloned();
+    let mut plan = wait_for(Duration::from_secs(30), "a plan needs approval", newest);
+    // The choice among the candidates is random, and a candidate is not chosen twice.
     for _ in 0..6 {
         if plan["workflow"] == "restore-service-selector" {
             break;
         }
-        ask(&["plan", "create", "--incident", plan["incident"].as_str().unwrap()]);
+        chiron(&["plan", "create", "--incident", plan["incident"].as_str().unwrap()]);
         plan = newest().unwrap();
     }
     assert_eq!(
@@ -221,19 +227,19 @@ fn a_cluster_behind_a_kubeconfig_is_healed_once_a_person_has_approved() {
         "{plan}"
     );
     let id = plan["id"].as_str().unwrap();
-    let explained = ask(&["plan", "explain", id]).to_string();
+    let explained = chiron(&["plan", "explain", id]).to_string();
     assert!(explained.contains("since it was last healthy"), "{explained}");
-    ask(&["plan", "approve", id, "--reason", "it says what is wrong"]);
-    let run = within(Duration::from_secs(90), "the run ends", || {
-        let runs = ask(&["run", "list"]);
+    chiron(&["plan", "approve", id, "--reason", "the explanation matches the fault"]);
+    let run = wait_for(Duration::from_secs(90), "the run ends", || {
+        let runs = chiron(&["run", "list"]);
         let run = runs["items"].as_array()?.first()?.clone();
         (!run["endedAt"].is_null()).then_some(run)
     });
     assert_eq!(run["status"], "succeeded", "{run}");
     assert_eq!(selector(), before);
-    tell("resolved");
-    within(Duration::from_secs(30), "it is resolved", || {
-        (ask(&["incident", "list"])["items"][0]["outcome"] == "resolved").then_some(())
+    ingest("resolved");
+    wait_for(Duration::from_secs(30), "the incident is resolved", || {
+        (chiron(&["incident", "list"])["items"][0]["outcome"] == "resolved").then_some(())
     });
     server.end();
 }

@@ -1,8 +1,10 @@
-//! One session of kubectl, held with a real API server and with the simulated one: the same exit codes, and output that
-//! differs only where names, times and addresses do. The session and the differences allowed lie in `tests/kubectl`;
-//! `tests/kubectl/run` starts the servers and says here where they are.
+//! A kubectl session against a real API server and against the simulated one.
+//!
+//! The exit codes have to be equal, and the outputs may differ only in names, times, addresses and the allowed differences.
+//! The session and the allowed differences are in `tests/kubectl`; `tests/kubectl/run` starts the servers and passes their
+//! kubeconfigs in environment variables.
 
-mod watching;
+mod background_watch;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -11,28 +13,30 @@ use std::process::{Command, Stdio};
 use regex::Regex;
 use serde::Deserialize;
 
-use watching::Watching;
+use background_watch::BackgroundWatch;
 
-/// What a line of the session asks for.
+/// The instruction in a line of the session.
 #[derive(Clone, Debug, PartialEq)]
-enum Deed {
+enum Instruction {
     /// Runs kubectl and expects this exit code.
     Run(i32, Vec<String>),
     /// Starts kubectl in the background.
     Watch(Vec<String>),
-    /// Ends what the last `watch` started, and takes what it said.
+    /// Ends the process of the last `watch`, and reads its output.
     Watched,
 }
 
-/// A line of the session, and what it asks for.
-struct Line {
+/// A line of the session.
+struct SessionLine {
+    /// Line number, from 1.
     number: usize,
+    /// The kubectl arguments as written.
     text: String,
-    deed: Deed,
+    instruction: Instruction,
 }
 
-/// What kubectl said to one line, names, times and addresses taken out.
-struct Observed {
+/// The result of one line, with the output normalized.
+struct LineResult {
     line: usize,
     command: String,
     expected: i32,
@@ -40,17 +44,17 @@ struct Observed {
     output: String,
 }
 
-/// A difference that is allowed, and why. What it names is taken out of both outputs before they are compared.
+/// An allowed difference. The matching parts are removed from both outputs before the comparison.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Difference {
-    /// The commands that it is allowed for: a regular expression for the whole line without its exit code.
+    /// The commands to which it applies: a regular expression for the whole line without its exit code.
     command: String,
-    /// Lines that match are left out.
+    /// Removes lines that match this regular expression.
     lines: Option<String>,
-    /// What matches is replaced by `…`.
+    /// Replaces matches of this regular expression by `…`.
     text: Option<String>,
-    /// Whether the two may agree by chance: how fast something is, and where it is put.
+    /// Whether the outputs may also be equal by chance, because they depend on speed or scheduling.
     #[serde(default)]
     sometimes: bool,
     reason: String,
@@ -61,15 +65,15 @@ struct Differences {
     difference: Vec<Difference>,
 }
 
-fn given(name: &str) -> String {
-    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: start tests/kubectl/run"))
+fn env_var(name: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set; hint: run tests/kubectl/run"))
 }
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kubectl")
 }
 
-/// Splits as a shell does that knows single quotes and nothing else.
+/// Splits text into words as a shell does. Only single quotes are supported.
 fn words(text: &str) -> Vec<String> {
     let (mut words, mut word, mut is_quoted) = (Vec::new(), None::<String>, false);
     for letter in text.chars() {
@@ -82,12 +86,12 @@ fn words(text: &str) -> Vec<String> {
             other => word.get_or_insert_default().push(other),
         }
     }
-    assert!(!is_quoted, "a quote is not closed: {text}");
+    assert!(!is_quoted, "unterminated quote: {text}");
     words.extend(word);
     words
 }
 
-fn read(session: &str) -> Vec<Line> {
+fn parse_session(session: &str) -> Vec<SessionLine> {
     let mut lines = Vec::new();
     for (index, text) in session.lines().enumerate() {
         let text = text.trim();
@@ -95,29 +99,29 @@ fn read(session: &str) -> Vec<Line> {
             continue;
         }
         let (first, rest) = text.split_once(' ').unwrap_or((text, ""));
-        let deed = match first {
-            "watch" => Deed::Watch(words(rest)),
-            "watched" => Deed::Watched,
-            code => Deed::Run(
+        let instruction = match first {
+            "watch" => Instruction::Watch(words(rest)),
+            "watched" => Instruction::Watched,
+            code => Instruction::Run(
                 code.parse().unwrap_or_else(|_| panic!("no exit code: {text}")),
                 words(rest),
             ),
         };
-        lines.push(Line { number: index + 1, text: rest.to_string(), deed });
+        lines.push(SessionLine { number: index + 1, text: rest.to_string(), instruction });
     }
     lines
 }
 
-/// kubectl with a folder of its own for what it keeps.
+/// Returns a kubectl command whose configuration and caches are in `home`.
 fn kubectl(home: &Path, arguments: &[String]) -> Command {
-    let mut command = Command::new(given("CHIRON_TEST_KUBECTL"));
+    let mut command = Command::new(env_var("CHIRON_TEST_KUBECTL"));
     command.args(arguments).current_dir(folder()).stdin(Stdio::null());
     command.env("HOME", home).env("KUBECONFIG", home.join("config")).env("TERM", "dumb");
     command.env_remove("KUBECTL_EXTERNAL_DIFF");
     command
 }
 
-fn said(output: &std::process::Output) -> String {
+fn combined_output(output: &std::process::Output) -> String {
     format!(
         "{}{}",
         String::from_utf8_lossy(&output.stdout),
@@ -125,41 +129,44 @@ fn said(output: &std::process::Output) -> String {
     )
 }
 
-/// Holds the session with the cluster that the kubeconfig names.
-fn hold(lines: &[Line], kubeconfig: &str) -> Vec<Observed> {
+/// Runs the session against the cluster of the kubeconfig.
+fn run_session(lines: &[SessionLine], kubeconfig: &str) -> Vec<LineResult> {
     let home = tempfile::tempdir().unwrap();
     std::fs::copy(kubeconfig, home.path().join("config")).unwrap();
-    let mut watching = None;
-    let mut observed = Vec::new();
+    let mut running_watch = None;
+    let mut results = Vec::new();
     for line in lines {
-        let (command, expected, code, output) = match &line.deed {
-            Deed::Run(expected, arguments) => {
+        let (command, expected, code, output) = match &line.instruction {
+            Instruction::Run(expected, arguments) => {
                 let output = kubectl(home.path(), arguments).output().expect("kubectl runs");
                 let code = output.status.code().unwrap_or(-1);
-                (line.text.clone(), *expected, code, said(&output))
+                (line.text.clone(), *expected, code, combined_output(&output))
             }
-            Deed::Watch(arguments) => {
-                watching = Some(Watching::start(home.path(), &line.text, arguments));
+            Instruction::Watch(arguments) => {
+                let watch = BackgroundWatch::start(home.path(), &line.text, arguments);
+                running_watch = Some(watch);
                 continue;
             }
-            Deed::Watched => {
-                let watched: Watching = watching.take().expect("a watch before `watched`");
-                let command = watched.command.clone();
-                let (code, output) = watched.end();
-                assert!(output.contains("ADDED"), "kubectl {command} saw nothing: {output}");
+            Instruction::Watched => {
+                let watch: BackgroundWatch = running_watch.take().expect("a watch is running");
+                let command = watch.command.clone();
+                let (code, output) = watch.end();
+                assert!(output.contains("ADDED"), "no event of kubectl {command}: {output}");
                 (command, 0, code, output)
             }
         };
-        let output = plain(&output, &command);
-        observed.push(Observed { line: line.number, command, expected, code, output });
+        let output = normalize(&output, &command);
+        results.push(LineResult { line: line.number, command, expected, code, output });
     }
-    observed
+    results
 }
 
-/// Takes out of an output what cannot be the same twice: times, ages, addresses, uids, versions, drawn parts of names,
-/// and the width of columns; the rows of a list are put in order, and what is said of each pod of a drain is heard once.
-fn plain(output: &str, command: &str) -> String {
-    const TAKEN_OUT: [(&str, &str); 14] = [
+/// Replaces or removes the parts of an output that differ between runs.
+///
+/// These are times, ages, addresses, uids, versions, generated parts of names, and the width of columns. The rows of a list
+/// are sorted, and repeated lines of a drain are removed.
+fn normalize(output: &str, command: &str) -> String {
+    const REPLACEMENTS: [(&str, &str); 14] = [
         (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "UID"),
         (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", "TIME"),
         (r"(Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d \w{3} \d{4} \d\d:\d\d:\d\d [+-]\d{4}", "TIME"),
@@ -167,22 +174,22 @@ fn plain(output: &str, command: &str) -> String {
         (r"\bhttps?://(127\.0\.0\.1|localhost):\d+", "URL"),
         (r"\b\d{1,3}(\.\d{1,3}){3}(/\d+)?", "ADDRESS"),
         (r#"(?i)(resource ?version"?: *"?)\d+"#, "${1}VERSION"),
-        // A ReplicaSet's hash and a pod's letters, as Kubernetes draws them.
+        // The hash of a ReplicaSet and the random suffix of a pod, in the alphabet of Kubernetes.
         (r"-[bcdf-hj-np-tv-z2456789]{6,10}-[bcdf-hj-np-tv-z2456789]{5}\b", "-HASH-NAME"),
         (r"\b(web|cart)-[bcdf-hj-np-tv-z2456789]{5,10}\b", "${1}-HASH"),
         (r"kube-api-access-[a-z0-9]{5}", "kube-api-access-NAME"),
         (r"(pod-template-hash[=:] ?)[a-z0-9]+", "${1}HASH"),
-        // What stands behind `=` is no age: the times of a probe must be the same.
+        // A time after `=` is not an age: the timings of a probe have to be equal.
         (r"(?m)(^|[\s(])(\d+d)?(\d+h)?(\d+m)?\d+(\.\d+)?m?s( \(x\d+ over [\dhms]+\))?", "${1}AGE"),
         (r"<invalid>", "AGE"),
         (r"X509SHA256=[0-9a-f]+", "FINGERPRINT"),
     ];
-    let mut plain = output.to_string();
-    for (pattern, with) in TAKEN_OUT {
-        plain = Regex::new(pattern).unwrap().replace_all(&plain, with).into_owned();
+    let mut text = output.to_string();
+    for (pattern, with) in REPLACEMENTS {
+        text = Regex::new(pattern).unwrap().replace_all(&text, with).into_owned();
     }
     let is_document = command.contains(" -o yaml") || command.contains(" -o json");
-    // Whole minutes look like thousandths of a CPU: they are an age where ages stand, and nowhere else.
+    // `5m` can be five minutes or five millicores, so it is replaced only where kubectl prints an age.
     let minutes = match command.split(' ').next() {
         Some("get") if !is_document => Some((r"(?m)(^|[\s(])\d+m( ago\)|$)", "${1}AGE${2}")),
         Some("describe" | "events") => {
@@ -191,9 +198,9 @@ fn plain(output: &str, command: &str) -> String {
         Some(_) | None => None,
     };
     if let Some((pattern, with)) = minutes {
-        plain = Regex::new(pattern).unwrap().replace_all(&plain, with).into_owned();
+        text = Regex::new(pattern).unwrap().replace_all(&text, with).into_owned();
     }
-    let mut lines: Vec<String> = plain
+    let mut lines: Vec<String> = text
         .lines()
         .map(|line| {
             let indent = if is_document { line.len() - line.trim_start().len() } else { 0 };
@@ -208,7 +215,7 @@ fn plain(output: &str, command: &str) -> String {
         lines.sort();
     }
     if command.starts_with("drain ") {
-        // It speaks of each pod on the node in turn; how many there are is for two schedulers to choose.
+        // One line per pod of the node, and the schedulers may place different numbers of pods on it.
         lines.sort();
         lines.dedup();
     }
@@ -221,14 +228,14 @@ fn differences() -> Vec<(Difference, Regex, Regex)> {
     let compiled = all.difference.into_iter().map(|difference| {
         assert!(
             difference.reason.len() > 10,
-            "a difference wants a reason: {}",
+            "a difference requires a reason: {}",
             difference.command
         );
         let pattern = match (&difference.lines, &difference.text) {
             (Some(lines), None) => format!("^(?:{lines})$"),
             (None, Some(text)) => text.clone(),
             (Some(_), Some(_)) | (None, None) => {
-                panic!("`lines` or `text`: {}", difference.command)
+                panic!("set either `lines` or `text`: {}", difference.command)
             }
         };
         let command = Regex::new(&format!("^(?:{})$", difference.command)).unwrap();
@@ -238,7 +245,7 @@ fn differences() -> Vec<(Difference, Regex, Regex)> {
     compiled.collect()
 }
 
-/// An output without what a difference allows.
+/// Removes the parts of an output that match an allowed difference.
 fn without(output: &str, difference: &Difference, pattern: &Regex) -> String {
     if difference.text.is_some() {
         return pattern.replace_all(output, "…").into_owned();
@@ -246,33 +253,33 @@ fn without(output: &str, difference: &Difference, pattern: &Regex) -> String {
     output.lines().filter(|line| !pattern.is_match(line)).collect::<Vec<_>>().join("\n")
 }
 
-/// What a session said, to be read by people and compared line by line.
-fn transcript(observed: &[Observed]) -> String {
+/// Returns the transcript of a session, for reading and for a line-by-line comparison.
+fn transcript(results: &[LineResult]) -> String {
     let mut text = String::new();
-    for one in observed {
+    for result in results {
         let _ = writeln!(
             text,
             "\n{}: $ kubectl {}\n{}\n=> {}",
-            one.line, one.command, one.output, one.code
+            result.line, result.command, result.output, result.code
         );
     }
     text
 }
 
-fn check_codes(name: &str, observed: &[Observed]) {
-    let wrong: Vec<String> = observed
+fn check_codes(name: &str, results: &[LineResult]) {
+    let wrong: Vec<String> = results
         .iter()
-        .filter(|one| one.code != one.expected)
-        .map(|one| {
+        .filter(|result| result.code != result.expected)
+        .map(|result| {
             format!(
                 "line {}: kubectl {}\n  exit code {}, expected {}\n{}",
-                one.line, one.command, one.code, one.expected, one.output
+                result.line, result.command, result.code, result.expected, result.output
             )
         })
         .collect();
     assert!(
         wrong.is_empty(),
-        "{name}: {} exit codes are others:\n{}",
+        "{name}: {} unexpected exit codes:\n{}",
         wrong.len(),
         wrong.join("\n")
     );
@@ -280,17 +287,18 @@ fn check_codes(name: &str, observed: &[Observed]) {
 
 #[test]
 #[ignore = "needs: kubectl"]
-fn a_session_of_kubectl_goes_the_same_way_with_a_real_and_a_simulated_cluster() {
-    let lines = read(&std::fs::read_to_string(folder().join("session.txt")).unwrap());
-    let kept = PathBuf::from(given("CHIRON_TEST_DATA"));
-    let real = hold(&lines, &given("CHIRON_TEST_KUBECONFIG"));
-    std::fs::write(kept.join("real.txt"), transcript(&real)).unwrap();
-    check_codes("the real cluster", &real);
-    println!("real cluster: {} commands, as expected", real.len());
+fn kubectl_session_matches_on_real_and_simulated_cluster() {
+    let session = std::fs::read_to_string(folder().join("session.txt")).unwrap();
+    let lines = parse_session(&session);
+    let output_folder = PathBuf::from(env_var("CHIRON_TEST_DATA"));
+    let real = run_session(&lines, &env_var("CHIRON_TEST_KUBECONFIG"));
+    std::fs::write(output_folder.join("real.txt"), transcript(&real)).unwrap();
+    check_codes("real cluster", &real);
+    println!("real cluster: {} commands with the expected exit codes", real.len());
 
-    let simulated = hold(&lines, &given("CHIRON_TEST_SIMULATED_KUBECONFIG"));
-    std::fs::write(kept.join("simulated.txt"), transcript(&simulated)).unwrap();
-    check_codes("the simulated cluster", &simulated);
+    let simulated = run_session(&lines, &env_var("CHIRON_TEST_SIMULATED_KUBECONFIG"));
+    std::fs::write(output_folder.join("simulated.txt"), transcript(&simulated)).unwrap();
+    check_codes("simulated cluster", &simulated);
 
     let allowed = differences();
     let mut is_used = vec![false; allowed.len()];
@@ -299,10 +307,10 @@ fn a_session_of_kubectl_goes_the_same_way_with_a_real_and_a_simulated_cluster() 
         let (mut left, mut right) = (real.output.clone(), simulated.output.clone());
         for (index, (difference, command, pattern)) in allowed.iter().enumerate() {
             if command.is_match(&real.command) && left != right {
-                let (less, fewer) =
+                let (new_left, new_right) =
                     (without(&left, difference, pattern), without(&right, difference, pattern));
-                is_used[index] |= (&less, &fewer) != (&left, &right);
-                (left, right) = (less, fewer);
+                is_used[index] |= (&new_left, &new_right) != (&left, &right);
+                (left, right) = (new_left, new_right);
             }
         }
         if left != right {
@@ -316,43 +324,45 @@ fn a_session_of_kubectl_goes_the_same_way_with_a_real_and_a_simulated_cluster() 
             }
         }
     }
-    assert!(wrong.is_empty(), "- the real cluster says, + the simulated one:{wrong}");
+    assert!(wrong.is_empty(), "- real cluster, + simulated cluster:{wrong}");
     for ((difference, ..), is_used) in allowed.iter().zip(is_used) {
         assert!(
             is_used || difference.sometimes,
-            "`{}` has no such difference any more: {}",
+            "`{}` no longer has this difference: {}",
             difference.command,
             difference.reason
         );
     }
     println!(
-        "simulated cluster: the same {} commands, the same exit codes and output; {} differences allowed",
+        "simulated cluster: {} commands with the same exit codes and output; {} differences allowed",
         real.len(),
         allowed.len()
     );
 }
 
 #[test]
-fn the_session_reads_as_a_shell_would_read_it() {
+fn session_lines_are_split_like_shell_words() {
     assert_eq!(words("a  'b c' d'e f'g ''"), ["a", "b c", "de fg", ""]);
-    let session = read("# nothing\n\n1 get 'a b'\nwatch get x\nwatched\n");
-    let deeds: Vec<&Deed> = session.iter().map(|line| &line.deed).collect();
-    let run = Deed::Run(1, vec!["get".into(), "a b".into()]);
-    assert_eq!(deeds, [&run, &Deed::Watch(vec!["get".into(), "x".into()]), &Deed::Watched]);
+    let session = parse_session("# comment\n\n1 get 'a b'\nwatch get x\nwatched\n");
+    let instructions: Vec<&Instruction> = session.iter().map(|line| &line.instruction).collect();
+    let run = Instruction::Run(1, vec!["get".into(), "a b".into()]);
+    let watch = Instruction::Watch(vec!["get".into(), "x".into()]);
+    assert_eq!(instructions, [&run, &watch, &Instruction::Watched]);
     assert_eq!((session[0].number, session[0].text.as_str()), (3, "get 'a b'"));
 }
 
 #[test]
-fn what_cannot_be_the_same_twice_is_taken_out() {
-    let check = |output: &str, expected: &str| assert_eq!(plain(output, "describe x"), expected);
+fn normalize_replaces_times_addresses_and_generated_names() {
+    let check =
+        |output: &str, expected: &str| assert_eq!(normalize(output, "describe x"), expected);
     check("web-7887448d46-x4jlj   1/1  Running  3m12s", "web-HASH-NAME 1/1 Running AGE");
     check("10.0.0.3:8080 at 2026-01-01T00:00:00Z", "ADDRESS:8080 at TIME");
     check("uid: ae267fe3-fd53-4fa5-916b-0a499eecb6a7", "uid: UID");
     check("replicaset.apps/web-7887448d46", "replicaset.apps/web-HASH");
     check("  Normal  Pulled  2m  kubelet", "Normal Pulled AGE kubelet");
-    for same in ["cpu: 50m, memory 64Mi", "cpu: 50m", "delay=0s timeout=1s period=10s"] {
-        check(same, same);
+    for unchanged in ["cpu: 50m, memory 64Mi", "cpu: 50m", "delay=0s timeout=1s period=10s"] {
+        check(unchanged, unchanged);
     }
-    assert_eq!(plain("cart-1  1/1  2 (3m ago)  12m", "get pods"), "cart-1 1/1 2 (AGE ago) AGE");
-    assert_eq!(plain("cpu: 50m", "get pod x -o yaml"), "cpu: 50m");
+    assert_eq!(normalize("cart-1  1/1  2 (3m ago)  12m", "get pods"), "cart-1 1/1 2 (AGE ago) AGE");
+    assert_eq!(normalize("cpu: 50m", "get pod x -o yaml"), "cpu: 50m");
 }

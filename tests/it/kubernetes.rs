@@ -2,9 +2,10 @@
 
 #![expect(clippy::print_stdout, reason = "a story of minutes tells how far it is")]
 
-mod chiron;
-mod healing;
-mod standin;
+mod chiron_process;
+mod deploy;
+mod fake_prometheus;
+mod remediation;
 mod webhook;
 
 use std::io::Write as _;

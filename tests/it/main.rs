@@ -1,20 +1,21 @@
-//! End-to-end stories, and the tests that hold the house together. One binary, so that it links once.
+//! End-to-end tests, and tests of the repository itself. One binary, so that it links once.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+#![allow(clippy::unwrap_used, reason = "a failed test panics")]
 
 mod alertmanager;
 mod architecture;
 mod chaos;
+mod contract;
 mod demo;
-mod doors;
+mod deploy;
 mod evaluation;
+mod http_api;
 mod kubeconfig;
 mod kubectl;
 mod kubernetes;
-mod orders;
-mod process;
+mod language;
+mod load;
 mod reports;
 mod requirements;
 mod serve;
-mod served;
-mod storm;
+mod server_process;

@@ -1,4 +1,4 @@
-//! Holds tests/requirements.toml: every requirement is there, and what it claims to be shown by exists.
+//! Checks tests/requirements.toml: it lists every requirement, and the tests that it names exist.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -8,7 +8,7 @@ use std::process::Command;
 
 use cargo_metadata::MetadataCommand;
 
-/// The families of requirements, and the numbers in each.
+/// The families of requirements with their ranges of numbers.
 const FAMILIES: &[(&str, &[RangeInclusive<u32>])] = &[
     ("BR-WF", &[1..=34, 50..=53]),
     ("BR-IWB", &[1..=20]),
@@ -27,19 +27,21 @@ const FAMILIES: &[(&str, &[RangeInclusive<u32>])] = &[
 /// The success criteria: functional, performance, business; five of each.
 const CRITERIA: [&str; 3] = ["SC-F", "SC-P", "SC-B"];
 
-/// What stands behind an id.
+/// The value of a requirement.
 #[derive(Debug, serde::Deserialize)]
 #[serde(untagged)]
-enum Shown {
-    By(Vec<String>),
-    Word(String),
+enum Coverage {
+    /// Names of the tests that cover it.
+    Tests(Vec<String>),
+    /// `open` if no test covers it yet.
+    Status(String),
 }
 
-fn requirements() -> BTreeMap<String, Shown> {
+fn requirements() -> BTreeMap<String, Coverage> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/requirements.toml");
     let text = fs::read_to_string(path).expect("tests/requirements.toml can be read");
     toml::from_str(&text)
-        .expect("tests/requirements.toml gives each id once, with a list of tests or a word")
+        .expect("tests/requirements.toml has each id once, with a list of tests or \"open\"")
 }
 
 fn required_ids() -> BTreeSet<String> {
@@ -52,7 +54,7 @@ fn required_ids() -> BTreeSet<String> {
 }
 
 #[test]
-fn no_requirement_is_missing_and_none_is_invented() {
+fn requirement_ids_are_complete_and_known() {
     let required = required_ids();
     assert_eq!(required.len(), 213 + 15);
     let named: BTreeSet<_> = requirements().into_keys().collect();
@@ -62,11 +64,11 @@ fn no_requirement_is_missing_and_none_is_invented() {
 }
 
 #[test]
-fn a_requirement_is_open_or_names_its_tests() {
-    for (id, shown) in requirements() {
-        match shown {
-            Shown::Word(word) => assert_eq!(word, "open", "{id}"),
-            Shown::By(tests) => {
+fn requirement_is_open_or_names_tests() {
+    for (id, coverage) in requirements() {
+        match coverage {
+            Coverage::Status(status) => assert_eq!(status, "open", "{id}"),
+            Coverage::Tests(tests) => {
                 assert!(!tests.is_empty(), "{id} names no test; hint: write \"open\"")
             }
         }
@@ -74,12 +76,12 @@ fn a_requirement_is_open_or_names_its_tests() {
 }
 
 #[test]
-fn every_test_that_a_requirement_names_exists() {
+fn tests_named_by_requirements_exist() {
     let claims: Vec<(String, String)> = requirements()
         .into_iter()
-        .flat_map(|(id, shown)| match shown {
-            Shown::By(tests) => tests.into_iter().map(|test| (id.clone(), test)).collect(),
-            Shown::Word(_) => Vec::new(),
+        .flat_map(|(id, coverage)| match coverage {
+            Coverage::Tests(tests) => tests.into_iter().map(|test| (id.clone(), test)).collect(),
+            Coverage::Status(_) => Vec::new(),
         })
         .collect();
     let missing = |known: &BTreeSet<String>| -> Vec<String> {
@@ -93,13 +95,13 @@ fn every_test_that_a_requirement_names_exists() {
         return;
     }
     let target = target_folder();
-    let kept = fs::read_to_string(target.join("test-list.txt")).ok();
-    // The kept list may be older than the tests: what it lacks is looked up afresh.
-    if kept.is_some_and(|list| missing(&names_in(&list)).is_empty()) {
+    let cached = fs::read_to_string(target.join("test-list.txt")).ok();
+    // The cached list may be older than the tests, so cargo is asked only if a name is missing from it.
+    if cached.is_some_and(|list| missing(&test_names(&list)).is_empty()) {
         return;
     }
-    let lacking = missing(&names_in(&list_tests(&target)));
-    assert!(lacking.is_empty(), "no such test:\n{}", lacking.join("\n"));
+    let missing = missing(&test_names(&list_tests(&target)));
+    assert!(missing.is_empty(), "no such test:\n{}", missing.join("\n"));
 }
 
 fn target_folder() -> PathBuf {
@@ -112,43 +114,44 @@ fn target_folder() -> PathBuf {
     metadata.target_directory.into_std_path_buf()
 }
 
-/// Asks cargo for the names of all tests, and keeps the answer where `make test` keeps it.
+/// Lists all tests with cargo, and stores the list in the file that `make test` also writes.
 fn list_tests(target: &Path) -> String {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let path = target.join("test-list.txt");
     let file = fs::File::create(&path).expect("the target folder can be written to");
-    // One file for both: cargo announces a target on one stream, the target lists its tests on the other.
+    // One file for both streams: cargo prints the target to standard error, and the target its tests to standard output.
     let status = Command::new(cargo)
         .args(["test", "--workspace", "--tests", "--offline", "--color=never", "--", "--list"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .env("CARGO_TARGET_DIR", target)
-        .stdout(file.try_clone().expect("a handle can be doubled"))
+        .stdout(file.try_clone().expect("a file handle can be cloned"))
         .stderr(file)
         .status()
         .expect("cargo runs");
-    let list = fs::read_to_string(&path).expect("it was just written");
+    let list = fs::read_to_string(&path).expect("the file was just written");
     if !status.success() {
-        // Half a list must not be taken for a whole one the next time.
-        fs::remove_file(&path).expect("it was just written");
+        // An incomplete list must not be used by the next run.
+        fs::remove_file(&path).expect("the file was just written");
         panic!("cargo test -- --list failed:\n{list}");
     }
     list
 }
 
-/// `Running unittests src/lib.rs (target/debug/deps/workflow-0123456789abcdef)` speaks of the target `workflow`.
-fn target_in(line: &str) -> Option<&str> {
+/// Returns the target in a line of cargo: `workflow` for
+/// `Running unittests src/lib.rs (target/debug/deps/workflow-0123456789abcdef)`.
+fn parse_target(line: &str) -> Option<&str> {
     let (_, path) = line.trim_start().strip_prefix("Running ")?.rsplit_once('(')?;
     let file = path.strip_suffix(')')?.rsplit(['/', '\\']).next()?;
     file.rsplit_once('-').map(|(name, _)| name)
 }
 
-/// The full names of the tests in what `cargo test -- --list` printed.
-fn names_in(list: &str) -> BTreeSet<String> {
+/// Parses the output of `cargo test -- --list` into names with the target in front.
+fn test_names(list: &str) -> BTreeSet<String> {
     let mut target = "";
     let mut names = BTreeSet::new();
     for line in list.lines() {
-        if let Some(announced) = target_in(line) {
-            target = announced;
+        if let Some(name) = parse_target(line) {
+            target = name;
         } else if let Some(test) = line.strip_suffix(": test") {
             names.insert(format!("{target}::{test}"));
         }
@@ -157,14 +160,14 @@ fn names_in(list: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn names_of_tests_carry_their_target() {
+fn test_names_start_with_target() {
     let list = "    Finished `test` profile\n     Running unittests src/lib.rs (target/debug/deps/workflow-01ab)\n\
                 validate::tests::cycles_are_named: test\n\n1 test, 0 benchmarks\n     \
                 Running unittests src/lib.rs (target/debug/deps/empty-01ab)\n0 tests, 0 benchmarks\n     \
-                Running tests/it/main.rs (/elsewhere/debug/deps/it-23cd)\ndemo::heals: test\n\n1 test, 0 benchmarks\n";
-    let names = names_in(list);
+                Running tests/it/main.rs (/elsewhere/debug/deps/it-23cd)\ndemo::resolves: test\n\n1 test, 0 benchmarks\n";
+    let names = test_names(list);
     assert_eq!(
         names.into_iter().collect::<Vec<_>>(),
-        ["it::demo::heals", "workflow::validate::tests::cycles_are_named"]
+        ["it::demo::resolves", "workflow::validate::tests::cycles_are_named"]
     );
 }

@@ -1,4 +1,4 @@
-//! The server as people start it: a process of its own, spoken to over the command line and over HTTP.
+//! `chiron serve --simulate` over the command line and over HTTP.
 
 use std::path::Path;
 use std::process::Command;
@@ -6,17 +6,17 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::served::{Server, within};
+use crate::server_process::{ServerProcess, wait_for};
 
-/// A server over `dir`.
-fn serve(dir: &Path, more: &[&str]) -> Server {
-    let path = dir.to_str().expect("a path in UTF-8");
-    let always =
+/// Starts a server with the data directory `dir`.
+fn serve(dir: &Path, more: &[&str]) -> ServerProcess {
+    let path = dir.to_str().expect("the path is UTF-8");
+    let common =
         ["serve", "--simulate", "--seed", "3", "--listen", "127.0.0.1:0", "--data-dir", path];
-    Server::start(&[&always, more].concat(), &[])
+    ServerProcess::start(&[&common, more].concat(), &[])
 }
 
-/// A delivery about a workload that is not there.
+/// Returns a delivery about a workload that does not exist.
 fn delivery() -> Value {
     let labels = json!({"alertname": "KubePodCrashLooping", "namespace": "nowhere", "deployment": "ghost", "severity": "critical"});
     json!({
@@ -30,39 +30,41 @@ fn delivery() -> Value {
 async fn post(
     url: &str,
     token: Option<&str>,
-    kind: &str,
+    content_type: &str,
     body: &'static str,
 ) -> reqwest::StatusCode {
     let request = reqwest::Client::new()
         .post(format!("{url}/api/v1/ingest/alertmanager"))
-        .header("Content-Type", kind)
+        .header("Content-Type", content_type)
         .body(body);
     let request = match token {
         Some(token) => request.bearer_auth(token),
         None => request,
     };
-    request.send().await.expect("it answers").status()
+    request.send().await.expect("the server responds").status()
 }
 
+/// The server ingests an alert from the command line, rejects invalid input, and keeps incidents and emergency stops over a
+/// restart.
 #[test]
-fn the_server_takes_an_alert_over_the_command_line_and_goes_on_after_a_restart() {
+fn ingested_alert_and_emergency_stop_survive_restart() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let dir = &folder.path().join("data");
     let file = folder.path().join("delivery.json");
-    std::fs::write(&file, delivery().to_string()).expect("it can be written");
-    let file = file.to_str().expect("a path in UTF-8");
+    std::fs::write(&file, delivery().to_string()).expect("the file can be written");
+    let file = file.to_str().expect("the path is UTF-8");
 
-    let at = ["--data-dir", dir.to_str().expect("a path in UTF-8")];
+    let at = ["--data-dir", dir.to_str().expect("the path is UTF-8")];
     let server = serve(dir, &["--fault", "scaled-to-zero", "--alerts", "none"]);
     let received = server.json(&[&["alert", "ingest", "-f", file][..], &at].concat());
     let incident = received["incidentIds"][0].as_str().expect("an incident").to_string();
     let found = server.json(&[&["incident", "get", &incident][..], &at].concat());
     assert_eq!(found["status"], "open", "{found}");
     assert_eq!(found["namespace"], "nowhere", "{found}");
-    let again = server.json(&[&["alert", "ingest", "-f", file][..], &at].concat());
+    let repeated = server.json(&[&["alert", "ingest", "-f", file][..], &at].concat());
     assert_eq!(
-        again["incidentIds"], received["incidentIds"],
-        "the same delivery makes no second incident"
+        repeated["incidentIds"], received["incidentIds"],
+        "a repeated delivery opened a second incident"
     );
     let listed = server.chiron(&[&["incident", "list"][..], &at].concat());
     assert!(
@@ -71,7 +73,7 @@ fn the_server_takes_an_alert_over_the_command_line_and_goes_on_after_a_restart()
         String::from_utf8_lossy(&listed.stdout)
     );
 
-    let token = std::fs::read_to_string(dir.join("token")).expect("the token is there");
+    let token = std::fs::read_to_string(dir.join("token")).expect("the token file exists");
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
@@ -89,20 +91,21 @@ fn the_server_takes_an_alert_over_the_command_line_and_goes_on_after_a_restart()
         assert_eq!(post(&server.url, Some(&token), "text/plain", "{}").await, 415);
         assert_eq!(post(&server.url, None, "application/json", "{}").await, 401);
     });
-    // The same refusals as exit codes.
+    // Errors as exit codes.
     let code = |args: &[&str]| server.chiron(&[args, &at].concat()).status.code();
     assert_eq!(code(&["incident", "get", "inc_00000000000000000000000000"]), Some(3));
     assert_eq!(code(&["alert", "ingest", "-f", "/dev/null"]), Some(6));
-    for order in ["stop", "resume"] {
-        assert_eq!(code(&[order]), Some(2), "{order} wants a reason");
+    for command in ["set", "clear"] {
+        assert_eq!(code(&["emergency-stop", command]), Some(2), "{command} requires a reason");
         assert_eq!(
-            code(&[order, "--reason", " "]),
+            code(&["emergency-stop", command, "--reason", " "]),
             Some(6),
-            "{order} wants one that says something"
+            "{command} requires a non-empty reason"
         );
     }
-    let stopped =
-        server.json(&[&["stop", "--level", "L2", "--reason", "a test"][..], &at].concat());
+    let stopped = server.json(
+        &[&["emergency-stop", "set", "--level", "L2", "--reason", "a test"][..], &at].concat(),
+    );
     assert_eq!(stopped["items"][0]["scope"], "global");
     server.end();
 
@@ -118,8 +121,13 @@ fn the_server_takes_an_alert_over_the_command_line_and_goes_on_after_a_restart()
         server.json(&[&["incident", "get", &incident][..], &at].concat())["id"],
         json!(incident)
     );
-    let lifted = server.json(&[&["resume", "--reason", "the test goes on"][..], &at].concat());
-    assert_eq!(lifted["items"], json!([]), "the stop outlived the restart, and was lifted");
+    let cleared = server
+        .json(&[&["emergency-stop", "clear", "--reason", "the test continues"][..], &at].concat());
+    assert_eq!(
+        cleared["items"],
+        json!([]),
+        "the stop persisted across the restart and was cleared"
+    );
     server.end();
 }
 
@@ -144,29 +152,28 @@ fn an_alert_of_the_simulated_world_becomes_a_run_that_each_effect_of_is_noted_on
         ],
     );
     let mut last = String::new();
-    let run = within(Duration::from_secs(60), "a run ends", || {
+    let run: String = wait_for(Duration::from_secs(60), "a run ends", || {
         let runs = server.json(&[&["run", "list"][..], &at].concat());
         last = runs.to_string();
         runs["items"].as_array()?.iter().find(|run| !run["endedAt"].is_null())?["id"]
             .as_str()
             .map(Into::into)
     });
-    let run: String = run;
     let watched = server.chiron(&[&["run", "watch", &run][..], &at].concat());
     assert!(matches!(watched.status.code(), Some(0 | 8)), "{last}");
-    let shown = server.json(&[&["run", "get", &run][..], &at].concat());
-    let plan = shown["plan"].as_str().expect("a plan").to_string();
+    let run = server.json(&[&["run", "get", &run][..], &at].concat());
+    let plan = run["plan"].as_str().expect("a plan").to_string();
     let explained = server.chiron(&[&["plan", "explain", &plan][..], &at].concat());
-    assert!(String::from_utf8_lossy(&explained.stdout).contains("what was seen"));
+    assert!(String::from_utf8_lossy(&explained.stdout).contains("\nevidence"));
     let code = server.chiron(&[&["plan", "approve", &plan][..], &at].concat()).status.code();
     assert_eq!(code, Some(5), "a plan that has run cannot be approved");
-    let noted = std::fs::read_to_string(dir.join("world.jsonl")).expect("the journal is there");
-    let mut keys: Vec<String> = noted
+    let journal = std::fs::read_to_string(dir.join("world.jsonl")).expect("the journal exists");
+    let mut keys: Vec<String> = journal
         .lines()
         .map(|line| {
             serde_json::from_str::<Value>(line).expect("a line is JSON")["request"]["agent"]["effectKey"]
                 .as_str()
-                .expect("a key")
+                .expect("an effect key")
                 .to_string()
         })
         .collect();
@@ -174,6 +181,6 @@ fn an_alert_of_the_simulated_world_becomes_a_run_that_each_effect_of_is_noted_on
     let lines = keys.len();
     keys.sort();
     keys.dedup();
-    assert_eq!(keys.len(), lines, "{noted}");
+    assert_eq!(keys.len(), lines, "{journal}");
     server.end();
 }

@@ -1,4 +1,4 @@
-//! An alert, as Chiron keeps it: what a monitoring system said, all of it text that nobody may act on by itself.
+//! Alerts as reported by a monitoring system. All text in them is untrusted.
 
 use std::collections::BTreeMap;
 
@@ -8,18 +8,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::AlertId;
 
-/// Whether an alert holds.
+/// State of an alert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AlertStatus {
-    /// The condition holds.
+    /// The condition of the alert is true.
     Firing,
-    /// It held, and no longer does.
+    /// The condition was true and no longer is.
     Resolved,
 }
 
 impl AlertStatus {
-    /// As it stands on the wire.
+    /// Returns the value used in Alertmanager's webhook and in JSON.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Firing => "firing",
@@ -28,92 +28,96 @@ impl AlertStatus {
     }
 }
 
-/// One alert of one delivery. Labels and annotations are tainted: data, never instructions.
+/// One alert of one delivery. Labels and annotations are untrusted: data, never instructions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Alert {
-    /// Our id: one an episode. Derives from the episode key.
+    /// Id of the episode, derived from the episode key.
     pub id: AlertId,
-    /// Name of the kind of sender: `alertmanager`.
+    /// Type of the sender: `alertmanager`.
     pub source: String,
-    /// The sender's own fingerprint, shown and never used as a key.
+    /// Fingerprint given by the sender. Displayed, but never used as a key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_id: Option<String>,
-    /// First 16 hex digits of SHA-256 over the sorted labels.
+    /// First 16 hex digits of SHA-256 over the sorted labels. See [`fingerprint`].
     pub fingerprint: String,
-    /// Whether it holds.
+    /// Whether the alert fires or is resolved.
     pub status: AlertStatus,
     /// The label `alertname`.
     pub name: String,
     /// The label `severity`, empty if there is none.
     #[serde(default)]
     pub severity: String,
-    /// Where the labels claim the trouble is.
-    pub hints: Hints,
-    /// All labels.
+    /// The object that the labels name.
+    pub subject: AlertSubject,
+    /// All labels, sanitized.
     pub labels: BTreeMap<String, String>,
-    /// All annotations.
+    /// All annotations, sanitized.
     pub annotations: BTreeMap<String, String>,
-    /// When it began, as the sender says, brought into the last year and the next hour. Never used for deadlines.
+    /// Start time given by the sender, clamped to the last year and the next hour. Never used for deadlines.
     pub starts_at: Timestamp,
-    /// The same as the sender wrote it: what a repeat is known by.
+    /// Start time as sent. Part of the key that identifies repeated deliveries.
     pub starts_at_sent: String,
-    /// When it ended, if it did.
+    /// End time given by the sender, clamped like `starts_at`. Absent while the alert fires.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ends_at: Option<Timestamp>,
-    /// Where the sender shows it.
+    /// URL of the alert at the sender.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link: Option<String>,
-    /// When we received it.
+    /// When the delivery was received.
     pub received_at: Timestamp,
-    /// What was wrong with it and how it was mended.
+    /// Problems found in the alert and how each was repaired.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub defects: Vec<Defect>,
 }
 
-/// What an alert's labels claim of its place: tainted strings, looked up in the cluster before anything is done.
+/// The object that an alert's labels name. Untrusted: it is looked up in the cluster before any action.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Hints {
-    /// The label `cluster`.
+pub struct AlertSubject {
+    /// The label `cluster`, if set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster: Option<String>,
-    /// The label `namespace`.
+    /// The label `namespace`, if set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
-    /// Label name and value of the subject of design D2: `deployment=checkout`, `pod=checkout-7d9f-x`, else the alert's name.
-    pub subject: (String, String),
+    /// Name and value of the label that identifies the subject (design D2): `deployment=checkout`, `pod=checkout-7d9f-x`.
+    /// Default: `alertname` and the name of the alert.
+    pub label: (String, String),
 }
 
-/// Something in an alert that was mended or left out so that the rest could be kept.
+/// A problem in an alert that was repaired, or a part that was dropped so that the rest could be kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Defect {
     /// Stable code: `invalid_utf8`, `label_too_long`.
     pub code: String,
-    /// Where: `labels.pod`.
-    pub place: String,
-    /// What was done: `dropped`, `escaped`, `cut`, `clamped`.
-    pub mended: String,
+    /// Location: `labels.pod`.
+    pub path: String,
+    /// How it was repaired: `dropped`, `escaped`, `cut`, `clamped`.
+    pub repair: String,
 }
 
-/// What one delivery held.
+/// The content of one delivery.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Delivery {
-    /// The alerts that could be read, with their own defects.
+    /// The parsed alerts, each with its own defects.
     pub alerts: Vec<Alert>,
-    /// Defects of the delivery as a whole, and of alerts that could not be kept at all.
+    /// Defects of the delivery as a whole and of alerts that were dropped.
     pub defects: Vec<Defect>,
-    /// How many alerts the sender left out.
+    /// Number of alerts that the sender or the size limit left out.
     pub truncated: u64,
-    /// The sender's key of the group, shown only.
+    /// Group key given by the sender. Display only.
     pub group_key: String,
-    /// Digest of the raw body.
+    /// Digest of the raw request body.
     pub body_digest: Digest,
 }
 
-/// First 16 hex digits of SHA-256 over the sorted labels.
+/// First component of the digests that ids and keys derive from. Reserved for a tenant; a fixed value keeps ids stable.
+pub(crate) const KEY_PREFIX: &str = "default";
+
+/// Returns the first 16 hex digits of SHA-256 over the sorted labels.
 pub fn fingerprint(labels: &BTreeMap<String, String>) -> String {
     let parts: Vec<&str> =
         labels.iter().flat_map(|(name, value)| [name.as_str(), value.as_str()]).collect();
@@ -121,10 +125,10 @@ pub fn fingerprint(labels: &BTreeMap<String, String>) -> String {
 }
 
 impl Alert {
-    /// Key of one delivery of one state of this alert: a repeat only counts.
-    pub fn delivery_key(&self, tenant: &str) -> Digest {
+    /// Returns the key that identifies repeated deliveries of the same state of this alert.
+    pub fn delivery_key(&self) -> Digest {
         digest_of_parts(&[
-            tenant,
+            KEY_PREFIX,
             &self.source,
             &self.fingerprint,
             &self.starts_at_sent,

@@ -1,7 +1,7 @@
-//! The webhook of Prometheus' Alertmanager, version 4: reading it without losing an alert to a hostile neighbour.
+//! Parser for the webhook of Prometheus Alertmanager, version 4.
 //!
-//! The sender drops a whole group on any 4xx, so one hostile label must never cost the others: what is wrong with an
-//! alert is mended or left out and named in its `defects`, and only a body without any shape is refused.
+//! The sender drops a whole group on any 4xx, so a malformed alert must not affect the others of its group: a defect of an
+//! alert is repaired or dropped and listed in its `defects`. Only a body that is not a delivery at all is refused.
 
 use std::collections::BTreeMap;
 
@@ -10,32 +10,32 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::alert::{Alert, AlertStatus, Defect, Delivery, Hints, fingerprint};
+use crate::alert::{Alert, AlertStatus, AlertSubject, Defect, Delivery, fingerprint};
 use crate::id::AlertId;
-use crate::json::{self, Unreadable};
+use crate::json::{self, ParseJsonError};
 use crate::limits::Limits;
 
-/// One delivery of Alertmanager, as it sends it and as [`parse`] reads it.
+/// One delivery as sent by Alertmanager.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Webhook {
-    /// `4`.
+    /// Version of the format: `4`.
     pub version: String,
-    /// Key of the group.
+    /// Key of the alert group.
     pub group_key: String,
-    /// How many alerts were cut.
+    /// Number of alerts that the sender left out.
     pub truncated_alerts: u64,
     /// `firing` or `resolved`.
     pub status: String,
-    /// The receiver.
+    /// Name of the receiver.
     pub receiver: String,
-    /// Labels that the group has in common by configuration.
+    /// Labels by which the alerts are grouped.
     pub group_labels: BTreeMap<String, String>,
-    /// Labels that all its alerts have in common.
+    /// Labels common to all alerts.
     pub common_labels: BTreeMap<String, String>,
-    /// Annotations that all its alerts have in common.
+    /// Annotations common to all alerts.
     pub common_annotations: BTreeMap<String, String>,
-    /// Where Alertmanager itself is.
+    /// URL of Alertmanager.
     #[serde(rename = "externalURL")]
     pub external_url: String,
     /// The alerts.
@@ -52,28 +52,32 @@ pub struct WebhookAlert {
     pub labels: BTreeMap<String, String>,
     /// Annotations.
     pub annotations: BTreeMap<String, String>,
-    /// RFC 3339.
+    /// Start time in RFC 3339.
     pub starts_at: String,
-    /// RFC 3339; the zero time while it fires.
+    /// End time in RFC 3339; the zero time while the alert fires.
     pub ends_at: String,
-    /// Where the sender shows it.
+    /// URL of the alert at the sender.
     #[serde(rename = "generatorURL")]
     pub generator_url: String,
-    /// The sender's fingerprint.
+    /// Fingerprint given by the sender.
     pub fingerprint: String,
 }
 
-/// Name of this source, as it stands in alerts and in their keys.
+/// Name of this source in alerts and in their keys.
 pub const SOURCE: &str = "alertmanager";
 
-/// Reads a delivery.
+/// Parses a delivery.
 ///
 /// # Errors
-/// [`Unreadable`] for a body that is empty, no JSON, nested too deep, has a key twice, or is no delivery at all.
-/// Everything else is an alert with defects, or a defect of the delivery.
-pub fn parse(body: &[u8], limits: &Limits, received: Timestamp) -> Result<Delivery, Unreadable> {
-    let (value, mends) = json::read_mending(body, limits.depth)?;
-    let shapeless = |message: &str| Unreadable {
+/// [`ParseJsonError`] if the body is empty, not JSON, nested too deeply, has a duplicate key, or is not a delivery.
+/// Any other problem is a defect of an alert or of the delivery.
+pub fn parse(
+    body: &[u8],
+    limits: &Limits,
+    received: Timestamp,
+) -> Result<Delivery, ParseJsonError> {
+    let (value, repairs) = json::parse_lenient(body, limits.depth)?;
+    let malformed = |message: &str| ParseJsonError {
         code: "not_alertmanager",
         message: message.into(),
         line: 1,
@@ -81,15 +85,15 @@ pub fn parse(body: &[u8], limits: &Limits, received: Timestamp) -> Result<Delive
         hint: "send Alertmanager's webhook, version 4: an object with a list `alerts`".into(),
     };
     let Value::Object(mut map) = value else {
-        return Err(shapeless("the body is not a JSON object"));
+        return Err(malformed("the body is not a JSON object"));
     };
     let Some(Value::Array(items)) = map.remove("alerts") else {
-        return Err(shapeless("the body has no list `alerts`"));
+        return Err(malformed("the body has no list `alerts`"));
     };
 
-    let mut defects: Vec<Defect> = mends
+    let mut defects: Vec<Defect> = repairs
         .iter()
-        .map(|mend| defect(mend.code, format!("body, byte {}", mend.offset), "escaped"))
+        .map(|repair| defect(repair.code, format!("body, byte {}", repair.offset), "escaped"))
         .collect();
     let mut truncated = map.get("truncatedAlerts").and_then(Value::as_u64).unwrap_or(0);
     if items.len() > limits.alerts_per_body {
@@ -117,19 +121,17 @@ pub fn parse(body: &[u8], limits: &Limits, received: Timestamp) -> Result<Delive
     Ok(Delivery { alerts, defects, truncated, group_key, body_digest: Digest::of(body) })
 }
 
-/// The delivery that stands for a group too large to be read: an alert of our own, since the sender will not try again.
-pub fn too_large(limits: &Limits, received: Timestamp) -> Delivery {
+/// Returns the delivery for a group that exceeds the size limit: an alert of our own, because the sender does not retry.
+pub fn oversized_delivery(limits: &Limits, received: Timestamp) -> Delivery {
     let labels = BTreeMap::from([
         ("alertname".to_string(), "AlertGroupTooLarge".to_string()),
         ("severity".to_string(), "critical".to_string()),
         ("job".to_string(), "chiron".to_string()),
     ]);
-    let summary = format!(
-        "a group of alerts was larger than {} bytes and could not be read",
-        limits.body_bytes
-    );
+    let summary =
+        format!("a group of alerts exceeded {} bytes and was not parsed", limits.body_bytes);
     let annotations = BTreeMap::from([("summary".to_string(), summary)]);
-    // To the minute, so that a sender that fails over and over makes one incident.
+    // Rounded to the minute, so that repeated failures of a sender open one incident.
     let minute = received.as_second() - received.as_second().rem_euclid(60);
     let starts_at = Timestamp::from_second(minute).unwrap_or(received);
     let alert = build(
@@ -151,8 +153,8 @@ pub fn too_large(limits: &Limits, received: Timestamp) -> Delivery {
     }
 }
 
-fn defect(code: &str, place: String, mended: &str) -> Defect {
-    Defect { code: code.into(), place, mended: mended.into() }
+fn defect(code: &str, path: String, repair: &str) -> Defect {
+    Defect { code: code.into(), path, repair: repair.into() }
 }
 
 fn alert(
@@ -167,8 +169,8 @@ fn alert(
     };
     let mut defects = Vec::new();
     let labels =
-        texts(item.get("labels"), "labels", limits.label_value_bytes, limits, &mut defects);
-    let annotations = texts(
+        string_map(item.get("labels"), "labels", limits.label_value_bytes, limits, &mut defects);
+    let annotations = string_map(
         item.get("annotations"),
         "annotations",
         limits.annotation_bytes,
@@ -179,7 +181,7 @@ fn alert(
         return Err("no_labels");
     }
     let sent = item.get("startsAt").and_then(Value::as_str).unwrap_or("");
-    let starts_at = moment(sent, "startsAt", received, &mut defects);
+    let starts_at = parse_time(sent, "startsAt", received, &mut defects);
     let mut alert = build(
         SOURCE,
         labels,
@@ -192,15 +194,15 @@ fn alert(
     );
     if status == AlertStatus::Resolved {
         let ends = item.get("endsAt").and_then(Value::as_str).unwrap_or("");
-        alert.ends_at = Some(moment(ends, "endsAt", received, &mut alert.defects));
+        alert.ends_at = Some(parse_time(ends, "endsAt", received, &mut alert.defects));
     }
     alert.source_id =
-        item.get("fingerprint").and_then(Value::as_str).map(|text| clean(text, 128).0);
+        item.get("fingerprint").and_then(Value::as_str).map(|text| sanitize_text(text, 128).0);
     alert.link = item
         .get("generatorURL")
         .and_then(Value::as_str)
         .filter(|text| !text.is_empty())
-        .map(|text| clean(text, 2_048).0);
+        .map(|text| sanitize_text(text, 2_048).0);
     Ok(alert)
 }
 
@@ -221,12 +223,12 @@ fn build(
         defects.push(defect("no_alertname", "labels.alertname".into(), "kept"));
     }
     Alert {
-        // Provisional: the fold of incidents gives the id of the episode.
+        // Provisional: `incident::decide` assigns the id of the episode.
         id: AlertId::derive(received, &fingerprint, 0),
         source: source.into(),
         source_id: None,
         severity: labels.get("severity").cloned().unwrap_or_default(),
-        hints: hints(&labels),
+        subject: subject_of(&labels),
         name,
         fingerprint,
         status,
@@ -241,8 +243,8 @@ fn build(
     }
 }
 
-/// Where the labels claim the trouble is: design D2's order of subjects.
-fn hints(labels: &BTreeMap<String, String>) -> Hints {
+/// Returns the object that the labels name, in the order of subjects of design D2.
+fn subject_of(labels: &BTreeMap<String, String>) -> AlertSubject {
     let is_exporter = labels.get("job").is_some_and(|job| job == "kube-state-metrics");
     const SUBJECTS: [&str; 10] = [
         "deployment",
@@ -258,7 +260,7 @@ fn hints(labels: &BTreeMap<String, String>) -> Hints {
     ];
     let subject = SUBJECTS
         .into_iter()
-        // What the exporter says of itself is not what the alert is about.
+        // The exporter's own labels do not identify the subject of the alert.
         .filter(|label| !(is_exporter && *label == "service"))
         .filter(|label| !(is_exporter && *label == "pod" && labels.contains_key("node")))
         .find_map(|label| {
@@ -271,66 +273,66 @@ fn hints(labels: &BTreeMap<String, String>) -> Hints {
             ("alertname".into(), labels.get("alertname").cloned().unwrap_or_default())
         });
     let of = |label: &str| labels.get(label).filter(|value| !value.is_empty()).cloned();
-    Hints { cluster: of("cluster"), namespace: of("namespace"), subject }
+    AlertSubject { cluster: of("cluster"), namespace: of("namespace"), label: subject }
 }
 
-fn texts(
+fn string_map(
     value: Option<&Value>,
-    place: &str,
-    longest: usize,
+    path: &str,
+    max_bytes: usize,
     limits: &Limits,
     defects: &mut Vec<Defect>,
 ) -> BTreeMap<String, String> {
-    let mut kept = BTreeMap::new();
-    let Some(Value::Object(map)) = value else { return kept };
+    let mut result = BTreeMap::new();
+    let Some(Value::Object(map)) = value else { return result };
     for (name, value) in map {
-        if kept.len() == limits.labels_per_alert {
-            defects.push(defect("too_many", place.into(), "cut"));
+        if result.len() == limits.labels_per_alert {
+            defects.push(defect("too_many", path.into(), "cut"));
             break;
         }
         if !is_name(name, limits.label_name_bytes) {
-            let shown: String = name.chars().take(32).flat_map(char::escape_default).collect();
-            defects.push(defect("bad_name", format!("{place}.{shown}"), "dropped"));
+            let escaped: String = name.chars().take(32).flat_map(char::escape_default).collect();
+            defects.push(defect("bad_name", format!("{path}.{escaped}"), "dropped"));
             continue;
         }
-        let place = || format!("{place}.{name}");
+        let path = || format!("{path}.{name}");
         let text = match value {
             Value::String(text) => text.clone(),
             Value::Number(_) | Value::Bool(_) => {
-                defects.push(defect("not_text", place(), "escaped"));
+                defects.push(defect("not_text", path(), "escaped"));
                 value.to_string()
             }
             Value::Null | Value::Array(_) | Value::Object(_) => {
-                defects.push(defect("not_text", place(), "dropped"));
+                defects.push(defect("not_text", path(), "dropped"));
                 continue;
             }
         };
-        let (text, how) = clean(&text, longest);
-        for code in how {
-            defects.push(defect(code, place(), if code == "too_long" { "cut" } else { "escaped" }));
+        let (text, codes) = sanitize_text(&text, max_bytes);
+        for code in codes {
+            defects.push(defect(code, path(), if code == "too_long" { "cut" } else { "escaped" }));
         }
-        kept.insert(name.clone(), text);
+        result.insert(name.clone(), text);
     }
-    kept
+    result
 }
 
-/// Whether a label's name is one: letters, digits and `_ . : / -`, not beginning with a sign.
-fn is_name(name: &str, longest: usize) -> bool {
+/// Returns whether a label name is valid: letters, digits and `_ . : / -`, starting with a letter or `_`.
+fn is_name(name: &str, max_bytes: usize) -> bool {
     let mut chars = name.chars();
-    name.len() <= longest
+    name.len() <= max_bytes
         && chars.next().is_some_and(|c| c.is_alphabetic() || c == '_')
         && chars.all(|c| c.is_alphanumeric() || "_.:/-".contains(c))
 }
 
-/// Escapes what a person would not see or could be led astray by, and cuts to `longest` bytes.
-fn clean(text: &str, longest: usize) -> (String, Vec<&'static str>) {
-    let (mut out, mut how) = (String::with_capacity(text.len()), Vec::new());
+/// Escapes invisible and misleading characters, and truncates to `max_bytes`. Returns the codes of the defects found.
+fn sanitize_text(text: &str, max_bytes: usize) -> (String, Vec<&'static str>) {
+    let (mut out, mut codes) = (String::with_capacity(text.len()), Vec::new());
     for c in text.chars() {
         let code = match c {
             '\u{fffd}' => "invalid_text",
             '\n' | '\t' => "",
             c if c.is_control() => "control_character",
-            // Zero-width and direction marks, word joiners, tags: they hide or turn round what stands there.
+            // Zero-width characters, bidirectional controls, word joiners and tags hide or reorder text.
             '\u{200b}'..='\u{200f}'
             | '\u{202a}'..='\u{202e}'
             | '\u{2060}'..='\u{206f}'
@@ -338,46 +340,46 @@ fn clean(text: &str, longest: usize) -> (String, Vec<&'static str>) {
             | '\u{e0000}'..='\u{e007f}' => "invisible_text",
             _ => "",
         };
-        if out.len() + c.len_utf8() > longest {
-            how.push("too_long");
+        if out.len() + c.len_utf8() > max_bytes {
+            codes.push("too_long");
             break;
         }
         match code {
             "" => out.push(c),
             "invalid_text" => {
                 out.push(c);
-                how.push(code);
+                codes.push(code);
             }
             code => {
                 out.extend(c.escape_unicode());
-                how.push(code);
+                codes.push(code);
             }
         }
     }
-    how.dedup();
-    (out, how)
+    codes.dedup();
+    (out, codes)
 }
 
-/// Reads a moment and brings it into the last year and the next hour, so that no stranger's clock moves us.
-fn moment(text: &str, place: &str, received: Timestamp, defects: &mut Vec<Defect>) -> Timestamp {
-    let read = text.parse::<Timestamp>().ok().or_else(|| {
+/// Parses a time and clamps it to the last year and the next hour, so that a wrong clock of the sender has no effect.
+fn parse_time(text: &str, path: &str, received: Timestamp, defects: &mut Vec<Defect>) -> Timestamp {
+    let parsed = text.parse::<Timestamp>().ok().or_else(|| {
         let with_zone = format!("{text}Z").parse::<Timestamp>().ok()?;
-        defects.push(defect("no_zone", place.into(), "taken as UTC"));
+        defects.push(defect("no_zone", path.into(), "assumed UTC"));
         Some(with_zone)
     });
-    // A date beyond what a timestamp holds is still a date, as far in the future as we let anything be.
-    let beyond =
+    // A valid date beyond the range of `Timestamp` is treated as the latest time.
+    let out_of_range =
         || text.trim_end_matches('Z').parse::<jiff::civil::DateTime>().ok().map(|_| Timestamp::MAX);
-    let Some(read) = read.or_else(beyond) else {
-        defects.push(defect("bad_time", place.into(), "replaced by the time of receipt"));
+    let Some(parsed) = parsed.or_else(out_of_range) else {
+        defects.push(defect("bad_time", path.into(), "replaced by the time of receipt"));
         return received;
     };
     let (earliest, latest) =
         (received - SignedDuration::from_hours(365 * 24), received + SignedDuration::from_hours(1));
-    if read < earliest || read > latest {
-        defects.push(defect("time_out_of_range", place.into(), "clamped"));
+    if parsed < earliest || parsed > latest {
+        defects.push(defect("time_out_of_range", path.into(), "clamped"));
     }
-    read.clamp(earliest, latest)
+    parsed.clamp(earliest, latest)
 }
 
 #[cfg(test)]

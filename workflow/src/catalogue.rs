@@ -1,4 +1,4 @@
-//! The action catalogue as plain data: what every action takes, needs, changes and costs.
+//! The action catalogue as plain data: arguments, preconditions, effects and costs of every action.
 
 pub mod arguments;
 
@@ -7,110 +7,112 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::duration::Span;
+use crate::duration::Duration;
 use crate::fact::FactPattern;
 
-/// What an action is told, by argument name.
+/// Arguments of an action, by name.
 pub type Args = Map<String, Value>;
 
-/// How an action's effect is made single (`execution-semantics` 3).
+/// How the action achieves idempotency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum ActionClass {
-    /// Absolute: a repeat gives the same state.
-    A,
-    /// Made idempotent by a name, a uid or a marker of ours.
-    B,
-    /// Not idempotent: sent at most once.
-    C,
-    /// Irreversible: off unless enabled.
-    D,
+    /// The action sets an absolute state; a repeat gives the same state.
+    NaturallyIdempotent,
+    /// A name, a uid or a marker that the action writes makes it idempotent.
+    Marked,
+    /// The action is not idempotent; it is sent at most once.
+    AtMostOnce,
+    /// The action is irreversible; disabled unless a guardrail allows it.
+    Irreversible,
 }
 
 /// Whether an action can be undone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Reversibility {
-    /// It changes nothing.
+    /// The action changes nothing.
     NoEffect,
-    /// The prior value is kept and put back.
+    /// The exact prior value can be restored.
     Reversible,
-    /// Something can be done, but not the same state restored.
+    /// It can be partly undone, but the exact prior state cannot be restored.
     BestEffort,
-    /// Nothing can be done.
+    /// It cannot be undone.
     Irreversible,
 }
 
-/// The declaration of one action: every part of Chiron reads this one.
+/// The declaration of one action, used by all parts of Chiron.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ActionSpec {
-    /// Its name in workflows: `rollout-restart`.
+    /// Name in workflows: `rollout-restart`.
     pub name: String,
-    /// What it does, in one sentence.
+    /// Description in one sentence.
     pub summary: String,
-    /// JSON Schema (2020-12) of its arguments; `additionalProperties: false`.
+    /// JSON Schema (2020-12) of the arguments; `additionalProperties: false`.
     pub parameters: Value,
-    /// The argument that names the object it acts on; absent for actions on nothing (wait, ask).
+    /// Name of the argument with the object that it acts on; absent for actions without a target (`wait`,
+    /// `request-approval`).
     pub target: Option<String>,
-    /// Kinds that the target may have.
+    /// Allowed kinds of the target.
     pub target_kinds: Vec<String>,
-    /// How its effect is made single.
+    /// How the action achieves idempotency.
     pub class: ActionClass,
     /// Whether it can be undone.
     pub reversibility: Reversibility,
-    /// Whether the catalogue can undo it by itself, from the state captured before it (`actions::inverse`).
+    /// Whether the catalogue can undo the action from the state captured before it (`actions::inverse`).
     pub has_inverse: bool,
-    /// Facts that it looks at. Holes are argument names with `$` in front.
+    /// Facts that it reads. Placeholders are argument names with a leading `$`.
     pub reads: Vec<FactPattern>,
-    /// Facts that must hold before it.
+    /// Facts that must be true before it.
     pub needs: Vec<FactPattern>,
-    /// Facts that it makes true.
+    /// Facts that are true after it.
     pub effects: Vec<FactPattern>,
-    /// What it must be allowed to do.
+    /// Kubernetes permissions that it requires.
     pub permissions: Vec<Permission>,
-    /// What it may disturb.
+    /// What it may disrupt.
     pub blast_radius: BlastRadius,
-    /// What is believed of it before anything was seen.
+    /// Estimates of duration, success and cost without observations.
     pub priors: Priors,
 }
 
-/// A right that an action needs.
+/// A Kubernetes permission that an action requires.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Permission {
-    /// `get`, `patch`, …
+    /// RBAC verb: `get`, `patch`, …
     pub verb: String,
-    /// The kind; empty for the target's own.
+    /// The kind; empty for the kind of the target.
     pub kind: String,
 }
 
-/// What an action may disturb.
+/// What an action may disrupt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum BlastRadius {
     /// Nothing.
     Nothing,
-    /// One object, no pods.
+    /// One object without pods.
     Object,
-    /// Every pod of one workload, a few at a time.
+    /// All pods of one workload, in a rolling update.
     Workload,
-    /// Whoever calls one service.
+    /// All clients of one Service.
     Service,
-    /// A node and all that runs on it.
+    /// A node and all pods on it.
     Node,
 }
 
-/// What is believed of an action before anything was seen.
+/// Estimates for an action without observations.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Priors {
-    /// How long it takes until its post-condition holds, in the middle.
-    pub duration: Span,
-    /// Beta prior of its success: pseudo-count of successes.
+    /// Median time until its post-conditions are true.
+    pub duration: Duration,
+    /// Beta prior of the success probability: pseudo-count of successes.
     pub success_alpha: f64,
-    /// Pseudo-count of failures.
+    /// Beta prior of the success probability: pseudo-count of failures.
     pub success_beta: f64,
-    /// What it costs in disturbance, in seconds of a person's time.
+    /// Cost of the disruption, as seconds of an operator's time.
     pub cost_seconds: f64,
 }
 
@@ -118,20 +120,20 @@ pub struct Priors {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Catalogue {
-    /// Grows when an action is added or changed.
+    /// Incremented when an action is added or changed.
     pub version: u32,
-    /// The actions.
+    /// Actions by name.
     pub actions: BTreeMap<String, ActionSpec>,
 }
 
 impl Catalogue {
-    /// The action of this name.
+    /// Returns the action with this name.
     pub fn get(&self, name: &str) -> Option<&ActionSpec> {
         self.actions.get(name)
     }
 
-    /// The known name that is nearest to `name`, if one is near enough to suggest.
-    pub fn nearest(&self, name: &str) -> Option<&str> {
+    /// Returns the action name that is most similar to `name`, if the edit distance is at most 3.
+    pub fn suggest(&self, name: &str) -> Option<&str> {
         self.actions
             .keys()
             .map(|known| (edit_distance(known, name), known.as_str()))
@@ -141,7 +143,7 @@ impl Catalogue {
     }
 }
 
-/// How many letters must change between two short words (Levenshtein).
+/// Returns the Levenshtein distance of two strings, of which at most 64 characters are compared.
 pub fn edit_distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().take(64).collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();

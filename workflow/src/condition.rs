@@ -1,76 +1,77 @@
-//! Conditions: what they read, and what must hold of it, in CEL.
+//! Conditions: the objects and metrics that they read, and a CEL expression over them.
 
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::duration::Span;
+use crate::duration::Duration;
 use crate::expression::Expression;
 
-/// Something that must hold in the cluster.
+/// A condition on the state of the cluster.
 ///
 /// `{read: {d: {kind: Deployment, name: checkout, namespace: shop}}, check: 'd.status.readyReplicas >= d.spec.replicas'}`.
-/// Names may hold `${{ … }}`. An object that is absent is bound to null; what cannot be read or evaluated is unknown.
+/// Names may contain placeholders `${{ … }}`. An object that does not exist is null. The condition is unknown if something
+/// cannot be read or evaluated.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Condition {
-    /// What it is about, for people.
+    /// Description for operators.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// What it reads, by the name that the check knows it by. At most 8.
+    /// What the condition reads, by variable name in `check`; at most 8.
     pub read: BTreeMap<String, Read>,
-    /// A CEL expression over those names, true where the condition holds.
+    /// A CEL expression over these variables that evaluates to a boolean.
     pub check: Expression,
-    /// How long it may take to come true; at once where absent. Of post-conditions only.
+    /// Maximum time until the condition becomes true. Default: 0. Only in post-conditions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub within: Option<Span>,
-    /// How long it must stay true; not at all where absent. Of post-conditions only.
+    pub within: Option<Duration>,
+    /// How long the condition must stay true. Default: 0. Only in post-conditions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hold_for: Option<Span>,
+    pub hold_for: Option<Duration>,
 }
 
-/// How many objects or series one condition may read.
+/// Maximum number of reads in one condition.
 pub const MAX_READS: usize = 8;
 
-/// One thing that a condition reads.
+/// One read of a condition.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", untagged, deny_unknown_fields)]
 pub enum Read {
-    /// A series, as the list of its samples' values.
+    /// A metric, as the list of the values of its samples.
     Metric {
-        /// The metric's name.
+        /// Name of the metric.
         metric: String,
-        /// Labels that must match.
+        /// Labels that the samples must have.
         #[serde(default)]
         labels: BTreeMap<String, String>,
-        /// Window to average over; the latest value where absent.
+        /// Window for the average. Default: the latest value.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        window: Option<Span>,
+        window: Option<Duration>,
     },
     /// One object.
     Object {
-        /// Its kind.
+        /// Kind of the object.
         kind: String,
-        /// Group and version; that of the built-in kind where absent.
+        /// Group and version. Default: the version of the built-in kind.
         #[serde(default, skip_serializing_if = "Option::is_none", rename = "apiVersion")]
         api_version: Option<String>,
-        /// Its namespace; absent outside namespaces.
+        /// Namespace; absent for cluster-scoped objects.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         namespace: Option<String>,
-        /// Its name.
+        /// Name of the object.
         name: String,
     },
-    /// All objects of a kind in a namespace that a selector picks, as a list.
+    /// All objects of a kind in a namespace that match a label selector, as a list.
     Objects {
-        /// Their kind.
+        /// Kind of the objects.
         kind: String,
-        /// Group and version; that of the built-in kind where absent.
+        /// Group and version. Default: the version of the built-in kind.
         #[serde(default, skip_serializing_if = "Option::is_none", rename = "apiVersion")]
         api_version: Option<String>,
-        /// Their namespace.
+        /// Namespace of the objects.
         namespace: String,
-        /// A label selector in its text form: `app=checkout,tier!=cache`.
+        /// Label selector: `app=checkout,tier!=cache`.
         selector: String,
     },
 }

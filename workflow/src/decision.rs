@@ -1,4 +1,4 @@
-//! The decision: which candidate, out of which, with what probability. Complete enough to be judged later.
+//! Decisions: which candidate was chosen, among which, with what probability. Complete enough for off-policy evaluation.
 
 use std::collections::BTreeMap;
 
@@ -10,97 +10,97 @@ use crate::estimates::Estimates;
 use crate::features::Features;
 use crate::id::{CandidateId, DecisionId, ExperimentId, IncidentId};
 
-/// Which candidates may not be chosen, and why.
-pub type Mask = BTreeMap<CandidateId, Refusal>;
+/// Candidates that must not be chosen, with the reason.
+pub type Mask = BTreeMap<CandidateId, Rejection>;
 
-/// Why a candidate is refused: what failed, where, and how to mend it.
+/// Why a candidate is rejected: what failed, where, and how to fix it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Refusal {
-    /// Stable code: `guardrail_denied`, `target_unreachable`, `target_healthy`, `dry_run_refused`.
+pub struct Rejection {
+    /// Stable code: `guardrail_denied`, `target_unrelated`, `target_healthy`, `dry_run_refused`.
     pub code: String,
     /// What failed.
     pub message: String,
-    /// Id of the step, if it is one step's fault.
+    /// Id of the step that failed, if it is a single one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step: Option<String>,
-    /// How to mend it.
+    /// How to fix it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub hint: String,
 }
 
-/// One candidate as the decision saw it.
+/// One candidate with the data that the decision was based on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Considered {
+pub struct ScoredCandidate {
     /// The candidate.
     pub candidate: CandidateId,
-    /// Its arm.
+    /// Arm of the candidate.
     pub arm: String,
-    /// Where it came from, in one word.
+    /// Source of the candidate. See `Source::as_str`.
     pub source: String,
-    /// Name of its workflow.
+    /// Name of the workflow.
     pub workflow: String,
-    /// Features as they were at this time; later ones are never used in its place.
+    /// Features at the time of the decision. Training uses these and never features computed later.
     pub features: Features,
-    /// Estimates and widths at this time.
+    /// Estimates and interval widths at the time of the decision.
     pub estimates: Estimates,
-    /// Why it could not be chosen, if it could not.
+    /// Why the candidate was masked, if it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub refused: Option<Refusal>,
-    /// Probability with which it was chosen; 0 where refused. All sum to 1.
+    pub rejection: Option<Rejection>,
+    /// Probability with which the policy chooses this candidate; 0 if masked. The probabilities of all candidates sum to 1.
     pub propensity: f64,
 }
 
-/// How a decision came to be.
+/// How a decision was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum DecisionMode {
-    /// The policy's draw, acted on.
+    /// The policy chose, and the choice is executed.
     Live,
-    /// Recorded and not acted on.
+    /// The policy chose, and the choice is only recorded.
     Shadow,
-    /// A person chose; propensities are those that were meant.
-    ForcedByHuman,
+    /// An operator chose. Propensities are those of the policy.
+    OperatorOverride,
 }
 
-/// One decision record (`learning` 2.3).
+/// One decision (`learning` 2.3).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Decision {
-    /// Its id.
+    /// Id of the decision.
     pub id: DecisionId,
-    /// The incident: also the unit of an experiment.
+    /// The incident. It is also the unit of randomization of experiments.
     pub incident: IncidentId,
-    /// Fingerprint of the incident's first alert.
+    /// Fingerprint of the first alert of the incident.
     pub fingerprint: String,
-    /// When.
+    /// When the decision was made.
     pub at: Timestamp,
-    /// The experiment and the variant that this incident is exposed to, if any.
+    /// Experiment and variant that this incident is exposed to, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exposure: Option<(ExperimentId, String)>,
     /// Digest of the feature schema.
     pub schema: Digest,
-    /// Every candidate, with its propensity.
-    pub options: Vec<Considered>,
-    /// The one that was chosen.
+    /// Every candidate with its propensity.
+    pub candidates: Vec<ScoredCandidate>,
+    /// The chosen candidate.
     pub chosen: CandidateId,
-    /// Its propensity, in (0, 1].
+    /// Propensity of the chosen candidate, in (0, 1].
     pub propensity: f64,
     /// Name of the policy.
     pub policy: String,
-    /// Digest of the policy's configuration.
+    /// Digest of the configuration of the policy.
     pub policy_digest: Digest,
-    /// Digest of the learner state.
+    /// Digest of the learner state that gave the estimates.
     pub model: Digest,
-    /// Seed of the draw, in hex.
+    /// Seed of the random draw, in hex.
     pub seed: String,
-    /// The draw, in [0, 1).
-    pub draw: f64,
-    /// How it came to be.
+    /// The random draw, in [0, 1).
+    pub random_draw: f64,
+    /// How the decision was made.
     pub mode: DecisionMode,
-    /// Past executions that were retrieved, in order of rank.
+    /// Ids of the retrieved past executions, in order of rank.
     pub retrieved: Vec<String>,
-    /// Which attempt on the incident, from 1.
+    /// Number of the attempt for the incident, from 1.
     pub attempt: u32,
 }

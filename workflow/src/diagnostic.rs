@@ -1,34 +1,34 @@
-//! What a validator says of a document: code, place, and how to mend it.
+//! Diagnostics of the validator: code, position, and how to fix the problem.
 
 use serde::{Deserialize, Serialize};
 
-/// How bad it is.
+/// Severity of a diagnostic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// Worth a look; the document is usable.
+    /// The document is valid.
     Warning,
-    /// The document is refused.
+    /// The document is invalid.
     Error,
 }
 
-/// One finding about a document.
+/// One problem in a document.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Diagnostic {
     /// Stable code: `CHI0123`.
     pub code: String,
-    /// How bad.
+    /// Severity: only errors make the document invalid.
     pub severity: Severity,
-    /// What failed, in lower case and without a full stop.
+    /// What is wrong, in lower case, without a trailing period.
     pub message: String,
-    /// Where: `spec.steps[2].arguments.replicas`.
+    /// Path of the value: `spec.steps[2].arguments.replicas`.
     pub path: String,
-    /// Line in the text, from 1; 0 where there is no text.
+    /// Line in the text, from 1; 0 if the document is not a text.
     pub line: usize,
-    /// Column in the line, from 1, in characters; 0 where there is no text.
+    /// Column in the line in characters, from 1; 0 if the document is not a text.
     pub column: usize,
-    /// How to mend it; empty if nothing better can be said.
+    /// How to fix it; empty if there is no hint.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub hint: String,
 }

@@ -1,4 +1,4 @@
-//! What the record holds: one closed list of entries, each with the stream that it belongs to.
+//! The entries of the record: a closed list of kinds, each with its stream.
 
 use cluster::{Object, ObjectRef};
 use jiff::Timestamp;
@@ -13,36 +13,36 @@ use crate::guardrail::Guardrails;
 use crate::history::PastExecution;
 use crate::id::{IncidentId, PlanId, RunId};
 use crate::incident::IncidentEvent;
-use crate::input::{Answer, RequestKey};
+use crate::input::{EngineResponse, RequestKey};
 use crate::outcome::Outcome;
 use crate::plan::{Candidate, Plan};
 use crate::run::{Event, FleetEvent};
 
-/// One thing that the record says happened.
+/// The content of one record.
 ///
-/// Written as two columns, `kind` and `payload`. A kind that is not in this list is refused at reading, never skipped.
+/// Stored in two columns, `kind` and `payload`. Decoding an unknown kind is an error; it is never skipped.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", content = "payload")]
 pub enum Entry {
-    /// A writer began: nothing of an older epoch is accepted from here on.
+    /// A writer claimed the record. Appends with an older epoch are refused from then on.
     EpochClaimed {
-        /// The epoch.
+        /// The new epoch.
         epoch: u64,
-        /// Version of the program.
+        /// Version of the writing program.
         program: String,
     },
-    /// Guardrails came into force.
+    /// Guardrails were loaded and are active from then on.
     GuardrailsLoaded(Guardrails),
-    /// The wall clock jumped; time went on without it.
+    /// The wall clock jumped. Chiron's own time does not follow the jump.
     ClockJumped {
-        /// By how many seconds, forwards or (negative) backwards.
+        /// Size of the jump in seconds, negative if backwards.
         seconds: f64,
     },
-    /// Something happened to an incident.
+    /// An event of an incident.
     Incident(IncidentEvent),
     /// Evidence was gathered.
     EvidenceGathered(Evidence),
-    /// Candidates were proposed.
+    /// Candidates were proposed for an incident.
     Proposed {
         /// The incident.
         incident: IncidentId,
@@ -53,91 +53,91 @@ pub enum Entry {
     Decided(Decision),
     /// A plan was frozen.
     PlanFrozen(Plan),
-    /// A person approved or rejected a plan.
+    /// An operator approved or rejected a plan.
     PlanReviewed(Review),
-    /// A plan will not run any more.
+    /// A plan was withdrawn and can no longer run.
     PlanWithdrawn {
         /// The plan.
         plan: PlanId,
-        /// Why.
-        why: String,
+        /// Explanation in one sentence.
+        message: String,
     },
-    /// Something happened in a run.
+    /// An event of a run.
     Run {
         /// The run.
         run: RunId,
-        /// What.
+        /// The event.
         event: Event,
     },
-    /// Something happened across runs.
+    /// An event that concerns more than one run.
     Fleet(FleetEvent),
-    /// An outcome was judged.
+    /// The outcome of a plan was determined.
     Observed(Outcome),
-    /// A person said something.
+    /// An operator gave feedback on a plan.
     FeedbackGiven(Feedback),
-    /// A workload has been healthy for five minutes: what stood around it.
+    /// A workload has been healthy for the configured time: its known-good state.
     ObjectHealthy {
         /// The workload.
         object: ObjectRef,
-        /// The workload and the objects around it, Secret values as digests, status left out.
+        /// The workload and its related objects, without status and with digests in place of Secret values.
         related: Vec<Object>,
     },
-    /// An execution ended; retrieval may find it.
+    /// An execution ended. Retrieval may return it.
     Executed(PastExecution),
-    /// History was brought in from a file.
+    /// A past execution was imported from a file.
     HistoryImported {
         /// Name of the file.
-        from: String,
+        file: String,
         /// The execution.
         execution: PastExecution,
     },
-    /// Something happened to an experiment.
+    /// An event of an experiment.
     Experiment(ExperimentEvent),
-    /// A request that a client names by a key was answered: the same one is answered so again.
-    Answered {
+    /// A request with an idempotency key was answered. A repeated request gets the same response.
+    RequestAnswered {
         /// The request.
         request: RequestKey,
-        /// The answer.
-        answer: Answer,
+        /// The response.
+        response: EngineResponse,
     },
 }
 
-/// A person's word on a plan.
+/// The approval or rejection of a plan.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Review {
     /// The plan.
     pub plan: PlanId,
-    /// The digest that the person saw.
+    /// Digest of the plan that the operator reviewed.
     pub digest: cluster::Digest,
-    /// Yes or no.
+    /// Whether the plan was approved.
     pub is_approved: bool,
-    /// Who.
-    pub by: String,
-    /// Why.
+    /// The operator.
+    pub actor: String,
+    /// Justification given by the operator.
     pub reason: String,
 }
 
 /// An entry about to be appended.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Draft {
-    /// The stream that it goes to.
+    /// Name of the stream.
     pub stream: String,
-    /// When it happened.
+    /// Time of the entry.
     pub at: Timestamp,
-    /// What happened.
+    /// The entry.
     pub entry: Entry,
 }
 
 impl Draft {
-    /// A draft in the stream that its entry belongs to.
+    /// Creates a draft in the default stream of the entry.
     pub fn new(at: Timestamp, entry: Entry) -> Self {
         Self { stream: entry.stream(), at, entry }
     }
 }
 
 impl Entry {
-    /// The stream that it belongs to (design D1).
+    /// Returns the default stream of the entry (design D1).
     pub fn stream(&self) -> String {
         match self {
             Self::EpochClaimed { .. } => "config".into(),
@@ -165,15 +165,15 @@ impl Entry {
             }
             Self::Executed(_) | Self::HistoryImported { .. } => "import".into(),
             Self::Experiment(event) => event.experiment().to_string(),
-            Self::Answered { request, .. } => request.stream(),
+            Self::RequestAnswered { request, .. } => request.stream(),
         }
     }
 
-    /// The two columns: kind and payload.
+    /// Encodes the entry as the columns `kind` and `payload`.
     pub fn to_parts(&self) -> (String, Value) {
         let value = serde_json::to_value(self).expect("an entry is plain data");
         let Value::Object(mut map) = value else {
-            unreachable!("an entry is written as an object")
+            unreachable!("an entry is serialized as an object")
         };
         let payload = map.remove("payload").unwrap_or(Value::Null);
         match map.remove("kind") {
@@ -182,10 +182,10 @@ impl Entry {
         }
     }
 
-    /// Reads the two columns back.
+    /// Decodes an entry from the columns `kind` and `payload`.
     ///
     /// # Errors
-    /// If the kind is unknown (a record of a newer version) or the payload is not of this kind.
+    /// If the kind is unknown (the record was written by a newer version) or the payload does not match the kind.
     pub fn from_parts(kind: &str, payload: Value) -> Result<Self, serde_json::Error> {
         serde_json::from_value(serde_json::json!({"kind": kind, "payload": payload}))
     }

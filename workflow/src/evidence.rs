@@ -1,4 +1,4 @@
-//! Evidence: what was seen around an incident before anything was proposed.
+//! Evidence: the state of the cluster around an incident, read before candidates are proposed.
 
 use cluster::{Difference, Health, Object, ObjectRef};
 use jiff::Timestamp;
@@ -8,47 +8,47 @@ use crate::fact::Facts;
 use crate::id::{EvidenceId, IncidentId};
 use crate::incident::Incident;
 
-/// What was seen around an incident.
+/// The state of the cluster around an incident.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Evidence {
-    /// Its id.
+    /// Id of the evidence.
     pub id: EvidenceId,
     /// The incident.
     pub incident: IncidentId,
-    /// Name of the alert that began it.
+    /// Name of the first alert of the incident.
     pub alert: String,
-    /// The workload or service that the hints lead to, as found in the cluster; absent if nothing was found.
+    /// The workload or Service that the alert is about. Absent if it was not found in the cluster.
     pub target: Option<ObjectRef>,
-    /// Every object that was read, by reference: the only objects that a plan may name.
+    /// References of all objects that were read. A plan may refer to these objects only.
     pub inventory: Vec<ObjectRef>,
-    /// The objects themselves, Secret values as digests.
+    /// The objects, with digests in place of Secret values.
     pub objects: Vec<Object>,
-    /// What is known.
+    /// Facts derived from the objects.
     pub facts: Facts,
-    /// What differs from the last time the workloads were healthy.
+    /// Differences from the known-good state.
     pub differences: Vec<Difference>,
-    /// Health of the target and its neighbours, in order of reference.
+    /// Health of the target and its neighbours, ordered by reference.
     pub health: Vec<(ObjectRef, Health)>,
-    /// Events and log lines worth showing, newest first: tainted text.
-    pub notes: Vec<Note>,
-    /// Sentences for people, each naming what it rests on.
-    pub lines: Vec<String>,
-    /// What could not be read, and why.
-    pub gaps: Vec<String>,
-    /// How many calls it took.
-    pub calls: u32,
+    /// Relevant events and log lines, newest first. Untrusted text.
+    pub log_excerpts: Vec<LogExcerpt>,
+    /// Sentences for operators, each naming its source.
+    pub summary: Vec<String>,
+    /// What could not be read, with the reason.
+    pub missing: Vec<String>,
+    /// Number of API calls made.
+    pub api_calls: u32,
     /// When it was gathered.
     pub at: Timestamp,
 }
 
-/// A piece of text out of the cluster: data, never instructions.
+/// A piece of text from the cluster. Untrusted: data, never instructions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Note {
-    /// Of which object.
+pub struct LogExcerpt {
+    /// The object that the text is about.
     pub object: ObjectRef,
-    /// When.
+    /// Time of the event or log line, if known.
     pub at: Option<Timestamp>,
     /// The event's reason, or `log`.
     pub reason: String,
@@ -57,8 +57,8 @@ pub struct Note {
 }
 
 impl Evidence {
-    /// Evidence of an incident of which nothing was seen yet.
-    pub fn unseen(incident: &Incident, at: Timestamp) -> Self {
+    /// Creates evidence that contains nothing yet.
+    pub fn empty(incident: &Incident, at: Timestamp) -> Self {
         Self {
             id: EvidenceId::derive(at, incident.id.as_str(), 0),
             incident: incident.id.clone(),
@@ -69,20 +69,20 @@ impl Evidence {
             facts: Facts::default(),
             differences: Vec::new(),
             health: Vec::new(),
-            notes: Vec::new(),
-            lines: Vec::new(),
-            gaps: Vec::new(),
-            calls: 0,
+            log_excerpts: Vec::new(),
+            summary: Vec::new(),
+            missing: Vec::new(),
+            api_calls: 0,
             at,
         }
     }
 
-    /// Health of `object` as it was seen.
+    /// Returns the health of `object`, if it was read.
     pub fn health_of(&self, object: &ObjectRef) -> Option<&Health> {
         self.health.iter().find(|(other, _)| other.is_same(object)).map(|(_, health)| health)
     }
 
-    /// The object of this reference, as it was seen.
+    /// Returns the object with this reference, if it was read.
     pub fn object(&self, reference: &ObjectRef) -> Option<&Object> {
         self.objects.iter().find(|object| object.reference(&reference.cluster).is_same(reference))
     }

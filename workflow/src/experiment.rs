@@ -1,4 +1,4 @@
-//! Experiments: two variants of the planner side by side, incidents shared out between them.
+//! Experiments: two variants of the planner, with incidents assigned to them at random.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -9,121 +9,121 @@ use crate::id::{ExperimentId, IncidentId};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Experiment {
-    /// Its id.
+    /// Id of the experiment.
     pub id: ExperimentId,
-    /// A short name.
+    /// Short name.
     pub name: String,
-    /// What is hoped for.
+    /// The expected result.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub hypothesis: String,
-    /// The variants: exactly two, the first is the baseline.
+    /// Exactly two variants; the first is the baseline.
     pub variants: Vec<Variant>,
-    /// Alert names that take part; all where empty.
+    /// Names of the alerts that take part. Empty: all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub alerts: Vec<String>,
-    /// Level of the confidence sequences, in (0, 0.5].
+    /// Significance level of the confidence sequences, in (0, 0.5].
     pub alpha: f64,
-    /// Fewest outcomes of each variant before results are read at all.
+    /// Minimum number of outcomes per variant before results are reported.
     pub minimum: u32,
-    /// Where it stands.
+    /// Current status.
     pub status: ExperimentStatus,
-    /// When it was made.
+    /// When the experiment was created.
     pub created_at: Timestamp,
-    /// When it was started.
+    /// When the experiment was started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Timestamp>,
-    /// When it was stopped.
+    /// When the experiment was stopped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stopped_at: Option<Timestamp>,
 }
 
-/// One side of an experiment.
+/// One variant of an experiment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Variant {
-    /// Its name.
+    /// Name of the variant.
     pub name: String,
-    /// Share of the incidents, in (0, 1); all shares sum to 1.
+    /// Fraction of the incidents assigned to the variant, in (0, 1). The fractions of all variants sum to 1.
     pub share: f64,
-    /// What is different in it.
+    /// How the variant differs from the baseline.
     pub treatment: Treatment,
 }
 
-/// What a variant does differently.
+/// How a variant differs from the baseline.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "kind")]
 pub enum Treatment {
-    /// Nothing.
+    /// No difference.
     Baseline,
-    /// Another policy of the learner: `first`, `greedy`, `igw`.
+    /// Another policy of the learner.
     Policy {
-        /// Name of the policy.
+        /// Name of the policy: `first`, `greedy`, `igw`.
         policy: String,
     },
-    /// Only candidates of these sources.
+    /// Only candidates from the given sources.
     Sources {
-        /// Words of `plan::Source::word`.
+        /// Names as returned by `plan::Source::as_str`.
         sources: Vec<String>,
     },
-    /// Without templates of these names.
+    /// All templates except the given ones.
     WithoutTemplates {
-        /// The names.
+        /// Names of the excluded templates.
         templates: Vec<String>,
     },
 }
 
-/// Where an experiment stands.
+/// Status of an experiment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ExperimentStatus {
-    /// Made, not started.
+    /// Created, but not started.
     Draft,
-    /// Incidents are exposed to it.
+    /// Incidents are assigned to variants.
     Running,
-    /// Ended.
+    /// Stopped. No more incidents are assigned.
     Stopped,
 }
 
-/// A recorded change of experiments.
+/// A recorded change of an experiment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "event")]
 pub enum ExperimentEvent {
-    /// Made.
+    /// The experiment was created.
     Created {
         /// The experiment.
         experiment: Experiment,
     },
-    /// Started.
+    /// The experiment was started.
     Started {
-        /// Which.
+        /// Id of the experiment.
         id: ExperimentId,
-        /// When.
+        /// When the event was decided.
         at: Timestamp,
     },
-    /// Stopped.
+    /// The experiment was stopped.
     Stopped {
-        /// Which.
+        /// Id of the experiment.
         id: ExperimentId,
-        /// When.
+        /// When the event was decided.
         at: Timestamp,
-        /// Why.
+        /// Justification given by the operator.
         reason: String,
     },
-    /// An incident was exposed to a variant, before anything was decided for it.
+    /// An incident was assigned to a variant, before any decision for it.
     Exposed {
-        /// Which.
+        /// Id of the experiment.
         id: ExperimentId,
         /// The incident.
         incident: IncidentId,
         /// The variant.
         variant: String,
-        /// When.
+        /// When the event was decided.
         at: Timestamp,
     },
 }
 
 impl ExperimentEvent {
-    /// The experiment that it is about.
+    /// Returns the id of the experiment.
     pub fn experiment(&self) -> &ExperimentId {
         match self {
             Self::Created { experiment } => &experiment.id,
@@ -133,13 +133,13 @@ impl ExperimentEvent {
 }
 
 impl Experiment {
-    /// The variant of an incident: sticky, by its id, in the fixed shares.
+    /// Returns the variant of an incident. The same incident always gets the same variant.
     pub fn variant(&self, incident: &IncidentId) -> &Variant {
-        let draw = crate::seed::unit(&format!("experiment/{}", self.id), incident.as_str());
-        let mut reached = 0.0;
+        let draw = crate::seed::uniform01(&format!("experiment/{}", self.id), incident.as_str());
+        let mut cumulative = 0.0;
         for variant in &self.variants {
-            reached += variant.share;
-            if draw < reached {
+            cumulative += variant.share;
+            if draw < cumulative {
                 return variant;
             }
         }

@@ -1,21 +1,21 @@
-//! Conditions and values that people write: the Common Expression Language (CEL), under guards.
+//! Expressions in manifests: the Common Expression Language (CEL) with resource limits.
 //!
-//! An [`Expression`] is checked once, where it is read, and evaluated against values that are bound by name. It reads
-//! nothing else: no clock, no files, no other run. Whatever is given to it, it answers in bounded time and memory and
-//! never takes the process down:
+//! An [`Expression`] is parsed and checked once and evaluated against named variables. It has no other input: no clock, no
+//! files, no other run. Parsing and evaluation take bounded time and memory and never abort the process, whatever the
+//! input:
 //!
-//! - a source has at most 2 KiB, 200 tokens of one class of operators and 32 levels of brackets, all of it held before
-//!   the parser sees it; the parser has a thread and a stack of its own;
-//! - a tree has at most 500 nodes, 32 levels and 4 nested comprehensions, and calls only functions that are known;
-//! - an evaluation costs at most 10,000 units and holds at most 256 KiB, reckoned beforehand from the tree and the sizes
-//!   of what is bound; regular expressions run on a linear engine with a bounded program.
+//! - A source has at most 2 KiB, 200 tokens of one class of operators and 32 levels of brackets. These limits are checked
+//!   before parsing; the parser runs on its own thread and stack.
+//! - A tree has at most 500 nodes, 32 levels and 4 nested comprehensions, and calls only known functions.
+//! - An evaluation costs at most 10,000 units and allocates at most 256 KiB. Both are estimated before the evaluation from
+//!   the tree and the sizes of the variables. Regular expressions run on a linear-time engine with a bounded program.
 //!
-//! The language is CEL's standard library with the extensions for strings, lists, mathematics and encodings, and, as in
-//! the Kubernetes API server, quantities, `find`/`findAll` and `isSorted`/`sum`/`min`/`max`/`indexOf` of lists. Times
-//! are RFC 3339 texts made by `timestamp(…)` and read in UTC. It differs from CEL where CEL would guess: a comparison
-//! with a null, a NaN or an infinity has no value, unless it asks for it by name (`x == null`, `math.isNaN(x)`).
+//! The language is CEL's standard library with the extensions for strings, lists, mathematics and encodings. As in the
+//! Kubernetes API server, it also has quantities, `find`/`findAll` and `isSorted`/`sum`/`min`/`max`/`indexOf` for lists.
+//! Timestamps are created from RFC 3339 strings by `timestamp(…)` and read in UTC. Unlike in CEL, a comparison with null,
+//! NaN or infinity has no value, except where it is explicit (`x == null`, `math.isNaN(x)`).
 
-mod bound;
+mod cost;
 mod error;
 mod library;
 mod pattern;
@@ -40,23 +40,23 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use error::{ExpressionCode, ExpressionError};
-pub use template::{Hole, Template, holes, render, render_value};
+pub use template::{Placeholder, TemplateString, placeholders, render, render_value};
 
 use library::ENV;
 use pattern::Patterns;
 use syntax::Tree;
 
-/// What is bound to the variables of an expression, by name.
-pub type Bindings = BTreeMap<String, Value>;
+/// Values of the variables of an expression, by name.
+pub type Variables = BTreeMap<String, Value>;
 
-/// Highest tree that is evaluated on the caller's stack: a 2 MiB stack holds many times as much.
-const CALLERS_STACK: usize = 40;
+/// Maximum height of a tree that is evaluated on the caller's stack. A 2 MiB stack is enough for much higher trees.
+const MAX_INLINE_HEIGHT: usize = 40;
 
-/// Expressions that were read, by source: at most 1 MiB of sources.
-static KNOWN: Mutex<BTreeMap<String, Expression>> = Mutex::new(BTreeMap::new());
+/// Cache of parsed expressions by source: at most 1 MiB of sources.
+static CACHE: Mutex<BTreeMap<String, Expression>> = Mutex::new(BTreeMap::new());
 
-/// How many are kept.
-const KNOWN_AT_MOST: usize = 512;
+/// Maximum number of cached expressions.
+const MAX_CACHED_EXPRESSIONS: usize = 512;
 
 /// A checked CEL expression. Cheap to clone: the tree is shared.
 #[derive(Clone)]
@@ -71,47 +71,47 @@ struct Compiled {
     variables: BTreeSet<String>,
 }
 
-/// What an expression says as a condition.
+/// The result of an expression that is evaluated as a condition.
 ///
-/// `Unknown` is not false: nothing is concluded from it, and an expression is never true by mistake or for lack of
-/// knowledge.
+/// `Unknown` is distinct from `False`: nothing follows from it. An expression is never true because of an error or missing
+/// data.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(tag = "verdict", rename_all = "camelCase")]
-pub enum Verdict {
-    /// It holds.
+#[serde(tag = "truth", rename_all = "camelCase")]
+pub enum Truth {
+    /// The condition is true.
     True,
-    /// It does not hold.
+    /// The condition is false.
     False,
-    /// It has no value here, or one that is neither true nor false.
+    /// The expression has no value for these variables, or a value that is not a boolean.
     Unknown {
-        /// Why.
-        reason: String,
+        /// Why the result is unknown.
+        message: String,
     },
 }
 
 impl Expression {
-    /// Reads and checks an expression.
+    /// Parses and checks an expression.
     ///
     /// # Errors
-    /// If it is not CEL, exceeds a bound, or calls what is not there; with the place where that is.
+    /// If it is not valid CEL, exceeds a limit, or calls an unknown function; with the position in the source.
     pub fn parse(source: &str) -> Result<Self, ExpressionError> {
-        // Plans and records hold the same few expressions again and again, and the parser builds its tables for each
-        // anew: what was read before is shared. The same source always gives the same tree.
-        let known = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(expression) = known().get(source) {
+        // Plans and records contain the same few expressions many times, and the parser rebuilds its tables on every call.
+        // The cache is transparent because the same source always gives the same tree.
+        let cache = || CACHE.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(expression) = cache().get(source) {
             return Ok(expression.clone());
         }
-        let expression = Self::read(source)?;
-        let mut known = known();
-        if known.len() >= KNOWN_AT_MOST {
-            known.clear();
+        let expression = Self::parse_uncached(source)?;
+        let mut cache = cache();
+        if cache.len() >= MAX_CACHED_EXPRESSIONS {
+            cache.clear();
         }
-        known.insert(source.to_owned(), expression.clone());
+        cache.insert(source.to_owned(), expression.clone());
         Ok(expression)
     }
 
-    fn read(source: &str) -> Result<Self, ExpressionError> {
-        let mut tree = syntax::read(source)?;
+    fn parse_uncached(source: &str) -> Result<Self, ExpressionError> {
+        let mut tree = syntax::parse_tree(source)?;
         let patterns = Arc::new(std::mem::take(&mut tree.patterns));
         let variables = tree.variables.keys().cloned().collect();
         Ok(Self {
@@ -119,29 +119,29 @@ impl Expression {
         })
     }
 
-    /// The expression as it was written.
+    /// Returns the source text.
     pub fn source(&self) -> &str {
         &self.compiled.source
     }
 
-    /// The free variables: what has to be bound. What a comprehension binds is not among them.
+    /// Returns the free variables. Variables of comprehensions are not included.
     pub fn variables(&self) -> &BTreeSet<String> {
         &self.compiled.variables
     }
 
-    /// The members of the free variable `variable` that are named outright (`v.member`, `v['member']`), each with the
-    /// line and column of the variable before it.
+    /// Returns the members of the free variable `variable` that are accessed by a literal name (`v.member`, `v['member']`),
+    /// each with line and column of the variable.
     pub fn members(&self, variable: &str) -> impl Iterator<Item = (&str, (usize, usize))> {
         let members = self.compiled.tree.members.iter();
         members
             .filter(move |((name, _), _)| name == variable)
-            .map(|((_, member), place)| (member.as_str(), *place))
+            .map(|((_, member), position)| (member.as_str(), *position))
     }
 
-    /// Refuses an expression that names a variable which is not among `allowed`.
+    /// Checks that every free variable is in `allowed`.
     ///
     /// # Errors
-    /// [`ExpressionCode::ExpressionUnknownVariable`], with the place of the first such name.
+    /// [`ExpressionCode::ExpressionUnknownVariable`], with the position of the first unknown variable.
     pub fn check_variables(&self, allowed: &BTreeSet<String>) -> Result<(), ExpressionError> {
         let mut unknown: Vec<_> = self
             .compiled
@@ -150,42 +150,43 @@ impl Expression {
             .iter()
             .filter(|(name, _)| !allowed.contains(*name))
             .collect();
-        unknown.sort_by_key(|(_, place)| **place);
-        let Some((name, place)) = unknown.first() else { return Ok(()) };
-        let message = format!("there is no variable `{}`", error::shortened(name, 64));
+        unknown.sort_by_key(|(_, position)| **position);
+        let Some((name, position)) = unknown.first() else { return Ok(()) };
+        let message = format!("there is no variable `{}`", error::truncated(name, 64));
         let names: Vec<&str> = allowed.iter().map(String::as_str).collect();
         let hint = match names.len() {
-            0 => "no variables can be used here".to_owned(),
-            _ => format!("known here: {}", error::shortened(&names.join(", "), 200)),
+            0 => "no variables are available here".to_owned(),
+            _ => format!("available variables: {}", error::truncated(&names.join(", "), 200)),
         };
         Err(ExpressionError::new(ExpressionCode::ExpressionUnknownVariable, message)
-            .at(**place)
+            .at(**position)
             .hint(hint))
     }
 
     /// Evaluates the expression.
     ///
-    /// Timestamps, durations and quantities come back as text. Variables that are bound and not named are not looked at.
+    /// Timestamps, durations and quantities are returned as strings. Variables that the expression does not use are ignored.
     ///
     /// # Errors
-    /// If it has no value for these bindings (a variable is missing, a number overflows, a division is by zero), or
-    /// finding it might exceed the bounds ([`ExpressionCode::ExpressionBudget`]).
-    pub fn evaluate(&self, bindings: &Bindings) -> Result<Value, ExpressionError> {
-        if self.compiled.tree.height <= CALLERS_STACK {
+    /// If it has no value for these variables (a variable is missing, an integer overflows, a division by zero), or if the
+    /// evaluation might exceed the limits ([`ExpressionCode::ExpressionBudget`]).
+    pub fn evaluate(&self, bindings: &Variables) -> Result<Value, ExpressionError> {
+        if self.compiled.tree.height <= MAX_INLINE_HEIGHT {
             return self.compiled.evaluate(bindings);
         }
-        syntax::on_deep_stack(|| self.compiled.evaluate(bindings)).unwrap_or_else(|| Err(gave_up()))
+        syntax::on_deep_stack(|| self.compiled.evaluate(bindings))
+            .unwrap_or_else(|| Err(evaluation_failed()))
     }
 
-    /// Evaluates the expression as a condition: what is not `true` or `false` is unknown.
-    pub fn judge(&self, bindings: &Bindings) -> Verdict {
+    /// Evaluates the expression as a condition: every result other than `true` and `false` is unknown.
+    pub fn evaluate_condition(&self, bindings: &Variables) -> Truth {
         match self.evaluate(bindings) {
-            Ok(Value::Bool(true)) => Verdict::True,
-            Ok(Value::Bool(false)) => Verdict::False,
-            Ok(other) => Verdict::Unknown {
-                reason: format!("its value is {}, not true or false", kind(&other)),
-            },
-            Err(error) => Verdict::Unknown { reason: format!("{}: {}", error.code, error.message) },
+            Ok(Value::Bool(true)) => Truth::True,
+            Ok(Value::Bool(false)) => Truth::False,
+            Ok(other) => {
+                Truth::Unknown { message: format!("the value is {}, not a boolean", kind(&other)) }
+            }
+            Err(error) => Truth::Unknown { message: format!("{}: {}", error.code, error.message) },
         }
     }
 }
@@ -201,14 +202,14 @@ fn kind(value: &Value) -> &'static str {
     }
 }
 
-fn gave_up() -> ExpressionError {
+fn evaluation_failed() -> ExpressionError {
     ExpressionError::new(ExpressionCode::ExpressionEvaluation, "the evaluation failed")
 }
 
 impl Compiled {
-    fn evaluate(&self, bindings: &Bindings) -> Result<Value, ExpressionError> {
-        bound::check(&self.tree.root, &self.patterns, bindings, self.variables.iter())?;
-        // A panic of the interpreter is a bug of it, and ends this evaluation alone: nothing of it is kept.
+    fn evaluate(&self, bindings: &Variables) -> Result<Value, ExpressionError> {
+        cost::check(&self.tree.root, &self.patterns, bindings, self.variables.iter())?;
+        // A panic is a bug in the interpreter. It ends only this evaluation, which leaves no state behind.
         catch_unwind(AssertUnwindSafe(|| {
             let mut context = Context::with_env(Arc::clone(&ENV));
             for name in &self.variables {
@@ -223,7 +224,7 @@ impl Compiled {
                 .map_err(|error| syntax::failure(&error))?;
             value::to_json(value.as_ref())
         }))
-        .unwrap_or_else(|_| Err(gave_up()))
+        .unwrap_or_else(|_| Err(evaluation_failed()))
     }
 }
 
@@ -265,12 +266,12 @@ impl<'de> Deserialize<'de> for Expression {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let source = Cow::<'de, str>::deserialize(deserializer)?;
         Self::parse(&source).map_err(|error| {
-            let place = if error.line > 0 {
+            let position = if error.line > 0 {
                 format!(" ({}:{})", error.line, error.column)
             } else {
                 String::new()
             };
-            serde::de::Error::custom(format!("{}: {}{place}", error.code, error.message))
+            serde::de::Error::custom(format!("{}: {}{position}", error.code, error.message))
         })
     }
 }
@@ -281,6 +282,6 @@ impl JsonSchema for Expression {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "minLength": 1, "maxLength": token::SOURCE_BYTES, "description": "A CEL expression." })
+        json_schema!({ "type": "string", "minLength": 1, "maxLength": token::MAX_SOURCE_BYTES, "description": "A CEL expression." })
     }
 }

@@ -1,6 +1,6 @@
-//! Facts: what is known of one object, out of a closed list of predicates, and patterns over them.
+//! Facts about objects, with a closed list of predicates, and patterns over facts.
 //!
-//! What is not known is absent, and unknown is never false. Verifier and optimizer reason on facts alone.
+//! Unknown facts are absent: unknown is never false. Verifier and optimizer use facts only.
 
 mod observe;
 mod pattern;
@@ -13,58 +13,60 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use observe::{KeyRead, is_workload, observe, reads, selects_pods_of, workload_of};
-pub use pattern::{Binding, Bindings, FactPattern, ValuePattern, solve};
+pub use observe::{
+    KeyReference, is_workload, key_references, observe, selects_pods_of, workload_of,
+};
+pub use pattern::{Binding, FactPattern, PatternBindings, ValuePattern, match_all};
 
-/// Version of the list of predicates: grows when one is added, never otherwise.
+/// Version of the list of predicates. Increased when a predicate is added.
 pub const PREDICATES_VERSION: u32 = 1;
 
-/// What can be said of an object.
+/// A property of an object.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "camelCase")]
 pub enum Predicate {
     /// Whether the object exists (bool).
     Exists,
-    /// An alert of this name fires for it (text). Of an incident's target.
+    /// Name of an alert that fires for the object (text). Set for the target of an incident.
     Firing,
-    /// Its health (`missing`, `failing`, `degraded`, `healthy`).
+    /// Health level (`missing`, `failing`, `degraded`, `healthy`).
     Health,
-    /// Whether all of what was asked for is ready (bool).
+    /// Whether all desired replicas are ready (bool).
     Ready,
-    /// How many replicas are asked for (number).
+    /// Number of desired replicas (number).
     Replicas,
-    /// How many are ready (number).
+    /// Number of ready replicas (number).
     ReadyReplicas,
-    /// Image of the container that `key` names (text).
+    /// Image of the container `key` (text).
     Image,
-    /// Why the container that `key` names waits: `ImagePullBackOff`, `CrashLoopBackOff` (text). Of a pod's workload.
+    /// Reason why the container `key` waits: `ImagePullBackOff`, `CrashLoopBackOff` (text). Set for the workload of the pod.
     Waiting,
-    /// Why the container that `key` names last ended: `OOMKilled`, `Error` (text). Of a pod's workload.
+    /// Reason why the container `key` last terminated: `OOMKilled`, `Error` (text). Set for the workload of the pod.
     Terminated,
-    /// How often the containers of the workload have started again, all together (number).
+    /// Total number of container restarts of the workload (number).
     Restarts,
-    /// Whether a roll-out stands still (bool).
+    /// Whether a rollout exceeded its progress deadline (bool).
     RolloutStuck,
-    /// The roll-out revision in force (number).
+    /// Current rollout revision (number).
     Revision,
-    /// A roll-out revision that can be gone back to, other than the one in force (number). Key `latest` for the newest of
-    /// them, empty for the others.
+    /// A previous rollout revision to which a rollback is possible (number). The key is `latest` for the newest one and
+    /// empty for the others.
     RevisionAvailable,
-    /// Whether a ConfigMap or Secret holds the key that `key` names (bool). False only of keys that a workload asks for.
-    KeyPresent,
-    /// That the workload reads key `key` (`ConfigMap/name/key`) (bool).
-    ReadsKey,
-    /// That the Service selects pods of the workload whose name is `key` (bool).
+    /// Whether a ConfigMap or Secret contains the key `key` (bool). False only for keys that a workload requires.
+    HasKey,
+    /// The workload references `key` (`ConfigMap/name/key`) (bool, always true).
+    ReferencesKey,
+    /// The Service selects pods of the workload named `key` (bool, always true).
     Selects,
-    /// How many ready endpoints the Service has (number).
+    /// Number of ready endpoints of the Service (number).
     Endpoints,
-    /// A port that the container `key` of the workload listens on (number).
+    /// A port declared by the container `key` of the workload (number).
     ListensOn,
-    /// The pod port that the Service port `key` leads to (number).
+    /// Pod port to which the Service port `key` forwards (number).
     TargetPort,
-    /// Whether requests to the Service arrive (bool).
+    /// Whether requests to the Service reach a ready pod (bool).
     Reachable,
     /// Memory limit of the container `key` in bytes (number).
     MemoryLimit,
@@ -74,45 +76,45 @@ pub enum Predicate {
     ProbePort,
     /// Whether the readiness probe of container `key` passes (bool).
     ProbePasses,
-    /// Value of the environment variable `container/NAME` that `key` names (text).
+    /// Value of the environment variable `key` (`container/NAME`) (text).
     Env,
-    /// That the object differs from the last time its workload was healthy, at the path `key`, and in a field of the
-    /// kind that `key` names: `image`, `env`, `config`, `replicas`, `resources`, `probe`, `selector`, `port` (bool).
+    /// The object differs from its known-good state (bool, always true). `key` is the path of the field or its class:
+    /// `image`, `env`, `config`, `replicas`, `resources`, `probe`, `selector`, `port`.
     Changed,
-    /// Whether a known-good state of the object is remembered (bool).
+    /// Whether a known-good state of the object is stored (bool).
     KnownGood,
-    /// Whether it has a node (bool).
+    /// Whether the pod is assigned to a node (bool).
     Scheduled,
-    /// The image that the container `key` had when its workload was last healthy, where it has another now (text).
-    KnownImage,
-    /// The value that the variable `container/NAME` had then, where it has another now (text).
-    KnownEnv,
-    /// How many replicas were asked for then, where it is another number now (number).
-    KnownReplicas,
-    /// The memory limit that the container `key` had then, where it has another now (text).
-    KnownMemory,
-    /// The whole readiness probe that the container `key` had then, where it has another now (map).
-    KnownProbe,
-    /// The value that the key `key` of a ConfigMap had then, where it has another or none now (text).
-    KnownValue,
-    /// The whole selector that a Service had then, where it has another now (map).
-    KnownSelector,
-    /// The `targetPort` that the Service port `key` had then, where it has another now (number or text).
-    KnownPort,
+    /// Known-good image of the container `key`, if the current one differs (text).
+    KnownGoodImage,
+    /// Known-good value of the environment variable `key` (`container/NAME`), if the current one differs (text).
+    KnownGoodEnv,
+    /// Known-good number of desired replicas, if the current one differs (number).
+    KnownGoodReplicas,
+    /// Known-good memory limit of the container `key`, if the current one differs (text).
+    KnownGoodMemory,
+    /// Known-good readiness probe of the container `key`, if the current one differs (map).
+    KnownGoodProbe,
+    /// Known-good value of the ConfigMap key `key`, if the current one differs or is missing (text).
+    KnownGoodValue,
+    /// Known-good selector of the Service, if the current one differs (map).
+    KnownGoodSelector,
+    /// Known-good `targetPort` of the Service port `key`, if the current one differs (number or text).
+    KnownGoodPort,
 }
 
-/// One thing known of one object.
+/// One fact about one object.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Fact {
-    /// Of what.
+    /// The object.
     pub subject: ObjectRef,
-    /// What.
+    /// The property.
     pub predicate: Predicate,
-    /// Which part of it: a container, a key, a port; empty where the predicate has no parts.
+    /// The part of the object: a container, a key, a port. Empty for predicates without parts.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub key: String,
-    /// How it stands: a bool, a number or a text.
+    /// The value: a bool, a number, a text or a map.
     pub value: Value,
 }
 
@@ -125,48 +127,48 @@ impl fmt::Display for Fact {
     }
 }
 
-/// What is known, in a fixed order and without repeats.
+/// A set of facts in a fixed order.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Facts(Vec<Fact>);
 
 impl Facts {
-    /// Takes facts in any order.
+    /// Creates a set from facts in any order.
     pub fn new(facts: impl IntoIterator<Item = Fact>) -> Self {
         let mut all = Self(facts.into_iter().collect());
-        all.tidy();
+        all.normalize();
         all
     }
 
-    /// Adds facts. Where both hold a value for one subject, predicate and key, both stay: a predicate may have many.
+    /// Adds facts. Facts with the same subject, predicate and key but different values are all kept.
     pub fn extend(&mut self, facts: impl IntoIterator<Item = Fact>) {
         self.0.extend(facts);
-        self.tidy();
+        self.normalize();
     }
 
-    fn tidy(&mut self) {
+    fn normalize(&mut self) {
         self.0.sort_by_cached_key(|fact| {
             (fact.subject.clone(), fact.predicate, fact.key.clone(), fact.value.to_string())
         });
         self.0.dedup();
     }
 
-    /// All of them, ordered by subject, predicate, key and value.
+    /// Iterates over the facts, ordered by subject, predicate, key and value.
     pub fn iter(&self) -> impl Iterator<Item = &Fact> {
         self.0.iter()
     }
 
-    /// How many.
+    /// Returns the number of facts.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether nothing is known.
+    /// Returns whether there are no facts.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The facts about `subject` under `predicate`.
+    /// Iterates over the facts about `subject` with `predicate`.
     pub fn of<'a>(
         &'a self,
         subject: &'a ObjectRef,
@@ -177,7 +179,7 @@ impl Facts {
             .filter(move |fact| fact.predicate == predicate && fact.subject.is_same(subject))
     }
 
-    /// The one value of `subject`, `predicate` and `key`, if it is known.
+    /// Returns the first value for `subject`, `predicate` and `key`, if one is known.
     pub fn value<'a>(
         &'a self,
         subject: &'a ObjectRef,
@@ -187,7 +189,7 @@ impl Facts {
         self.of(subject, predicate).find(|fact| fact.key == key).map(|fact| &fact.value)
     }
 
-    /// Every object that something is known of.
+    /// Returns all objects that the set has facts about.
     pub fn subjects(&self) -> BTreeSet<&ObjectRef> {
         self.0.iter().map(|fact| &fact.subject).collect()
     }

@@ -1,4 +1,4 @@
-//! Features: what the learner sees of a candidate, under a schema that the record names.
+//! Features of candidates for the learner, with a versioned schema.
 
 use cluster::{Digest, digest_of_parts};
 use serde::{Deserialize, Serialize};
@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FeatureSchema {
-    /// Grows when a feature is added or changes its meaning.
+    /// Increased when a feature is added or its meaning changes.
     pub version: u32,
-    /// The names, in the order of the values.
+    /// Names in the order of the values.
     pub names: Vec<String>,
 }
 
 impl FeatureSchema {
-    /// Digest over version and names: features under another digest are refused.
+    /// Returns the digest over version and names. Features with another digest are refused.
     pub fn digest(&self) -> Digest {
         let version = self.version.to_string();
         let mut parts: Vec<&str> = vec![&version];
@@ -27,24 +27,25 @@ impl FeatureSchema {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Features {
-    /// Digest of the schema that they follow.
+    /// Digest of the schema.
     pub schema: Digest,
-    /// Arm of the candidate: what it is across incidents, `template/restore-key` or `reversal/service-selector`.
+    /// Arm of the candidate. Identifies the same kind of candidate across incidents: `template/restore-key`,
+    /// `reversal/service-selector`.
     pub arm: String,
-    /// The values, one a name of the schema.
+    /// Values in the order of the schema.
     pub values: Vec<f64>,
-    /// Of each step: its id, its action, and the bucket of circumstances under which its prior is kept.
+    /// Features of each step.
     pub steps: Vec<StepFeatures>,
 }
 
-/// What the learner sees of one step.
+/// Features of one step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StepFeatures {
     /// Id of the step.
     pub step: String,
-    /// Its action.
+    /// Name of the action.
     pub action: String,
-    /// Circumstances that pool with one another: the alert's name.
+    /// Key under which step statistics are pooled: the name of the alert.
     pub bucket: String,
 }

@@ -1,4 +1,4 @@
-//! Feedback: what a person said about a plan, or the correction they made.
+//! Feedback: the rating or correction of a plan by an operator.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -6,35 +6,35 @@ use serde::{Deserialize, Serialize};
 use crate::id::{FeedbackId, PlanId};
 use crate::manifest::Workflow;
 
-/// What a person thinks of a plan.
+/// Rating of a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub enum Opinion {
-    /// It was the right plan.
+pub enum Rating {
+    /// The plan was right.
     Right,
-    /// It was the wrong plan.
+    /// The plan was wrong.
     Wrong,
 }
 
-/// One piece of feedback.
+/// Feedback on one plan.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Feedback {
-    /// Its id.
+    /// Id of the feedback.
     pub id: FeedbackId,
-    /// On which plan.
+    /// The plan.
     pub plan: PlanId,
-    /// The opinion, if one was given.
+    /// The rating, if one was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub opinion: Option<Opinion>,
-    /// What should have been done: a workflow, verified like any other before it is ever proposed.
+    pub rating: Option<Rating>,
+    /// The workflow that should have been executed. It is verified like any other before it is proposed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub correction: Option<Workflow>,
-    /// Words for people.
+    /// Free text.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub comment: String,
-    /// Who.
-    pub by: String,
-    /// When.
+    /// The operator.
+    pub actor: String,
+    /// When the feedback was given.
     pub at: Timestamp,
 }

@@ -1,4 +1,4 @@
-//! Guardrails: what Chiron may do, in typed fields plus CEL, default deny for what is protected.
+//! Guardrails: typed limits and CEL rules for what Chiron may do. Protected namespaces are denied by default.
 
 mod judge;
 
@@ -10,34 +10,34 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::catalogue::{ActionClass, Args, Reversibility};
-use crate::duration::Span;
+use crate::duration::Duration;
 use crate::expression::Expression;
 use crate::manifest::ManifestMetadata;
 
 pub use judge::judge;
 
-/// How far Chiron goes by itself.
+/// Level of autonomy.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
 )]
 #[serde(rename_all = "kebab-case")]
 pub enum Autonomy {
-    /// It gathers evidence and proposes nothing.
+    /// Gathers evidence, but proposes nothing.
     Observe,
-    /// It proposes; nothing runs.
+    /// Proposes plans, but runs none.
     Suggest,
-    /// A person approves each plan.
+    /// Every plan needs the approval of an operator.
     #[default]
     Approve,
-    /// Plans of low risk run by themselves: reversible, class A or B, on one workload.
+    /// Low-risk plans run without approval: reversible, idempotent (class `naturallyIdempotent` or `marked`), on one workload.
     AutoLowRisk,
-    /// Plans run by themselves.
+    /// All plans run without approval.
     Auto,
 }
 
 impl Autonomy {
-    /// Whether anything may run at this level, be it with a person's approval.
-    pub fn lets_run(self) -> bool {
+    /// Returns whether plans may run at this level, with or without approval.
+    pub fn allows_execution(self) -> bool {
         match self {
             Self::Observe | Self::Suggest => false,
             Self::Approve | Self::AutoLowRisk | Self::Auto => true,
@@ -45,7 +45,7 @@ impl Autonomy {
     }
 }
 
-/// What Chiron may do. `kind: RemediationGuardrail`.
+/// Limits for what Chiron may do. `kind: RemediationGuardrail`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Guardrails {
@@ -55,65 +55,65 @@ pub struct Guardrails {
     pub kind: String,
     /// Name and description.
     pub metadata: ManifestMetadata,
-    /// The rails.
+    /// The limits.
     pub spec: GuardrailSpec,
 }
 
-/// The rails.
+/// Limits of a guardrail manifest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct GuardrailSpec {
-    /// How far Chiron goes by itself.
+    /// Level of autonomy.
     pub autonomy: Autonomy,
-    /// Namespaces in which nothing is changed.
+    /// Namespaces in which nothing may be changed.
     pub protected_namespaces: Vec<String>,
-    /// Namespaces in which something may be changed; all but the protected ones where empty.
+    /// Namespaces in which changes are allowed. Default: all but the protected ones.
     pub allowed_namespaces: Vec<String>,
-    /// Actions that are never taken.
+    /// Actions that are never allowed.
     pub denied_actions: Vec<String>,
-    /// Whether irreversible actions (class D) may be taken at all.
+    /// Whether irreversible actions (class `irreversible`) are allowed.
     pub allow_irreversible: bool,
-    /// Fewest replicas that a workload may be brought to.
+    /// Minimum number of replicas to which a workload may be scaled.
     pub min_replicas: u32,
-    /// Most replicas that a workload may be brought to.
+    /// Maximum number of replicas to which a workload may be scaled.
     pub max_replicas: u32,
-    /// Most pods that one step may disturb.
+    /// Maximum number of pods that one step may disrupt.
     pub max_pods: u32,
-    /// Most changes to one target within an hour.
+    /// Maximum number of changes to one target per hour.
     pub max_changes_per_target_per_hour: u32,
-    /// Most changes in all within an hour.
+    /// Maximum number of changes per hour in total.
     pub max_changes_per_hour: u32,
-    /// Most runs for one incident.
+    /// Maximum number of runs per incident.
     pub max_runs_per_incident: u32,
-    /// Spans of time in which nothing is changed.
+    /// Periods in which nothing may be changed.
     pub freezes: Vec<Freeze>,
-    /// Rules in CEL over `action`, `args`, `target`, `pods`, `class`: any that is true, or cannot be judged, denies.
+    /// CEL rules over `action`, `args`, `target`, `pods` and `class`. A rule that is true, or cannot be evaluated, denies.
     pub deny: Vec<DenyRule>,
 }
 
-/// A span of time in which nothing is changed.
+/// A period in which nothing may be changed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Freeze {
-    /// What it is called.
+    /// Name of the period.
     pub name: String,
-    /// From when.
+    /// Start, inclusive.
     #[schemars(with = "String")]
     pub from: Timestamp,
-    /// Until when, itself excluded.
+    /// End, exclusive.
     #[schemars(with = "String")]
     pub until: Timestamp,
 }
 
-/// A rule that denies.
+/// A CEL rule that denies steps.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct DenyRule {
-    /// What it is called.
+    /// Name of the rule.
     pub name: String,
-    /// CEL; true denies, and so does unknown.
+    /// CEL expression. The step is denied if it is true or unknown.
     pub when: Expression,
-    /// How to mend what it denies.
+    /// How to fix a denied step.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub hint: String,
 }
@@ -157,42 +157,42 @@ impl Default for Guardrails {
 }
 
 impl Guardrails {
-    /// Their version: the digest of their canonical bytes, as it stands in the record and in plans.
+    /// Returns the version: the digest of the canonical JSON, as stored in the record and in plans.
     pub fn version(&self) -> String {
         Digest::of(canonical_json(self).expect("guardrails are plain data").as_bytes()).to_string()
     }
 }
 
-/// What one step would do, as far as guardrails care.
+/// The impact of one step, as checked by guardrails.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Footprint {
-    /// The action.
+pub struct Impact {
+    /// Name of the action.
     pub action: String,
-    /// What it is told.
+    /// Arguments of the action.
     pub arguments: Args,
-    /// Objects that it changes.
+    /// Objects that the step changes.
     pub targets: Vec<ObjectRef>,
-    /// Pods that it may disturb.
+    /// Number of pods that the step may disrupt. [`u32::MAX`] if unknown.
     pub pods: u32,
-    /// Replicas that it leaves, where it sets them.
+    /// Number of replicas after the step, if it sets them.
     pub replicas_after: Option<u32>,
-    /// Its class.
+    /// Class of the action.
     pub class: ActionClass,
-    /// Whether it can be undone.
+    /// Whether the action can be reverted.
     pub reversibility: Reversibility,
 }
 
-/// What was done of late: advanced by the fleet with every intent.
+/// Changes of the last hour. The executor adds every intent.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Ledger {
+pub struct ChangeLog {
     /// Times of the intents on each target within the last hour, oldest first. Key: `cluster/kind/namespace/name`.
     pub changes: BTreeMap<String, Vec<Timestamp>>,
 }
 
-impl Ledger {
-    /// The key of a target.
+impl ChangeLog {
+    /// Returns the key of a target.
     pub fn key(object: &ObjectRef) -> String {
         format!(
             "{}/{}/{}/{}",
@@ -203,54 +203,54 @@ impl Ledger {
         )
     }
 
-    /// Notes one change of `object` and forgets what is older than an hour.
-    pub fn note(&mut self, object: &ObjectRef, now: Timestamp) {
+    /// Adds a change of `object` and removes changes older than an hour.
+    pub fn record(&mut self, object: &ObjectRef, now: Timestamp) {
         self.changes.entry(Self::key(object)).or_default().push(now);
-        let hour_ago = now - Span::from_secs(3600).signed();
+        let hour_ago = now - Duration::from_secs(3600).signed();
         for times in self.changes.values_mut() {
             times.retain(|at| *at > hour_ago);
         }
         self.changes.retain(|_, times| !times.is_empty());
     }
 
-    /// Changes of `object` within the hour before `now`.
+    /// Returns the number of changes of `object` in the hour before `now`.
     pub fn count(&self, object: &ObjectRef, now: Timestamp) -> usize {
-        let hour_ago = now - Span::from_secs(3600).signed();
+        let hour_ago = now - Duration::from_secs(3600).signed();
         self.changes
             .get(&Self::key(object))
             .map_or(0, |times| times.iter().filter(|at| **at > hour_ago).count())
     }
 
-    /// Changes in all within the hour before `now`.
+    /// Returns the number of all changes in the hour before `now`.
     pub fn total(&self, now: Timestamp) -> usize {
-        let hour_ago = now - Span::from_secs(3600).signed();
+        let hour_ago = now - Duration::from_secs(3600).signed();
         self.changes.values().flatten().filter(|at| **at > hour_ago).count()
     }
 }
 
-/// What the guardrails say.
+/// Decision of the guardrails on one step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", tag = "verdict")]
-pub enum Verdict {
-    /// It may be done.
+#[serde(rename_all = "camelCase", tag = "decision")]
+pub enum GuardrailDecision {
+    /// Allowed.
     Allow,
-    /// It may be done once a person has approved the plan.
+    /// Allowed after an operator has approved the plan.
     NeedsApproval {
-        /// Why.
-        why: String,
-    },
-    /// It may be proposed, and not be done: a person sees it, and nobody can have it run.
-    SuggestOnly {
-        /// Why.
-        why: String,
-    },
-    /// It may not be done.
-    Deny {
-        /// The field or the rule that denies.
-        rule: String,
-        /// What it denies.
+        /// Explanation in one sentence.
         message: String,
-        /// How to mend it.
+    },
+    /// May be proposed, but cannot run, not even with approval.
+    SuggestOnly {
+        /// Explanation in one sentence.
+        message: String,
+    },
+    /// Denied.
+    Deny {
+        /// Name of the field or rule that denies.
+        rule: String,
+        /// What is denied and why.
+        message: String,
+        /// How to fix it.
         hint: String,
     },
 }

@@ -1,4 +1,4 @@
-//! Past executions: what retrieval searches and what imported history is made of.
+//! Past executions: the documents of retrieval and the format of imported history.
 
 use cluster::ObjectRef;
 use jiff::Timestamp;
@@ -7,68 +7,66 @@ use serde::{Deserialize, Serialize};
 use crate::fact::Facts;
 use crate::features::Features;
 use crate::manifest::Workflow;
-use crate::outcome::{StepOutcome, Verdict};
+use crate::outcome::{OutcomeStatus, StepOutcome};
 
-/// One finished execution: what the trouble looked like, what was done, what came of it.
+/// One finished execution: the problem, the workflow and its outcome.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PastExecution {
-    /// Its id: that of the run, or an imported one.
+    /// Id of the run, or an imported id.
     pub id: String,
     /// Name of the alert.
     pub alert: String,
     /// The target.
     pub target: ObjectRef,
-    /// What was known then.
+    /// Facts at the time of the execution.
     pub facts: Facts,
-    /// Words by which it is found: alert, reasons, kinds, changed paths. No names of objects.
+    /// Terms for retrieval: alert, reasons, kinds, changed paths. Contains no object names.
     pub signature: Vec<String>,
-    /// What was done, every parameter bound.
+    /// The executed workflow with all parameters bound.
     pub workflow: Workflow,
-    /// What the learner saw.
+    /// Features at the time of the decision.
     pub features: Features,
-    /// What came of it.
-    pub verdict: Verdict,
-    /// The reward, where it can be said.
+    /// The outcome.
+    pub outcome: OutcomeStatus,
+    /// The reward, if it is known.
     pub reward: Option<f64>,
-    /// Of each step.
+    /// Results of the steps.
     pub steps: Vec<StepOutcome>,
-    /// Seconds to resolve, where it was.
+    /// Seconds until the incident was resolved, if it was.
     pub seconds_to_resolve: Option<f64>,
-    /// When it ended.
+    /// When the execution ended.
     pub at: Timestamp,
-    /// Where it was made.
+    /// Provenance of the execution.
     pub origin: Provenance,
 }
 
-/// Where an execution was made, written `live`, `import:<name of the file>` or `feedback:<who>`.
+/// Provenance of an execution, written as `live`, `import:<file name>` or `feedback:<actor>`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Provenance {
-    /// Here: Chiron ran it and saw what came of it.
+    /// Executed by this instance.
     Live,
-    /// Somewhere else: it was brought in from the file of this name.
+    /// Imported from the file with this name.
     Import(String),
-    /// Nowhere yet: this person said what should have been done.
+    /// Not executed: a correction given by this actor.
     Feedback(String),
 }
 
-/// The text says of no execution where it was made.
+/// Error of parsing a [`Provenance`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "`{0}` does not say where an execution was made: use `live`, `import:NAME` or `feedback:WHO`"
-)]
-pub struct BadProvenance(String);
+#[error("`{0}` is not a provenance: use `live`, `import:NAME` or `feedback:ACTOR`")]
+pub struct ParseProvenanceError(String);
 
 impl TryFrom<String> for Provenance {
-    type Error = BadProvenance;
+    type Error = ParseProvenanceError;
 
-    fn try_from(text: String) -> Result<Self, BadProvenance> {
+    fn try_from(text: String) -> Result<Self, ParseProvenanceError> {
         match text.split_once(':') {
             None if text == "live" => Ok(Self::Live),
             Some(("import", name)) => Ok(Self::Import(name.into())),
-            Some(("feedback", who)) => Ok(Self::Feedback(who.into())),
-            None | Some(_) => Err(BadProvenance(text)),
+            Some(("feedback", actor)) => Ok(Self::Feedback(actor.into())),
+            None | Some(_) => Err(ParseProvenanceError(text)),
         }
     }
 }
@@ -78,7 +76,7 @@ impl From<Provenance> for String {
         match provenance {
             Provenance::Live => "live".into(),
             Provenance::Import(name) => format!("import:{name}"),
-            Provenance::Feedback(who) => format!("feedback:{who}"),
+            Provenance::Feedback(actor) => format!("feedback:{actor}"),
         }
     }
 }
@@ -88,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_provenance_reads_back_as_it_was_written_and_another_word_is_refused() {
+    fn provenance_round_trips_and_rejects_unknown_text() {
         let all = [
             Provenance::Live,
             Provenance::Import("a:b.jsonl".into()),
@@ -98,7 +96,10 @@ mod tests {
             assert_eq!(Provenance::try_from(String::from(provenance.clone())), Ok(provenance));
         }
         for bad in ["", "Live", "import", "elsewhere:x"] {
-            assert_eq!(Provenance::try_from(bad.to_string()), Err(BadProvenance(bad.into())));
+            assert_eq!(
+                Provenance::try_from(bad.to_string()),
+                Err(ParseProvenanceError(bad.into()))
+            );
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Ids: a prefix and a ULID that derives from what made it, so that a replay makes the same ids.
+//! Ids: a prefix and a ULID derived from the parent, so that a replay creates the same ids.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,15 +7,16 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
-/// A text that is not an id of the expected kind.
+/// Error of parsing an id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is not an id: expected `{prefix}_` and 26 characters of a ULID")]
-pub struct BadId {
+#[error("`{text}` is not a valid id: expected `{prefix}_` followed by the 26 characters of a ULID")]
+pub struct ParseIdError {
     text: String,
     prefix: &'static str,
 }
 
-/// The ULID of design D2: time part is `now`, random part the first 80 bits of SHA-256 over parent, kind and counter.
+/// Returns the ULID of design D2: the time part is `now`, the random part the first 80 bits of SHA-256 over parent, kind
+/// and counter.
 fn derive(now: Timestamp, parent: &str, kind: &str, counter: u64) -> Ulid {
     let digest = cluster::digest_of_parts(&[parent, kind, &counter.to_string()]);
     let random =
@@ -32,15 +33,15 @@ macro_rules! ids {
         pub struct $name(String);
 
         impl $name {
-            /// What every id of this kind begins with, without the underscore.
+            /// Prefix of every id of this type, without the underscore.
             pub const PREFIX: &'static str = $prefix;
 
-            /// Derives the id of the `counter`-th thing of this kind that `parent` made, at `now`.
+            /// Derives the id of the `counter`-th entity of this type that `parent` created at `now`.
             pub fn derive(now: Timestamp, parent: &str, counter: u64) -> Self {
                 Self(format!("{}_{}", $prefix, derive(now, parent, $prefix, counter)))
             }
 
-            /// The id as text.
+            /// Returns the id as text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -53,9 +54,9 @@ macro_rules! ids {
         }
 
         impl FromStr for $name {
-            type Err = BadId;
-            fn from_str(text: &str) -> Result<Self, BadId> {
-                let bad = || BadId { text: text.chars().take(64).collect(), prefix: $prefix };
+            type Err = ParseIdError;
+            fn from_str(text: &str) -> Result<Self, ParseIdError> {
+                let bad = || ParseIdError { text: text.chars().take(64).collect(), prefix: $prefix };
                 let ulid = text.strip_prefix(concat!($prefix, "_")).ok_or_else(bad)?;
                 let parsed = Ulid::from_string(ulid).map_err(|_| bad())?;
                 Ok(Self(format!("{}_{parsed}", $prefix)))
@@ -63,8 +64,8 @@ macro_rules! ids {
         }
 
         impl TryFrom<String> for $name {
-            type Error = BadId;
-            fn try_from(text: String) -> Result<Self, BadId> {
+            type Error = ParseIdError;
+            fn try_from(text: String) -> Result<Self, ParseIdError> {
                 text.parse()
             }
         }
@@ -78,31 +79,31 @@ macro_rules! ids {
 }
 
 ids! {
-    /// Names an alert: one episode of one label set.
+    /// Id of an alert: one episode of one label set.
     AlertId = "alr";
-    /// Names an incident.
+    /// Id of an incident.
     IncidentId = "inc";
-    /// Names a collection of evidence.
+    /// Id of evidence.
     EvidenceId = "evd";
-    /// Names a candidate.
+    /// Id of a candidate.
     CandidateId = "cnd";
-    /// Names a plan.
+    /// Id of a plan.
     PlanId = "pln";
-    /// Names a decision.
+    /// Id of a decision.
     DecisionId = "dec";
-    /// Names a run.
+    /// Id of a run.
     RunId = "run";
-    /// Names an effect asked of a driver.
+    /// Id of an effect.
     EffectId = "eff";
-    /// Names an outcome.
+    /// Id of an outcome.
     OutcomeId = "out";
-    /// Names one piece of feedback.
+    /// Id of feedback.
     FeedbackId = "fbk";
-    /// Names an experiment.
+    /// Id of an experiment.
     ExperimentId = "exp";
-    /// Names an evaluation.
+    /// Id of an evaluation.
     EvaluationId = "evl";
-    /// Names a workflow definition.
+    /// Id of a workflow definition.
     WorkflowId = "wfd";
 }
 
@@ -111,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_same_origin_gives_the_same_id_and_another_gives_another() {
+    fn derived_id_depends_on_parent_and_counter() {
         let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
         let id = PlanId::derive(now, "inc_x", 1);
         assert_eq!(id, PlanId::derive(now, "inc_x", 1));

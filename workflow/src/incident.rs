@@ -1,4 +1,4 @@
-//! Incidents: deduplicated alerts about one problem. A pure fold of what came in.
+//! Incidents: deduplicated alerts about one problem, folded from the recorded events.
 
 mod decide;
 
@@ -9,171 +9,171 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::alert::Alert;
-use crate::duration::Span;
+use crate::duration::Duration;
 use crate::id::{AlertId, IncidentId};
 
-pub use decide::{TENANT, decide};
+pub use decide::decide;
 
-/// An alert that fires again within this time of its end is the same episode; an incident closes this long after its
-/// last alert ended.
-pub const EPISODE_GAP: Span = Span::from_secs(300);
+/// An alert that fires again within this time after it resolved stays in the same episode. An incident closes this long
+/// after its last alert resolved.
+pub const EPISODE_GAP: Duration = Duration::from_secs(300);
 
-/// One incident.
+/// A set of alerts about one problem.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Incident {
-    /// Its id.
+    /// Id, derived from the incident key and the time of the first alert.
     pub id: IncidentId,
-    /// The cluster.
+    /// Name of the cluster that the alerts name, empty if none.
     pub cluster: String,
     /// The namespace that the alerts name, empty if none.
     pub namespace: String,
-    /// Label and value of the subject: `deployment=checkout`.
+    /// Name and value of the label that identifies the subject: `deployment=checkout`.
     pub subject: (String, String),
-    /// The workload that evidence found to own the subject.
+    /// The workload that owns the subject, once evidence has found it.
     pub owner: Option<ObjectRef>,
-    /// The alert that began it.
+    /// The alert that opened the incident.
     pub first: Alert,
-    /// Alerts of it that fire now.
+    /// Alerts that fire now.
     pub firing: BTreeSet<AlertId>,
-    /// Every alert of it.
+    /// All alerts, including those of merged incidents.
     pub alerts: BTreeSet<AlertId>,
-    /// The incident about the same subject before this one.
+    /// The previous incident about the same subject.
     pub previous: Option<IncidentId>,
-    /// Set when it was merged into another: that one.
+    /// The incident that this one was merged into, if any.
     pub merged_into: Option<IncidentId>,
-    /// When it was opened.
+    /// When the incident was opened.
     pub opened_at: Timestamp,
-    /// When its last alert ended, while none fires.
+    /// When the last alert resolved. Absent while an alert fires.
     pub quiet_since: Option<Timestamp>,
-    /// When it was closed.
+    /// When the incident was closed or merged.
     pub closed_at: Option<Timestamp>,
 }
 
-/// One alert episode, as the fold remembers it.
+/// The latest episode of a label set: one period of firing, short gaps included.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Episode {
-    /// Its alert's id.
+    /// Id of the alert.
     pub alert: AlertId,
-    /// The incident that it belongs to.
+    /// The incident that the alert belongs to.
     pub incident: IncidentId,
-    /// How many episodes of this label set there were, this one included.
-    pub n: u64,
-    /// Whether it fires now.
+    /// Number of this episode among those of its label set, from 1.
+    pub number: u64,
+    /// Whether the alert fires now.
     pub is_firing: bool,
-    /// When it last ended.
+    /// When the alert last resolved. Absent while it fires.
     pub resolved_at: Option<Timestamp>,
-    /// How often it was delivered.
+    /// Number of deliveries, repeats included.
     pub deliveries: u64,
 }
 
-/// All incidents, open and closed, and the alert episodes behind them.
+/// All incidents, open and closed, with their alert episodes.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Incidents {
-    /// By id.
+    /// Every incident by id.
     pub incidents: BTreeMap<IncidentId, Incident>,
     /// Open incidents by incident key.
     pub open: BTreeMap<String, IncidentId>,
     /// The latest incident, open or closed, by incident key.
     pub latest: BTreeMap<String, IncidentId>,
-    /// The latest episode by tenant, cluster and fingerprint.
+    /// The latest episode by digest of cluster and fingerprint.
     pub episodes: BTreeMap<String, Episode>,
-    /// Delivery keys seen, with how often.
+    /// Number of deliveries by delivery key.
     pub delivered: BTreeMap<String, u64>,
-    /// Delivery keys of ends that were heard of before their beginnings.
-    pub unseen: BTreeSet<String>,
-    /// Under what each alert's episode stands in [`Self::episodes`].
-    places: BTreeMap<AlertId, String>,
-    /// Open incidents of which nothing fires, each since when.
+    /// Delivery keys of alerts that resolved before any firing delivery arrived.
+    pub resolved_before_firing: BTreeSet<String>,
+    /// Key in [`Self::episodes`] by alert.
+    episode_keys: BTreeMap<AlertId, String>,
+    /// Open incidents without firing alerts, ordered by the time since when.
     quiet: BTreeSet<(Timestamp, IncidentId)>,
 }
 
-/// What can happen to incidents.
+/// Input of [`decide`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum IncidentInput {
     /// An alert was delivered.
     Alert(Alert),
-    /// Evidence found the workload that owns an incident's subject.
+    /// Evidence found the workload that owns the subject of an incident.
     OwnerFound(IncidentId, ObjectRef),
-    /// Time has passed.
+    /// A deadline may have passed: incidents that are due are closed.
     Deadline,
 }
 
-/// A recorded change of incidents.
+/// A recorded change of an incident.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "event")]
 pub enum IncidentEvent {
-    /// A new incident.
+    /// An incident was opened.
     Opened {
-        /// The incident.
+        /// The new incident, before its first alert is added.
         incident: Box<Incident>,
     },
-    /// An alert began to fire under an incident (a new episode, or an episode that went on).
+    /// An alert started to fire: a new episode, or the continuation of one.
     AlertFired {
         /// The incident.
         incident: IncidentId,
         /// The alert.
         alert: Box<Alert>,
-        /// How many episodes of its label set there were, this one included.
-        n: u64,
+        /// Number of the episode among those of its label set, from 1.
+        episode: u64,
     },
-    /// A delivery said what was known already.
+    /// A delivery repeated a known state.
     AlertRepeated {
         /// The incident.
         incident: IncidentId,
         /// The alert.
         alert: AlertId,
-        /// How often, within this batch.
+        /// Number of repeats within this batch.
         count: u64,
-        /// The delivery key.
+        /// Key of the delivery. See [`Alert::delivery_key`].
         delivery: String,
     },
-    /// An alert ended.
+    /// An alert resolved.
     AlertResolved {
         /// The incident.
         incident: IncidentId,
         /// The alert.
         alert: AlertId,
-        /// The delivery key.
+        /// Key of the delivery. See [`Alert::delivery_key`].
         delivery: String,
-        /// When we heard of it.
+        /// When the delivery was received.
         at: Timestamp,
     },
-    /// An alert ended that we never saw firing: kept, nothing follows.
-    ResolvedUnseen {
+    /// An alert resolved without a firing delivery. It is recorded, but opens no incident.
+    ResolvedWithoutFiring {
         /// The alert.
         alert: Box<Alert>,
-        /// The delivery key.
+        /// Key of the delivery. See [`Alert::delivery_key`].
         delivery: String,
     },
-    /// Evidence found the owner.
+    /// Evidence found the workload that owns the subject.
     OwnerFound {
         /// The incident.
         incident: IncidentId,
         /// The workload.
         owner: ObjectRef,
     },
-    /// An incident was found to be about the same workload as an older one.
+    /// An incident was merged into an older incident about the same workload.
     Merged {
-        /// The incident that goes.
+        /// The incident that was merged.
         incident: IncidentId,
-        /// The incident that stays.
+        /// The older incident.
         into: IncidentId,
-        /// When.
+        /// When the event was decided.
         at: Timestamp,
     },
-    /// The gap after its last alert has passed.
+    /// An incident was closed, [`EPISODE_GAP`] after its last alert resolved.
     Closed {
         /// The incident.
         incident: IncidentId,
-        /// When.
+        /// When the event was decided.
         at: Timestamp,
     },
 }
 
 impl IncidentEvent {
-    /// The incident that it is about, if it is about one.
+    /// Returns the incident of the event. `None` for [`Self::ResolvedWithoutFiring`].
     pub fn incident(&self) -> Option<&IncidentId> {
         match self {
             Self::Opened { incident } => Some(&incident.id),
@@ -183,13 +183,13 @@ impl IncidentEvent {
             | Self::OwnerFound { incident, .. }
             | Self::Merged { incident, .. }
             | Self::Closed { incident, .. } => Some(incident),
-            Self::ResolvedUnseen { .. } => None,
+            Self::ResolvedWithoutFiring { .. } => None,
         }
     }
 }
 
 impl Incident {
-    /// Whether it is open.
+    /// Returns whether the incident is neither closed nor merged.
     pub fn is_open(&self) -> bool {
         self.closed_at.is_none() && self.merged_into.is_none()
     }

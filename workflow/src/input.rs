@@ -1,4 +1,4 @@
-//! The engine's one enum of what can come in, and what it answers.
+//! Inputs of the engine and its responses.
 
 use cluster::Digest;
 use serde::{Deserialize, Serialize};
@@ -6,216 +6,216 @@ use serde_json::Value;
 
 use crate::alert::Delivery;
 use crate::experiment::{Experiment, Variant};
-use crate::feedback::Opinion;
+use crate::feedback::Rating;
 use crate::guardrail::Guardrails;
 use crate::id::{AlertId, ExperimentId, FeedbackId, IncidentId, PlanId, RunId};
 use crate::manifest::Workflow;
 use crate::run::{Control, StopLevel, StopScope};
 
-/// Something that came in.
+/// Input of the engine.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Input {
-    /// A monitoring system delivered alerts.
-    Deliver(Delivery),
-    /// A person approves or rejects a plan; the digest is the one that they saw.
+    /// Ingest alerts delivered by a monitoring system.
+    IngestAlerts(Delivery),
+    /// Approve or reject a plan.
     Review {
         /// The plan.
         plan: PlanId,
-        /// The digest that the person saw.
+        /// Digest of the plan that the operator reviewed. The input is refused if the plan has another digest.
         digest: Digest,
-        /// Yes or no.
+        /// Whether the plan is approved.
         is_approved: bool,
-        /// Who.
-        by: String,
-        /// Why.
+        /// Who requested it.
+        actor: String,
+        /// Justification given by the actor.
         reason: String,
     },
-    /// A person controls a run.
+    /// Control a run.
     Control {
         /// The run.
         run: RunId,
-        /// What they want.
+        /// The requested control.
         control: Control,
-        /// Who.
-        by: String,
-        /// Why.
+        /// Who requested it.
+        actor: String,
+        /// Justification given by the actor.
         reason: String,
     },
-    /// Emergency stop.
+    /// Set an emergency stop.
     Stop {
-        /// Where.
+        /// Scope of the stop.
         scope: StopScope,
-        /// How hard.
+        /// Level of the stop.
         level: StopLevel,
-        /// Who.
-        by: String,
-        /// Why.
+        /// Who requested it.
+        actor: String,
+        /// Justification given by the actor.
         reason: String,
     },
-    /// The stop is lifted.
-    Resume {
-        /// Where.
+    /// Clear an emergency stop.
+    ClearStop {
+        /// Scope of the stop.
         scope: StopScope,
-        /// Who.
-        by: String,
-        /// Why; must not be empty.
+        /// Who requested it.
+        actor: String,
+        /// Justification given by the actor. Must not be empty.
         reason: String,
     },
-    /// A person says what they think of a plan.
+    /// Give feedback on a plan.
     Feedback {
         /// The plan.
         plan: PlanId,
-        /// The opinion.
-        opinion: Option<Opinion>,
-        /// What should have been done.
+        /// Whether the plan was right or wrong.
+        rating: Option<Rating>,
+        /// The workflow that should have been executed.
         correction: Option<Workflow>,
-        /// Words.
+        /// Free text.
         comment: String,
-        /// Who.
-        by: String,
+        /// Who requested it.
+        actor: String,
     },
-    /// Guardrails are to come into force.
+    /// Load guardrails.
     Guardrails(Guardrails),
-    /// A plan that a person asks to be made for an incident anew.
+    /// Make a new plan for an incident.
     Replan {
         /// The incident.
         incident: IncidentId,
-        /// Who.
-        by: String,
+        /// Who requested it.
+        actor: String,
     },
-    /// An experiment is to be made.
+    /// Create an experiment.
     ExperimentCreate {
         /// A short name.
         name: String,
-        /// What is hoped for.
+        /// The expected result.
         hypothesis: String,
-        /// Two variants.
+        /// Exactly two variants; the first is the baseline.
         variants: Vec<Variant>,
-        /// Alert names that take part.
+        /// Names of the alerts that take part. Empty: all.
         alerts: Vec<String>,
-        /// Level of the confidence sequences.
+        /// Significance level of the confidence sequences, in (0, 0.5].
         alpha: f64,
-        /// Fewest outcomes of each variant.
+        /// Minimum number of outcomes per variant before results are reported.
         minimum: u32,
     },
-    /// An experiment is to be started.
+    /// Start an experiment.
     ExperimentStart {
-        /// Which.
+        /// Id of the experiment.
         id: ExperimentId,
     },
-    /// An experiment is to be stopped.
+    /// Stop an experiment.
     ExperimentStop {
-        /// Which.
+        /// Id of the experiment.
         id: ExperimentId,
-        /// Why.
+        /// Justification given by the actor.
         reason: String,
     },
-    /// What a client asks for under a key of its own: asked for again, it is answered as it was, and not done again.
-    Once {
-        /// The key, and what was asked for under it.
+    /// A request with an idempotency key. A repeated request gets the recorded response and is not executed again.
+    Idempotent {
+        /// The key and the digest of the request body.
         request: RequestKey,
-        /// What is asked for: a review, feedback, another plan, or an experiment to be made.
+        /// The request: a review, feedback, a new plan, or a new experiment.
         input: Box<Input>,
     },
-    /// Something that no projection holds.
+    /// Read state that no projection contains.
     Query(Query),
 }
 
-/// Names a request of a client.
+/// Identifies a request with an idempotency key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RequestKey {
-    /// Digest of the client's key.
+    /// Digest of the key given by the client.
     pub key: Digest,
-    /// Digest of what was asked for under it.
+    /// Digest of the request body.
     pub body: Digest,
 }
 
 impl RequestKey {
-    /// The stream in which its answer is kept.
+    /// Returns the stream that contains the response.
     pub fn stream(&self) -> String {
         format!("request/{}", self.key)
     }
 }
 
-/// A question that the engine answers.
+/// A read request to the engine.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Query {
     /// Results of an experiment.
     ExperimentResults {
-        /// Which.
+        /// Id of the experiment.
         id: ExperimentId,
     },
-    /// Past executions that are like an incident.
+    /// Past executions similar to an incident.
     Similar {
         /// The incident.
         incident: IncidentId,
-        /// How many.
+        /// Maximum number of results.
         top_k: usize,
     },
-    /// State of the learner, in short.
+    /// Summary of the state of the learner.
     Learner,
 }
 
-/// What the engine answers, once it is durable.
+/// Response of the engine. It is sent once the effects of the input are durable.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", tag = "answer")]
-pub enum Answer {
+#[serde(rename_all = "camelCase", tag = "response")]
+pub enum EngineResponse {
     /// Alerts were recorded.
     Received {
         /// The alerts, in the order of the delivery.
         alerts: Vec<AlertId>,
-        /// Their incidents, without repeats.
+        /// Their incidents, without duplicates.
         incidents: Vec<IncidentId>,
     },
-    /// Done.
+    /// The input was executed; there is nothing to return.
     Done,
-    /// A plan was made.
+    /// A plan was created.
     Planned {
-        /// Its id.
+        /// Id of the plan.
         plan: PlanId,
     },
-    /// An experiment was made or changed.
+    /// An experiment was created or changed.
     Experiment {
-        /// As it stands now.
+        /// The current state.
         experiment: Experiment,
     },
     /// Feedback was recorded.
     Feedback {
-        /// Its id.
+        /// Id of the feedback.
         id: FeedbackId,
     },
-    /// The answer to a query.
+    /// The result of a query.
     Result {
-        /// The answer.
+        /// The result as JSON.
         value: Value,
     },
-    /// It was not done.
+    /// The input was refused.
     Refused {
-        /// What kind of no.
-        because: RefusedBecause,
-        /// Stable code.
+        /// Class of the error.
+        kind: ErrorKind,
+        /// Stable error code.
         code: String,
         /// What failed.
         message: String,
-        /// How to mend it.
+        /// How to fix it.
         hint: String,
     },
 }
 
-/// What kind of no an answer is.
+/// Class of an error. Determines the HTTP status code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub enum RefusedBecause {
-    /// There is no such thing (404).
+pub enum ErrorKind {
+    /// The entity does not exist (404).
     NotFound,
-    /// It is not in a state in which this can be done (409).
+    /// The state of the entity does not allow it (409).
     Conflict,
-    /// It changed since the person looked (412).
+    /// The entity has changed since it was read (412).
     Changed,
-    /// It is not valid (422).
+    /// The input is invalid (422).
     Invalid,
-    /// It is not allowed (403).
+    /// The input is forbidden (403).
     Forbidden,
     /// The record could not be written (503).
     Unavailable,

@@ -1,60 +1,64 @@
-//! Reading JSON from strangers: bounded depth, no duplicate keys, and, where asked, mending what can be mended.
+//! Parsing untrusted JSON: bounded depth, no duplicate keys, and optionally lenient parsing of damaged input.
 
 use std::fmt;
 
 use serde::de::{self, DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-/// JSON that cannot be read.
+/// An error of parsing JSON.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}, at line {line}, column {column}")]
-pub struct Unreadable {
+pub struct ParseJsonError {
     /// Stable code: `empty_body`, `not_json`, `depth`, `duplicate_key`.
     pub code: &'static str,
-    /// What failed.
+    /// What failed; at most 200 characters.
     pub message: String,
     /// Line, from 1.
     pub line: usize,
     /// Column, from 1.
     pub column: usize,
-    /// How to mend it.
+    /// How to fix it.
     pub hint: String,
 }
 
-/// Reads strict JSON: UTF-8, at most `depth` deep, finite numbers, no key twice in one object.
+/// Parses strict JSON: UTF-8, at most `depth` levels deep, finite numbers, no duplicate keys.
 ///
 /// # Errors
-/// [`Unreadable`], with the place.
-pub fn read(bytes: &[u8], depth: usize) -> Result<Value, Unreadable> {
+/// [`ParseJsonError`], with the position.
+pub fn parse(bytes: &[u8], depth: usize) -> Result<Value, ParseJsonError> {
     if bytes.iter().all(u8::is_ascii_whitespace) {
-        return Err(unreadable("empty_body", "the body is empty", 1, 1, "send a JSON document"));
+        return Err(parse_error("empty_body", "the body is empty", 1, 1, "send a JSON document"));
     }
     check_depth(bytes, depth)?;
     let mut reader = serde_json::Deserializer::from_slice(bytes);
-    let value = Strict.deserialize(&mut reader).and_then(|value| reader.end().map(|()| value));
+    let value =
+        StrictVisitor.deserialize(&mut reader).and_then(|value| reader.end().map(|()| value));
     value.map_err(|error| {
         let message = error.to_string();
         let message = message.split(" at line ").next().unwrap_or(&message).to_string();
         let code = if message.starts_with("duplicate key") { "duplicate_key" } else { "not_json" };
-        let hint =
-            if code == "duplicate_key" { "name each key once" } else { "send valid JSON in UTF-8" };
-        unreadable(code, &message, error.line(), error.column().max(1), hint)
+        let hint = if code == "duplicate_key" {
+            "remove one of the keys"
+        } else {
+            "send valid JSON in UTF-8"
+        };
+        parse_error(code, &message, error.line(), error.column().max(1), hint)
     })
 }
 
-/// Reads JSON whose text is damaged in ways that do not hide its shape.
+/// Parses JSON and repairs damage that does not affect its structure.
 ///
-/// Bytes that are no UTF-8 and lone surrogates become U+FFFD; `NaN`, `Infinity` and numbers beyond a double become
-/// null. Each mend is named by its byte offset in the second part of the result. Depth and duplicate keys are held as
-/// in [`read`].
+/// Invalid UTF-8 and lone surrogates become U+FFFD; `NaN`, `Infinity` and numbers beyond the range of a double become null.
+/// The second part of the result lists the repairs with their byte offsets. Depth and duplicate keys are checked as in
+/// [`parse`].
 ///
 /// # Errors
-/// [`Unreadable`], with the place in the mended text.
-pub fn read_mending(bytes: &[u8], depth: usize) -> Result<(Value, Vec<Mend>), Unreadable> {
-    let mut mends = Vec::new();
+/// [`ParseJsonError`], with the position in the repaired text.
+pub fn parse_lenient(bytes: &[u8], depth: usize) -> Result<(Value, Vec<Repair>), ParseJsonError> {
+    let mut repairs = Vec::new();
     let bytes = match bytes.strip_prefix(b"\xef\xbb\xbf") {
         Some(rest) => {
-            mends.push(Mend { code: "byte_order_mark", offset: 0 });
+            repairs.push(Repair { code: "byte_order_mark", offset: 0 });
             rest
         }
         None => bytes,
@@ -64,35 +68,35 @@ pub fn read_mending(bytes: &[u8], depth: usize) -> Result<(Value, Vec<Mend>), Un
     if matches!(text, std::borrow::Cow::Owned(_)) {
         let offset =
             std::str::from_utf8(bytes).expect_err("lossy text was not UTF-8").valid_up_to();
-        mends.push(Mend { code: "invalid_utf8", offset });
+        repairs.push(Repair { code: "invalid_utf8", offset });
     }
-    let mended = mend_tokens(&text, &mut mends);
-    read(mended.as_bytes(), depth).map(|value| (value, mends))
+    let repaired = repair_tokens(&text, &mut repairs);
+    parse(repaired.as_bytes(), depth).map(|value| (value, repairs))
 }
 
-/// One thing that was mended.
+/// One repair of damaged input.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mend {
-    /// Stable code.
+pub struct Repair {
+    /// Stable code: `byte_order_mark`, `invalid_utf8`, `lone_surrogate`, `number`.
     pub code: &'static str,
     /// Byte offset in the body.
     pub offset: usize,
 }
 
-fn unreadable(
+fn parse_error(
     code: &'static str,
     message: &str,
     line: usize,
     column: usize,
     hint: &str,
-) -> Unreadable {
-    // Never more than 256 bytes of what came in.
+) -> ParseJsonError {
+    // Bounded, because the message may repeat parts of the input.
     let message = message.chars().take(200).collect();
-    Unreadable { code, message, line, column, hint: hint.into() }
+    ParseJsonError { code, message, line, column, hint: hint.into() }
 }
 
-/// Counts brackets outside strings, so that no parser recurses deeper than `depth`.
-fn check_depth(bytes: &[u8], depth: usize) -> Result<(), Unreadable> {
+/// Counts brackets outside strings, so that the recursive parser never recurses deeper than `depth`.
+fn check_depth(bytes: &[u8], depth: usize) -> Result<(), ParseJsonError> {
     let (mut level, mut is_string, mut is_escaped) = (0usize, false, false);
     let (mut line, mut column) = (1, 0);
     for byte in bytes {
@@ -106,7 +110,7 @@ fn check_depth(bytes: &[u8], depth: usize) -> Result<(), Unreadable> {
                 level += 1;
                 if level > depth {
                     let message = format!("nested deeper than {depth} levels");
-                    return Err(unreadable(
+                    return Err(parse_error(
                         "depth",
                         &message,
                         line,
@@ -122,7 +126,7 @@ fn check_depth(bytes: &[u8], depth: usize) -> Result<(), Unreadable> {
     Ok(())
 }
 
-fn mend_tokens(text: &str, mends: &mut Vec<Mend>) -> String {
+fn repair_tokens(text: &str, repairs: &mut Vec<Repair>) -> String {
     let bytes = text.as_bytes();
     let mut out = String::with_capacity(text.len());
     let (mut at, mut copied) = (0, 0);
@@ -153,7 +157,7 @@ fn mend_tokens(text: &str, mends: &mut Vec<Mend>) -> String {
             _ => (1, None, ""),
         };
         if let Some(replacement) = replacement {
-            mends.push(Mend { code, offset: at });
+            repairs.push(Repair { code, offset: at });
             out.push_str(&text[copied..at]);
             out.push_str(replacement);
             copied = (at + length).min(bytes.len());
@@ -164,7 +168,7 @@ fn mend_tokens(text: &str, mends: &mut Vec<Mend>) -> String {
     out
 }
 
-/// If an escape begins a surrogate: how long it is, and whether it is a whole pair.
+/// If an escape starts with a surrogate, returns its length and whether it is a complete pair.
 fn surrogate(bytes: &[u8]) -> Option<(usize, bool)> {
     let unit = |bytes: &[u8]| {
         let hex = bytes.get(..6).filter(|b| b.starts_with(b"\\u")).map(|b| &b[2..])?;
@@ -180,17 +184,17 @@ fn surrogate(bytes: &[u8]) -> Option<(usize, bool)> {
     }
 }
 
-/// Builds a [`Value`] and refuses a key that stands twice in one object; plain serde keeps the last one.
-struct Strict;
+/// Builds a [`Value`] and rejects duplicate keys; `serde_json` keeps the last one.
+struct StrictVisitor;
 
-impl<'de> DeserializeSeed<'de> for Strict {
+impl<'de> DeserializeSeed<'de> for StrictVisitor {
     type Value = Value;
     fn deserialize<D: de::Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for Strict {
+impl<'de> Visitor<'de> for StrictVisitor {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -225,7 +229,7 @@ impl<'de> Visitor<'de> for Strict {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
         let mut array = Vec::new();
-        while let Some(item) = items.next_element_seed(Strict)? {
+        while let Some(item) = items.next_element_seed(StrictVisitor)? {
             array.push(item);
         }
         Ok(Value::Array(array))
@@ -238,7 +242,7 @@ impl<'de> Visitor<'de> for Strict {
                 let key: String = key.chars().take(64).collect();
                 return Err(de::Error::custom(format!("duplicate key `{key}`")));
             }
-            map.insert(key, entries.next_value_seed(Strict)?);
+            map.insert(key, entries.next_value_seed(StrictVisitor)?);
         }
         Ok(Value::Object(map))
     }
@@ -250,27 +254,27 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_key_that_stands_twice_is_refused_with_its_place() {
-        let error = read(br#"{"a": {"b": 1, "b": 2}}"#, 32).unwrap_err();
+    fn duplicate_key_is_rejected_with_its_position() {
+        let error = parse(br#"{"a": {"b": 1, "b": 2}}"#, 32).unwrap_err();
         assert_eq!((error.code, error.line), ("duplicate_key", 1));
     }
 
     #[test]
-    fn depth_is_counted_before_anything_recurses() {
+    fn depth_is_checked_before_parsing() {
         let deep = "[".repeat(100_000);
-        assert_eq!(read(deep.as_bytes(), 32).unwrap_err().code, "depth");
-        assert!(read(br#"["[[[[[[[["]"#, 2).is_ok());
+        assert_eq!(parse(deep.as_bytes(), 32).unwrap_err().code, "depth");
+        assert!(parse(br#"["[[[[[[[["]"#, 2).is_ok());
     }
 
     #[test]
-    fn damaged_text_is_mended_and_each_mend_is_named() {
+    fn parse_lenient_repairs_damaged_text_and_reports_each_repair() {
         let body = b"\xef\xbb\xbf{\"a\": \"x\xff\", \"b\": \"\\ud800\", \"c\": NaN, \"d\": 1e400, \"e\": -Infinity, \"f\": \"\\ud83d\\ude00 NaN\"}";
-        let (value, mends) = read_mending(body, 32).unwrap();
+        let (value, repairs) = parse_lenient(body, 32).unwrap();
         assert_eq!(
             value,
             json!({"a": "x\u{fffd}", "b": "\u{fffd}", "c": null, "d": null, "e": null, "f": "😀 NaN"})
         );
-        let codes: Vec<_> = mends.iter().map(|mend| mend.code).collect();
+        let codes: Vec<_> = repairs.iter().map(|repair| repair.code).collect();
         assert_eq!(
             codes,
             ["byte_order_mark", "invalid_utf8", "lone_surrogate", "number", "number", "number"]
@@ -278,8 +282,8 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_the_document_is_refused() {
-        assert_eq!(read(b"{} {}", 32).unwrap_err().code, "not_json");
-        assert_eq!(read(b"  ", 32).unwrap_err().code, "empty_body");
+    fn trailing_characters_are_rejected() {
+        assert_eq!(parse(b"{} {}", 32).unwrap_err().code, "not_json");
+        assert_eq!(parse(b"  ", 32).unwrap_err().code, "empty_body");
     }
 }

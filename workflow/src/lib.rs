@@ -1,8 +1,10 @@
-//! The words that every part of Chiron speaks.
+//! The domain types shared by every part of Chiron.
 //!
-//! In the order of the line: an alert becomes an incident, an incident gathers evidence, evidence suggests candidates,
-//! a decision chooses one, the chosen one is frozen as a plan, a plan runs, a run has an outcome, and outcome and
-//! feedback teach. Everything is plain data, and every function here is pure.
+//! In processing order: an alert opens an incident, evidence is gathered for the incident, candidates are proposed from
+//! the evidence, a decision chooses one, the chosen candidate is frozen as a plan, the plan is run, the run has an
+//! outcome, and the learner is trained with outcomes and feedback. All types are plain data, and every function is pure.
+
+#![warn(missing_docs)]
 
 pub mod alert;
 pub mod alertmanager;
@@ -33,12 +35,12 @@ pub mod run;
 pub mod seed;
 pub mod validate;
 
-// Kubernetes' words that the line speaks too; crates that name no more of Kubernetes than these depend on `workflow` alone.
+// Types of `cluster` that are part of this API. Crates that need no other Kubernetes types depend on `workflow` alone.
 pub use cluster::{
     Difference, Digest, Health, HealthLevel, Object, ObjectRef, canonical_json, digest_of_parts,
 };
 
-pub use alert::{Alert, AlertStatus, Defect, Delivery, Hints};
+pub use alert::{Alert, AlertStatus, AlertSubject, Defect, Delivery};
 pub use catalogue::{ActionClass, ActionSpec, Args, Catalogue, Reversibility};
 pub use condition::{Condition, Read};
 pub use decision::{Decision, Mask};
@@ -46,16 +48,16 @@ pub use diagnostic::{Diagnostic, Severity};
 pub use entry::{Draft, Entry};
 pub use estimates::{Estimate, Estimates, StepEstimate};
 pub use evidence::Evidence;
-pub use expression::{Expression, Verdict};
+pub use expression::{Expression, Truth};
 pub use fact::{Fact, FactPattern, Facts, Predicate};
 pub use features::{FeatureSchema, Features};
 pub use feedback::Feedback;
-pub use guardrail::{Footprint, Guardrails, Ledger};
+pub use guardrail::{ChangeLog, Guardrails, Impact};
 pub use history::{PastExecution, Provenance};
 pub use incident::{Incident, Incidents};
-pub use input::{Answer, Input, RequestKey};
+pub use input::{EngineResponse, Input, RequestKey};
 pub use limits::Limits;
 pub use manifest::{Step, Template, Workflow};
 pub use outcome::Outcome;
-pub use plan::{Account, Candidate, Plan, Source};
+pub use plan::{Candidate, OptimizationReport, Plan, Source};
 pub use run::{Effect, Event, RunInput, RunStatus, RunView};

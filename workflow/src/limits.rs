@@ -1,36 +1,36 @@
-//! The central limits on what comes in (`bad-inputs` 2), with hard maxima that no configuration passes.
+//! Limits on input, with hard maxima that the configuration cannot exceed.
 
 use serde::{Deserialize, Serialize};
 
-/// How much of anything is accepted.
+/// Limits on input. Larger input is rejected.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Limits {
-    /// Bytes of a request body, after decompression.
+    /// Maximum bytes of a request body after decompression.
     pub body_bytes: usize,
-    /// Alerts in one body.
+    /// Maximum number of alerts in one body.
     pub alerts_per_body: usize,
-    /// Labels of one alert.
+    /// Maximum number of labels per alert.
     pub labels_per_alert: usize,
-    /// Bytes of a label's name.
+    /// Maximum bytes of a label name.
     pub label_name_bytes: usize,
-    /// Bytes of a label's value.
+    /// Maximum bytes of a label value.
     pub label_value_bytes: usize,
-    /// Bytes of an annotation's value.
+    /// Maximum bytes of an annotation value.
     pub annotation_bytes: usize,
-    /// Bytes of a document (workflow, template, guardrail file).
+    /// Maximum bytes of a manifest (workflow, template, guardrail file).
     pub document_bytes: usize,
-    /// Nesting of JSON and YAML.
+    /// Maximum nesting of JSON and YAML.
     pub depth: usize,
-    /// Nodes of a YAML document.
+    /// Maximum number of nodes in a YAML document.
     pub yaml_nodes: usize,
-    /// Aliases in a YAML document.
+    /// Maximum number of aliases in a YAML document.
     pub yaml_aliases: usize,
-    /// Steps of a workflow, above which a warning stands; 256 is the hard end.
+    /// Number of workflow steps above which a warning is reported; more than 256 steps are an error.
     pub steps: usize,
-    /// Edges between the steps of a workflow.
+    /// Maximum number of edges in the step graph of a workflow.
     pub edges: usize,
-    /// Inputs waiting for the engine before new deliveries are answered with 503.
+    /// Maximum number of inputs in the engine's queue; further deliveries are rejected with 503.
     pub queue: usize,
 }
 
@@ -55,7 +55,7 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// The hard maxima: no configuration goes beyond.
+    /// The hard maxima, which the configuration cannot exceed.
     pub const HARD: Self = Self {
         body_bytes: 8 << 20,
         alerts_per_body: 10_000,
@@ -72,7 +72,7 @@ impl Limits {
         queue: 65_536,
     };
 
-    /// The same limits with every figure brought within [`Limits::HARD`].
+    /// Returns these limits with every value reduced to at most that of [`Limits::HARD`].
     pub fn clamped(&self) -> Self {
         let hard = Self::HARD;
         Self {

@@ -1,7 +1,7 @@
-//! Workflows and templates as people write them.
+//! The manifests `RemediationWorkflow` and `RemediationTemplate`.
 //!
-//! `apiVersion: chiron.dev/v1alpha1`, kinds `RemediationWorkflow` and `RemediationTemplate`. The format grows by added
-//! fields only.
+//! `apiVersion: chiron.dev/v1alpha1`, kinds `RemediationWorkflow` and `RemediationTemplate`. The format is
+//! extended only by adding fields.
 
 use std::collections::BTreeMap;
 
@@ -12,14 +12,14 @@ use serde_json::Value;
 
 use crate::catalogue::Args;
 use crate::condition::Condition;
-use crate::duration::Span;
+use crate::duration::Duration;
 use crate::expression::Expression;
 use crate::fact::FactPattern;
 
-/// The version of the format.
+/// Version of the format.
 pub const API_VERSION: &str = "chiron.dev/v1alpha1";
 
-/// A versioned definition of steps.
+/// A versioned sequence of remediation steps.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Workflow {
@@ -27,67 +27,67 @@ pub struct Workflow {
     pub api_version: String,
     /// `RemediationWorkflow`.
     pub kind: String,
-    /// Its name, and what else is said about it.
+    /// Name and further metadata.
     pub metadata: ManifestMetadata,
-    /// What it does.
+    /// Parameters, steps and success conditions.
     pub spec: WorkflowSpec,
 }
 
-/// What is said about a manifest.
+/// Metadata of a manifest.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ManifestMetadata {
-    /// Lower-case letters, digits and dashes, at most 63.
+    /// Name: lower-case letters, digits and dashes, at most 63 characters.
     pub name: String,
-    /// A sentence for people.
+    /// Description for operators, in one sentence.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub description: String,
-    /// Labels.
+    /// Labels of the manifest.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
-    /// Version of the definition, as its author counts.
+    /// Version of the definition, assigned by its author.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
 }
 
-/// What a workflow does.
+/// Spec of a workflow.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct WorkflowSpec {
-    /// What it can be told.
+    /// Declared parameters.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parameters: Vec<Parameter>,
-    /// What it was told: filled when a candidate is made, empty in a definition. CEL knows it as `params`.
+    /// Values of the parameters, available in CEL as `params`. Set when a candidate is created; empty in a definition.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub bound: BTreeMap<String, Value>,
-    /// Its steps. Order in the list means nothing; `needs` does.
+    /// The steps. Their order is determined by `needs`, not by the list.
     pub steps: Vec<Step>,
-    /// What must hold at the end for the run to have succeeded.
+    /// Conditions that must be true at the end for the run to succeed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub success: Vec<Condition>,
 }
 
-/// One thing a workflow can be told.
+/// A parameter of a workflow.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Parameter {
-    /// Its name, as expressions know it: `params.NAME`.
+    /// Name; available in expressions as `params.NAME`.
     pub name: String,
-    /// Its type.
+    /// Type of the value.
     pub r#type: ParameterType,
-    /// What it is for.
+    /// Description for operators.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub description: String,
-    /// Its value where none is given.
+    /// Default value. Without a default, the parameter is required.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default: Option<Value>,
-    /// Least value, of numbers.
+    /// Minimum, for numbers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min: Option<f64>,
-    /// Greatest value, of numbers.
+    /// Maximum, for numbers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max: Option<f64>,
-    /// Every legal value, where they can be counted.
+    /// Allowed values. Default: all values of the type.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub r#enum: Vec<Value>,
 }
@@ -96,9 +96,9 @@ pub struct Parameter {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum ParameterType {
-    /// A text.
+    /// A string.
     String,
-    /// A whole number.
+    /// An integer.
     Integer,
     /// A finite number.
     Number,
@@ -108,73 +108,73 @@ pub enum ParameterType {
     Duration,
     /// A Kubernetes quantity: `128Mi`.
     Quantity,
-    /// An object: `{kind, namespace, name}`.
+    /// An object reference: `{kind, namespace, name}`.
     ObjectRef,
 }
 
-/// One step.
+/// A step of a workflow.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Step {
-    /// Its id within the workflow: lower-case letters, digits and dashes, at most 63.
+    /// Id, unique within the workflow: lower-case letters, digits and dashes, at most 63 characters.
     pub id: String,
-    /// The action, out of the catalogue: `scale`.
+    /// Name of the action in the catalogue: `scale`.
     pub action: String,
-    /// What the action is told. Texts may hold `${{ CEL }}` over `params`, `steps.ID.output` and `incident`.
+    /// Arguments of the action. Strings may contain `${{ CEL }}` over `params`, `steps.ID.output` and `incident`.
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, Value>")]
     pub arguments: Args,
-    /// Steps that must have ended well before.
+    /// Ids of the steps that must succeed before this step starts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub needs: Vec<String>,
-    /// The step is skipped unless this is true (unknown is not true). Steps that need a skipped step run all the same.
+    /// The step is skipped unless this is true; unknown counts as not true. Steps that need a skipped step still run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub when: Option<Expression>,
-    /// How often it is tried.
+    /// Retry policy.
     #[serde(default, skip_serializing_if = "Retry::is_default")]
     pub retry: Retry,
-    /// How long one attempt may take, post-conditions excluded.
+    /// Timeout of one attempt, excluding post-conditions. Default: 60 s.
     #[serde(default = "Step::default_timeout")]
-    pub timeout: Span,
-    /// What must hold before it is tried.
+    pub timeout: Duration,
+    /// Conditions that must be true before each attempt.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub preconditions: Vec<Condition>,
-    /// What must hold after it, within a time and for a time. Unknown means failed.
+    /// Conditions that must become true after the action, within a time and for a time. Unknown counts as failed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub postconditions: Vec<Condition>,
-    /// How it is undone.
+    /// How the step is undone. Default: the inverse that the catalogue declares, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compensation: Option<Compensation>,
-    /// What happens when it has failed for good.
+    /// What happens when the step fails after all retries.
     #[serde(default)]
     pub on_failure: OnFailure,
-    /// Whether a person must say yes before it.
+    /// Approval that is required before the step. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval: Option<Approval>,
 }
 
 impl Step {
-    /// One minute.
-    pub fn default_timeout() -> Span {
-        Span::from_secs(60)
+    /// Returns the default timeout of 60 s.
+    pub fn default_timeout() -> Duration {
+        Duration::from_secs(60)
     }
 }
 
-/// How often, and how far apart, a step is tried.
+/// Retry policy of a step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Retry {
-    /// How pauses grow.
+    /// How the pauses between attempts grow.
     pub strategy: RetryStrategy,
-    /// Attempts in all, 1 to 10.
+    /// Total number of attempts, 1 to 10.
     pub attempts: u32,
-    /// The first pause.
-    pub initial: Span,
-    /// The longest pause.
-    pub cap: Span,
-    /// Share of a pause that is drawn by the run's seed, 0 to 1.
+    /// Pause after the first attempt.
+    pub initial: Duration,
+    /// Maximum pause.
+    pub cap: Duration,
+    /// Fraction of a pause that is random, derived from the run's seed; 0 to 1.
     pub jitter: f64,
-    /// Which failures are worth another try.
+    /// Failures that are retried.
     pub on: Vec<RetryOn>,
 }
 
@@ -183,8 +183,8 @@ impl Default for Retry {
         Self {
             strategy: RetryStrategy::Exponential,
             attempts: 3,
-            initial: Span::from_secs(2),
-            cap: Span::from_secs(30),
+            initial: Duration::from_secs(2),
+            cap: Duration::from_secs(30),
             jitter: 0.2,
             on: vec![RetryOn::Conflict, RetryOn::Throttled, RetryOn::Unavailable],
         }
@@ -201,29 +201,29 @@ impl Retry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum RetryStrategy {
-    /// One attempt.
+    /// No retries.
     None,
-    /// The same pause every time.
+    /// Constant pause.
     Fixed,
-    /// Each pause twice the last, up to the cap.
+    /// Each pause is twice as long as the previous one, up to the cap.
     Exponential,
 }
 
-/// A kind of failure that may pass.
+/// A kind of failure that a retry may resolve.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
 )]
 #[serde(rename_all = "camelCase")]
 pub enum RetryOn {
-    /// Another writer was first.
+    /// Conflict with another writer.
     Conflict,
-    /// The cluster asked to wait.
+    /// The API server throttles requests.
     Throttled,
-    /// The cluster could not be reached.
+    /// The API server is unavailable.
     Unavailable,
-    /// The attempt took too long.
+    /// The attempt exceeded its timeout.
     Timeout,
-    /// The post-condition did not come true.
+    /// A post-condition did not become true in time.
     Postcondition,
 }
 
@@ -231,62 +231,62 @@ pub enum RetryOn {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", untagged, deny_unknown_fields)]
 pub enum Compensation {
-    /// `inverse`: what the catalogue declares. `none`: nothing; said on purpose.
+    /// `inverse`: the inverse that the catalogue declares. `none`: the step is deliberately not undone.
     Declared(DeclaredCompensation),
-    /// An action of its own.
+    /// Another action.
     Step {
-        /// The action.
+        /// Name of the action in the catalogue.
         action: String,
-        /// What it is told; may use `steps.ID.prior`, the state captured before the step.
+        /// Arguments; may use `steps.ID.prior`, the state captured before the step.
         #[serde(default)]
         #[schemars(with = "BTreeMap<String, Value>")]
         arguments: Args,
     },
 }
 
-/// A compensation that is one word.
+/// A compensation without arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum DeclaredCompensation {
-    /// The inverse that the catalogue declares: compare and revert.
+    /// The inverse that the catalogue declares (compare and revert).
     Inverse,
-    /// Nothing is undone.
+    /// The step is not undone.
     None,
 }
 
-/// What happens when a step has failed for good.
+/// What happens when a step fails after all retries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum OnFailure {
-    /// The run ends failed; nothing is undone.
+    /// The run fails; nothing is undone.
     Abort,
-    /// The run goes on as if the step had been skipped.
+    /// The run continues as if the step had been skipped.
     Continue,
-    /// What was applied is undone in reverse order, and the run ends rolled back.
+    /// Completed steps are undone in reverse order; the run ends as rolled back.
     #[default]
     RollBack,
-    /// As `rollBack`, and a new decision is wanted.
+    /// As `rollBack`, and another plan is requested.
     NextPlan,
 }
 
-/// A person's yes.
+/// Approval by an operator.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Approval {
-    /// What the person is asked.
+    /// The question to the operator.
     pub reason: String,
-    /// How long the question stands; no answer is a no.
+    /// Time until the request expires; it is then rejected. Default: 1 h.
     #[serde(default = "Approval::default_expiry")]
-    pub expires: Span,
+    pub expires: Duration,
 }
 
 impl Approval {
-    fn default_expiry() -> Span {
-        Span::from_secs(3600)
+    fn default_expiry() -> Duration {
+        Duration::from_secs(3600)
     }
 }
 
-/// A parameterised workflow with the facts that call for it.
+/// A parameterized workflow with the facts that it remediates.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Template {
@@ -294,34 +294,31 @@ pub struct Template {
     pub api_version: String,
     /// `RemediationTemplate`.
     pub kind: String,
-    /// Its name, and what else is said about it.
+    /// Name and further metadata.
     pub metadata: ManifestMetadata,
-    /// What it matches and what it makes.
+    /// Fact patterns, parameters and steps.
     pub spec: TemplateSpec,
 }
 
-/// What a template matches and what it makes.
+/// Spec of a template.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TemplateSpec {
-    /// Fault families that it was written for; never used to choose, only to judge the templates.
-    #[serde(default)]
-    pub families: Vec<String>,
-    /// Facts that must hold, with holes. `$target` is the incident's target. A parameter is filled by the hole of its name.
+    /// Fact patterns that must match. `$target` is the incident's target. The placeholder `$NAME` sets the parameter `NAME`.
     #[serde(rename = "match")]
     pub matches: Vec<FactPattern>,
-    /// What the workflow can be told: filled by the holes, or by defaults.
+    /// Parameters of the workflow, set by placeholders or defaults.
     #[serde(default)]
     pub parameters: Vec<Parameter>,
-    /// Its steps.
+    /// Steps of the workflow.
     pub steps: Vec<Step>,
-    /// What must hold at the end.
+    /// Conditions that must be true at the end for the run to succeed.
     #[serde(default)]
     pub success: Vec<Condition>,
 }
 
 impl Workflow {
-    /// A workflow of these steps, without parameters.
+    /// Creates a workflow of these steps, without parameters.
     pub fn of_steps(
         name: &str,
         description: &str,
@@ -340,17 +337,17 @@ impl Workflow {
         }
     }
 
-    /// Its canonical bytes: equal workflows give equal bytes, whatever they were read from.
+    /// Returns the canonical JSON; equal workflows have equal canonical JSON, regardless of their source format.
     pub fn canonical(&self) -> String {
-        canonical_json(self).expect("a validated workflow holds no integer beyond ±(2^53 − 1)")
+        canonical_json(self).expect("a validated workflow contains no integer beyond ±(2^53 − 1)")
     }
 
-    /// Digest of its canonical bytes.
+    /// Returns the digest of the canonical JSON.
     pub fn digest(&self) -> Digest {
         Digest::of(self.canonical().as_bytes())
     }
 
-    /// The step of this id.
+    /// Returns the step with this id.
     pub fn step(&self, id: &str) -> Option<&Step> {
         self.spec.steps.iter().find(|step| step.id == id)
     }

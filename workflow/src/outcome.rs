@@ -1,4 +1,4 @@
-//! The outcome: what was observed after a run, and after the time in which the trouble might have come back.
+//! Outcomes: what was observed after a run and after the recurrence window.
 
 mod judge;
 
@@ -8,82 +8,82 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{DecisionId, IncidentId, OutcomeId, PlanId, RunId};
 
-pub use judge::{Done, judge};
+pub use judge::{ExecutedPlan, judge};
 
-/// What came of a plan.
+/// Result of a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub enum Verdict {
-    /// Post-conditions held, the alert ended, nothing is worse.
+pub enum OutcomeStatus {
+    /// The post-conditions are true, the alert resolved, and no object is less healthy.
     Resolved,
-    /// The trouble is gone, and a person did it: Chiron asked, and did no more.
-    ByPerson,
-    /// The trouble is still there.
+    /// The problem was solved by an operator after escalation.
+    ResolvedManually,
+    /// The problem persists.
     NotResolved,
-    /// It had ended and came back within the recurrence window.
+    /// The alert resolved and fired again within the recurrence window.
     Recurred,
-    /// Something is worse than before.
+    /// An object is less healthy than before.
     Worse,
-    /// It cannot be said: never counted as success.
+    /// Cannot be determined. Never counted as success.
     Unknown,
 }
 
-/// When an outcome was judged.
+/// The time window after which an outcome was determined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub enum Stage {
-    /// At the end of the hold after the run.
-    Hold,
-    /// At the end of the recurrence window.
+pub enum ObservationWindow {
+    /// The stabilization window after the run.
+    Stabilization,
+    /// The recurrence window after the incident was resolved.
     Recurrence,
 }
 
-/// What was observed.
+/// The observed result of a plan.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Outcome {
-    /// Its id.
+    /// Id of the outcome.
     pub id: OutcomeId,
-    /// Of which decision.
+    /// The decision that chose the plan.
     pub decision: DecisionId,
-    /// Of which incident.
+    /// The incident.
     pub incident: IncidentId,
-    /// Of which plan.
+    /// The plan.
     pub plan: PlanId,
-    /// Of which run; absent where nothing was run (do nothing, ask a person).
+    /// The run. Absent for plans without changes (do nothing, escalate).
     pub run: Option<RunId>,
-    /// When it was judged.
-    pub stage: Stage,
-    /// What came of it.
-    pub verdict: Verdict,
-    /// Whether the trouble is gone.
+    /// The window at the end of which the outcome was determined.
+    pub window: ObservationWindow,
+    /// The result.
+    pub status: OutcomeStatus,
+    /// Whether the problem is solved, by the plan or by an operator.
     pub resolved: bool,
-    /// Reward in [0, 1]: 1 resolved quickly, 0 not resolved or worse. Absent where it cannot be said (censored).
+    /// Reward in [0, 1]: 1 for resolved quickly, 0 for not resolved or worse. Absent if it cannot be determined (censored).
     pub reward: Option<f64>,
-    /// Seconds from the decision until it was resolved, where it was.
+    /// Seconds from the decision until the incident was resolved, if it was.
     pub seconds_to_resolve: Option<f64>,
-    /// Of each step that ran: its id and whether it did what it says.
+    /// Results of the steps that ran.
     pub steps: Vec<StepOutcome>,
-    /// Health of the target and its neighbours before.
+    /// Health of the target and its neighbours before the run.
     pub health_before: Vec<(ObjectRef, Health)>,
-    /// Health of the same after.
+    /// Health of the same objects after the window.
     pub health_after: Vec<(ObjectRef, Health)>,
-    /// Why, in sentences.
-    pub because: Vec<String>,
-    /// When it was judged.
+    /// Reasons for the result, one sentence each.
+    pub reasons: Vec<String>,
+    /// When the outcome was determined.
     pub at: Timestamp,
 }
 
-/// What came of one step.
+/// Result of one step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StepOutcome {
     /// Id of the step.
     pub step: String,
-    /// Its action.
+    /// Name of the action.
     pub action: String,
-    /// Whether its post-conditions held; absent if it was not tried or cannot be said.
+    /// Whether the post-conditions were true. Absent if the step did not run or the result is unknown.
     pub succeeded: Option<bool>,
-    /// Seconds that it took.
+    /// Duration in seconds.
     pub seconds: f64,
 }

@@ -1,4 +1,4 @@
-//! Candidates before the decision, and the plan after it: optimised, verified, frozen under a digest.
+//! Candidates, and the plan made from the chosen candidate: optimized, verified and frozen under a digest.
 
 use cluster::{Difference, Digest, ObjectRef, canonical_json};
 use jiff::Timestamp;
@@ -10,7 +10,7 @@ use crate::history::Provenance;
 use crate::id::{CandidateId, DecisionId, IncidentId, PlanId};
 use crate::manifest::Workflow;
 
-/// Where a candidate comes from.
+/// Source of a candidate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "source")]
 pub enum Source {
@@ -18,23 +18,23 @@ pub enum Source {
     Retrieval {
         /// Id of the past execution.
         execution: String,
-        /// How alike, in (0, 1].
+        /// Similarity, in (0, 1].
         similarity: f64,
         /// Rank in the retrieved list, from 1.
         rank: usize,
-        /// Where it was made.
+        /// Provenance of the execution.
         origin: Provenance,
     },
     /// A template whose facts match.
     Template {
-        /// Its name.
+        /// Name of the template.
         name: String,
         /// Digest of the template.
         digest: Digest,
     },
-    /// What changed since it last worked, turned back.
+    /// Reverts changes made since the last known-good state.
     Reversal {
-        /// The changes that it turns back.
+        /// The reverted changes.
         differences: Vec<Difference>,
     },
     /// A language model.
@@ -42,20 +42,20 @@ pub enum Source {
         /// Name of the model.
         name: String,
     },
-    /// A person's correction, given as feedback.
+    /// A correction that an operator gave as feedback.
     Demonstration {
         /// The plan that was corrected.
         corrected: PlanId,
     },
-    /// Nothing is done, and the incident is watched.
+    /// No change; the incident is observed.
     DoNothing,
-    /// A person is asked.
+    /// An operator is notified.
     Escalate,
 }
 
 impl Source {
-    /// One word for it.
-    pub fn word(&self) -> &'static str {
+    /// Returns the name of the source, as used in JSON and in experiments.
+    pub fn as_str(&self) -> &'static str {
         match self {
             Self::Retrieval { .. } => "retrieval",
             Self::Template { .. } => "template",
@@ -67,8 +67,8 @@ impl Source {
         }
     }
 
-    /// Whether the candidate changes the world.
-    pub fn acts(&self) -> bool {
+    /// Returns whether the candidate makes changes to the cluster.
+    pub fn has_effects(&self) -> bool {
         match self {
             Self::DoNothing | Self::Escalate => false,
             Self::Retrieval { .. }
@@ -84,25 +84,25 @@ impl Source {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Candidate {
-    /// Its id.
+    /// Id of the candidate.
     pub id: CandidateId,
-    /// The incident that it is for.
+    /// The incident.
     pub incident: IncidentId,
-    /// Where it comes from.
+    /// Source of the candidate.
     pub source: Source,
-    /// The workflow with every parameter bound. Without steps for do-nothing.
+    /// The workflow with all parameters bound. Has no steps for [`Source::DoNothing`].
     pub workflow: Workflow,
-    /// Every object that its steps act on, from the inventory of the evidence.
+    /// All objects that the steps act on, from the inventory of the evidence.
     pub targets: Vec<ObjectRef>,
-    /// What the learner sees of it.
+    /// Features for the learner.
     pub features: Features,
-    /// Why it is proposed: one sentence each, naming facts and differences of the evidence.
-    pub because: Vec<String>,
+    /// Why it is proposed: one sentence per reason, referring to facts and differences of the evidence.
+    pub reasons: Vec<String>,
 }
 
 impl Candidate {
-    /// Digest of what it would do: candidates that do the same are one.
-    pub fn deed(&self) -> Digest {
+    /// Returns the digest of the workflow's content. Candidates with the same digest are duplicates.
+    pub fn content_digest(&self) -> Digest {
         Digest::of(
             canonical_json(&self.workflow.spec)
                 .expect("a candidate's workflow is plain data")
@@ -111,68 +111,68 @@ impl Candidate {
     }
 }
 
-/// What the optimizer changed, and why.
+/// What the optimizer changed and why.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Account {
-    /// One sentence per change, in the order in which they were made.
+pub struct OptimizationReport {
+    /// One sentence per change, in the order of the changes.
     pub changes: Vec<String>,
-    /// Ids of the steps before, in order.
+    /// Ids of the steps before optimization, in order.
     pub before: Vec<String>,
-    /// Ids of the steps after, in order.
+    /// Ids of the steps after optimization, in order.
     pub after: Vec<String>,
-    /// Ids of the steps that were removed as redundant.
+    /// Ids of the removed redundant steps.
     pub removed: Vec<String>,
-    /// Expected seconds before, by the estimates.
+    /// Expected duration before optimization, in seconds.
     pub expected_seconds_before: f64,
-    /// Expected seconds after.
+    /// Expected duration after optimization, in seconds.
     pub expected_seconds_after: f64,
 }
 
-/// A frozen plan. Its digest covers incident, workflow, targets and guardrails' version, and nothing else.
+/// A frozen plan. Its digest covers the incident, the workflow, the targets and the version of the guardrails.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Plan {
-    /// Its id.
+    /// Id of the plan.
     pub id: PlanId,
-    /// Digest that approval, step keys and run bind to.
+    /// Digest that approvals, step keys and runs refer to.
     pub digest: Digest,
-    /// The incident that it is for.
+    /// The incident.
     pub incident: IncidentId,
-    /// The optimised workflow, every parameter bound.
+    /// The optimized workflow with all parameters bound.
     pub workflow: Workflow,
-    /// Every object that it acts on.
+    /// All objects that the steps act on.
     pub targets: Vec<ObjectRef>,
     /// Version of the guardrails under which it was verified.
     pub guardrails_version: String,
-    /// The candidate that it was.
+    /// The candidate that the plan was made from.
     pub candidate: CandidateId,
-    /// Where it came from.
+    /// Source of the candidate.
     pub source: Source,
-    /// The decision that chose it.
+    /// The decision that chose the candidate.
     pub decision: DecisionId,
-    /// The learner's probability that it resolves the incident, asked of the plan as frozen.
+    /// Estimated probability that the plan resolves the incident, computed for the frozen plan.
     pub confidence: Estimate,
-    /// The same of each step.
+    /// Estimates for each step.
     pub steps: Vec<StepEstimate>,
-    /// All estimates as asked at freezing, for the record.
+    /// All estimates at the time of freezing.
     pub estimates: Estimates,
-    /// What the learner saw of it, for the lesson.
+    /// Features at the time of freezing, used for training.
     pub features: Features,
-    /// Why, in sentences that name the evidence.
+    /// Explanation in sentences that refer to the evidence.
     pub explanation: Vec<String>,
-    /// What the optimizer changed.
-    pub account: Account,
-    /// Which attempt on the incident, from 1.
+    /// Changes made by the optimizer.
+    pub optimization: OptimizationReport,
+    /// Number of the attempt for the incident, from 1.
     pub attempt: u32,
-    /// Whether a person must approve it before it runs, and why.
+    /// Why an operator must approve the plan before it runs. Absent if no approval is required.
     pub needs_approval: Option<String>,
-    /// When it was frozen.
+    /// When the plan was frozen.
     pub created_at: Timestamp,
 }
 
 impl Plan {
-    /// The digest that a plan of these parts has.
+    /// Computes the digest of a plan with these parts.
     pub fn digest_of(
         incident: &IncidentId,
         workflow: &Workflow,
@@ -187,12 +187,12 @@ impl Plan {
         });
         Digest::of(
             canonical_json(&parts)
-                .expect("a verified workflow holds no integer beyond ±(2^53 − 1)")
+                .expect("a verified workflow contains no integer beyond ±(2^53 − 1)")
                 .as_bytes(),
         )
     }
 
-    /// Whether the digest is that of the parts.
+    /// Returns whether the digest matches the parts.
     pub fn is_intact(&self) -> bool {
         self.digest
             == Self::digest_of(

@@ -1,4 +1,4 @@
-//! A run: its inputs, its events, its effects, and the one view that is folded from the events.
+//! Runs: inputs, recorded events, effects, and the view folded from the events.
 
 mod event;
 mod view;
@@ -9,221 +9,221 @@ use serde::{Deserialize, Serialize};
 
 use crate::alert::AlertStatus;
 use crate::condition::Condition;
-use crate::expression::Verdict;
+use crate::expression::Truth;
 use crate::id::{EffectId, RunId};
 use crate::plan::Plan;
 
 pub use event::{Applied, Event, FleetEvent, Phase};
 pub use view::{EffectView, RunStatus, RunView, StepStatus, StepView};
 
-/// What can come into a run, or into the fleet of them.
+/// Input of the executor.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RunInput {
-    /// A plan is to run.
+    /// Start a run of a plan.
     Submit {
-        /// Id of the run to be.
+        /// Id of the new run.
         run: RunId,
-        /// The plan, approved where it needed to be.
+        /// The plan, approved if approval was required.
         plan: Box<Plan>,
-        /// Objects whose health must not fall below where it stands now: the targets' workloads and their neighbours.
+        /// Objects whose health must not drop below its current level: the workloads of the targets and their neighbours.
         guarded: Vec<ObjectRef>,
-        /// Who or what asked for it.
-        by: String,
+        /// The operator or component that requested the run.
+        actor: String,
     },
-    /// A person controls a run.
+    /// An operator controls a run.
     Control {
         /// The run.
         run: RunId,
-        /// What they want.
+        /// The requested control.
         control: Control,
-        /// Who.
-        by: String,
-        /// Why.
+        /// Who requested it.
+        actor: String,
+        /// Justification given by the actor.
         reason: String,
     },
-    /// Emergency stop.
+    /// Set an emergency stop.
     Stop {
-        /// Where.
+        /// Scope of the stop.
         scope: StopScope,
-        /// How hard.
+        /// Level of the stop.
         level: StopLevel,
-        /// Who.
-        by: String,
-        /// Why.
+        /// Who requested it.
+        actor: String,
+        /// Justification given by the actor.
         reason: String,
     },
-    /// The stop is lifted.
-    Resume {
-        /// Where.
+    /// Clear an emergency stop.
+    ClearStop {
+        /// Scope of the stop.
         scope: StopScope,
-        /// Who.
-        by: String,
-        /// Why.
+        /// Who requested it.
+        actor: String,
+        /// Justification given by the actor.
         reason: String,
     },
     /// Objects were read for a run.
     Observed {
         /// The run.
         run: RunId,
-        /// The effect that asked.
+        /// The effect that requested it.
         effect: EffectId,
-        /// One reply per read, in order.
+        /// One reply per query, in order.
         replies: Vec<Reply>,
     },
     /// A change was answered.
-    Answered {
+    ChangeAnswered {
         /// The run.
         run: RunId,
-        /// The effect that asked.
+        /// The effect that requested it.
         effect: EffectId,
-        /// The answer.
+        /// The reply of the cluster.
         reply: Reply,
     },
-    /// A condition was judged.
-    Judged {
+    /// A condition was evaluated.
+    ConditionEvaluated {
         /// The run.
         run: RunId,
-        /// The effect that asked.
+        /// The effect that requested it.
         effect: EffectId,
-        /// The verdict.
-        verdict: Verdict,
-        /// Digest of what was read.
-        read: Digest,
+        /// Result of the evaluation.
+        result: Truth,
+        /// Digest of the objects that were read.
+        read_digest: Digest,
     },
     /// Health was measured.
-    Measured {
+    HealthMeasured {
         /// The run.
         run: RunId,
-        /// The effect that asked.
+        /// The effect that requested it.
         effect: EffectId,
-        /// Health, in the order asked; absent where it could not be read.
+        /// Health in the order of the request. Absent for an object that could not be read.
         health: Vec<(ObjectRef, Option<Health>)>,
     },
-    /// No alert of the run's incident fires any more, or one does again.
-    Alert {
+    /// Every alert of the run's incident has resolved, or one fires again.
+    AlertChanged {
         /// The run.
         run: RunId,
-        /// What holds from now on.
+        /// The new status.
         status: AlertStatus,
     },
-    /// Time has passed: deadlines that lie before now are due.
+    /// Deadlines may have passed.
     Due,
 }
 
-/// What a person can want of a run.
+/// A request of an operator to control a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "control")]
 pub enum Control {
-    /// Start nothing new.
+    /// Start nothing new until the run is resumed.
     Pause,
-    /// Go on.
+    /// Continue a paused run.
     Resume,
-    /// End it, undoing what was applied.
+    /// Roll back applied changes, then end the run.
     Cancel,
-    /// Say yes to a step.
+    /// Approve a step.
     ApproveStep {
         /// The step.
         step: String,
     },
-    /// Say no to a step.
+    /// Reject a step.
     RejectStep {
         /// The step.
         step: String,
     },
 }
 
-/// Where an emergency stop holds.
+/// Scope of an emergency stop.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "scope")]
 pub enum StopScope {
-    /// Everywhere.
+    /// All runs.
     Global,
-    /// In one run.
+    /// One run.
     Run {
         /// The run.
         run: RunId,
     },
 }
 
-/// How hard an emergency stop is (`execution-semantics` 8).
+/// Level of an emergency stop (`execution-semantics` 8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum StopLevel {
-    /// Finish the current request, verify, hold.
+    /// Finish and verify the current request, then start nothing new.
     L1,
-    /// No new intents from now on; requests on the wire end or become unknown.
+    /// Record no new intents. Requests in flight are answered or their result becomes unknown.
     L2,
 }
 
-/// Something that a driver must do. Performing one twice is safe by construction: reads are reads, and a change
+/// A side effect that a driver must perform. Performing an effect twice is safe: a read changes nothing, and a change
 /// carries its key and preconditions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "effect")]
 pub enum Effect {
-    /// Read objects, as stored now.
+    /// Read the current state of objects.
     Read {
-        /// Its id.
+        /// Id of the effect.
         id: EffectId,
-        /// For which run.
+        /// The run that requested it.
         run: RunId,
-        /// What to read, in order.
+        /// The queries, in order.
         queries: Vec<ObjectQuery>,
     },
-    /// Send one change, once.
+    /// Send one change exactly one time.
     Send {
-        /// Its id.
+        /// Id of the effect.
         id: EffectId,
-        /// For which run.
+        /// The run that requested it.
         run: RunId,
-        /// The change.
+        /// The request.
         request: Request,
     },
-    /// Read what a condition names and judge it.
-    Judge {
-        /// Its id.
+    /// Read the objects named by a condition and evaluate it.
+    Evaluate {
+        /// Id of the effect.
         id: EffectId,
-        /// For which run.
+        /// The run that requested it.
         run: RunId,
-        /// The condition, every hole filled.
+        /// The condition, all placeholders filled.
         condition: Condition,
-        /// Values of `params`, `steps` and `incident` for the check.
-        bindings: crate::expression::Bindings,
+        /// Values of `params`, `steps` and `incident` for the evaluation.
+        bindings: crate::expression::Variables,
     },
     /// Measure health.
     Measure {
-        /// Its id.
+        /// Id of the effect.
         id: EffectId,
-        /// For which run.
+        /// The run that requested it.
         run: RunId,
-        /// Of which objects.
+        /// The objects.
         objects: Vec<ObjectRef>,
-        /// The moment at which their health is judged: that at which the effect was handed out.
+        /// Time for which health is computed: when the effect was issued.
         at: Timestamp,
     },
 }
 
 impl Effect {
-    /// Its id.
+    /// Returns the id of the effect.
     pub fn id(&self) -> &EffectId {
         match self {
             Self::Read { id, .. }
             | Self::Send { id, .. }
-            | Self::Judge { id, .. }
+            | Self::Evaluate { id, .. }
             | Self::Measure { id, .. } => id,
         }
     }
 
-    /// The run that asked for it.
+    /// Returns the run that requested the effect.
     pub fn run(&self) -> &RunId {
         match self {
             Self::Read { run, .. }
             | Self::Send { run, .. }
-            | Self::Judge { run, .. }
+            | Self::Evaluate { run, .. }
             | Self::Measure { run, .. } => run,
         }
     }
 }
 
-/// One thing to read.
+/// One query of a read effect.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", untagged)]
 pub enum ObjectQuery {
@@ -233,11 +233,11 @@ pub enum ObjectQuery {
     Many(cluster::ListQuery),
 }
 
-/// What a driver must do, and when it must come back at the latest.
+/// The effects that a driver must perform, and the next deadline.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Pending {
-    /// Effects to perform, in order. Each is handed out once; after a restart all open ones are handed out again.
+    /// Effects to perform, in order. Each is issued once; after a restart every open effect is issued again.
     pub effects: Vec<Effect>,
-    /// When the next deadline is due.
+    /// Latest time at which the driver must send [`RunInput::Due`].
     pub deadline: Option<Timestamp>,
 }

@@ -1,8 +1,8 @@
-//! The one validator of workflows, templates and guardrails that every surface calls.
+//! The validator of workflows, templates and guardrails, used by the CLI, the API and the planner.
 //!
-//! A text becomes a tree of values with places, within bounds; the tree must have the shape that the types give; the
-//! value must make sense. Whatever is wrong is a [`Diagnostic`] with a stable [`Code`], its path, line and column, and
-//! a hint. What has no error has a value.
+//! Validation has three stages: the text is parsed into a tree of values with positions, within limits; the tree is checked
+//! against the schema that is generated from the types; the typed value is checked for consistency. Each problem is a
+//! [`Diagnostic`] with a stable [`Code`], path, line, column and hint. A document without errors yields a value.
 
 mod code;
 mod document;
@@ -14,8 +14,8 @@ mod pattern;
 mod scalar;
 mod schema;
 mod scope;
-mod shape;
 mod step;
+mod structure;
 
 #[cfg(test)]
 mod hostile_tests;
@@ -32,8 +32,8 @@ use crate::diagnostic::{Diagnostic, Severity};
 use crate::guardrail::Guardrails;
 use crate::limits::Limits;
 use crate::manifest::{API_VERSION, ManifestMetadata, Template, Workflow};
-use document::Document;
-use finding::{At, Finding, MOST, Path, nearest, shown};
+use document::ParsedTree;
+use finding::{Finding, Location, MAX_FINDINGS, Path, suggest, truncated};
 use scope::Scope;
 use step::Body;
 
@@ -44,12 +44,12 @@ const WORKFLOW: &str = "RemediationWorkflow";
 const TEMPLATE: &str = "RemediationTemplate";
 const GUARDRAILS: &str = "RemediationGuardrail";
 
-/// A document that was read: what it says, where nothing is wrong with it, and what was found.
+/// The result of validating a document.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Parsed<T> {
-    /// The value, if no finding is an error.
+    /// The value, unless a finding is an error.
     pub value: Option<T>,
-    /// What was found, in the order of the text; at most 100.
+    /// The findings in document order; at most 100.
     pub diagnostics: Vec<Diagnostic>,
 }
 
@@ -59,7 +59,7 @@ impl<T> Parsed<T> {
     }
 }
 
-/// A document of any kind that people write.
+/// A manifest of any kind.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Manifest {
     /// `RemediationWorkflow`.
@@ -70,32 +70,32 @@ pub enum Manifest {
     Guardrails(Guardrails),
 }
 
-/// Reads a workflow, in YAML or JSON.
+/// Parses and validates a workflow in YAML or JSON.
 pub fn validate(text: &str, catalogue: &Catalogue, limits: &Limits) -> Parsed<Workflow> {
     validate_bytes(text.as_bytes(), catalogue, limits)
 }
 
-/// Reads a workflow, in YAML or JSON, that may not even be text.
+/// Parses and validates a workflow in YAML or JSON from bytes that may not be UTF-8.
 pub fn validate_bytes(bytes: &[u8], catalogue: &Catalogue, limits: &Limits) -> Parsed<Workflow> {
-    let read = read(bytes, limits);
+    let read = parse_document(bytes, limits);
     as_workflow(&read, catalogue, limits)
 }
 
-/// Reads a template.
+/// Parses and validates a template.
 pub fn validate_template(text: &str, catalogue: &Catalogue, limits: &Limits) -> Parsed<Template> {
-    let read = read(text.as_bytes(), limits);
+    let read = parse_document(text.as_bytes(), limits);
     as_template(&read, catalogue, limits)
 }
 
-/// Reads a guardrail file.
+/// Parses and validates a guardrail file.
 pub fn validate_guardrails(text: &str, limits: &Limits) -> Parsed<Guardrails> {
-    let read = read(text.as_bytes(), limits);
+    let read = parse_document(text.as_bytes(), limits);
     as_guardrails(&read, limits)
 }
 
-/// Reads a document of whichever kind it says that it is; a workflow where it does not say.
+/// Parses and validates a document according to its `kind`. Default: a workflow.
 pub fn validate_manifest(bytes: &[u8], catalogue: &Catalogue, limits: &Limits) -> Parsed<Manifest> {
-    let read = read(bytes, limits);
+    let read = parse_document(bytes, limits);
     let kind = read.as_ref().ok().and_then(|(_, value)| value.get("kind")).and_then(Value::as_str);
     match kind {
         Some(TEMPLATE) => as_template(&read, catalogue, limits).map(Manifest::Template),
@@ -104,21 +104,20 @@ pub fn validate_manifest(bytes: &[u8], catalogue: &Catalogue, limits: &Limits) -
     }
 }
 
-/// The findings about a workflow that is a value already, and so has no places: the same that [`validate`] makes of its
-/// text.
+/// Validates a workflow value. Returns the same findings as [`validate`] for its text, but without positions.
 pub fn check_workflow(
     workflow: &Workflow,
     catalogue: &Catalogue,
     limits: &Limits,
 ) -> Vec<Diagnostic> {
     let limits = limits.clamped();
-    let head = [
+    let header = [
         ("apiVersion", &workflow.api_version, API_VERSION, Code::ApiVersion),
         ("kind", &workflow.kind, WORKFLOW, Code::Kind),
     ];
-    let mut findings: Vec<Finding> = head
+    let mut findings: Vec<Finding> = header
         .into_iter()
-        .filter_map(|(key, found, expected, code)| head_finding(key, Some(found), expected, code))
+        .filter_map(|(key, found, expected, code)| header_finding(key, Some(found), expected, code))
         .collect();
     let sizes: Vec<Value> =
         workflow.spec.steps.iter().map(|step| serde_json::json!({"needs": step.needs})).collect();
@@ -126,23 +125,23 @@ pub fn check_workflow(
         Some(finding) => findings.push(finding),
         None => findings.extend(workflow_findings(workflow, catalogue, &limits)),
     }
-    findings.truncate(MOST);
-    findings.into_iter().map(|finding| finding.placed((0, 0))).collect()
+    findings.truncate(MAX_FINDINGS);
+    findings.into_iter().map(|finding| finding.at_position((0, 0))).collect()
 }
 
-type Read<'a> = Result<(Document<'a>, Value), Vec<Diagnostic>>;
+type ParsedDocument<'a> = Result<(ParsedTree<'a>, Value), Vec<Diagnostic>>;
 
-fn read<'a>(bytes: &'a [u8], limits: &Limits) -> Read<'a> {
+fn parse_document<'a>(bytes: &'a [u8], limits: &Limits) -> ParsedDocument<'a> {
     let limits = limits.clamped();
     let text = std::str::from_utf8(bytes).map_err(|error| {
-        let place = document::place_of_byte(bytes, error.valid_up_to());
-        let message = "the document is not UTF-8 from here on";
+        let position = document::position_of_byte(bytes, error.valid_up_to());
+        let message = "the document is not valid UTF-8 from here on";
         vec![
             Finding::error(Code::NotUtf8, Path::default(), message, "save it as UTF-8")
-                .placed(place),
+                .at_position(position),
         ]
     })?;
-    match document::read(text, &limits) {
+    match document::parse(text, &limits) {
         Ok(document) => {
             let value = document.value();
             Ok((document, value))
@@ -150,24 +149,32 @@ fn read<'a>(bytes: &'a [u8], limits: &Limits) -> Read<'a> {
         Err(findings) => Err(findings
             .into_iter()
             .map(|finding| {
-                let place = match finding.at {
-                    At::Place(line, column) => (line, column),
-                    At::Value | At::Key | At::Inside(..) => (1, 1),
+                let position = match finding.location {
+                    Location::Position(line, column) => (line, column),
+                    Location::Value | Location::Key | Location::Inside(..) => (1, 1),
                 };
-                finding.placed(place)
+                finding.at_position(position)
             })
             .collect()),
     }
 }
 
-fn as_workflow(read: &Read<'_>, catalogue: &Catalogue, limits: &Limits) -> Parsed<Workflow> {
+fn as_workflow(
+    read: &ParsedDocument<'_>,
+    catalogue: &Catalogue,
+    limits: &Limits,
+) -> Parsed<Workflow> {
     let limits = limits.clamped();
     typed(read, WORKFLOW, workflow_schema(), &limits, |workflow| {
         workflow_findings(workflow, catalogue, &limits)
     })
 }
 
-fn as_template(read: &Read<'_>, catalogue: &Catalogue, limits: &Limits) -> Parsed<Template> {
+fn as_template(
+    read: &ParsedDocument<'_>,
+    catalogue: &Catalogue,
+    limits: &Limits,
+) -> Parsed<Template> {
     let limits = limits.clamped();
     typed(read, TEMPLATE, template_schema(), &limits, |template: &Template| {
         let Template { metadata, spec, .. } = template;
@@ -184,23 +191,23 @@ fn as_template(read: &Read<'_>, catalogue: &Catalogue, limits: &Limits) -> Parse
     })
 }
 
-fn as_guardrails(read: &Read<'_>, limits: &Limits) -> Parsed<Guardrails> {
+fn as_guardrails(read: &ParsedDocument<'_>, limits: &Limits) -> Parsed<Guardrails> {
     typed(read, GUARDRAILS, guardrails_schema(), &limits.clamped(), guardrail_findings)
 }
 
-/// Shape first; what has the right shape is read, and judged by `judge`.
+/// Checks the structure first, then decodes the value and checks it with `check_value`.
 fn typed<T: DeserializeOwned>(
-    read: &Read<'_>,
+    read: &ParsedDocument<'_>,
     kind: &str,
     schema: &Value,
     limits: &Limits,
-    judge: impl FnOnce(&T) -> Vec<Finding>,
+    check_value: impl FnOnce(&T) -> Vec<Finding>,
 ) -> Parsed<T> {
     let (document, value) = match read {
         Ok((document, value)) => (document, value),
         Err(diagnostics) => return Parsed { value: None, diagnostics: diagnostics.clone() },
     };
-    let mut findings = head_findings(value, kind);
+    let mut findings = header_findings(value, kind);
     let steps = value
         .pointer("/spec/steps")
         .and_then(Value::as_array)
@@ -210,17 +217,17 @@ fn typed<T: DeserializeOwned>(
         findings.extend(step::check_size(steps, &Path::of(&["spec", "steps"]), limits));
     }
     if findings.is_empty() {
-        findings = shape::check(schema, value);
+        findings = structure::check(schema, value);
     }
     let mut result = None;
     if findings.is_empty() {
         match serde_json::from_value::<T>(value.clone()) {
             Ok(typed) => {
-                findings = judge(&typed);
+                findings = check_value(&typed);
                 result = Some(typed);
             }
             Err(error) => findings.push(Finding::error(
-                Code::Unreadable,
+                Code::InvalidValue,
                 Path::default(),
                 error.to_string(),
                 "",
@@ -229,21 +236,21 @@ fn typed<T: DeserializeOwned>(
     }
     let mut diagnostics: Vec<Diagnostic> = findings
         .into_iter()
-        .take(MOST)
+        .take(MAX_FINDINGS)
         .map(|finding| {
-            let place = document.place(&finding.path, finding.at);
-            finding.placed(place)
+            let position = document.position(&finding.path, finding.location);
+            finding.at_position(position)
         })
         .collect();
     diagnostics.sort_by_key(|diagnostic| (diagnostic.line, diagnostic.column));
-    let is_refused = diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
-    Parsed { value: result.filter(|_| !is_refused), diagnostics }
+    let has_error = diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
+    Parsed { value: result.filter(|_| !has_error), diagnostics }
 }
 
-/// The findings about what the document says that it is.
-fn head_findings(value: &Value, kind: &str) -> Vec<Finding> {
+/// Checks `apiVersion` and `kind`.
+fn header_findings(value: &Value, kind: &str) -> Vec<Finding> {
     if !value.is_object() {
-        let message = format!("expected a manifest, found {}", shape::found(value));
+        let message = format!("expected a manifest, found {}", structure::describe(value));
         return vec![Finding::error(
             Code::WrongType,
             Path::default(),
@@ -254,8 +261,8 @@ fn head_findings(value: &Value, kind: &str) -> Vec<Finding> {
     [("apiVersion", API_VERSION, Code::ApiVersion), ("kind", kind, Code::Kind)]
         .into_iter()
         .filter_map(|(key, expected, code)| match value.get(key) {
-            // What is missing or no text is said of the shape.
-            Some(Value::String(found)) => head_finding(key, Some(found), expected, code),
+            // The structure check reports a missing or mistyped field.
+            Some(Value::String(found)) => header_finding(key, Some(found), expected, code),
             Some(
                 Value::Null
                 | Value::Bool(_)
@@ -268,10 +275,15 @@ fn head_findings(value: &Value, kind: &str) -> Vec<Finding> {
         .collect()
 }
 
-fn head_finding(key: &str, found: Option<&String>, expected: &str, code: Code) -> Option<Finding> {
+fn header_finding(
+    key: &str,
+    found: Option<&String>,
+    expected: &str,
+    code: Code,
+) -> Option<Finding> {
     let found = found.filter(|found| *found != expected)?;
-    let message = format!("`{}` is not the {key} that is read here", shown(found, 64));
-    let hint = match nearest(found, [WORKFLOW, TEMPLATE, GUARDRAILS].into_iter()) {
+    let message = format!("unsupported {key} `{}`", truncated(found, 64));
+    let hint = match suggest(found, [WORKFLOW, TEMPLATE, GUARDRAILS].into_iter()) {
         _ if code == Code::ApiVersion => format!("write `{expected}`"),
         hint if hint.starts_with("did you mean") => hint,
         _ => format!("write `{expected}`"),
@@ -309,18 +321,19 @@ fn guardrail_findings(guardrails: &Guardrails) -> Vec<Finding> {
         let message =
             format!("minReplicas {} is above maxReplicas {}", spec.min_replicas, spec.max_replicas);
         findings.push(Finding::error(
-            Code::EmptySpan,
+            Code::EmptyRange,
             path.key("minReplicas"),
             message,
             "swap them",
         ));
     }
-    for (at, freeze) in spec.freezes.iter().enumerate() {
+    for (index, freeze) in spec.freezes.iter().enumerate() {
         if freeze.until <= freeze.from {
-            let message = format!("the freeze `{}` ends before it begins", shown(&freeze.name, 64));
+            let message =
+                format!("the freeze `{}` ends before it starts", truncated(&freeze.name, 64));
             findings.push(Finding::error(
-                Code::EmptySpan,
-                path.key("freezes").index(at).key("until"),
+                Code::EmptyRange,
+                path.key("freezes").index(index).key("until"),
                 message,
                 "swap `from` and `until`",
             ));
@@ -330,10 +343,10 @@ fn guardrail_findings(guardrails: &Guardrails) -> Vec<Finding> {
         variables: ["action", "args", "target", "pods", "class"].map(String::from).into(),
         parameters: BTreeSet::new(),
         steps: BTreeSet::new(),
-        ended: BTreeSet::new(),
+        completed_steps: BTreeSet::new(),
     };
-    for (at, rule) in spec.deny.iter().enumerate() {
-        findings.extend(scope.check(&rule.when, &path.key("deny").index(at).key("when")));
+    for (index, rule) in spec.deny.iter().enumerate() {
+        findings.extend(scope.check(&rule.when, &path.key("deny").index(index).key("when")));
     }
     findings
 }

@@ -1,20 +1,20 @@
-//! The cases: an action, what it is told, what it leaves, and how somebody else gets in its way.
+//! Test cases: an action, its arguments, the expected values afterwards, and a concurrent change by another client.
 
 use serde_json::{Value, json};
 use workflow::Args;
 
 use super::fold::World;
 
-pub(super) struct Case {
+pub(super) struct ActionCase {
     pub(super) action: &'static str,
     pub(super) args: Args,
-    /// What stands at these pointers afterwards; null for nothing.
-    pub(super) leaves: Vec<(&'static str, Value)>,
-    /// A strategic patch by somebody else, after which the inverse must leave things alone.
-    pub(super) drift: Option<Value>,
+    /// The values at these JSON pointers afterwards; null for absent.
+    pub(super) expected: Vec<(&'static str, Value)>,
+    /// A strategic merge patch by another client, after which the inverse must be refused.
+    pub(super) external_change: Option<Value>,
 }
 
-/// Actions whose targets carry a generation.
+/// Actions whose targets have a generation.
 pub(super) const CASES_OF_DEPLOYMENTS: [&str; 7] = [
     "scale",
     "set-image",
@@ -25,7 +25,7 @@ pub(super) const CASES_OF_DEPLOYMENTS: [&str; 7] = [
     "rollout-undo",
 ];
 
-impl Case {
+impl ActionCase {
     pub(super) fn name(&self) -> String {
         format!("{} {}", self.action, Value::Object(self.args.clone()))
     }
@@ -75,11 +75,11 @@ pub(super) fn shop() -> World {
 fn case(
     action: &'static str,
     args: Value,
-    leaves: Vec<(&'static str, Value)>,
-    drift: Option<Value>,
-) -> Case {
+    expected: Vec<(&'static str, Value)>,
+    external_change: Option<Value>,
+) -> ActionCase {
     let kind = match action {
-        "restore-config-key" => "ConfigMap",
+        "set-config-key" => "ConfigMap",
         "set-service-selector" | "set-service-port" => "Service",
         _ => "Deployment",
     };
@@ -88,10 +88,10 @@ fn case(
         json!({"kind": kind, "namespace": "shop", "name": "cart"}),
     )]);
     all.extend(args.as_object().cloned().unwrap());
-    Case { action, args: all, leaves, drift }
+    ActionCase { action, args: all, expected, external_change }
 }
 
-pub(super) fn cases() -> Vec<Case> {
+pub(super) fn cases() -> Vec<ActionCase> {
     let main = |field: Value| {
         let mut container = json!({"name": "main"});
         container.as_object_mut().unwrap().extend(field.as_object().cloned().unwrap());
@@ -138,19 +138,19 @@ pub(super) fn cases() -> Vec<Case> {
             None,
         ),
         case(
-            "restore-config-key",
+            "set-config-key",
             json!({"key": "b", "value": "right"}),
             vec![("/data/b", json!("right")), ("/data/a~1b~0c", json!("1"))],
             Some(json!({"data": {"b": "theirs"}})),
         ),
         case(
-            "restore-config-key",
+            "set-config-key",
             json!({"key": "new", "value": "1"}),
             vec![("/data/new", json!("1"))],
             Some(json!({"data": {"new": "theirs"}})),
         ),
         case(
-            "restore-config-key",
+            "set-config-key",
             json!({"key": "b", "value": null}),
             vec![("/data/b", Value::Null)],
             Some(json!({"data": {"b": "theirs"}})),

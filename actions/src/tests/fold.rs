@@ -1,7 +1,7 @@
-//! A few objects and the smallest API server that the actions can be tried on.
+//! A few objects and a minimal API server for testing actions.
 
 use cluster::{
-    Agent, ListQuery, Mode, Object, ObjectRef, Patch, PatchRefused, Preconditions, Reply, Request,
+    Agent, ListQuery, Mode, Object, ObjectRef, Patch, PatchError, Preconditions, Reply, Request,
     Verb,
 };
 use serde_json::Value;
@@ -33,15 +33,15 @@ impl World {
         self.0.clone()
     }
 
-    fn place(&self, target: &ObjectRef) -> Option<usize> {
+    fn index(&self, target: &ObjectRef) -> Option<usize> {
         self.0.iter().position(|object| object.reference(&target.cluster).is_same(target))
     }
 
     pub(super) fn read(&self, query: &ObjectQuery) -> Reply {
         match query {
             ObjectQuery::One(target) => self
-                .place(target)
-                .map_or(Reply::Absent, |place| Reply::Found(self.0[place].clone())),
+                .index(target)
+                .map_or(Reply::NotFound, |index| Reply::Found(self.0[index].clone())),
             ObjectQuery::Many(ListQuery { kind, namespace, .. }) => {
                 let is_listed = |object: &&Object| {
                     object.kind() == kind && object.namespace() == namespace.as_deref()
@@ -52,24 +52,24 @@ impl World {
     }
 
     pub(super) fn send(&mut self, request: &Request) -> Reply {
-        let Some(place) = self.place(&request.target) else { return Reply::Absent };
-        let object = self.0[place].clone();
+        let Some(index) = self.index(&request.target) else { return Reply::NotFound };
+        let object = self.0[index].clone();
         let Verb::Patch { patch, .. } = &request.verb else { panic!("actions patch: {request:?}") };
-        let wanted = &request.preconditions;
-        let is_other = |wanted: &Option<String>, found: &String| {
-            wanted.as_ref().is_some_and(|wanted| wanted != found)
+        let expected = &request.preconditions;
+        let is_other = |expected: &Option<String>, found: &String| {
+            expected.as_ref().is_some_and(|expected| expected != found)
         };
-        if is_other(&wanted.uid, &object.metadata().uid)
-            || is_other(&wanted.resource_version, &object.metadata().resource_version)
+        if is_other(&expected.uid, &object.metadata().uid)
+            || is_other(&expected.resource_version, &object.metadata().resource_version)
         {
             return Reply::Conflict { message: "the object has been modified".into() };
         }
         match patch.apply(&object) {
             Ok(after) => {
-                self.0[place] = stored(&object, after);
-                Reply::Accepted(self.0[place].clone())
+                self.0[index] = stored(&object, after);
+                Reply::Accepted(self.0[index].clone())
             }
-            Err(PatchRefused::TestFailed { .. } | PatchRefused::Invalid { .. }) => Reply::Refused {
+            Err(PatchError::TestFailed { .. } | PatchError::Invalid { .. }) => Reply::Refused {
                 code: 422,
                 reason: "Invalid".into(),
                 message: "the patch does not fit".into(),
@@ -77,11 +77,11 @@ impl World {
         }
     }
 
-    /// Somebody else merges `patch` into `object`.
+    /// Merges `patch` into `object` as another client.
     pub(super) fn write(&mut self, object: &Object, patch: &Value) {
-        let place = self.place(&object.reference("")).unwrap();
-        let after = Patch::Strategic(patch.clone()).apply(&self.0[place]).unwrap();
-        self.0[place] = stored(&self.0[place], after);
+        let index = self.index(&object.reference("")).unwrap();
+        let after = Patch::Strategic(patch.clone()).apply(&self.0[index]).unwrap();
+        self.0[index] = stored(&self.0[index], after);
     }
 }
 
@@ -96,5 +96,5 @@ fn stored(before: &Object, after: Object) -> Object {
 }
 
 pub(super) fn request(target: ObjectRef, verb: Verb, preconditions: Preconditions) -> Request {
-    Request { target, verb, preconditions, mode: Mode::Apply, agent: Agent::default() }
+    Request { target, verb, preconditions, mode: Mode::Commit, agent: Agent::default() }
 }

@@ -1,90 +1,89 @@
 use serde_json::json;
 
 use super::Fixture;
-use super::ground::{Ground, NOBODY, absent, accepted, conflict, uid_is, version_is};
+use super::test_namespace::{
+    TestNamespace, UNKNOWN_UID, accepted, conflict, not_found, uid_is, version_is,
+};
 use crate::{Mode, Object, ObjectRef, OwnerReference, Preconditions, Reply, Verb};
 
-/// Waits up to two minutes for an object to go.
-pub(super) async fn gone(world: &mut dyn Fixture, ground: &Ground, target: &ObjectRef) -> bool {
+/// Waits up to two minutes until an object is deleted; returns whether it is.
+pub(super) async fn wait_until_deleted(
+    fixture: &mut dyn Fixture,
+    ns: &TestNamespace,
+    target: &ObjectRef,
+) -> bool {
     for _ in 0..24 {
-        if ground.get(target).await.is_none() {
+        if ns.get(target).await.is_none() {
             return true;
         }
-        world.settle(5).await;
+        fixture.wait(5).await;
     }
     false
 }
 
-pub(super) async fn a_deleted_object_is_absent(world: &mut dyn Fixture) {
-    let ground = Ground::new(world, "delete").await;
-    ground.make(&ground.config_map("c", json!({}))).await;
-    ground.make(&ground.config_map("d", json!({}))).await;
-    let target = ground.name("ConfigMap", "c");
-    assert_eq!(ground.delete(&target, Preconditions::default(), Mode::Apply).await, Reply::Deleted);
-    assert_eq!(ground.get(&target).await, None);
-    assert_eq!(super::ground::names(&ground.list("ConfigMap").await.items), ["d"]);
+pub(super) async fn deleted_object_is_not_found(fixture: &mut dyn Fixture) {
+    let ns = TestNamespace::new(fixture, "delete").await;
+    ns.create_as_admin(&ns.config_map("c", json!({}))).await;
+    ns.create_as_admin(&ns.config_map("d", json!({}))).await;
+    let target = ns.reference("ConfigMap", "c");
+    assert_eq!(ns.delete(&target, Preconditions::default(), Mode::Commit).await, Reply::Deleted);
+    assert_eq!(ns.get(&target).await, None);
+    assert_eq!(super::test_namespace::names(&ns.list("ConfigMap").await.items), ["d"]);
 }
 
-pub(super) async fn deletion_of_an_absent_object_meets_absence(world: &mut dyn Fixture) {
-    let ground = Ground::new(world, "delete-absent").await;
-    absent(
-        &ground
-            .delete(&ground.name("ConfigMap", "nothing"), Preconditions::default(), Mode::Apply)
+pub(super) async fn delete_of_missing_object_is_not_found(fixture: &mut dyn Fixture) {
+    let ns = TestNamespace::new(fixture, "delete-absent").await;
+    not_found(
+        &ns.delete(&ns.reference("ConfigMap", "nothing"), Preconditions::default(), Mode::Commit)
             .await,
     );
-    absent(
-        &ground
-            .delete(&ground.name("ConfigMap", "nothing"), Preconditions::default(), Mode::DryRun)
+    not_found(
+        &ns.delete(&ns.reference("ConfigMap", "nothing"), Preconditions::default(), Mode::DryRun)
             .await,
     );
 }
 
-pub(super) async fn deletion_with_a_stale_uid_is_a_conflict(world: &mut dyn Fixture) {
-    let ground = Ground::new(world, "delete-uid").await;
-    let made = ground.make(&ground.config_map("c", json!({}))).await;
-    let target = ground.name("ConfigMap", "c");
-    conflict(&ground.delete(&target, uid_is(NOBODY), Mode::Apply).await);
-    assert!(ground.get(&target).await.is_some());
+pub(super) async fn delete_with_other_uid_is_a_conflict(fixture: &mut dyn Fixture) {
+    let ns = TestNamespace::new(fixture, "delete-uid").await;
+    let created = ns.create_as_admin(&ns.config_map("c", json!({}))).await;
+    let target = ns.reference("ConfigMap", "c");
+    conflict(&ns.delete(&target, uid_is(UNKNOWN_UID), Mode::Commit).await);
+    assert!(ns.get(&target).await.is_some());
     assert_eq!(
-        ground.delete(&target, uid_is(&made.metadata().uid), Mode::Apply).await,
+        ns.delete(&target, uid_is(&created.metadata().uid), Mode::Commit).await,
         Reply::Deleted
     );
 }
 
-pub(super) async fn deletion_with_a_stale_version_is_a_conflict(world: &mut dyn Fixture) {
-    let ground = Ground::new(world, "delete-version").await;
-    let made = ground.make(&ground.config_map("c", json!({"a": "1"}))).await;
-    let target = ground.name("ConfigMap", "c");
-    let moved_on = accepted(ground.merge(&target, json!({"data": {"a": "2"}})).await);
+pub(super) async fn delete_with_stale_version_is_a_conflict(fixture: &mut dyn Fixture) {
+    let ns = TestNamespace::new(fixture, "delete-version").await;
+    let created = ns.create_as_admin(&ns.config_map("c", json!({"a": "1"}))).await;
+    let target = ns.reference("ConfigMap", "c");
+    let patched = accepted(ns.merge(&target, json!({"data": {"a": "2"}})).await);
     conflict(
-        &ground.delete(&target, version_is(&made.metadata().resource_version), Mode::Apply).await,
+        &ns.delete(&target, version_is(&created.metadata().resource_version), Mode::Commit).await,
     );
-    assert_eq!(ground.found(&target).await, moved_on);
+    assert_eq!(ns.get_existing(&target).await, patched);
     assert_eq!(
-        ground
-            .delete(&target, version_is(&moved_on.metadata().resource_version), Mode::Apply)
-            .await,
+        ns.delete(&target, version_is(&patched.metadata().resource_version), Mode::Commit).await,
         Reply::Deleted
     );
 }
 
-pub(super) async fn a_dry_run_deletes_nothing(world: &mut dyn Fixture) {
-    let ground = Ground::new(world, "dry-delete").await;
-    let made = ground.make(&ground.config_map("c", json!({}))).await;
-    let target = ground.name("ConfigMap", "c");
-    assert_eq!(
-        ground.delete(&target, Preconditions::default(), Mode::DryRun).await,
-        Reply::Deleted
-    );
-    assert_eq!(ground.found(&target).await, made);
-    conflict(&ground.delete(&target, uid_is(NOBODY), Mode::DryRun).await);
+pub(super) async fn dry_run_delete_deletes_nothing(fixture: &mut dyn Fixture) {
+    let ns = TestNamespace::new(fixture, "dry-delete").await;
+    let created = ns.create_as_admin(&ns.config_map("c", json!({}))).await;
+    let target = ns.reference("ConfigMap", "c");
+    assert_eq!(ns.delete(&target, Preconditions::default(), Mode::DryRun).await, Reply::Deleted);
+    assert_eq!(ns.get_existing(&target).await, created);
+    conflict(&ns.delete(&target, uid_is(UNKNOWN_UID), Mode::DryRun).await);
 }
 
-pub(super) async fn owned_objects_go_with_their_owner(world: &mut dyn Fixture) {
-    let ground = Ground::new(world, "owned").await;
-    let owner = ground.make(&ground.config_map("owner", json!({}))).await;
+pub(super) async fn delete_collects_owned_objects(fixture: &mut dyn Fixture) {
+    let ns = TestNamespace::new(fixture, "owned").await;
+    let owner = ns.create_as_admin(&ns.config_map("owner", json!({}))).await;
     for (name, uid) in [("child", Some(owner.metadata().uid.clone())), ("stranger", None)] {
-        let object = ground.config_map(name, json!({}));
+        let object = ns.config_map(name, json!({}));
         let mut metadata = object.metadata().clone();
         metadata.owner_references.extend(uid.map(|uid| OwnerReference {
             api_version: "v1".into(),
@@ -94,62 +93,75 @@ pub(super) async fn owned_objects_go_with_their_owner(world: &mut dyn Fixture) {
             controller: None,
             block_owner_deletion: None,
         }));
-        ground.make(&object.with_metadata(metadata)).await;
+        ns.create_as_admin(&object.with_metadata(metadata)).await;
     }
-    let reply = ground
-        .delete(&ground.name("ConfigMap", "owner"), Preconditions::default(), Mode::Apply)
+    let reply = ns
+        .delete(&ns.reference("ConfigMap", "owner"), Preconditions::default(), Mode::Commit)
         .await;
     assert_eq!(reply, Reply::Deleted);
     assert!(
-        gone(world, &ground, &ground.name("ConfigMap", "child")).await,
-        "the child should go with its owner"
+        wait_until_deleted(fixture, &ns, &ns.reference("ConfigMap", "child")).await,
+        "the child should be deleted with its owner"
     );
     assert!(
-        ground.get(&ground.name("ConfigMap", "stranger")).await.is_some(),
-        "what it does not own stays"
+        ns.get(&ns.reference("ConfigMap", "stranger")).await.is_some(),
+        "other objects should remain"
     );
 }
 
-pub(super) async fn a_finalizer_holds_an_object_until_it_is_removed(world: &mut dyn Fixture) {
-    let ground = Ground::new(world, "finalizer").await;
-    let object = ground.config_map("c", json!({}));
+pub(super) async fn finalizer_delays_deletion(fixture: &mut dyn Fixture) {
+    let ns = TestNamespace::new(fixture, "finalizer").await;
+    let object = ns.config_map("c", json!({}));
     let mut metadata = object.metadata().clone();
     metadata.finalizers = vec!["example.com/hold".into()];
-    ground.make(&object.with_metadata(metadata)).await;
-    let target = ground.name("ConfigMap", "c");
-    assert_eq!(ground.delete(&target, Preconditions::default(), Mode::Apply).await, Reply::Deleted);
-    let held = ground.found(&target).await;
-    assert!(held.metadata().deletion_timestamp.is_some(), "it is marked");
-    accepted(ground.merge(&target, json!({"metadata": {"finalizers": null}})).await);
-    assert!(gone(world, &ground, &target).await, "nothing holds it any more");
+    ns.create_as_admin(&object.with_metadata(metadata)).await;
+    let target = ns.reference("ConfigMap", "c");
+    assert_eq!(ns.delete(&target, Preconditions::default(), Mode::Commit).await, Reply::Deleted);
+    let terminating = ns.get_existing(&target).await;
+    assert!(
+        terminating.metadata().deletion_timestamp.is_some(),
+        "the object should have a deletion timestamp"
+    );
+    accepted(ns.merge(&target, json!({"metadata": {"finalizers": null}})).await);
+    assert!(
+        wait_until_deleted(fixture, &ns, &target).await,
+        "the object should be deleted without finalizers"
+    );
 }
 
-pub(super) async fn a_namespace_takes_its_objects_with_it(world: &mut dyn Fixture) {
-    let ground = Ground::new(world, "namespace").await;
-    ground.make(&ground.config_map("c", json!({}))).await;
-    let namespace = ObjectRef::builtin(ground.admin.name(), "Namespace", None, &ground.namespace);
+pub(super) async fn namespace_deletion_deletes_its_objects(fixture: &mut dyn Fixture) {
+    let ns = TestNamespace::new(fixture, "namespace").await;
+    ns.create_as_admin(&ns.config_map("c", json!({}))).await;
+    let namespace = ObjectRef::builtin(ns.admin.name(), "Namespace", None, &ns.namespace);
     let request = crate::Request {
         target: namespace.clone(),
         verb: Verb::Delete { grace_seconds: None },
         preconditions: Preconditions::default(),
-        mode: Mode::Apply,
+        mode: Mode::Commit,
         agent: crate::Agent::default(),
     };
-    assert_eq!(ground.admin.send(&request).await, Reply::Deleted);
-    assert!(gone(world, &ground, &ground.name("ConfigMap", "c")).await, "the object should go");
-    assert!(gone(world, &ground, &namespace).await, "the namespace should go");
+    assert_eq!(ns.admin.send(&request).await, Reply::Deleted);
+    assert!(
+        wait_until_deleted(fixture, &ns, &ns.reference("ConfigMap", "c")).await,
+        "the object should be deleted"
+    );
+    assert!(wait_until_deleted(fixture, &ns, &namespace).await, "the namespace should be deleted");
 }
 
-pub(super) async fn eviction_of_an_absent_pod_meets_absence(world: &mut dyn Fixture) {
-    let ground = Ground::new(world, "evict").await;
-    absent(
-        &ground
-            .send(&ground.name("Pod", "nobody"), Verb::Evict, Preconditions::default(), Mode::Apply)
-            .await,
+pub(super) async fn eviction_of_missing_pod_is_not_found(fixture: &mut dyn Fixture) {
+    let ns = TestNamespace::new(fixture, "evict").await;
+    not_found(
+        &ns.send(
+            &ns.reference("Pod", "missing"),
+            Verb::Evict,
+            Preconditions::default(),
+            Mode::Commit,
+        )
+        .await,
     );
 }
 
-/// The reference by which `owner` owns another object; under another uid where one is given.
+/// Returns an owner reference to `owner`. Default for `uid`: the uid of `owner`.
 pub(super) fn owned_by(owner: &Object, uid: Option<&str>) -> OwnerReference {
     OwnerReference {
         api_version: owner.kind().api_version.clone(),
@@ -161,122 +173,134 @@ pub(super) fn owned_by(owner: &Object, uid: Option<&str>) -> OwnerReference {
     }
 }
 
-impl Ground {
-    /// Makes a ConfigMap that finalizers hold.
-    async fn held(&self, finalizers: &[&str]) -> ObjectRef {
+impl TestNamespace {
+    /// Creates a ConfigMap with finalizers.
+    async fn create_with_finalizers(&self, finalizers: &[&str]) -> ObjectRef {
         let object = self.config_map("c", json!({"a": "1"}));
         let mut metadata = object.metadata().clone();
         metadata.finalizers = finalizers.iter().map(|one| (*one).to_string()).collect();
-        self.make(&object.with_metadata(metadata)).await;
-        self.name("ConfigMap", "c")
+        self.create_as_admin(&object.with_metadata(metadata)).await;
+        self.reference("ConfigMap", "c")
     }
 
-    async fn owned(&self, name: &str, owners: Vec<OwnerReference>) -> Object {
+    async fn create_with_owners(&self, name: &str, owners: Vec<OwnerReference>) -> Object {
         let object = self.config_map(name, json!({}));
         let mut metadata = object.metadata().clone();
         metadata.owner_references = owners;
-        self.make(&object.with_metadata(metadata)).await
+        self.create_as_admin(&object.with_metadata(metadata)).await
     }
 
-    async fn deleted(&self, target: &ObjectRef) {
-        let reply = self.delete(target, Preconditions::default(), Mode::Apply).await;
+    async fn delete_accepted(&self, target: &ObjectRef) {
+        let reply = self.delete(target, Preconditions::default(), Mode::Commit).await;
         assert_eq!(reply, Reply::Deleted);
     }
 }
 
-pub(super) async fn what_is_held_can_still_be_changed(world: &mut dyn Fixture) {
-    let ground = Ground::new(world, "held-changed").await;
-    let target = ground.held(&["example.com/hold"]).await;
-    ground.deleted(&target).await;
-    let after = accepted(ground.merge(&target, json!({"data": {"a": "2"}})).await);
+pub(super) async fn terminating_object_can_be_patched(fixture: &mut dyn Fixture) {
+    let ns = TestNamespace::new(fixture, "terminating-patch").await;
+    let target = ns.create_with_finalizers(&["example.com/hold"]).await;
+    ns.delete_accepted(&target).await;
+    let after = accepted(ns.merge(&target, json!({"data": {"a": "2"}})).await);
     assert_eq!(after.at("/data/a"), Some(&json!("2")));
-    assert!(after.metadata().deletion_timestamp.is_some(), "it is still going");
+    assert!(
+        after.metadata().deletion_timestamp.is_some(),
+        "the object should still be terminating"
+    );
     let back = json!({"metadata": {"deletionTimestamp": null}, "data": {"a": "3"}});
-    let after = accepted(ground.merge(&target, back).await);
-    assert!(after.metadata().deletion_timestamp.is_some(), "and nothing brings it back");
-    accepted(ground.merge(&target, json!({"metadata": {"finalizers": null}})).await);
+    let after = accepted(ns.merge(&target, back).await);
+    assert!(after.metadata().deletion_timestamp.is_some(), "a deletion cannot be undone");
+    accepted(ns.merge(&target, json!({"metadata": {"finalizers": null}})).await);
 }
 
-pub(super) async fn what_is_going_takes_no_new_finalizer(world: &mut dyn Fixture) {
-    let ground = Ground::new(world, "held-more").await;
-    let target = ground.held(&["example.com/hold"]).await;
+pub(super) async fn terminating_object_rejects_new_finalizers(fixture: &mut dyn Fixture) {
+    let ns = TestNamespace::new(fixture, "terminating-finalizer").await;
+    let target = ns.create_with_finalizers(&["example.com/hold"]).await;
     let more = json!({"metadata": {"finalizers": ["example.com/hold", "example.com/more"]}});
-    ground.deleted(&target).await;
-    super::ground::invalid(&ground.merge(&target, more).await);
-    accepted(ground.merge(&target, json!({"metadata": {"finalizers": null}})).await);
-    assert!(gone(world, &ground, &target).await, "nothing holds it any more");
+    ns.delete_accepted(&target).await;
+    super::test_namespace::invalid(&ns.merge(&target, more).await);
+    accepted(ns.merge(&target, json!({"metadata": {"finalizers": null}})).await);
+    assert!(
+        wait_until_deleted(fixture, &ns, &target).await,
+        "the object should be deleted without finalizers"
+    );
 }
 
-pub(super) async fn a_held_object_can_be_deleted_again(world: &mut dyn Fixture) {
-    let ground = Ground::new(world, "held-again").await;
-    let target = ground.held(&["example.com/hold"]).await;
-    ground.deleted(&target).await;
-    let first = ground.found(&target).await;
-    ground.deleted(&target).await;
-    let second = ground.found(&target).await;
+pub(super) async fn delete_of_terminating_object_is_accepted(fixture: &mut dyn Fixture) {
+    let ns = TestNamespace::new(fixture, "terminating-delete").await;
+    let target = ns.create_with_finalizers(&["example.com/hold"]).await;
+    ns.delete_accepted(&target).await;
+    let first = ns.get_existing(&target).await;
+    ns.delete_accepted(&target).await;
+    let second = ns.get_existing(&target).await;
     assert_eq!(second.metadata().deletion_timestamp, first.metadata().deletion_timestamp);
-    accepted(ground.merge(&target, json!({"metadata": {"finalizers": null}})).await);
+    accepted(ns.merge(&target, json!({"metadata": {"finalizers": null}})).await);
 }
 
-pub(super) async fn the_last_of_two_finalizers_lets_go(world: &mut dyn Fixture) {
-    let ground = Ground::new(world, "held-twice").await;
-    let target = ground.held(&["example.com/one", "example.com/two"]).await;
-    ground.deleted(&target).await;
-    accepted(ground.merge(&target, json!({"metadata": {"finalizers": ["example.com/two"]}})).await);
-    world.settle(2).await;
-    assert_eq!(ground.found(&target).await.metadata().finalizers, ["example.com/two"]);
-    accepted(ground.merge(&target, json!({"metadata": {"finalizers": []}})).await);
-    assert_eq!(ground.get(&target).await, None, "it goes with the very change that lets it go");
+pub(super) async fn removing_last_finalizer_deletes_object(fixture: &mut dyn Fixture) {
+    let ns = TestNamespace::new(fixture, "two-finalizers").await;
+    let target = ns.create_with_finalizers(&["example.com/one", "example.com/two"]).await;
+    ns.delete_accepted(&target).await;
+    accepted(ns.merge(&target, json!({"metadata": {"finalizers": ["example.com/two"]}})).await);
+    fixture.wait(2).await;
+    assert_eq!(ns.get_existing(&target).await.metadata().finalizers, ["example.com/two"]);
+    accepted(ns.merge(&target, json!({"metadata": {"finalizers": []}})).await);
+    assert_eq!(ns.get(&target).await, None, "the removal of the last finalizer deletes the object");
 }
 
-pub(super) async fn an_object_of_a_lost_owner_is_collected(world: &mut dyn Fixture) {
-    let ground = Ground::new(world, "owner-lost").await;
-    let owner = ground.make(&ground.config_map("owner", json!({}))).await;
-    ground.deleted(&ground.name("ConfigMap", "owner")).await;
-    ground.owned("child", vec![owned_by(&owner, None)]).await;
-    let child = ground.name("ConfigMap", "child");
-    assert!(gone(world, &ground, &child).await, "its owner was gone before it came");
+pub(super) async fn object_with_missing_owner_is_collected(fixture: &mut dyn Fixture) {
+    let ns = TestNamespace::new(fixture, "owner-lost").await;
+    let owner = ns.create_as_admin(&ns.config_map("owner", json!({}))).await;
+    ns.delete_accepted(&ns.reference("ConfigMap", "owner")).await;
+    ns.create_with_owners("child", vec![owned_by(&owner, None)]).await;
+    let child = ns.reference("ConfigMap", "child");
+    assert!(
+        wait_until_deleted(fixture, &ns, &child).await,
+        "an object whose owner no longer exists should be collected"
+    );
 }
 
-pub(super) async fn an_object_of_two_owners_stays_with_the_second(world: &mut dyn Fixture) {
-    let ground = Ground::new(world, "owners").await;
-    let first = ground.make(&ground.config_map("first", json!({}))).await;
-    let second = ground.make(&ground.config_map("second", json!({}))).await;
-    ground.owned("child", vec![owned_by(&first, None), owned_by(&second, None)]).await;
-    let child = ground.name("ConfigMap", "child");
-    ground.deleted(&ground.name("ConfigMap", "first")).await;
-    world.settle(5).await;
-    assert!(ground.get(&child).await.is_some(), "one owner is still there");
-    ground.deleted(&ground.name("ConfigMap", "second")).await;
-    assert!(gone(world, &ground, &child).await, "now both are gone");
+pub(super) async fn object_with_remaining_owner_is_kept(fixture: &mut dyn Fixture) {
+    let ns = TestNamespace::new(fixture, "owners").await;
+    let first = ns.create_as_admin(&ns.config_map("first", json!({}))).await;
+    let second = ns.create_as_admin(&ns.config_map("second", json!({}))).await;
+    ns.create_with_owners("child", vec![owned_by(&first, None), owned_by(&second, None)]).await;
+    let child = ns.reference("ConfigMap", "child");
+    ns.delete_accepted(&ns.reference("ConfigMap", "first")).await;
+    fixture.wait(5).await;
+    assert!(ns.get(&child).await.is_some(), "one owner still exists");
+    ns.delete_accepted(&ns.reference("ConfigMap", "second")).await;
+    assert!(wait_until_deleted(fixture, &ns, &child).await, "both owners are deleted");
 }
 
-pub(super) async fn what_the_owned_own_goes_too(world: &mut dyn Fixture) {
-    let ground = Ground::new(world, "owned-owns").await;
-    let top = ground.make(&ground.config_map("top", json!({}))).await;
-    let middle = ground.owned("middle", vec![owned_by(&top, None)]).await;
-    ground.owned("bottom", vec![owned_by(&middle, None)]).await;
-    ground.deleted(&ground.name("ConfigMap", "top")).await;
+pub(super) async fn garbage_collection_is_transitive(fixture: &mut dyn Fixture) {
+    let ns = TestNamespace::new(fixture, "owned-owns").await;
+    let top = ns.create_as_admin(&ns.config_map("top", json!({}))).await;
+    let middle = ns.create_with_owners("middle", vec![owned_by(&top, None)]).await;
+    ns.create_with_owners("bottom", vec![owned_by(&middle, None)]).await;
+    ns.delete_accepted(&ns.reference("ConfigMap", "top")).await;
     for name in ["middle", "bottom"] {
-        assert!(gone(world, &ground, &ground.name("ConfigMap", name)).await, "{name} should go");
+        assert!(
+            wait_until_deleted(fixture, &ns, &ns.reference("ConfigMap", name)).await,
+            "{name} should be deleted"
+        );
     }
 }
 
-pub(super) async fn a_namespace_that_is_going_takes_nothing_new(world: &mut dyn Fixture) {
-    let ground = Ground::new(world, "namespace-going").await;
-    let target = ground.held(&["example.com/hold"]).await;
-    let namespace = ObjectRef::builtin(ground.admin.name(), "Namespace", None, &ground.namespace);
-    ground.deleted(&namespace).await;
-    let reply = ground.create(&ground.config_map("d", json!({})), Mode::Apply).await;
+pub(super) async fn terminating_namespace_rejects_new_objects(fixture: &mut dyn Fixture) {
+    let ns = TestNamespace::new(fixture, "namespace-terminating").await;
+    let target = ns.create_with_finalizers(&["example.com/hold"]).await;
+    let namespace = ObjectRef::builtin(ns.admin.name(), "Namespace", None, &ns.namespace);
+    ns.delete_accepted(&namespace).await;
+    let reply = ns.create(&ns.config_map("d", json!({})), Mode::Commit).await;
     let Reply::Refused { code: 403, message, .. } = reply else {
-        panic!("should be refused with 403, but the answer is {reply:?}");
+        panic!("expected a refusal with 403, got {reply:?}");
     };
     assert_eq!(
         message,
         format!(
             "configmaps \"d\" is forbidden: unable to create new content in namespace {} because it is being terminated",
-            ground.namespace
+            ns.namespace
         )
     );
-    accepted(ground.merge(&target, json!({"metadata": {"finalizers": null}})).await);
+    accepted(ns.merge(&target, json!({"metadata": {"finalizers": null}})).await);
 }

@@ -1,40 +1,43 @@
 use serde_json::json;
 
 use super::Fixture;
-use super::ground::{Ground, NOBODY, accepted};
+use super::test_namespace::{TestNamespace, UNKNOWN_UID, accepted};
 use crate::{Consistency, Kind, ListQuery, LogQuery, ObjectRef, ReadFailure};
 
-pub(super) async fn an_absent_object_is_not_found(world: &mut dyn Fixture) {
-    let ground = Ground::new(world, "absent").await;
-    assert_eq!(ground.get(&ground.name("ConfigMap", "nothing")).await, None);
+pub(super) async fn get_missing_object_returns_none(fixture: &mut dyn Fixture) {
+    let ns = TestNamespace::new(fixture, "absent").await;
+    assert_eq!(ns.get(&ns.reference("ConfigMap", "nothing")).await, None);
 }
 
-pub(super) async fn a_created_object_is_found(world: &mut dyn Fixture) {
-    let ground = Ground::new(world, "found").await;
-    let made = ground.make(&ground.config_map("c", json!({"a": "1"}))).await;
-    let found = ground.found(&ground.name("ConfigMap", "c")).await;
-    assert_eq!(found, made, "what create answered is what a read shows");
+pub(super) async fn get_returns_created_object(fixture: &mut dyn Fixture) {
+    let ns = TestNamespace::new(fixture, "found").await;
+    let created = ns.create_as_admin(&ns.config_map("c", json!({"a": "1"}))).await;
+    let found = ns.get_existing(&ns.reference("ConfigMap", "c")).await;
+    assert_eq!(found, created, "a read should return the object that the create returned");
     assert_eq!(found.at("/data/a"), Some(&json!("1")));
     assert_eq!(found.kind(), &Kind::new("v1", "ConfigMap"));
 }
 
-pub(super) async fn a_uid_names_one_incarnation(world: &mut dyn Fixture) {
-    let ground = Ground::new(world, "incarnation").await;
-    let made = ground.make(&ground.config_map("c", json!({}))).await;
-    let mut target = made.reference(ground.cluster.name());
-    assert!(ground.get(&target).await.is_some(), "a reference with the right uid finds the object");
-    target.uid = Some(NOBODY.into());
-    assert_eq!(ground.get(&target).await, None, "a reference with another uid finds nothing");
+pub(super) async fn get_with_other_uid_returns_none(fixture: &mut dyn Fixture) {
+    let ns = TestNamespace::new(fixture, "other-uid").await;
+    let created = ns.create_as_admin(&ns.config_map("c", json!({}))).await;
+    let mut target = created.reference(ns.cluster.name());
+    assert!(
+        ns.get(&target).await.is_some(),
+        "a reference with the right uid should find the object"
+    );
+    target.uid = Some(UNKNOWN_UID.into());
+    assert_eq!(ns.get(&target).await, None, "a reference with another uid should find nothing");
 }
 
-pub(super) async fn a_cached_read_catches_up(world: &mut dyn Fixture) {
-    let ground = Ground::new(world, "cached").await;
-    let target = ground.name("ConfigMap", "c");
-    ground.make(&ground.config_map("c", json!({"a": "1"}))).await;
-    let stored = accepted(ground.merge(&target, json!({"data": {"a": "2"}})).await);
+pub(super) async fn cached_get_eventually_returns_latest(fixture: &mut dyn Fixture) {
+    let ns = TestNamespace::new(fixture, "cached").await;
+    let target = ns.reference("ConfigMap", "c");
+    ns.create_as_admin(&ns.config_map("c", json!({"a": "1"}))).await;
+    let stored = accepted(ns.merge(&target, json!({"data": {"a": "2"}})).await);
     for _ in 0..12 {
-        world.settle(5).await;
-        let cached = ground
+        fixture.wait(5).await;
+        let cached = ns
             .cluster
             .get(&target, Consistency::Cached)
             .await
@@ -43,14 +46,13 @@ pub(super) async fn a_cached_read_catches_up(world: &mut dyn Fixture) {
             return;
         }
     }
-    panic!("a cached read still does not show, a minute later, what is stored");
+    panic!("a cached read does not return the stored object after one minute");
 }
 
-pub(super) async fn an_unknown_kind_shows_nothing(world: &mut dyn Fixture) {
-    let ground = Ground::new(world, "unknown-kind").await;
+pub(super) async fn reads_of_unknown_kind_are_refused(fixture: &mut dyn Fixture) {
+    let ns = TestNamespace::new(fixture, "unknown-kind").await;
     let kind = Kind::new("nowhere.example.com/v1", "Nothing");
-    let listed =
-        ground.cluster.list(&ListQuery::latest(kind.clone(), Some(&ground.namespace))).await;
+    let listed = ns.cluster.list(&ListQuery::latest(kind.clone(), Some(&ns.namespace))).await;
     assert!(
         matches!(listed, Err(ReadFailure::Refused { .. })),
         "a list of an unknown kind should be refused, not {listed:?}"
@@ -58,35 +60,35 @@ pub(super) async fn an_unknown_kind_shows_nothing(world: &mut dyn Fixture) {
     let target = ObjectRef {
         api_version: kind.api_version,
         kind: kind.kind,
-        ..ground.name("ConfigMap", "c")
+        ..ns.reference("ConfigMap", "c")
     };
-    let got = ground.cluster.get(&target, Consistency::Latest).await;
+    let got = ns.cluster.get(&target, Consistency::Latest).await;
     assert!(
         matches!(got, Ok(None) | Err(ReadFailure::Refused { .. })),
         "an object of an unknown kind: {got:?}"
     );
 }
 
-pub(super) async fn logs_of_an_unknown_pod_are_refused(world: &mut dyn Fixture) {
-    let ground = Ground::new(world, "logs").await;
+pub(super) async fn logs_of_missing_pod_are_refused(fixture: &mut dyn Fixture) {
+    let ns = TestNamespace::new(fixture, "logs").await;
     let query = LogQuery {
-        pod: ground.name("Pod", "nobody"),
+        pod: ns.reference("Pod", "missing"),
         container: "main".into(),
         previous: false,
         tail_lines: 10,
     };
-    let logs = ground.cluster.logs(&query).await;
+    let logs = ns.cluster.logs(&query).await;
     assert!(
         matches!(logs, Err(ReadFailure::Refused { .. })),
-        "logs of no pod should be refused, not {logs:?}"
+        "logs of a missing pod should be refused, not {logs:?}"
     );
 }
 
-pub(super) async fn permissions_are_answered(world: &mut dyn Fixture) {
-    let ground = Ground::new(world, "may").await;
+pub(super) async fn can_i_returns_own_permissions(fixture: &mut dyn Fixture) {
+    let ns = TestNamespace::new(fixture, "can-i").await;
     let kind = Kind::new("v1", "ConfigMap");
-    let ours = ground.cluster.may("get", &kind, Some(&ground.namespace)).await;
-    assert_eq!(ours, Ok(true), "we read ConfigMaps all the time");
-    let admin = ground.admin.may("create", &kind, Some(&ground.namespace)).await;
-    assert_eq!(admin, Ok(true), "an administrator may");
+    let chiron = ns.cluster.can_i("get", &kind, Some(&ns.namespace)).await;
+    assert_eq!(chiron, Ok(true), "Chiron can read ConfigMaps");
+    let admin = ns.admin.can_i("create", &kind, Some(&ns.namespace)).await;
+    assert_eq!(admin, Ok(true), "an administrator can create ConfigMaps");
 }

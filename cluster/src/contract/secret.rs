@@ -1,49 +1,49 @@
 use serde_json::{Value, json};
 
 use super::Fixture;
-use super::ground::{Ground, accepted};
+use super::test_namespace::{TestNamespace, accepted};
 use crate::{Digest, Object, WatchEvent};
 
-/// `hunter2-very-secret`, in the two forms in which it could leak.
+/// `hunter2-very-secret`, in plain text and in base64.
 const VALUE: [&str; 2] = ["hunter2-very-secret", "aHVudGVyMi12ZXJ5LXNlY3JldA=="];
 
-fn secret(ground: &Ground, name: &str, data: Value) -> Object {
-    ground.object("Secret", name, json!({"type": "Opaque", "data": data}))
+fn secret(ns: &TestNamespace, name: &str, data: Value) -> Object {
+    ns.object("Secret", name, json!({"type": "Opaque", "data": data}))
 }
 
 #[track_caller]
-fn holds_no_value(object: &Object) {
+fn assert_redacted(object: &Object) {
     let text = object.to_value().to_string();
     for value in VALUE {
-        assert!(!text.contains(value), "the value of a Secret came through: {text}");
+        assert!(!text.contains(value), "the value of a Secret is not redacted: {text}");
     }
     assert!(
         object.at("/data/password").is_some_and(Value::is_string),
-        "its keys come through: {text}"
+        "the keys of a Secret are kept: {text}"
     );
 }
 
-pub(super) async fn no_value_of_a_secret_comes_through(world: &mut dyn Fixture) {
-    let ground = Ground::new(world, "secret").await;
-    let begin = ground.list("Secret").await.resource_version;
-    let object = secret(&ground, "s", json!({"password": VALUE[1]}));
+pub(super) async fn secret_values_are_redacted(fixture: &mut dyn Fixture) {
+    let ns = TestNamespace::new(fixture, "secret").await;
+    let begin = ns.list("Secret").await.resource_version;
+    let object = secret(&ns, "s", json!({"password": VALUE[1]}));
     let mut metadata = object.metadata().clone();
     let applied = object.to_value().to_string();
     metadata.annotations.insert("kubectl.kubernetes.io/last-applied-configuration".into(), applied);
-    holds_no_value(&ground.make(&object.with_metadata(metadata)).await);
-    holds_no_value(&ground.found(&ground.name("Secret", "s")).await);
-    for listed in &ground.list("Secret").await.items {
-        holds_no_value(listed);
+    assert_redacted(&ns.create_as_admin(&object.with_metadata(metadata)).await);
+    assert_redacted(&ns.get_existing(&ns.reference("Secret", "s")).await);
+    for listed in &ns.list("Secret").await.items {
+        assert_redacted(listed);
     }
-    let patched = ground
-        .merge(&ground.name("Secret", "s"), json!({"metadata": {"labels": {"tier": "db"}}}))
+    let patched = ns
+        .merge(&ns.reference("Secret", "s"), json!({"metadata": {"labels": {"tier": "db"}}}))
         .await;
-    holds_no_value(&accepted(patched));
-    world.settle(1).await;
+    assert_redacted(&accepted(patched));
+    fixture.wait(1).await;
     let kind = crate::Kind::new("v1", "Secret");
-    let changes = ground.cluster.changes(&kind, Some(&ground.namespace), &begin).await;
+    let changes = ns.cluster.watch_since(&kind, Some(&ns.namespace), &begin).await;
     let changes = changes.unwrap_or_else(|failure| panic!("changes of Secrets: {failure}"));
-    let mut told = 0;
+    let mut event_count = 0;
     for event in &changes {
         match event {
             WatchEvent::Added(object)
@@ -51,8 +51,8 @@ pub(super) async fn no_value_of_a_secret_comes_through(world: &mut dyn Fixture) 
             | WatchEvent::Deleted(object)
                 if object.name() == "s" =>
             {
-                holds_no_value(object);
-                told += 1;
+                assert_redacted(object);
+                event_count += 1;
             }
             WatchEvent::Added(_)
             | WatchEvent::Modified(_)
@@ -60,36 +60,39 @@ pub(super) async fn no_value_of_a_secret_comes_through(world: &mut dyn Fixture) 
             | WatchEvent::Bookmark(_) => {}
         }
     }
-    assert_eq!(told, 2, "it was made and labelled");
+    assert_eq!(event_count, 2, "one event for the creation and one for the label");
 }
 
-pub(super) async fn equal_values_have_equal_digests_and_others_do_not(world: &mut dyn Fixture) {
-    let ground = Ground::new(world, "secret-digest").await;
-    ground
-        .make(&secret(
-            &ground,
-            "s",
-            json!({"password": VALUE[1], "same": VALUE[1], "other": "b3RoZXI="}),
-        ))
-        .await;
-    let stored = ground.found(&ground.name("Secret", "s")).await;
+pub(super) async fn secret_digests_reflect_equality(fixture: &mut dyn Fixture) {
+    let ns = TestNamespace::new(fixture, "secret-digest").await;
+    ns.create_as_admin(&secret(
+        &ns,
+        "s",
+        json!({"password": VALUE[1], "same": VALUE[1], "other": "b3RoZXI="}),
+    ))
+    .await;
+    let stored = ns.get_existing(&ns.reference("Secret", "s")).await;
     let of =
         |key: &str| stored.at(&format!("/data/{key}")).and_then(Value::as_str).map(str::to_string);
     assert_eq!(of("password"), of("same"));
     assert_ne!(of("password"), of("other"));
     let digest: Digest =
-        of("password").unwrap_or_default().parse().expect("a value comes through as a digest");
+        of("password").unwrap_or_default().parse().expect("a redacted value is a digest");
     for plain in [Digest::of(VALUE[0].as_bytes()), Digest::of(VALUE[1].as_bytes())] {
-        assert_ne!(digest, plain, "a digest without a key lets anyone check a guess");
+        assert_ne!(digest, plain, "an unkeyed digest would allow guesses to be verified");
     }
 }
 
-pub(super) async fn a_change_beside_the_values_keeps_them(world: &mut dyn Fixture) {
-    let ground = Ground::new(world, "secret-kept").await;
-    let made = ground.make(&secret(&ground, "s", json!({"password": VALUE[1]}))).await;
-    let target = ground.name("Secret", "s");
+pub(super) async fn metadata_patch_keeps_secret_values(fixture: &mut dyn Fixture) {
+    let ns = TestNamespace::new(fixture, "secret-metadata").await;
+    let created = ns.create_as_admin(&secret(&ns, "s", json!({"password": VALUE[1]}))).await;
+    let target = ns.reference("Secret", "s");
     let labelled =
-        accepted(ground.merge(&target, json!({"metadata": {"labels": {"tier": "db"}}})).await);
-    assert_eq!(labelled.field("data"), made.field("data"), "the digest was not stored as a value");
-    assert_eq!(ground.found(&target).await.field("data"), made.field("data"));
+        accepted(ns.merge(&target, json!({"metadata": {"labels": {"tier": "db"}}})).await);
+    assert_eq!(
+        labelled.field("data"),
+        created.field("data"),
+        "the digest should not be stored as the value"
+    );
+    assert_eq!(ns.get_existing(&target).await.field("data"), created.field("data"));
 }

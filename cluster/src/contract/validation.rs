@@ -1,11 +1,11 @@
 use serde_json::{Value, json};
 
 use super::Fixture;
-use super::ground::{Ground, accepted, invalid, json_patch, refused};
+use super::test_namespace::{TestNamespace, accepted, invalid, json_patch, refused};
 use crate::{Mode, Preconditions, Verb};
 
-pub(super) async fn bad_names_are_refused(world: &mut dyn Fixture) {
-    let ground = Ground::new(world, "bad-names").await;
+pub(super) async fn create_rejects_invalid_names(fixture: &mut dyn Fixture) {
+    let ns = TestNamespace::new(fixture, "bad-names").await;
     let long = "a".repeat(254);
     for name in [
         "Upper",
@@ -17,14 +17,14 @@ pub(super) async fn bad_names_are_refused(world: &mut dyn Fixture) {
         "ünicode",
         long.as_str(),
     ] {
-        invalid(&ground.create(&ground.config_map(name, json!({})), Mode::Apply).await);
+        invalid(&ns.create(&ns.config_map(name, json!({})), Mode::Commit).await);
     }
-    accepted(ground.create(&ground.config_map("a.dotted-name.1", json!({})), Mode::Apply).await);
+    accepted(ns.create(&ns.config_map("a.dotted-name.1", json!({})), Mode::Commit).await);
 }
 
-pub(super) async fn bad_labels_are_refused(world: &mut dyn Fixture) {
-    let ground = Ground::new(world, "bad-labels").await;
-    ground.make(&ground.config_map("c", json!({}))).await;
+pub(super) async fn patch_rejects_invalid_labels(fixture: &mut dyn Fixture) {
+    let ns = TestNamespace::new(fixture, "bad-labels").await;
+    ns.create_as_admin(&ns.config_map("c", json!({}))).await;
     let long = "a".repeat(64);
     for (key, value) in [
         ("tier", "white space"),
@@ -33,117 +33,110 @@ pub(super) async fn bad_labels_are_refused(world: &mut dyn Fixture) {
         ("tier", long.as_str()),
         ("tier", "-web"),
     ] {
-        let reply = ground
-            .merge(&ground.name("ConfigMap", "c"), json!({"metadata": {"labels": {key: value}}}))
+        let reply = ns
+            .merge(&ns.reference("ConfigMap", "c"), json!({"metadata": {"labels": {key: value}}}))
             .await;
         invalid(&reply);
     }
     accepted(
-        ground
-            .merge(
-                &ground.name("ConfigMap", "c"),
-                json!({"metadata": {"labels": {"example.com/tier": ""}}}),
-            )
-            .await,
+        ns.merge(
+            &ns.reference("ConfigMap", "c"),
+            json!({"metadata": {"labels": {"example.com/tier": ""}}}),
+        )
+        .await,
     );
 }
 
-pub(super) async fn an_object_of_another_namespace_is_refused(world: &mut dyn Fixture) {
-    let here = Ground::new(world, "here").await;
-    let there = Ground::new(world, "there").await;
-    let stray = there.config_map("c", json!({}));
+pub(super) async fn create_rejects_object_of_another_namespace(fixture: &mut dyn Fixture) {
+    let here = TestNamespace::new(fixture, "here").await;
+    let there = TestNamespace::new(fixture, "there").await;
+    let foreign = there.config_map("c", json!({}));
     let reply = here
         .send(
-            &here.name("ConfigMap", "c"),
-            Verb::Create(stray),
+            &here.reference("ConfigMap", "c"),
+            Verb::Create(foreign),
             Preconditions::default(),
-            Mode::Apply,
+            Mode::Commit,
         )
         .await;
     refused(&reply);
-    assert_eq!(here.get(&here.name("ConfigMap", "c")).await, None);
-    assert_eq!(there.get(&there.name("ConfigMap", "c")).await, None);
+    assert_eq!(here.get(&here.reference("ConfigMap", "c")).await, None);
+    assert_eq!(there.get(&there.reference("ConfigMap", "c")).await, None);
 }
 
-pub(super) async fn config_data_must_be_text(world: &mut dyn Fixture) {
-    let ground = Ground::new(world, "config-data").await;
-    refused(&ground.create(&ground.config_map("c", json!({"a": 1})), Mode::Apply).await);
-    refused(&ground.create(&ground.config_map("c", json!({"bad key": "1"})), Mode::Apply).await);
-    ground.make(&ground.config_map("c", json!({"good.key-1": "1"}))).await;
-    refused(
-        &ground.merge(&ground.name("ConfigMap", "c"), json!({"data": {"a": {"b": "c"}}})).await,
-    );
+pub(super) async fn config_map_rejects_non_string_data(fixture: &mut dyn Fixture) {
+    let ns = TestNamespace::new(fixture, "config-data").await;
+    refused(&ns.create(&ns.config_map("c", json!({"a": 1})), Mode::Commit).await);
+    refused(&ns.create(&ns.config_map("c", json!({"bad key": "1"})), Mode::Commit).await);
+    ns.create_as_admin(&ns.config_map("c", json!({"good.key-1": "1"}))).await;
+    refused(&ns.merge(&ns.reference("ConfigMap", "c"), json!({"data": {"a": {"b": "c"}}})).await);
 }
 
-pub(super) async fn a_deployment_must_select_its_own_pods(world: &mut dyn Fixture) {
-    let ground = Ground::new(world, "selects-its-own").await;
+pub(super) async fn deployment_selector_must_match_template(fixture: &mut dyn Fixture) {
+    let ns = TestNamespace::new(fixture, "selects-its-own").await;
     for selector in [json!({"matchLabels": {"app": "other"}}), json!({}), Value::Null] {
-        let object = ground.deployment("d");
+        let object = ns.deployment("d");
         let mut spec = object.field("spec").cloned().unwrap_or_default();
         spec["selector"] = selector;
-        invalid(&ground.create(&object.with_field("spec", spec), Mode::Apply).await);
+        invalid(&ns.create(&object.with_field("spec", spec), Mode::Commit).await);
     }
 }
 
-pub(super) async fn a_deployment_must_have_containers(world: &mut dyn Fixture) {
-    let ground = Ground::new(world, "no-containers").await;
-    let object = ground.deployment("d");
+pub(super) async fn deployment_requires_containers(fixture: &mut dyn Fixture) {
+    let ns = TestNamespace::new(fixture, "no-containers").await;
+    let object = ns.deployment("d");
     let mut spec = object.field("spec").cloned().unwrap_or_default();
     spec["template"]["spec"]["containers"] = json!([]);
-    invalid(&ground.create(&object.with_field("spec", spec), Mode::Apply).await);
+    invalid(&ns.create(&object.with_field("spec", spec), Mode::Commit).await);
 }
 
-pub(super) async fn containers_have_names_of_their_own(world: &mut dyn Fixture) {
-    let ground = Ground::new(world, "container-names").await;
-    ground.make(&ground.deployment("d")).await;
+pub(super) async fn container_names_must_be_unique(fixture: &mut dyn Fixture) {
+    let ns = TestNamespace::new(fixture, "container-names").await;
+    ns.create_as_admin(&ns.deployment("d")).await;
     let add = |container: Value| {
         json_patch(
             json!([{"op": "add", "path": "/spec/template/spec/containers/-", "value": container}]),
         )
     };
-    let target = ground.name("Deployment", "d");
+    let target = ns.reference("Deployment", "d");
     invalid(
-        &ground
-            .patch(&target, add(json!({"name": "main", "image": "registry.k8s.io/pause:3.10"})))
+        &ns.patch(&target, add(json!({"name": "main", "image": "registry.k8s.io/pause:3.10"})))
             .await,
     );
     invalid(
-        &ground
-            .patch(&target, add(json!({"name": "", "image": "registry.k8s.io/pause:3.10"})))
-            .await,
+        &ns.patch(&target, add(json!({"name": "", "image": "registry.k8s.io/pause:3.10"}))).await,
     );
-    invalid(&ground.patch(&target, add(json!({"name": "side"}))).await);
+    invalid(&ns.patch(&target, add(json!({"name": "side"}))).await);
     accepted(
-        ground
-            .patch(&target, add(json!({"name": "side", "image": "registry.k8s.io/pause:3.10"})))
+        ns.patch(&target, add(json!({"name": "side", "image": "registry.k8s.io/pause:3.10"})))
             .await,
     );
 }
 
-pub(super) async fn replicas_are_not_negative(world: &mut dyn Fixture) {
-    let ground = Ground::new(world, "negative").await;
-    ground.make(&ground.deployment("d")).await;
-    let target = ground.name("Deployment", "d");
-    invalid(&ground.merge(&target, json!({"spec": {"replicas": -1}})).await);
-    refused(&ground.merge(&target, json!({"spec": {"replicas": "three"}})).await);
+pub(super) async fn replicas_must_not_be_negative(fixture: &mut dyn Fixture) {
+    let ns = TestNamespace::new(fixture, "negative").await;
+    ns.create_as_admin(&ns.deployment("d")).await;
+    let target = ns.reference("Deployment", "d");
+    invalid(&ns.merge(&target, json!({"spec": {"replicas": -1}})).await);
+    refused(&ns.merge(&target, json!({"spec": {"replicas": "three"}})).await);
     let verb = Verb::Patch {
         patch: crate::Patch::Merge(json!({"spec": {"replicas": -1}})),
         subresource: None,
     };
-    invalid(&ground.send(&target, verb, Preconditions::default(), Mode::DryRun).await);
+    invalid(&ns.send(&target, verb, Preconditions::default(), Mode::DryRun).await);
 }
 
-pub(super) async fn the_selector_of_a_deployment_stays(world: &mut dyn Fixture) {
-    let ground = Ground::new(world, "selector-stays").await;
-    ground.make(&ground.deployment("d")).await;
+pub(super) async fn deployment_selector_is_immutable(fixture: &mut dyn Fixture) {
+    let ns = TestNamespace::new(fixture, "selector-stays").await;
+    ns.create_as_admin(&ns.deployment("d")).await;
     let patch = json!({"spec": {"selector": {"matchLabels": {"v": "2"}}, "template": {"metadata": {"labels": {"v": "2"}}}}});
-    invalid(&ground.merge(&ground.name("Deployment", "d"), patch).await);
+    invalid(&ns.merge(&ns.reference("Deployment", "d"), patch).await);
 }
 
-pub(super) async fn service_ports_must_be_ports(world: &mut dyn Fixture) {
-    let ground = Ground::new(world, "service-ports").await;
+pub(super) async fn service_rejects_invalid_ports(fixture: &mut dyn Fixture) {
+    let ns = TestNamespace::new(fixture, "service-ports").await;
     let service = |ports: Value| {
-        ground.object("Service", "s", json!({"spec": {"selector": {"app": "x"}, "ports": ports}}))
+        ns.object("Service", "s", json!({"spec": {"selector": {"app": "x"}, "ports": ports}}))
     };
     for ports in [
         json!([]),
@@ -154,104 +147,104 @@ pub(super) async fn service_ports_must_be_ports(world: &mut dyn Fixture) {
         json!([{"port": 80}, {"port": 81}]),
         json!([{"name": "a", "port": 80}, {"name": "a", "port": 81}]),
     ] {
-        invalid(&ground.create(&service(ports), Mode::Apply).await);
+        invalid(&ns.create(&service(ports), Mode::Commit).await);
     }
-    accepted(ground.create(&service(json!([{"name": "a", "port": 80, "targetPort": "http"}, {"name": "b", "port": 81}])), Mode::Apply).await);
+    accepted(
+        ns.create(
+            &service(
+                json!([{"name": "a", "port": 80, "targetPort": "http"}, {"name": "b", "port": 81}]),
+            ),
+            Mode::Commit,
+        )
+        .await,
+    );
 }
 
-pub(super) async fn an_immutable_config_map_keeps_its_data(world: &mut dyn Fixture) {
-    let ground = Ground::new(world, "immutable").await;
-    ground
-        .make(&ground.config_map("c", json!({"a": "1"})).with_field("immutable", json!(true)))
+pub(super) async fn immutable_config_map_rejects_changes(fixture: &mut dyn Fixture) {
+    let ns = TestNamespace::new(fixture, "immutable").await;
+    ns.create_as_admin(&ns.config_map("c", json!({"a": "1"})).with_field("immutable", json!(true)))
         .await;
-    let target = ground.name("ConfigMap", "c");
-    invalid(&ground.merge(&target, json!({"data": {"a": "2"}})).await);
-    invalid(&ground.merge(&target, json!({"immutable": false})).await);
-    accepted(ground.merge(&target, json!({"metadata": {"labels": {"tier": "web"}}})).await);
+    let target = ns.reference("ConfigMap", "c");
+    invalid(&ns.merge(&target, json!({"data": {"a": "2"}})).await);
+    invalid(&ns.merge(&target, json!({"immutable": false})).await);
+    accepted(ns.merge(&target, json!({"metadata": {"labels": {"tier": "web"}}})).await);
 }
 
-pub(super) async fn an_object_keeps_its_name(world: &mut dyn Fixture) {
-    let ground = Ground::new(world, "keeps-name").await;
-    ground.make(&ground.config_map("c", json!({}))).await;
+pub(super) async fn name_and_namespace_are_immutable(fixture: &mut dyn Fixture) {
+    let ns = TestNamespace::new(fixture, "keeps-name").await;
+    ns.create_as_admin(&ns.config_map("c", json!({}))).await;
+    refused(&ns.merge(&ns.reference("ConfigMap", "c"), json!({"metadata": {"name": "d"}})).await);
     refused(
-        &ground.merge(&ground.name("ConfigMap", "c"), json!({"metadata": {"name": "d"}})).await,
-    );
-    refused(
-        &ground
-            .merge(&ground.name("ConfigMap", "c"), json!({"metadata": {"namespace": "default"}}))
+        &ns.merge(&ns.reference("ConfigMap", "c"), json!({"metadata": {"namespace": "default"}}))
             .await,
     );
-    assert_eq!(ground.get(&ground.name("ConfigMap", "d")).await, None);
+    assert_eq!(ns.get(&ns.reference("ConfigMap", "d")).await, None);
 }
 
-pub(super) async fn a_refused_change_changes_nothing(world: &mut dyn Fixture) {
-    let ground = Ground::new(world, "refused").await;
-    let made = ground.make(&ground.config_map("c", json!({"a": "1"}))).await;
-    refused(
-        &ground.merge(&ground.name("ConfigMap", "c"), json!({"data": {"a": "2", "b": 3}})).await,
-    );
-    assert_eq!(ground.found(&ground.name("ConfigMap", "c")).await, made);
+pub(super) async fn rejected_patch_stores_nothing(fixture: &mut dyn Fixture) {
+    let ns = TestNamespace::new(fixture, "refused").await;
+    let created = ns.create_as_admin(&ns.config_map("c", json!({"a": "1"}))).await;
+    refused(&ns.merge(&ns.reference("ConfigMap", "c"), json!({"data": {"a": "2", "b": 3}})).await);
+    assert_eq!(ns.get_existing(&ns.reference("ConfigMap", "c")).await, created);
 }
 
-pub(super) async fn the_address_of_a_service_stays(world: &mut dyn Fixture) {
-    let ground = Ground::new(world, "address").await;
+pub(super) async fn service_cluster_ip_is_immutable(fixture: &mut dyn Fixture) {
+    let ns = TestNamespace::new(fixture, "address").await;
     let service = json!({"spec": {"selector": {"app": "x"}, "ports": [{"port": 80}]}});
-    let made = ground.make(&ground.object("Service", "s", service)).await;
-    let target = ground.name("Service", "s");
+    let created = ns.create_as_admin(&ns.object("Service", "s", service)).await;
+    let target = ns.reference("Service", "s");
     invalid(
-        &ground
-            .merge(
-                &target,
-                json!({"spec": {"clusterIP": "10.96.7.7", "clusterIPs": ["10.96.7.7"]}}),
-            )
-            .await,
+        &ns.merge(
+            &target,
+            json!({"spec": {"clusterIP": "10.96.7.7", "clusterIPs": ["10.96.7.7"]}}),
+        )
+        .await,
     );
-    assert_eq!(ground.found(&target).await.at("/spec/clusterIP"), made.at("/spec/clusterIP"));
+    assert_eq!(ns.get_existing(&target).await.at("/spec/clusterIP"), created.at("/spec/clusterIP"));
 }
 
-pub(super) async fn a_secret_keeps_its_type(world: &mut dyn Fixture) {
-    let ground = Ground::new(world, "secret-type").await;
-    ground.make(&ground.object("Secret", "s", json!({"type": "Opaque"}))).await;
-    let target = ground.name("Secret", "s");
-    invalid(&ground.merge(&target, json!({"type": "example.com/other"})).await);
+pub(super) async fn secret_type_is_immutable(fixture: &mut dyn Fixture) {
+    let ns = TestNamespace::new(fixture, "secret-type").await;
+    ns.create_as_admin(&ns.object("Secret", "s", json!({"type": "Opaque"}))).await;
+    let target = ns.reference("Secret", "s");
+    invalid(&ns.merge(&target, json!({"type": "example.com/other"})).await);
 }
 
-pub(super) async fn a_pod_keeps_all_but_its_images(world: &mut dyn Fixture) {
-    let ground = Ground::new(world, "pod-spec").await;
-    ground.pod(world, "p").await;
-    let target = ground.name("Pod", "p");
+pub(super) async fn pod_spec_is_immutable_except_images(fixture: &mut dyn Fixture) {
+    let ns = TestNamespace::new(fixture, "pod-spec").await;
+    ns.pod(fixture, "p").await;
+    let target = ns.reference("Pod", "p");
     let container = |fields: Value| {
         let mut container = json!({"name": "main"});
         let fields = fields.as_object().cloned().unwrap_or_default();
-        container.as_object_mut().expect("written above as an object").extend(fields);
+        container.as_object_mut().expect("constructed above as an object").extend(fields);
         crate::Patch::Strategic(json!({"spec": {"containers": [container]}}))
     };
-    invalid(&ground.patch(&target, container(json!({"command": ["sh"]}))).await);
-    let after = accepted(
-        ground.patch(&target, container(json!({"image": "registry.k8s.io/pause:3.9"}))).await,
-    );
+    invalid(&ns.patch(&target, container(json!({"command": ["sh"]}))).await);
+    let after =
+        accepted(ns.patch(&target, container(json!({"image": "registry.k8s.io/pause:3.9"}))).await);
     assert_eq!(after.at("/spec/containers/0/image"), Some(&json!("registry.k8s.io/pause:3.9")));
 }
 
-pub(super) async fn config_data_has_a_bound(world: &mut dyn Fixture) {
-    let ground = Ground::new(world, "large-data").await;
-    let most = "x".repeat(1024 * 1024);
-    let too_much = ground.config_map("c", json!({"a": most, "b": "x"}));
-    invalid(&ground.create(&too_much, Mode::Apply).await);
-    accepted(ground.create(&ground.config_map("c", json!({"a": most})), Mode::Apply).await);
+pub(super) async fn config_map_data_is_limited_to_1_mib(fixture: &mut dyn Fixture) {
+    let ns = TestNamespace::new(fixture, "large-data").await;
+    let max_data = "x".repeat(1024 * 1024);
+    let oversized = ns.config_map("c", json!({"a": max_data, "b": "x"}));
+    invalid(&ns.create(&oversized, Mode::Commit).await);
+    accepted(ns.create(&ns.config_map("c", json!({"a": max_data})), Mode::Commit).await);
 }
 
-pub(super) async fn annotations_have_a_bound(world: &mut dyn Fixture) {
-    let ground = Ground::new(world, "large-annotations").await;
-    ground.make(&ground.config_map("c", json!({}))).await;
+pub(super) async fn annotations_are_limited_to_256_kib(fixture: &mut dyn Fixture) {
+    let ns = TestNamespace::new(fixture, "large-annotations").await;
+    ns.create_as_admin(&ns.config_map("c", json!({}))).await;
     let patch = json!({"metadata": {"annotations": {"a": "x".repeat(256 * 1024)}}});
-    invalid(&ground.merge(&ground.name("ConfigMap", "c"), patch).await);
+    invalid(&ns.merge(&ns.reference("ConfigMap", "c"), patch).await);
 }
 
-pub(super) async fn an_owner_has_a_uid(world: &mut dyn Fixture) {
-    let ground = Ground::new(world, "owner-uid").await;
-    ground.make(&ground.config_map("c", json!({}))).await;
+pub(super) async fn owner_reference_requires_uid(fixture: &mut dyn Fixture) {
+    let ns = TestNamespace::new(fixture, "owner-uid").await;
+    ns.create_as_admin(&ns.config_map("c", json!({}))).await;
     let owner = json!({"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": ""});
     let patch = json!({"metadata": {"ownerReferences": [owner]}});
-    invalid(&ground.merge(&ground.name("ConfigMap", "c"), patch).await);
+    invalid(&ns.merge(&ns.reference("ConfigMap", "c"), patch).await);
 }

@@ -1,13 +1,13 @@
 use serde_json::json;
 
 use super::Fixture;
-use super::ground::{Ground, accepted, refused};
+use super::test_namespace::{TestNamespace, accepted, refused};
 use crate::{Kind, Mode, Object, Preconditions, ReadFailure, Reply, Verb, WatchEvent};
 
-/// The changes of the ConfigMaps that the promise made, as `+name`, `~name`, `-name`, and the version after the last.
-async fn changes(ground: &Ground, after: &str) -> (Vec<String>, Option<String>) {
-    let (mut told, mut version) = (Vec::new(), None);
-    for event in raw(ground, "ConfigMap", after).await {
+/// Returns the changes of the ConfigMaps that the test created, as `+name`, `~name` and `-name`, and the last version.
+async fn changes_since(ns: &TestNamespace, after: &str) -> (Vec<String>, Option<String>) {
+    let (mut events, mut version) = (Vec::new(), None);
+    for event in watch_events(ns, "ConfigMap", after).await {
         let (sign, object) = match event {
             WatchEvent::Added(object) => ('+', object),
             WatchEvent::Modified(object) => ('~', object),
@@ -16,78 +16,78 @@ async fn changes(ground: &Ground, after: &str) -> (Vec<String>, Option<String>) 
         };
         assert_eq!(
             object.namespace(),
-            Some(ground.namespace.as_str()),
+            Some(ns.namespace.as_str()),
             "a change of another namespace"
         );
         assert_eq!(object.kind().kind, "ConfigMap", "a change of another kind");
         version = Some(object.metadata().resource_version.clone());
         if is_mine(&object) {
-            told.push(format!("{sign}{}", object.name()));
+            events.push(format!("{sign}{}", object.name()));
         }
     }
-    (told, version)
+    (events, version)
 }
 
 fn is_mine(object: &Object) -> bool {
-    object.metadata().labels.contains_key(super::ground::MINE.0)
+    object.metadata().labels.contains_key(super::test_namespace::CONTRACT_LABEL.0)
 }
 
-async fn raw(ground: &Ground, kind: &str, after: &str) -> Vec<WatchEvent> {
-    let kind = Kind::builtin(kind).expect("promises speak of built-in kinds");
-    let changes = ground.cluster.changes(&kind, Some(&ground.namespace), after).await;
+async fn watch_events(ns: &TestNamespace, kind: &str, after: &str) -> Vec<WatchEvent> {
+    let kind = Kind::builtin(kind).expect("contract tests use built-in kinds only");
+    let changes = ns.cluster.watch_since(&kind, Some(&ns.namespace), after).await;
     changes.unwrap_or_else(|failure| panic!("changes after {after}: {failure}"))
 }
 
-async fn delete(ground: &Ground, name: &str) {
+async fn delete(ns: &TestNamespace, name: &str) {
     let reply =
-        ground.delete(&ground.name("ConfigMap", name), Preconditions::default(), Mode::Apply).await;
+        ns.delete(&ns.reference("ConfigMap", name), Preconditions::default(), Mode::Commit).await;
     assert_eq!(reply, Reply::Deleted);
 }
 
-pub(super) async fn changes_come_in_order_and_each_once(world: &mut dyn Fixture) {
-    let ground = Ground::new(world, "changes").await;
-    ground.make(&ground.config_map("before", json!({}))).await;
-    let begin = ground.list("ConfigMap").await.resource_version;
-    ground.make(&ground.config_map("a", json!({}))).await;
-    ground.make(&ground.config_map("b", json!({}))).await;
-    accepted(ground.merge(&ground.name("ConfigMap", "a"), json!({"data": {"x": "1"}})).await);
-    accepted(ground.merge(&ground.name("ConfigMap", "a"), json!({"data": {"x": "2"}})).await);
-    delete(&ground, "b").await;
-    accepted(ground.merge(&ground.name("ConfigMap", "before"), json!({"data": {"x": "1"}})).await);
-    world.settle(1).await;
-    let (told, _) = changes(&ground, &begin).await;
-    assert_eq!(told, ["+a", "+b", "~a", "~a", "-b", "~before"]);
-    let (again, _) = changes(&ground, &begin).await;
-    assert_eq!(again, told, "asking again from the same version tells the same");
+pub(super) async fn watch_delivers_each_change_once_in_order(fixture: &mut dyn Fixture) {
+    let ns = TestNamespace::new(fixture, "changes").await;
+    ns.create_as_admin(&ns.config_map("before", json!({}))).await;
+    let begin = ns.list("ConfigMap").await.resource_version;
+    ns.create_as_admin(&ns.config_map("a", json!({}))).await;
+    ns.create_as_admin(&ns.config_map("b", json!({}))).await;
+    accepted(ns.merge(&ns.reference("ConfigMap", "a"), json!({"data": {"x": "1"}})).await);
+    accepted(ns.merge(&ns.reference("ConfigMap", "a"), json!({"data": {"x": "2"}})).await);
+    delete(&ns, "b").await;
+    accepted(ns.merge(&ns.reference("ConfigMap", "before"), json!({"data": {"x": "1"}})).await);
+    fixture.wait(1).await;
+    let (events, _) = changes_since(&ns, &begin).await;
+    assert_eq!(events, ["+a", "+b", "~a", "~a", "-b", "~before"]);
+    let (again, _) = changes_since(&ns, &begin).await;
+    assert_eq!(again, events, "a second watch from the same version delivers the same changes");
 }
 
-pub(super) async fn changes_go_on_where_the_last_one_ended(world: &mut dyn Fixture) {
-    let ground = Ground::new(world, "changes-on").await;
-    let begin = ground.list("ConfigMap").await.resource_version;
-    ground.make(&ground.config_map("a", json!({}))).await;
-    world.settle(1).await;
-    let (told, last) = changes(&ground, &begin).await;
-    assert_eq!(told, ["+a"]);
+pub(super) async fn watch_resumes_after_last_version(fixture: &mut dyn Fixture) {
+    let ns = TestNamespace::new(fixture, "changes-on").await;
+    let begin = ns.list("ConfigMap").await.resource_version;
+    ns.create_as_admin(&ns.config_map("a", json!({}))).await;
+    fixture.wait(1).await;
+    let (events, last) = changes_since(&ns, &begin).await;
+    assert_eq!(events, ["+a"]);
     let last = last.expect("a change has a version");
-    accepted(ground.merge(&ground.name("ConfigMap", "a"), json!({"data": {"x": "1"}})).await);
-    delete(&ground, "a").await;
-    world.settle(1).await;
-    let (told, last) = changes(&ground, &last).await;
-    assert_eq!(told, ["~a", "-a"], "what was told before is not told again");
-    let (told, _) = changes(&ground, &last.expect("a change has a version")).await;
-    assert_eq!(told, [""; 0]);
+    accepted(ns.merge(&ns.reference("ConfigMap", "a"), json!({"data": {"x": "1"}})).await);
+    delete(&ns, "a").await;
+    fixture.wait(1).await;
+    let (events, last) = changes_since(&ns, &last).await;
+    assert_eq!(events, ["~a", "-a"], "delivered changes are not repeated");
+    let (events, _) = changes_since(&ns, &last.expect("a change has a version")).await;
+    assert_eq!(events, [""; 0]);
 }
 
-pub(super) async fn changes_keep_to_their_namespace_and_kind(world: &mut dyn Fixture) {
-    let here = Ground::new(world, "changes-here").await;
-    let there = Ground::new(world, "changes-there").await;
+pub(super) async fn watch_is_limited_to_namespace_and_kind(fixture: &mut dyn Fixture) {
+    let here = TestNamespace::new(fixture, "changes-here").await;
+    let there = TestNamespace::new(fixture, "changes-there").await;
     let begin = here.list("ConfigMap").await.resource_version;
-    there.make(&there.config_map("b", json!({}))).await;
-    here.make(&here.deployment("d")).await;
-    here.make(&here.config_map("a", json!({}))).await;
-    world.settle(1).await;
-    assert_eq!(changes(&here, &begin).await.0, ["+a"]);
-    let deployments = raw(&here, "Deployment", &begin).await;
+    there.create_as_admin(&there.config_map("b", json!({}))).await;
+    here.create_as_admin(&here.deployment("d")).await;
+    here.create_as_admin(&here.config_map("a", json!({}))).await;
+    fixture.wait(1).await;
+    assert_eq!(changes_since(&here, &begin).await.0, ["+a"]);
+    let deployments = watch_events(&here, "Deployment", &begin).await;
     assert!(
         deployments
             .iter()
@@ -95,32 +95,29 @@ pub(super) async fn changes_keep_to_their_namespace_and_kind(world: &mut dyn Fix
     );
 }
 
-pub(super) async fn what_changes_nothing_is_not_told(world: &mut dyn Fixture) {
-    let ground = Ground::new(world, "changes-none").await;
-    ground.make(&ground.config_map("a", json!({"x": "1"}))).await;
-    let begin = ground.list("ConfigMap").await.resource_version;
-    let target = ground.name("ConfigMap", "a");
-    accepted(ground.merge(&target, json!({"data": {"x": "1"}})).await);
-    refused(&ground.merge(&target, json!({"data": {"x": 2}})).await);
+pub(super) async fn watch_omits_no_ops_and_dry_runs(fixture: &mut dyn Fixture) {
+    let ns = TestNamespace::new(fixture, "changes-none").await;
+    ns.create_as_admin(&ns.config_map("a", json!({"x": "1"}))).await;
+    let begin = ns.list("ConfigMap").await.resource_version;
+    let target = ns.reference("ConfigMap", "a");
+    accepted(ns.merge(&target, json!({"data": {"x": "1"}})).await);
+    refused(&ns.merge(&target, json!({"data": {"x": 2}})).await);
     let verb =
         Verb::Patch { patch: crate::Patch::Merge(json!({"data": {"x": "2"}})), subresource: None };
-    accepted(ground.send(&target, verb, Preconditions::default(), Mode::DryRun).await);
-    accepted(ground.create(&ground.config_map("b", json!({})), Mode::DryRun).await);
-    assert_eq!(
-        ground.delete(&target, Preconditions::default(), Mode::DryRun).await,
-        Reply::Deleted
-    );
-    world.settle(1).await;
-    assert_eq!(changes(&ground, &begin).await.0, [""; 0]);
+    accepted(ns.send(&target, verb, Preconditions::default(), Mode::DryRun).await);
+    accepted(ns.create(&ns.config_map("b", json!({})), Mode::DryRun).await);
+    assert_eq!(ns.delete(&target, Preconditions::default(), Mode::DryRun).await, Reply::Deleted);
+    fixture.wait(1).await;
+    assert_eq!(changes_since(&ns, &begin).await.0, [""; 0]);
 }
 
-pub(super) async fn deletions_tell_the_last_state(world: &mut dyn Fixture) {
-    let ground = Ground::new(world, "changes-last").await;
-    let made = ground.make(&ground.config_map("a", json!({"x": "1"}))).await;
-    let begin = ground.list("ConfigMap").await.resource_version;
-    delete(&ground, "a").await;
-    world.settle(1).await;
-    let events = raw(&ground, "ConfigMap", &begin).await;
+pub(super) async fn deleted_event_contains_last_state(fixture: &mut dyn Fixture) {
+    let ns = TestNamespace::new(fixture, "changes-last").await;
+    let created = ns.create_as_admin(&ns.config_map("a", json!({"x": "1"}))).await;
+    let begin = ns.list("ConfigMap").await.resource_version;
+    delete(&ns, "a").await;
+    fixture.wait(1).await;
+    let events = watch_events(&ns, "ConfigMap", &begin).await;
     let deleted = events.iter().find_map(|event| match event {
         WatchEvent::Deleted(object) if object.name() == "a" => Some(object),
         WatchEvent::Deleted(_)
@@ -128,19 +125,19 @@ pub(super) async fn deletions_tell_the_last_state(world: &mut dyn Fixture) {
         | WatchEvent::Modified(_)
         | WatchEvent::Bookmark(_) => None,
     });
-    let deleted = deleted.expect("the deletion should be told");
-    assert_eq!(deleted.metadata().uid, made.metadata().uid);
-    assert_eq!(deleted.field("data"), made.field("data"));
+    let deleted = deleted.expect("the deletion should be delivered");
+    assert_eq!(deleted.metadata().uid, created.metadata().uid);
+    assert_eq!(deleted.field("data"), created.field("data"));
 }
 
-pub(super) async fn an_unreadable_version_is_refused(world: &mut dyn Fixture) {
-    let ground = Ground::new(world, "changes-unreadable").await;
-    let changes = ground
+pub(super) async fn watch_rejects_invalid_version(fixture: &mut dyn Fixture) {
+    let ns = TestNamespace::new(fixture, "changes-unreadable").await;
+    let changes = ns
         .cluster
-        .changes(&Kind::new("v1", "ConfigMap"), Some(&ground.namespace), "no-version")
+        .watch_since(&Kind::new("v1", "ConfigMap"), Some(&ns.namespace), "no-version")
         .await;
-    // A real server calls it an error of its own, so that the kind of failure tells nothing: that it speaks of the version
-    // does. A server that is away says nothing of it.
+    // A real server reports this as an internal error, so the kind of failure is not checked. The message has to contain
+    // the version, which distinguishes it from the message about an unreachable server.
     match changes {
         Err(ReadFailure::Refused { message, .. } | ReadFailure::Unavailable { message, .. })
             if message.contains("no-version") => {}
@@ -148,17 +145,17 @@ pub(super) async fn an_unreadable_version_is_refused(world: &mut dyn Fixture) {
     }
 }
 
-pub(super) async fn changes_of_all_namespaces_hold_each(world: &mut dyn Fixture) {
-    let here = Ground::new(world, "changes-all").await;
-    let there = Ground::new(world, "changes-all").await;
+pub(super) async fn watch_without_namespace_covers_all_namespaces(fixture: &mut dyn Fixture) {
+    let here = TestNamespace::new(fixture, "changes-all").await;
+    let there = TestNamespace::new(fixture, "changes-all").await;
     let begin = here.list("ConfigMap").await.resource_version;
-    here.make(&here.config_map("a", json!({}))).await;
-    there.make(&there.config_map("b", json!({}))).await;
-    world.settle(1).await;
+    here.create_as_admin(&here.config_map("a", json!({}))).await;
+    there.create_as_admin(&there.config_map("b", json!({}))).await;
+    fixture.wait(1).await;
     let kind = Kind::new("v1", "ConfigMap");
-    let told = here.cluster.changes(&kind, None, &begin).await;
-    let told = told.unwrap_or_else(|failure| panic!("changes after {begin}: {failure}"));
-    let added: Vec<(&str, &str)> = told
+    let events = here.cluster.watch_since(&kind, None, &begin).await;
+    let events = events.unwrap_or_else(|failure| panic!("changes after {begin}: {failure}"));
+    let added: Vec<(&str, &str)> = events
         .iter()
         .filter_map(|event| match event {
             WatchEvent::Added(object) => Some((object.namespace()?, object.name())),
@@ -172,59 +169,60 @@ pub(super) async fn changes_of_all_namespaces_hold_each(world: &mut dyn Fixture)
     assert_eq!(added, [(here.namespace.as_str(), "a"), (there.namespace.as_str(), "b")]);
 }
 
-pub(super) async fn a_mark_of_deletion_is_told_as_a_change(world: &mut dyn Fixture) {
-    let ground = Ground::new(world, "changes-mark").await;
-    let object = ground.config_map("a", json!({}));
+pub(super) async fn watch_reports_deletion_timestamp_as_modified(fixture: &mut dyn Fixture) {
+    let ns = TestNamespace::new(fixture, "changes-terminating").await;
+    let object = ns.config_map("a", json!({}));
     let mut metadata = object.metadata().clone();
     metadata.finalizers = vec!["example.com/hold".into()];
-    ground.make(&object.with_metadata(metadata)).await;
-    let begin = ground.list("ConfigMap").await.resource_version;
-    delete(&ground, "a").await;
-    let target = ground.name("ConfigMap", "a");
-    accepted(ground.merge(&target, json!({"metadata": {"finalizers": null}})).await);
-    world.settle(1).await;
-    assert_eq!(changes(&ground, &begin).await.0, ["~a", "-a"]);
+    ns.create_as_admin(&object.with_metadata(metadata)).await;
+    let begin = ns.list("ConfigMap").await.resource_version;
+    delete(&ns, "a").await;
+    let target = ns.reference("ConfigMap", "a");
+    accepted(ns.merge(&target, json!({"metadata": {"finalizers": null}})).await);
+    fixture.wait(1).await;
+    assert_eq!(changes_since(&ns, &begin).await.0, ["~a", "-a"]);
 }
 
-pub(super) async fn changes_of_the_status_are_told(world: &mut dyn Fixture) {
-    let ground = Ground::new(world, "changes-status").await;
-    ground.pod(world, "p").await;
-    let begin = ground.list("Pod").await.resource_version;
-    ground.serve(&ground.name("Pod", "p")).await;
-    world.settle(1).await;
-    let running = raw(&ground, "Pod", &begin).await.into_iter().any(|event| match event {
+pub(super) async fn watch_reports_status_changes(fixture: &mut dyn Fixture) {
+    let ns = TestNamespace::new(fixture, "changes-status").await;
+    ns.pod(fixture, "p").await;
+    let begin = ns.list("Pod").await.resource_version;
+    ns.mark_pod_ready(&ns.reference("Pod", "p")).await;
+    fixture.wait(1).await;
+    let running = watch_events(&ns, "Pod", &begin).await.into_iter().any(|event| match event {
         WatchEvent::Modified(pod) => pod.at("/status/phase") == Some(&json!("Running")),
         WatchEvent::Added(_) | WatchEvent::Deleted(_) | WatchEvent::Bookmark(_) => false,
     });
-    assert!(running, "the change of the status should be told");
+    assert!(running, "the status change should be delivered");
 }
 
-pub(super) async fn what_is_applied_is_told(world: &mut dyn Fixture) {
-    let ground = Ground::new(world, "changes-applied").await;
-    let begin = ground.list("ConfigMap").await.resource_version;
-    accepted(ground.apply(&ground.config_map("a", json!({"x": "1"}))).await);
-    accepted(ground.apply(&ground.config_map("a", json!({"x": "2"}))).await);
-    accepted(ground.apply(&ground.config_map("a", json!({"x": "2"}))).await);
-    world.settle(1).await;
-    assert_eq!(changes(&ground, &begin).await.0, ["+a", "~a"]);
+pub(super) async fn watch_reports_applied_changes(fixture: &mut dyn Fixture) {
+    let ns = TestNamespace::new(fixture, "changes-applied").await;
+    let begin = ns.list("ConfigMap").await.resource_version;
+    accepted(ns.apply(&ns.config_map("a", json!({"x": "1"}))).await);
+    accepted(ns.apply(&ns.config_map("a", json!({"x": "2"}))).await);
+    accepted(ns.apply(&ns.config_map("a", json!({"x": "2"}))).await);
+    fixture.wait(1).await;
+    assert_eq!(changes_since(&ns, &begin).await.0, ["+a", "~a"]);
 }
 
-pub(super) async fn a_list_is_where_changes_go_on_when_they_are_forgotten(world: &mut dyn Fixture) {
-    let ground = Ground::new(world, "changes-gone").await;
-    ground.make(&ground.config_map("a", json!({}))).await;
+pub(super) async fn watch_resumes_from_list_after_expired_version(fixture: &mut dyn Fixture) {
+    let ns = TestNamespace::new(fixture, "changes-expired").await;
+    ns.create_as_admin(&ns.config_map("a", json!({}))).await;
     let kind = Kind::new("v1", "ConfigMap");
-    match ground.cluster.changes(&kind, Some(&ground.namespace), "1").await {
+    match ns.cluster.watch_since(&kind, Some(&ns.namespace), "1").await {
         Err(ReadFailure::Gone) => {}
-        // All is remembered from the beginning: then it is told.
-        Ok(told) => assert!(
-            told.iter()
+        // The cluster keeps its whole history, so the change is delivered.
+        Ok(events) => assert!(
+            events
+                .iter()
                 .any(|event| matches!(event, WatchEvent::Added(object) if object.name() == "a")),
-            "{told:?}"
+            "{events:?}"
         ),
-        Err(other) => panic!("changes from the beginning: {other}"),
+        Err(other) => panic!("changes since version 1: {other}"),
     }
-    let listed = ground.list("ConfigMap").await;
-    ground.make(&ground.config_map("b", json!({}))).await;
-    world.settle(1).await;
-    assert_eq!(changes(&ground, &listed.resource_version).await.0, ["+b"]);
+    let listed = ns.list("ConfigMap").await;
+    ns.create_as_admin(&ns.config_map("b", json!({}))).await;
+    fixture.wait(1).await;
+    assert_eq!(changes_since(&ns, &listed.resource_version).await.0, ["+b"]);
 }

@@ -27,16 +27,16 @@ fn removed(object: &Object, pointer: &str) -> Object {
     serde_json::from_value::<Patch>(operation).unwrap().apply(object).unwrap()
 }
 
-/// Each difference as `path at pointer: before -> after`.
-fn told(before: &Object, after: &Object) -> Vec<String> {
+/// Returns each difference as `path at pointer: before -> after`.
+fn diff(before: &Object, after: &Object) -> Vec<String> {
     let show =
         |value: Option<Value>| value.map_or_else(|| "-".to_string(), |value| value.to_string());
     difference("c", Some(before), Some(after))
         .into_iter()
         .map(|difference| match difference.change {
-            Change::Created => "created".into(),
-            Change::Deleted => "deleted".into(),
-            Change::Field { pointer, path, before, after } => {
+            ObjectChange::Created => "created".into(),
+            ObjectChange::Deleted => "deleted".into(),
+            ObjectChange::Field { pointer, path, before, after } => {
                 format!("{path} at {pointer}: {} -> {}", show(before), show(after))
             }
         })
@@ -46,7 +46,7 @@ fn told(before: &Object, after: &Object) -> Vec<String> {
 const API: &str = "/spec/template/spec/containers/1";
 
 #[test]
-fn a_field_is_told_by_pointer_and_by_name() {
+fn difference_reports_pointer_and_display_path() {
     for (pointer, value, expected) in [
         ("/spec/replicas", json!(0), "spec.replicas at /spec/replicas: 2 -> 0"),
         (
@@ -81,12 +81,12 @@ fn a_field_is_told_by_pointer_and_by_name() {
         ),
         ("/spec/paused", json!(true), "spec.paused at /spec/paused: - -> true"),
     ] {
-        assert_eq!(told(&deployment(), &changed(&deployment(), pointer, value)), [expected]);
+        assert_eq!(diff(&deployment(), &changed(&deployment(), pointer, value)), [expected]);
     }
 }
 
 #[test]
-fn elements_that_came_or_went_are_told_whole() {
+fn added_and_removed_elements_are_reported_whole() {
     let before = deployment();
     let after = changed(
         &before,
@@ -95,44 +95,47 @@ fn elements_that_came_or_went_are_told_whole() {
     );
     let env = "spec.template.spec.containers[api].env";
     assert_eq!(
-        told(&before, &after),
+        diff(&before, &after),
         [
             format!("{env}[C] at {API}/env/0: - -> {}", json!({"name": "C", "value": "3"})),
             format!("{env}[A] at {API}/env/0: {} -> -", json!({"name": "A", "value": "1"})),
         ]
     );
     let bare = removed(&before, &format!("{API}/env"));
-    assert_eq!(told(&before, &bare).len(), 2, "an absent list is an empty one");
+    assert_eq!(diff(&before, &bare).len(), 2, "an absent list counts as empty");
 }
 
 #[test]
-fn a_changed_order_of_named_elements_is_no_difference() {
+fn order_of_named_elements_is_ignored() {
     let before = deployment();
     let env = json!([{"name": "B", "value": "2"}, {"name": "A", "value": "1"}]);
-    assert_eq!(told(&before, &changed(&before, &format!("{API}/env"), env)), [""; 0]);
+    assert_eq!(diff(&before, &changed(&before, &format!("{API}/env"), env)), [""; 0]);
 }
 
 #[test]
-fn a_pointer_holds_the_index_of_the_later_state() {
+fn pointer_uses_index_of_later_version() {
     let before = deployment();
     let after = changed(
         &removed(&before, "/spec/template/spec/containers/0"),
         "/spec/template/spec/containers/0/image",
         json!("api:2"),
     );
-    let told = told(&before, &after);
-    assert!(told[0].contains("at /spec/template/spec/containers/0/image: \"api:1\""), "{told:?}");
+    let changes = diff(&before, &after);
     assert!(
-        told[1].starts_with(
+        changes[0].contains("at /spec/template/spec/containers/0/image: \"api:1\""),
+        "{changes:?}"
+    );
+    assert!(
+        changes[1].starts_with(
             "spec.template.spec.containers[side] at /spec/template/spec/containers/0: {"
         ),
-        "{told:?}"
+        "{changes:?}"
     );
-    assert_eq!(told.len(), 2);
+    assert_eq!(changes.len(), 2);
 }
 
 #[test]
-fn what_a_cluster_keeps_by_itself_is_no_difference() {
+fn cluster_maintained_fields_are_ignored() {
     let before = deployment();
     for (pointer, value) in [
         ("/status/readyReplicas", json!(0)),
@@ -154,12 +157,12 @@ fn what_a_cluster_keeps_by_itself_is_no_difference() {
         ("/spec/template/spec/containers/1/resources/limits/cpu", json!("1000m")),
         ("/spec/replicas", json!(2.0)),
     ] {
-        assert_eq!(told(&before, &changed(&before, pointer, value)), [""; 0], "{pointer}");
+        assert_eq!(diff(&before, &changed(&before, pointer, value)), [""; 0], "{pointer}");
     }
 }
 
 #[test]
-fn keys_of_config_are_told_one_by_one() {
+fn config_map_keys_are_reported_one_by_one() {
     let config = |data: Value| {
         Object::from_value(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": data})).unwrap()
     };
@@ -168,13 +171,13 @@ fn keys_of_config_are_told_one_by_one() {
         "data[\"app.conf\"] at /data/app.conf: \"x\" -> -",
         "data.mode at /data/mode: \"fast\" -> -",
     ];
-    assert_eq!(told(&full, &config(json!({}))), expected);
-    assert_eq!(told(&full, &config(json!(null))), expected);
-    assert_eq!(told(&full, &full.without_field("data")), expected);
+    assert_eq!(diff(&full, &config(json!({}))), expected);
+    assert_eq!(diff(&full, &config(json!(null))), expected);
+    assert_eq!(diff(&full, &full.without_field("data")), expected);
 }
 
 #[test]
-fn services_are_compared_by_port_and_without_assigned_addresses() {
+fn service_ports_are_compared_and_assigned_addresses_ignored() {
     let service = |spec: Value| {
         Object::from_value(
             json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s"}, "spec": spec}),
@@ -188,7 +191,7 @@ fn services_are_compared_by_port_and_without_assigned_addresses() {
         json!({"clusterIP": "10.0.0.2", "selector": {"app": "api", "v": "2"}, "ports": [{"port": 80, "targetPort": 9999}]}),
     );
     assert_eq!(
-        told(&before, &after),
+        diff(&before, &after),
         [
             "spec.ports[80].targetPort at /spec/ports/0/targetPort: 8080 -> 9999",
             "spec.selector.v at /spec/selector/v: - -> \"2\""
@@ -196,13 +199,13 @@ fn services_are_compared_by_port_and_without_assigned_addresses() {
     );
     let headless = changed(&before, "/spec/clusterIP", json!("None"));
     assert_eq!(
-        told(&before, &headless),
+        diff(&before, &headless),
         ["spec.clusterIP at /spec/clusterIP: \"10.0.0.1\" -> \"None\""]
     );
 }
 
 #[test]
-fn objects_that_came_or_went_are_told_as_such() {
+fn created_and_deleted_objects_are_reported() {
     let object = deployment();
     let changes = |before, after| {
         difference("c", before, after)
@@ -210,20 +213,20 @@ fn objects_that_came_or_went_are_told_as_such() {
             .map(|d| (d.change, d.object.uid))
             .collect::<Vec<_>>()
     };
-    assert_eq!(changes(None, Some(&object)), [(Change::Created, Some("u1".into()))]);
-    assert_eq!(changes(Some(&object), None), [(Change::Deleted, Some("u1".into()))]);
+    assert_eq!(changes(None, Some(&object)), [(ObjectChange::Created, Some("u1".into()))]);
+    assert_eq!(changes(Some(&object), None), [(ObjectChange::Deleted, Some("u1".into()))]);
     assert_eq!(changes(None, None), []);
     assert_eq!(changes(Some(&object), Some(&deployment())), []);
 }
 
 #[test]
-fn differences_read_and_write() {
-    let told = difference(
+fn difference_json_round_trips() {
+    let changes = difference(
         "c",
         Some(&deployment()),
         Some(&changed(&deployment(), "/spec/paused", json!(true))),
     );
-    let text = serde_json::to_string(&told).unwrap();
+    let text = serde_json::to_string(&changes).unwrap();
     assert!(text.contains(r#""change":{"change":"field","pointer":"/spec/paused","path":"spec.paused","after":true}"#), "{text}");
-    assert_eq!(serde_json::from_str::<Vec<Difference>>(&text).unwrap(), told);
+    assert_eq!(serde_json::from_str::<Vec<Difference>>(&text).unwrap(), changes);
 }

@@ -11,22 +11,22 @@ fn object(value: Value) -> Object {
     Object::from_value(value).unwrap()
 }
 
-/// A Deployment of three replicas, all well, with `change` merged in.
+/// Returns a healthy Deployment with three replicas, patched with `change`.
 fn deployment(change: Value) -> Object {
-    let well = object(json!({"apiVersion": "apps/v1", "kind": "Deployment",
+    let healthy = object(json!({"apiVersion": "apps/v1", "kind": "Deployment",
         "metadata": {"name": "api", "namespace": "shop", "generation": 4},
         "spec": {"replicas": 3, "selector": {"matchLabels": {"app": "api"}}},
         "status": {"observedGeneration": 4, "replicas": 3, "readyReplicas": 3, "updatedReplicas": 3, "availableReplicas": 3}}));
-    crate::Patch::Merge(change).apply(&well).unwrap()
+    crate::Patch::Merge(change).apply(&healthy).unwrap()
 }
 
-/// A ready pod of that Deployment, with `change` merged in.
+/// Returns a ready pod of that Deployment, patched with `change`.
 fn pod(name: &str, change: Value) -> Object {
-    let well = object(json!({"apiVersion": "v1", "kind": "Pod",
+    let healthy = object(json!({"apiVersion": "v1", "kind": "Pod",
         "metadata": {"name": name, "namespace": "shop", "labels": {"app": "api"}},
         "status": {"phase": "Running", "conditions": [{"type": "PodScheduled", "status": "True"}, {"type": "Ready", "status": "True"}],
             "containerStatuses": [{"name": "api", "ready": true, "state": {"running": {"startedAt": "2026-01-01T00:00:00Z"}}}]}}));
-    crate::Patch::Merge(change).apply(&well).unwrap()
+    crate::Patch::Merge(change).apply(&healthy).unwrap()
 }
 
 fn with_container(status: Value) -> Value {
@@ -36,16 +36,21 @@ fn with_container(status: Value) -> Value {
 }
 
 #[track_caller]
-fn check(object: &Object, around: &[Object], level: HealthLevel, part_of_reason: &str) -> Health {
-    let health = health(object, around, now());
+fn check(
+    object: &Object,
+    related: &[Object],
+    level: HealthLevel,
+    expected_message: &str,
+) -> Health {
+    let health = health(object, related, now());
     assert_eq!(health.level, level, "{health}");
-    assert!(health.reason.contains(part_of_reason), "{health}");
-    assert_eq!(health.reason.is_empty(), level == Healthy, "{health}");
+    assert!(health.message.contains(expected_message), "{health}");
+    assert_eq!(health.message.is_empty(), level == Healthy, "{health}");
     health
 }
 
 #[test]
-fn a_deployment_is_judged_by_its_status() {
+fn deployment_health_follows_its_status() {
     for (change, level, reason) in [
         (json!({}), Healthy, ""),
         (
@@ -56,13 +61,13 @@ fn a_deployment_is_judged_by_its_status() {
         (json!({"status": {"readyReplicas": null}}), Failing, "0 of 3 replicas are ready"),
         (json!({"status": null}), Failing, "0 of 3"),
         (json!({"status": {"readyReplicas": 2}}), Degraded, "2 of 3 replicas are ready"),
-        (json!({"metadata": {"generation": 5}}), Degraded, "has not seen"),
+        (json!({"metadata": {"generation": 5}}), Degraded, "has not observed"),
         (
             json!({"status": {"updatedReplicas": 1}}),
             Degraded,
-            "1 of 3 replicas are of the last template",
+            "1 of 3 replicas are updated to the latest template",
         ),
-        (json!({"status": {"replicas": 4}}), Degraded, "1 replicas of an older template"),
+        (json!({"status": {"replicas": 4}}), Degraded, "1 replicas of older templates"),
         (
             json!({"status": {"conditions": [{"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": "m"}]}}),
             Degraded,
@@ -89,8 +94,8 @@ fn a_deployment_is_judged_by_its_status() {
 }
 
 #[test]
-fn a_stuck_surge_pod_degrades_a_deployment_that_still_serves() {
-    // One replica, surge one: the old pod serves, the new one cannot be pulled; every figure but `replicas` looks well.
+fn stuck_surge_pod_degrades_serving_deployment() {
+    // One replica, surge 1: the old pod serves, the image of the new pod cannot be pulled; all counts except `replicas` look healthy.
     let stuck = deployment(
         json!({"spec": {"replicas": 1}, "status": {"replicas": 2, "readyReplicas": 1, "updatedReplicas": 1}}),
     );
@@ -103,12 +108,12 @@ fn a_stuck_surge_pod_degrades_a_deployment_that_still_serves() {
         &stuck,
         &[pod("api-1", json!({})), new],
         Degraded,
-        "pod api-2: container api waits: ImagePullBackOff",
+        "pod api-2: container api is waiting: ImagePullBackOff",
     );
 }
 
 #[test]
-fn pods_in_trouble_degrade_their_workload() {
+fn pod_problems_degrade_their_workload() {
     let at = |time: &str| json!({"lastState": {"terminated": {"reason": "OOMKilled", "exitCode": 137, "finishedAt": time}}, "state": {"running": {"startedAt": "2026-01-01T11:00:00Z"}}});
     let crashed = |since: &str| json!({"lastState": {"terminated": {"reason": "Error", "exitCode": 1, "finishedAt": "2026-01-01T11:50:00Z"}}, "state": {"running": {"startedAt": since}}});
     for (change, level, reason) in [
@@ -131,11 +136,15 @@ fn pods_in_trouble_degrade_their_workload() {
         (
             with_container(json!({"state": {"terminated": {"reason": "Error", "exitCode": 1}}})),
             Degraded,
-            "ended with 1",
+            "exited with code 1",
         ),
-        (with_container(at("2026-01-01T11:51:00Z")), Degraded, "want of memory"),
+        (with_container(at("2026-01-01T11:51:00Z")), Degraded, "OOM-killed"),
         (with_container(at("2026-01-01T11:49:00Z")), Healthy, ""),
-        (with_container(crashed("2026-01-01T11:59:30Z")), Degraded, "just started again"),
+        (
+            with_container(crashed("2026-01-01T11:59:30Z")),
+            Degraded,
+            "restarted less than a minute ago",
+        ),
         (with_container(crashed("2026-01-01T11:58:00Z")), Healthy, ""),
         (
             json!({"status": {"conditions": [{"type": "Ready", "status": "False"}]}}),
@@ -150,9 +159,9 @@ fn pods_in_trouble_degrade_their_workload() {
         (
             json!({"status": {"initContainerStatuses": [{"name": "init", "state": {"waiting": {"reason": "CrashLoopBackOff"}}}]}}),
             Degraded,
-            "container init waits",
+            "container init is waiting",
         ),
-        // Pods that are no longer, or not, of the workload.
+        // Pods that are finished, terminating or not selected by the workload.
         (json!({"status": {"phase": "Failed", "conditions": []}}), Healthy, ""),
         (
             json!({"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}, "status": {"conditions": []}}),
@@ -171,23 +180,23 @@ fn pods_in_trouble_degrade_their_workload() {
 }
 
 #[test]
-fn the_reason_does_not_depend_on_the_order_of_pods() {
-    let waits = |name, reason: &str| {
+fn message_is_independent_of_pod_order() {
+    let waiting = |name, reason: &str| {
         pod(name, with_container(json!({"state": {"waiting": {"reason": reason}}})))
     };
     let mut pods = vec![
-        waits("c", "ErrImagePull"),
-        waits("a", "ErrImagePull"),
+        waiting("c", "ErrImagePull"),
+        waiting("a", "ErrImagePull"),
         pod("b", json!({"status": {"conditions": []}})),
     ];
-    let forth = health(&deployment(json!({})), &pods, now());
+    let first = health(&deployment(json!({})), &pods, now());
     pods.reverse();
-    assert_eq!(forth, health(&deployment(json!({})), &pods, now()));
-    assert!(forth.reason.starts_with("pod a:"), "{forth}");
+    assert_eq!(first, health(&deployment(json!({})), &pods, now()));
+    assert!(first.message.starts_with("pod a:"), "{first}");
 }
 
 #[test]
-fn other_workloads_are_judged_by_the_same_rules() {
+fn other_workload_kinds_follow_the_same_rules() {
     let set = |kind: &str, spec: Value, status: Value| {
         object(
             json!({"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": "x", "namespace": "shop"}, "spec": spec, "status": status}),
@@ -223,13 +232,13 @@ fn other_workloads_are_judged_by_the_same_rules() {
         "",
     );
     let daemon = json!({"desiredNumberScheduled": 3, "currentNumberScheduled": 3, "numberReady": 2, "updatedNumberScheduled": 3});
-    let judged = check(&set("DaemonSet", json!({}), daemon), &[], Degraded, "2 of 3");
-    assert_eq!((judged.ready, judged.desired), (2, 3));
+    let health = check(&set("DaemonSet", json!({}), daemon), &[], Degraded, "2 of 3");
+    assert_eq!((health.ready, health.desired), (2, 3));
     check(&set("DaemonSet", json!({}), json!({})), &[], Failing, "no node to run on");
 }
 
 #[test]
-fn a_pod_is_judged_alone() {
+fn pod_health_follows_its_own_status() {
     check(&pod("a", json!({})), &[], Healthy, "");
     check(&pod("a", json!({"status": {"conditions": []}})), &[], Failing, "not ready");
     check(
@@ -248,7 +257,7 @@ fn a_pod_is_judged_alone() {
 }
 
 #[test]
-fn a_service_is_judged_by_its_endpoints() {
+fn service_health_follows_its_endpoints() {
     let service = |spec: Value| {
         object(
             json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "api", "namespace": "shop"}, "spec": spec}),
@@ -264,17 +273,17 @@ fn a_service_is_judged_by_its_endpoints() {
     };
     let api = service(json!({}));
     let port = json!([{"port": 80}]);
-    check(&api, &[], Failing, "no endpoint");
-    check(&api, &[slice("other", port.clone(), &[true])], Failing, "no endpoint");
+    check(&api, &[], Failing, "no endpoints");
+    check(&api, &[slice("other", port.clone(), &[true])], Failing, "no endpoints");
     check(&api, &[slice("api", port.clone(), &[false, false])], Failing, "none of its 2 endpoints");
     check(&api, &[slice("api", json!([]), &[true])], Failing, "none of its 1 endpoints");
-    let judged = check(&api, &[slice("api", port, &[false, true])], Healthy, "");
-    assert_eq!((judged.ready, judged.desired), (1, 2));
+    let health = check(&api, &[slice("api", port, &[false, true])], Healthy, "");
+    assert_eq!((health.ready, health.desired), (1, 2));
     check(&service(json!({"type": "ExternalName"})), &[], Healthy, "");
 }
 
 #[test]
-fn what_has_no_health_of_its_own_is_healthy_by_being_there() {
+fn other_existing_objects_are_healthy() {
     check(
         &object(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}})),
         &[],
@@ -285,8 +294,8 @@ fn what_has_no_health_of_its_own_is_healthy_by_being_there() {
 }
 
 #[test]
-fn below_compares_levels_then_shares() {
-    let health = |level, ready, desired| Health { level, ready, desired, reason: String::new() };
+fn is_worse_than_compares_levels_then_shares() {
+    let health = |level, ready, desired| Health { level, ready, desired, message: String::new() };
     for (worse, better) in [
         (health(Missing, 0, 0), health(Failing, 0, 3)),
         (health(Failing, 0, 0), health(Degraded, 1, 3)),
@@ -294,7 +303,10 @@ fn below_compares_levels_then_shares() {
         (health(Degraded, 1, 3), health(Degraded, 2, 3)),
         (health(Degraded, 1, 3), health(Degraded, 1, 2)),
     ] {
-        assert!(worse.is_below(&better) && !better.is_below(&worse), "{worse} against {better}");
+        assert!(
+            worse.is_worse_than(&better) && !better.is_worse_than(&worse),
+            "{worse} against {better}"
+        );
     }
     for (a, b) in [
         (health(Healthy, 2, 2), health(Healthy, 3, 3)),
@@ -302,6 +314,6 @@ fn below_compares_levels_then_shares() {
         (health(Failing, 0, 0), health(Failing, 0, 3)),
         (health(Degraded, 1, 2), health(Degraded, 2, 4)),
     ] {
-        assert!(!a.is_below(&b) && !b.is_below(&a), "{a} against {b}");
+        assert!(!a.is_worse_than(&b) && !b.is_worse_than(&a), "{a} against {b}");
     }
 }

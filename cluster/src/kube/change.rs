@@ -1,62 +1,67 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use super::discovery::Resource;
-use super::path::{Path, is_segment};
-use super::wire::Call;
+use super::discovery::ApiResource;
+use super::http_client::HttpRequest;
+use super::path::{RequestPath, is_segment};
 use crate::{JsonOp, Mode, Object, ObjectRef, Patch, Preconditions, Reply, Request, Verb};
 
-/// Who we are to the cluster's record of which writer owns which field.
-const MANAGER: &str = "chiron";
+/// Field manager of server-side apply and of all other writes.
+const FIELD_MANAGER: &str = "chiron";
 
-/// The HTTP request that asks for `request` if what is `wanted` holds, where `resource` serves its target.
+/// Builds the HTTP request for a change with `preconditions`; `resource` is the API resource of its target.
 ///
-/// What the request names but cannot mean is refused here, for on the wire it would mean something else: a deletion
-/// without a name is one of everything.
-pub(super) fn call(
+/// Rejects targets that would change the meaning of the HTTP request: a deletion without a name deletes the valid
+/// collection.
+pub(super) fn build_request(
     request: &Request,
-    wanted: &Preconditions,
-    resource: &Resource,
-) -> Result<Call, Reply> {
+    preconditions: &Preconditions,
+    resource: &ApiResource,
+) -> Result<HttpRequest, Reply> {
     let target = &request.target;
     if resource.is_namespaced && !target.namespace.as_deref().is_some_and(is_segment) {
-        return Err(bad(format!("{} {} needs a namespace", target.kind, target.name)));
+        return Err(bad_request(format!("{} {} requires a namespace", target.kind, target.name)));
     }
-    let all = || resource.all(target.namespace.as_deref());
-    let path = |below: Option<&str>| {
-        let path = named(all(), target)?;
-        Ok::<Path, Reply>(match below {
-            Some(subresource) => path.at(subresource),
+    let all = || resource.list_path(target.namespace.as_deref());
+    let path = |subresource: Option<&str>| {
+        let path = object_path(all(), target)?;
+        Ok::<RequestPath, Reply>(match subresource {
+            Some(subresource) => path.join(subresource),
             None => path,
         })
     };
     let (method, path, content_type, body) = match &request.verb {
         Verb::Create(object) => {
-            is_the_target(object, target)?;
+            check_target(object, target)?;
             (Method::POST, all(), "application/json", object.to_value())
         }
         Verb::Patch { patch, subresource } => {
-            let (content_type, body) = guarded(patch, wanted);
+            let (content_type, body) = patch_with_preconditions(patch, preconditions);
             (Method::PATCH, path(subresource.as_deref())?, content_type, body)
         }
         Verb::Apply(object) => {
-            is_the_target(object, target)?;
-            (Method::PATCH, path(None)?, "application/apply-patch+yaml", applied(object, wanted))
+            check_target(object, target)?;
+            (
+                Method::PATCH,
+                path(None)?,
+                "application/apply-patch+yaml",
+                apply_body(object, preconditions),
+            )
         }
         Verb::Delete { grace_seconds } => {
-            let body = deletion(wanted, *grace_seconds, request.mode);
+            let body = delete_options(preconditions, *grace_seconds, request.mode);
             (Method::DELETE, path(None)?, "application/json", body)
         }
         Verb::Evict => {
             let body = json!({"apiVersion": "policy/v1", "kind": "Eviction",
                 "metadata": {"name": target.name, "namespace": target.namespace},
-                "deleteOptions": deletion(wanted, None, request.mode)});
+                "deleteOptions": delete_options(preconditions, None, request.mode)});
             (Method::POST, path(Some("eviction"))?, "application/json", body)
         }
     };
     let mut path = path;
     if !matches!(request.verb, Verb::Delete { .. } | Verb::Evict) {
-        path = path.with("fieldManager", MANAGER);
+        path = path.with("fieldManager", FIELD_MANAGER);
     }
     if let Verb::Apply(_) = request.verb {
         path = path.with("force", "false");
@@ -65,40 +70,49 @@ pub(super) fn call(
         path = path.with("dryRun", "All");
     }
     let body = body.to_string().into_bytes();
-    Ok(Call { method, content_type, body, agent: request.agent.to_string(), ..Call::get(path) })
+    Ok(HttpRequest {
+        method,
+        content_type,
+        body,
+        agent: request.agent.to_string(),
+        ..HttpRequest::get(path)
+    })
 }
 
-/// The path of the one object that `target` names.
-fn named(all: Path, target: &ObjectRef) -> Result<Path, Reply> {
+/// Returns the path of the object that `target` references.
+fn object_path(all: RequestPath, target: &ObjectRef) -> Result<RequestPath, Reply> {
     if is_segment(&target.name) {
-        Ok(all.at(&target.name))
+        Ok(all.join(&target.name))
     } else {
-        Err(bad(format!("{:?} is no name of a {}", target.name, target.kind)))
+        Err(bad_request(format!("{:?} is not a valid name of a {}", target.name, target.kind)))
     }
 }
 
-fn bad(message: String) -> Reply {
+fn bad_request(message: String) -> Reply {
     Reply::Refused { code: 400, reason: "BadRequest".into(), message }
 }
 
-/// A creation has no name in its path, so the server would take the body's.
-fn is_the_target(object: &Object, target: &ObjectRef) -> Result<(), Reply> {
-    let is_one = object.kind() == &target.object_kind()
+/// Checks that the object in the body is the target. The path of a create request has no name, so the API server would
+/// use the name in the body.
+fn check_target(object: &Object, target: &ObjectRef) -> Result<(), Reply> {
+    let is_target = object.kind() == &target.object_kind()
         && (target.name.is_empty() || object.name() == target.name)
         && object.namespace() == target.namespace.as_deref();
-    if is_one {
+    if is_target {
         return Ok(());
     }
-    Err(bad("the object in the body is not the one that the request names".into()))
+    Err(bad_request("the object in the body is not the target of the request".into()))
 }
 
-/// A patch that holds its own preconditions: the server compares what it would store with what is stored.
-fn guarded(patch: &Patch, wanted: &Preconditions) -> (&'static str, Value) {
-    let fields = [("resourceVersion", &wanted.resource_version), ("uid", &wanted.uid)];
-    let demands = fields.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
+/// Adds the preconditions to the patch itself: the API server compares uid and version of the result with the stored
+/// object.
+fn patch_with_preconditions(patch: &Patch, preconditions: &Preconditions) -> (&'static str, Value) {
+    let fields =
+        [("resourceVersion", &preconditions.resource_version), ("uid", &preconditions.uid)];
+    let required = fields.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
     match patch {
         Patch::Json(operations) => {
-            let mut guarded: Vec<JsonOp> = demands
+            let mut guarded: Vec<JsonOp> = required
                 .map(|(name, value)| JsonOp::Replace {
                     path: format!("/metadata/{name}"),
                     value: value.clone().into(),
@@ -109,7 +123,7 @@ fn guarded(patch: &Patch, wanted: &Preconditions) -> (&'static str, Value) {
         }
         Patch::Merge(tree) | Patch::Strategic(tree) => {
             let mut tree = tree.clone();
-            for (name, value) in demands {
+            for (name, value) in required {
                 set(&mut tree, name, value);
             }
             let content_type = if matches!(patch, Patch::Merge(_)) {
@@ -122,14 +136,16 @@ fn guarded(patch: &Patch, wanted: &Preconditions) -> (&'static str, Value) {
     }
 }
 
-/// What is applied: JSON is YAML too.
-fn applied(object: &Object, wanted: &Preconditions) -> Value {
+/// Returns the body of a server-side apply request. Its content type is YAML, of which JSON is a subset.
+fn apply_body(object: &Object, preconditions: &Preconditions) -> Value {
     let mut tree = object.to_value();
     if let Some(Value::Object(metadata)) = tree.get_mut("metadata") {
-        // Who owns which field is what the server works out.
+        // The API server computes the managed fields.
         metadata.remove("managedFields");
     }
-    for (name, value) in [("resourceVersion", &wanted.resource_version), ("uid", &wanted.uid)] {
+    for (name, value) in
+        [("resourceVersion", &preconditions.resource_version), ("uid", &preconditions.uid)]
+    {
         if let Some(value) = value {
             set(&mut tree, name, value);
         }
@@ -137,9 +153,9 @@ fn applied(object: &Object, wanted: &Preconditions) -> Value {
     tree
 }
 
-/// Sets a field of the metadata in a tree that is laid over an object.
+/// Sets a metadata field in a merge patch or apply body.
 fn set(tree: &mut Value, name: &str, value: &str) {
-    // A patch that is no tree is the server's to refuse.
+    // The API server rejects a patch that is not an object.
     let Value::Object(map) = tree else { return };
     let metadata = map.entry("metadata").or_insert_with(|| json!({}));
     if let Value::Object(metadata) = metadata {
@@ -147,18 +163,20 @@ fn set(tree: &mut Value, name: &str, value: &str) {
     }
 }
 
-fn deletion(wanted: &Preconditions, grace_seconds: Option<u32>, mode: Mode) -> Value {
+fn delete_options(preconditions: &Preconditions, grace_seconds: Option<u32>, mode: Mode) -> Value {
     let mut options =
         json!({"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"});
-    let map = options.as_object_mut().expect("written above as an object");
-    if *wanted != Preconditions::default() {
-        let mut demands = json!({});
-        for (name, value) in [("uid", &wanted.uid), ("resourceVersion", &wanted.resource_version)] {
+    let map = options.as_object_mut().expect("constructed above as an object");
+    if *preconditions != Preconditions::default() {
+        let mut required = json!({});
+        for (name, value) in
+            [("uid", &preconditions.uid), ("resourceVersion", &preconditions.resource_version)]
+        {
             if let Some(value) = value {
-                demands[name] = value.clone().into();
+                required[name] = value.clone().into();
             }
         }
-        map.insert("preconditions".into(), demands);
+        map.insert("preconditions".into(), required);
     }
     if let Some(seconds) = grace_seconds {
         map.insert("gracePeriodSeconds".into(), seconds.into());
@@ -174,8 +192,8 @@ mod tests {
     use super::*;
     use crate::{Agent, Kind};
 
-    fn resource() -> Resource {
-        Resource {
+    fn resource() -> ApiResource {
+        ApiResource {
             group: "apps".into(),
             version: "v1".into(),
             plural: "deployments".into(),
@@ -197,9 +215,9 @@ mod tests {
     }
 
     fn sent(request: &Request) -> Result<(String, &'static str, Value), Reply> {
-        let call = call(request, &request.preconditions, &resource())?;
-        let body = serde_json::from_slice(&call.body).unwrap();
-        Ok((format!("{} {}", call.method, call.path), call.content_type, body))
+        let built = build_request(request, &request.preconditions, &resource())?;
+        let body = serde_json::from_slice(&built.body).unwrap();
+        Ok((format!("{} {}", built.method, built.path), built.content_type, body))
     }
 
     fn cart() -> Object {
@@ -210,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn every_verb_carries_its_preconditions_where_the_server_looks_for_them() {
+    fn build_request_places_preconditions_per_verb() {
         let all = "/apis/apps/v1/namespaces/shop/deployments";
         let merge = |subresource: Option<&str>| Verb::Patch {
             patch: Patch::Merge(json!({"metadata": {"labels": {"a": "b"}}})),
@@ -222,7 +240,7 @@ mod tests {
             patch: Patch::Json(vec![JsonOp::Remove { path: "/spec/paused".into() }]),
             subresource: None,
         };
-        let demands = json!({"uid": "u1", "resourceVersion": "7"});
+        let required = json!({"uid": "u1", "resourceVersion": "7"});
         let dry = "fieldManager=chiron&dryRun=All";
         let cases = [
             (
@@ -257,7 +275,7 @@ mod tests {
                 format!("DELETE {all}/cart?dryRun=All"),
                 "application/json",
                 json!({"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background",
-                    "gracePeriodSeconds": 5, "preconditions": demands, "dryRun": ["All"]}),
+                    "gracePeriodSeconds": 5, "preconditions": required, "dryRun": ["All"]}),
             ),
             (
                 Verb::Evict,
@@ -265,26 +283,26 @@ mod tests {
                 "application/json",
                 json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "cart", "namespace": "shop"},
                     "deleteOptions": {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background",
-                        "preconditions": demands, "dryRun": ["All"]}}),
+                        "preconditions": required, "dryRun": ["All"]}}),
             ),
         ];
         for (verb, path, content_type, body) in cases {
             assert_eq!(sent(&request(verb)).unwrap(), (path, content_type, body));
         }
-        let meant = Request { mode: Mode::Apply, ..request(Verb::Create(cart())) };
-        assert_eq!(sent(&meant).unwrap().0, format!("POST {all}?fieldManager=chiron"));
+        let commit = Request { mode: Mode::Commit, ..request(Verb::Create(cart())) };
+        assert_eq!(sent(&commit).unwrap().0, format!("POST {all}?fieldManager=chiron"));
     }
 
     #[test]
-    fn what_would_mean_something_else_on_the_wire_is_not_sent() {
-        let whole = request(Verb::Delete { grace_seconds: None });
+    fn build_request_rejects_ambiguous_targets() {
+        let valid = request(Verb::Delete { grace_seconds: None });
         let of = |name: &str, namespace: Option<&str>| Request {
             target: ObjectRef {
                 name: name.into(),
                 namespace: namespace.map(Into::into),
-                ..whole.target.clone()
+                ..valid.target.clone()
             },
-            ..whole.clone()
+            ..valid.clone()
         };
         for bad in [
             of("", Some("shop")),
@@ -300,7 +318,7 @@ mod tests {
             Request { target: of("till", Some("shop")).target, ..request(Verb::Create(cart())) };
         assert!(matches!(sent(&other), Err(Reply::Refused { code: 400, .. })));
         let kind = Kind::new("apps/v1", "ReplicaSet");
-        let wrong = ObjectRef { kind: kind.kind, ..whole.target.clone() };
+        let wrong = ObjectRef { kind: kind.kind, ..valid.target.clone() };
         let other = Request { target: wrong, ..request(Verb::Create(cart())) };
         assert!(matches!(sent(&other), Err(Reply::Refused { code: 400, .. })));
     }

@@ -1,4 +1,4 @@
-use std::path::{Path as FilePath, PathBuf};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use kube::config::{Config, InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError};
@@ -6,127 +6,127 @@ use kube::{Client, Error as KubeError};
 use serde_json::{Value, json};
 
 use super::KubeCluster;
-use super::answer::Status;
-use super::discovery::{Discovery, Resource};
-use super::path::Path;
+use super::discovery::{ApiResource, Discovery};
+use super::http_client::{CallOutcome, HttpClient, HttpRequest, HttpResponse, KubeLimits};
+use super::path::RequestPath;
+use super::response::Status;
 use super::token::TokenFile;
-use super::wire::{Answer, Call, Heard, KubeLimits, Wire};
 use crate::{ReadFailure, SecretKey};
 
-/// Where a cluster's address and our credentials stand.
+/// The source of the address of a cluster and of the credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KubeSource {
-    /// A kubeconfig.
+    /// A kubeconfig file.
     File {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// One of its contexts; absent for the file's current one.
+        /// Name of a context. Default: the current context of the file.
         context: Option<String>,
     },
-    /// The service account of the pod in which we run.
+    /// The service account of the pod in which this process runs.
     ServiceAccount,
 }
 
-/// Why a cluster cannot be used.
+/// The error for a cluster that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// The kubeconfig cannot be read or makes no sense.
+    /// The kubeconfig cannot be read or is invalid.
     #[error("cannot use the kubeconfig {}", path.display())]
     Kubeconfig {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Cause.
         #[source]
         source: KubeconfigError,
     },
-    /// The kubeconfig has no such context.
-    #[error("the kubeconfig {} has no context {context:?}: it has {}", path.display(), known.join(", "))]
-    NoContext {
-        /// The file.
+    /// The kubeconfig does not contain the context.
+    #[error("the kubeconfig {} has no context {context:?}; available contexts: {}", path.display(), available.join(", "))]
+    ContextNotFound {
+        /// Path of the file.
         path: PathBuf,
-        /// The context asked for.
+        /// Name of the missing context.
         context: String,
-        /// Those it has.
-        known: Vec<String>,
+        /// Names of the existing contexts.
+        available: Vec<String>,
     },
-    /// We run in no pod, or its service account is not mounted.
-    #[error("there is no service account to use")]
+    /// This process does not run in a pod, or its service account is not mounted.
+    #[error("no service account is available")]
     NoServiceAccount(#[source] InClusterError),
     /// Certificates, keys or a credential plugin cannot be used.
     #[error("cannot use the credentials for {server}")]
     Credentials {
-        /// The API server.
+        /// URL of the API server.
         server: String,
-        /// What is wrong with them.
+        /// Cause.
         #[source]
         source: KubeError,
     },
-    /// Nobody answers at the address, or not in time.
+    /// The API server does not respond, or not within the timeout.
     #[error("the API server {server} cannot be reached: {message}")]
     Unreachable {
-        /// The API server.
+        /// URL of the API server.
         server: String,
-        /// What was seen.
+        /// Description of the failure.
         message: String,
     },
-    /// The server's certificate is not one that the configuration trusts.
-    #[error("the API server {server} shows a certificate that is not trusted: {message}")]
+    /// The configuration does not trust the certificate of the server.
+    #[error("the certificate of the API server {server} is not trusted: {message}")]
     Untrusted {
-        /// The API server.
+        /// URL of the API server.
         server: String,
-        /// What is wrong with it.
+        /// Description of the failure.
         message: String,
     },
-    /// The server does not know us: the token or the client certificate is expired, revoked or of another cluster.
-    #[error("the API server {server} does not accept our credentials: {message}")]
+    /// The API server rejects the credentials: the token or client certificate is expired, revoked or of another cluster.
+    #[error("the API server {server} rejects the credentials: {message}")]
     Unauthenticated {
-        /// The API server.
+        /// URL of the API server.
         server: String,
-        /// Its words.
+        /// The API server's message.
         message: String,
     },
-    /// The server knows us, and we may do nothing.
-    #[error("{user} may not even list pods on {server}")]
-    NoRights {
-        /// The API server.
+    /// The API server accepts the credentials, but the user does not have permission to list pods.
+    #[error("{user} is not allowed to list pods on {server}")]
+    Forbidden {
+        /// URL of the API server.
         server: String,
-        /// Who we are to it.
+        /// Name of the authenticated user.
         user: String,
     },
-    /// What answers at the address is no Kubernetes API.
-    #[error("what answers at {server} is no Kubernetes API: {message}")]
+    /// The server is not a Kubernetes API server.
+    #[error("the server at {server} is not a Kubernetes API server: {message}")]
     NotKubernetes {
-        /// The address.
+        /// URL of the server.
         server: String,
-        /// What it answered.
+        /// Description of the response.
         message: String,
     },
 }
 
 impl ConnectError {
-    /// Whether trying again may help.
+    /// Returns whether a retry may succeed.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Unreachable { .. } => true,
             Self::Kubeconfig { .. }
-            | Self::NoContext { .. }
+            | Self::ContextNotFound { .. }
             | Self::NoServiceAccount(_)
             | Self::Credentials { .. }
             | Self::Untrusted { .. }
             | Self::Unauthenticated { .. }
-            | Self::NoRights { .. }
+            | Self::Forbidden { .. }
             | Self::NotKubernetes { .. } => false,
         }
     }
 
-    /// The way out.
+    /// Returns a hint how to fix the error.
     pub fn hint(&self) -> String {
         match self {
             Self::Kubeconfig { path, .. } => format!(
-                "`kubectl --kubeconfig {} config view` shows how it is read",
+                "check the file with `kubectl --kubeconfig {} config view`",
                 path.display()
             ),
-            Self::NoContext { .. } => "name one of these contexts, or leave it out for the current one".into(),
+            Self::ContextNotFound { .. } => "use one of these contexts, or omit the context to use the current one".into(),
             Self::NoServiceAccount(_) => {
                 "give a kubeconfig, or run in a pod with `automountServiceAccountToken: true`".into()
             }
@@ -134,42 +134,41 @@ impl ConnectError {
                 "check the user of the context: its certificate, key, token or credential plugin".into()
             }
             Self::Unreachable { .. } => {
-                "is the server running, and can this machine reach it? `kubectl cluster-info` asks the same".into()
+                "check that the server is running and reachable from this machine, for example with `kubectl cluster-info`".into()
             }
             Self::Untrusted { .. } => {
-                "check `certificate-authority-data` and the name in `server`; a cluster that was made again has another authority".into()
+                "check `certificate-authority-data` and the host name in `server`; a recreated cluster has another certificate authority".into()
             }
             Self::Unauthenticated { .. } => {
-                "renew the token or the client certificate of the context's user".into()
+                "renew the token or client certificate of the user in the kubeconfig context".into()
             }
-            Self::NoRights { user, .. } => format!(
+            Self::Forbidden { user, .. } => format!(
                 "bind a role to {user}, for example `kubectl create clusterrolebinding chiron --clusterrole=view --user={user}`"
             ),
-            Self::NotKubernetes { .. } => "check `server` of the context's cluster".into(),
+            Self::NotKubernetes { .. } => "check `server` of the cluster in the kubeconfig context".into(),
         }
     }
 }
 
-/// How long a connection may take; more than half a deadline would leave no time for the request.
-const CONNECT: Duration = Duration::from_secs(5);
+/// Maximum time to connect. At most half of the request timeout is used, so that time for the request remains.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl KubeCluster {
-    /// The names of the contexts in a kubeconfig, its current one first.
+    /// Returns the names of the contexts in a kubeconfig, the current context first.
     ///
     /// # Errors
     /// [`ConnectError::Kubeconfig`].
-    pub fn contexts(path: &FilePath) -> Result<Vec<String>, ConnectError> {
+    pub fn contexts(path: &Path) -> Result<Vec<String>, ConnectError> {
         let file = read(path)?;
-        let mut names: Vec<String> = file.contexts.into_iter().map(|named| named.name).collect();
+        let mut names: Vec<String> = file.contexts.into_iter().map(|entry| entry.name).collect();
         names.sort_by_key(|name| Some(name) != file.current_context.as_ref());
         Ok(names)
     }
 
-    /// Takes a cluster as `source` says it can be reached, as `name` in every reference to its objects, and asks it
-    /// nothing yet.
+    /// Opens a cluster without sending a request. `name` is the cluster name in all references to its objects.
     ///
     /// # Errors
-    /// [`ConnectError`], of configuration and credentials.
+    /// [`ConnectError`] if the configuration or the credentials are invalid.
     pub async fn open(
         name: impl Into<String>,
         source: &KubeSource,
@@ -178,15 +177,15 @@ impl KubeCluster {
     ) -> Result<Self, ConnectError> {
         let config = configure(source).await?;
         let namespace = config.default_namespace.clone();
-        let wire = wire(config, limits)?;
+        let client = http_client(config, limits)?;
         let discovery = Discovery::default();
-        Ok(Self { name: name.into(), namespace, wire, discovery, secrets })
+        Ok(Self { name: name.into(), namespace, client, discovery, secrets })
     }
 
-    /// As [`KubeCluster::open`], and makes sure that the cluster answers, knows us and lets us read.
+    /// Opens a cluster as [`KubeCluster::open`], and checks connection, authentication and read permissions.
     ///
     /// # Errors
-    /// [`ConnectError`], which says what is wrong and, in [`ConnectError::hint`], the way out.
+    /// [`ConnectError`] if the configuration is invalid or a check fails; [`ConnectError::hint`] describes a fix.
     pub async fn connect(
         name: impl Into<String>,
         source: &KubeSource,
@@ -195,20 +194,20 @@ impl KubeCluster {
     ) -> Result<Self, ConnectError> {
         let cluster = Self::open(name, source, secrets, limits).await?;
         cluster.server_version().await?;
-        cluster.wire.expect_rights(&cluster.namespace).await?;
+        cluster.client.check_permissions(&cluster.namespace).await?;
         Ok(cluster)
     }
 
-    /// The version that the API server says it is: `v1.36.3`.
+    /// Returns the version of the API server: `v1.36.3`.
     ///
     /// # Errors
-    /// [`ConnectError`], where it does not answer so.
+    /// [`ConnectError`] if the server does not report a version.
     pub async fn server_version(&self) -> Result<String, ConnectError> {
-        self.wire.version().await
+        self.client.version().await
     }
 }
 
-fn read(path: &FilePath) -> Result<Kubeconfig, ConnectError> {
+fn read(path: &Path) -> Result<Kubeconfig, ConnectError> {
     Kubeconfig::read_from(path)
         .map_err(|source| ConnectError::Kubeconfig { path: path.into(), source })
 }
@@ -218,19 +217,19 @@ async fn configure(source: &KubeSource) -> Result<Config, ConnectError> {
         return Config::incluster().map_err(ConnectError::NoServiceAccount);
     };
     let file = read(path)?;
-    let known: Vec<String> = file.contexts.iter().map(|named| named.name.clone()).collect();
+    let available: Vec<String> = file.contexts.iter().map(|entry| entry.name.clone()).collect();
     if let Some(context) = context.as_ref().or(file.current_context.as_ref())
-        && !known.contains(context)
+        && !available.contains(context)
     {
-        return Err(ConnectError::NoContext {
+        return Err(ConnectError::ContextNotFound {
             path: path.clone(),
             context: context.clone(),
-            known,
+            available,
         });
     }
     let options = KubeConfigOptions { context: context.clone(), ..KubeConfigOptions::default() };
-    // Only a proxy that the file names is used: the environment's is for other traffic than a cluster's own.
-    let has_proxy = file.clusters.iter().filter_map(|named| named.cluster.as_ref());
+    // Proxy variables of the environment are meant for other traffic; only a proxy in the kubeconfig is used.
+    let has_proxy = file.clusters.iter().filter_map(|entry| entry.cluster.as_ref());
     let has_proxy = has_proxy.into_iter().any(|cluster| cluster.proxy_url.is_some());
     let mut config = Config::from_custom_kubeconfig(file, &options)
         .await
@@ -241,43 +240,44 @@ async fn configure(source: &KubeSource) -> Result<Config, ConnectError> {
     Ok(config)
 }
 
-fn wire(mut config: Config, limits: KubeLimits) -> Result<Wire, ConnectError> {
+fn http_client(mut config: Config, limits: KubeLimits) -> Result<HttpClient, ConnectError> {
     let server = config.cluster_url.to_string().trim_end_matches('/').to_string();
-    // A change is sent once, and what is not answered is not known: `kube` would send it up to fifteen times more.
+    // A change has to be sent once, because its outcome is unknown without a response. By default `kube` retries a
+    // request up to 15 times.
     config.default_retry = false;
-    config.connect_timeout = Some(CONNECT.min(limits.deadline / 2));
+    config.connect_timeout = Some(CONNECT_TIMEOUT.min(limits.request_timeout / 2));
     config.read_timeout = None;
     config.write_timeout = None;
     let is_inline = config.auth_info.token.is_some();
     let token = config.auth_info.token_file.take().filter(|_| !is_inline).map(TokenFile::new);
     let client = Client::try_from(config)
         .map_err(|source| ConnectError::Credentials { server: server.clone(), source })?;
-    Ok(Wire { client, token, limits, server })
+    Ok(HttpClient { client, token, limits, server })
 }
 
-impl Wire {
+impl HttpClient {
     async fn version(&self) -> Result<String, ConnectError> {
-        let answer = self.answer(Call::get(Path::new("/version"))).await?;
-        let version: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+        let response = self.send_checked(HttpRequest::get(RequestPath::new("/version"))).await?;
+        let version: Value = serde_json::from_slice(&response.body).unwrap_or_default();
         match version.get("gitVersion").and_then(Value::as_str) {
             Some(version) => Ok(version.to_string()),
             None => Err(ConnectError::NotKubernetes {
                 server: self.server.clone(),
-                message: "it tells no version".into(),
+                message: "the response of `/version` has no `gitVersion`".into(),
             }),
         }
     }
 
-    /// Whoever may not list pods, in all namespaces or in the one of the context, can heal nothing.
-    async fn expect_rights(&self, namespace: &str) -> Result<(), ConnectError> {
-        let pods = Resource {
+    /// Checks that the user can list pods in all namespaces or in `namespace`; without that, no remediation is possible.
+    async fn check_permissions(&self, namespace: &str) -> Result<(), ConnectError> {
+        let pods = ApiResource {
             group: String::new(),
             version: "v1".into(),
             plural: "pods".into(),
             is_namespaced: true,
         };
         for namespace in [None, Some(namespace)] {
-            match self.may("list", &pods, namespace).await {
+            match self.can_i("list", &pods, namespace).await {
                 Ok(true) => return Ok(()),
                 Ok(false) | Err(ReadFailure::Refused { code: 403, .. }) => {}
                 Err(ReadFailure::Refused { code: 401, message, .. }) => {
@@ -300,44 +300,47 @@ impl Wire {
                 }
             }
         }
-        Err(ConnectError::NoRights { server: self.server.clone(), user: self.user().await })
+        Err(ConnectError::Forbidden { server: self.server.clone(), user: self.user().await })
     }
 
-    /// Who we are to the cluster, as far as it says.
+    /// Returns the name of the authenticated user.
     async fn user(&self) -> String {
         let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"});
-        let path = Path::new("/apis/authentication.k8s.io/v1/selfsubjectreviews");
-        let user = match self.call(Call::post(path, &review)).await {
-            Heard::Answer(answer) => serde_json::from_slice::<Value>(&answer.body).ok(),
-            Heard::Unsent(_) | Heard::Lost(_) | Heard::TooLarge(_) => None,
+        let path = RequestPath::new("/apis/authentication.k8s.io/v1/selfsubjectreviews");
+        let user = match self.send(HttpRequest::post(path, &review)).await {
+            CallOutcome::Response(response) => serde_json::from_slice::<Value>(&response.body).ok(),
+            CallOutcome::Unsent(_) | CallOutcome::Lost(_) | CallOutcome::TooLarge(_) => None,
         };
         let name = user.as_ref().and_then(|user| user.pointer("/status/userInfo/username"));
         name.and_then(Value::as_str).unwrap_or("system:anonymous").to_string()
     }
 
-    async fn answer(&self, call: Call) -> Result<Answer, ConnectError> {
+    async fn send_checked(&self, request: HttpRequest) -> Result<HttpResponse, ConnectError> {
         let server = self.server.clone();
-        match self.call(call).await {
-            Heard::Answer(answer) if answer.status.is_success() => Ok(answer),
-            Heard::Answer(answer) => {
-                let status = Status::of(&answer);
+        match self.send(request).await {
+            CallOutcome::Response(response) if response.status.is_success() => Ok(response),
+            CallOutcome::Response(response) => {
+                let status = Status::of(&response);
                 let message = format!("{} {}", status.code, status.message);
                 Err(match status.code {
                     401 => ConnectError::Unauthenticated { server, message: status.message },
-                    403 => ConnectError::NoRights { server, user: self.user().await },
+                    403 => ConnectError::Forbidden { server, user: self.user().await },
                     429 | 500.. => ConnectError::Unreachable { server, message },
                     _ => ConnectError::NotKubernetes { server, message },
                 })
             }
-            Heard::Unsent(message) | Heard::Lost(message) if message.contains("certificate") => {
+            CallOutcome::Unsent(message) | CallOutcome::Lost(message)
+                if message.contains("certificate") =>
+            {
                 Err(ConnectError::Untrusted { server, message })
             }
-            Heard::Unsent(message) | Heard::Lost(message) => {
+            CallOutcome::Unsent(message) | CallOutcome::Lost(message) => {
                 Err(ConnectError::Unreachable { server, message })
             }
-            Heard::TooLarge(_) => {
-                Err(ConnectError::NotKubernetes { server, message: "an endless answer".into() })
-            }
+            CallOutcome::TooLarge(_) => Err(ConnectError::NotKubernetes {
+                server,
+                message: "the response exceeds the size limit".into(),
+            }),
         }
     }
 }

@@ -4,125 +4,136 @@ use std::sync::Mutex;
 use serde::Deserialize;
 use tokio::sync::OnceCell;
 
-use super::answer::{Words, failure, too_large};
-use super::path::Path;
-use super::wire::{Answer, Call, Heard, JSON, Wire};
+use super::http_client::{CallOutcome, HttpClient, HttpRequest, HttpResponse, JSON};
+use super::path::RequestPath;
+use super::response::{MessagePolicy, read_result, too_large};
 use crate::{Kind, ReadFailure};
 
-/// Where a cluster serves one kind.
+/// The API resource of a kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Resource {
+pub(super) struct ApiResource {
     pub(super) group: String,
     pub(super) version: String,
-    /// Its name in paths: `deployments`.
+    /// Plural name, as used in paths: `deployments`.
     pub(super) plural: String,
     pub(super) is_namespaced: bool,
 }
 
-impl Resource {
-    /// All its objects in `namespace`, or in all namespaces.
-    pub(super) fn all(&self, namespace: Option<&str>) -> Path {
+impl ApiResource {
+    /// Returns the path of the collection in `namespace` (default: all namespaces).
+    pub(super) fn list_path(&self, namespace: Option<&str>) -> RequestPath {
         let root = if self.group.is_empty() {
-            Path::new("/api").at(&self.version)
+            RequestPath::new("/api").join(&self.version)
         } else {
-            Path::new("/apis").at(&self.group).at(&self.version)
+            RequestPath::new("/apis").join(&self.group).join(&self.version)
         };
         match namespace.filter(|_| self.is_namespaced) {
-            Some(namespace) => root.at("namespaces").at(namespace).at(&self.plural),
-            None => root.at(&self.plural),
+            Some(namespace) => root.join("namespaces").join(namespace).join(&self.plural),
+            None => root.join(&self.plural),
         }
     }
 }
 
-/// Which kinds a cluster serves, custom ones among them: asked for once, and again for a kind that is not known yet.
+/// The API resources of a cluster, including custom ones. Discovery runs once, and again for an unknown kind.
 #[derive(Default)]
 pub(super) struct Discovery {
-    known: Mutex<BTreeMap<Kind, Resource>>,
-    whole: OnceCell<()>,
+    known: Mutex<BTreeMap<Kind, ApiResource>>,
+    is_complete: OnceCell<()>,
 }
 
-/// Everything in two answers.
+/// Media type of aggregated discovery, which returns all API groups in two responses.
 const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
 impl Discovery {
-    /// Where `kind` is served.
+    /// Returns the API resource of `kind`.
     ///
     /// # Errors
-    /// [`ReadFailure::Refused`] with 404 where the cluster does not know the kind.
-    pub(super) async fn find(&self, wire: &Wire, kind: &Kind) -> Result<Resource, ReadFailure> {
+    /// [`ReadFailure::Refused`] with code 404 if the cluster does not serve the kind.
+    pub(super) async fn find(
+        &self,
+        client: &HttpClient,
+        kind: &Kind,
+    ) -> Result<ApiResource, ReadFailure> {
         if let Some(resource) = self.known(kind) {
             return Ok(resource);
         }
-        self.whole.get_or_try_init(|| self.ask_for_all(wire)).await?;
+        self.is_complete.get_or_try_init(|| self.discover_all(client)).await?;
         if let Some(resource) = self.known(kind) {
             return Ok(resource);
         }
-        // Perhaps it came since, or the server does not tell of all at once.
-        self.ask_for(wire, &kind.api_version).await?;
+        // The kind may be new, or the server does not support aggregated discovery.
+        self.discover_group(client, &kind.api_version).await?;
         self.known(kind).ok_or_else(|| ReadFailure::Refused {
-            what: kind.kind.clone(),
+            resource: kind.kind.clone(),
             code: 404,
-            message: format!("the cluster serves no {} of {}", kind.kind, kind.api_version),
+            message: format!("the cluster does not serve {} of {}", kind.kind, kind.api_version),
         })
     }
 
-    fn known(&self, kind: &Kind) -> Option<Resource> {
+    fn known(&self, kind: &Kind) -> Option<ApiResource> {
         self.lock().get(kind).cloned()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Kind, Resource>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Kind, ApiResource>> {
         self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    async fn ask_for_all(&self, wire: &Wire) -> Result<(), ReadFailure> {
+    async fn discover_all(&self, client: &HttpClient) -> Result<(), ReadFailure> {
         for root in ["/api", "/apis"] {
             let accept = concat!(
                 "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList",
                 ",application/json"
             );
-            let heard = wire.call(Call { accept, ..Call::get(Path::new(root)) }).await;
-            // What is too large to read whole is asked for piece by piece, and so is what an older server lists.
-            if matches!(heard, Heard::TooLarge(_)) {
+            let outcome = client
+                .send(HttpRequest { accept, ..HttpRequest::get(RequestPath::new(root)) })
+                .await;
+            // A list that exceeds the size limit, or that an older server returns in another format, is discovered group by
+            // group.
+            if matches!(outcome, CallOutcome::TooLarge(_)) {
                 continue;
             }
-            let answer = failure(heard, "the list of kinds", Words::Told)?;
-            if answer.content_type().replace(' ', "").starts_with(AGGREGATED) {
-                let groups: Groups = read(&answer, "the list of kinds")?;
+            let response = read_result(outcome, "the API discovery", MessagePolicy::Verbatim)?;
+            if response.content_type().replace(' ', "").starts_with(AGGREGATED) {
+                let groups: ApiGroupList = read(&response, "the API discovery")?;
                 self.lock().extend(groups.resources());
             }
         }
         Ok(())
     }
 
-    async fn ask_for(&self, wire: &Wire, api_version: &str) -> Result<(), ReadFailure> {
+    async fn discover_group(
+        &self,
+        client: &HttpClient,
+        api_version: &str,
+    ) -> Result<(), ReadFailure> {
         let (group, version) = split(api_version);
         let path = if group.is_empty() {
-            Path::new("/api").at(version)
+            RequestPath::new("/api").join(version)
         } else {
-            Path::new("/apis").at(group).at(version)
+            RequestPath::new("/apis").join(group).join(version)
         };
-        let what = format!("the kinds of {api_version}");
-        let heard = wire.call(Call { accept: JSON, ..Call::get(path) }).await;
-        if let Heard::Answer(answer) = &heard
-            && answer.status == http::StatusCode::NOT_FOUND
+        let what = format!("the API discovery of {api_version}");
+        let outcome = client.send(HttpRequest { accept: JSON, ..HttpRequest::get(path) }).await;
+        if let CallOutcome::Response(response) = &outcome
+            && response.status == http::StatusCode::NOT_FOUND
         {
             return Ok(());
         }
-        let answer = failure(heard, &what, Words::Told)?;
-        let list: Plain = read(&answer, &what)?;
+        let response = read_result(outcome, &what, MessagePolicy::Verbatim)?;
+        let list: LegacyResourceList = read(&response, &what)?;
         self.lock().extend(list.resources(api_version));
         Ok(())
     }
 }
 
-fn read<'a, T: Deserialize<'a>>(answer: &'a Answer, what: &str) -> Result<T, ReadFailure> {
-    serde_json::from_slice(&answer.body).map_err(|error| ReadFailure::Unavailable {
-        what: what.into(),
-        message: format!("the answer is none: {error}"),
+fn read<'a, T: Deserialize<'a>>(response: &'a HttpResponse, what: &str) -> Result<T, ReadFailure> {
+    serde_json::from_slice(&response.body).map_err(|error| ReadFailure::Unavailable {
+        resource: what.into(),
+        message: format!("invalid response: {error}"),
     })
 }
 
-/// Group and version of an `apiVersion`; the oldest group has no name.
+/// Splits an `apiVersion` into group and version; the core group has an empty name.
 fn split(api_version: &str) -> (&str, &str) {
     api_version.split_once('/').unwrap_or(("", api_version))
 }
@@ -132,21 +143,21 @@ fn join(group: &str, version: &str) -> String {
 }
 
 #[derive(Deserialize)]
-struct Groups {
+struct ApiGroupList {
     #[serde(default)]
-    items: Vec<Group>,
+    items: Vec<ApiGroup>,
 }
 
 #[derive(Deserialize)]
-struct Group {
+struct ApiGroup {
     #[serde(default)]
-    metadata: Named,
+    metadata: GroupMetadata,
     #[serde(default)]
     versions: Vec<Version>,
 }
 
 #[derive(Default, Deserialize)]
-struct Named {
+struct GroupMetadata {
     #[serde(default)]
     name: String,
 }
@@ -155,12 +166,12 @@ struct Named {
 struct Version {
     version: String,
     #[serde(default)]
-    resources: Vec<Served>,
+    resources: Vec<AggregatedResource>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Served {
+struct AggregatedResource {
     resource: String,
     response_kind: Option<ResponseKind>,
     #[serde(default)]
@@ -172,19 +183,19 @@ struct ResponseKind {
     kind: String,
 }
 
-impl Groups {
-    fn resources(self) -> Vec<(Kind, Resource)> {
+impl ApiGroupList {
+    fn resources(self) -> Vec<(Kind, ApiResource)> {
         let mut found = Vec::new();
         for group in self.items {
             for version in group.versions {
                 let api_version = join(&group.metadata.name, &version.version);
-                for served in version.resources {
-                    let Some(of) = served.response_kind else { continue };
-                    let resource = Resource {
+                for resource in version.resources {
+                    let Some(of) = resource.response_kind else { continue };
+                    let resource = ApiResource {
                         group: group.metadata.name.clone(),
                         version: version.version.clone(),
-                        plural: served.resource,
-                        is_namespaced: served.scope == "Namespaced",
+                        plural: resource.resource,
+                        is_namespaced: resource.scope == "Namespaced",
                     };
                     found.push((Kind::new(api_version.clone(), of.kind), resource));
                 }
@@ -195,27 +206,27 @@ impl Groups {
 }
 
 #[derive(Deserialize)]
-struct Plain {
+struct LegacyResourceList {
     #[serde(default)]
-    resources: Vec<PlainResource>,
+    resources: Vec<LegacyResource>,
 }
 
 #[derive(Deserialize)]
-struct PlainResource {
+struct LegacyResource {
     name: String,
     kind: String,
     #[serde(default)]
     namespaced: bool,
 }
 
-impl Plain {
-    fn resources(self, api_version: &str) -> Vec<(Kind, Resource)> {
+impl LegacyResourceList {
+    fn resources(self, api_version: &str) -> Vec<(Kind, ApiResource)> {
         let (group, version) = split(api_version);
-        // `deployments/scale` is a subresource, and of another kind.
-        let whole = self.resources.into_iter().filter(|resource| !resource.name.contains('/'));
-        whole
+        // `deployments/scale` is a subresource with another kind.
+        let resources = self.resources.into_iter().filter(|resource| !resource.name.contains('/'));
+        resources
             .map(|resource| {
-                let of = Resource {
+                let of = ApiResource {
                     group: group.into(),
                     version: version.into(),
                     plural: resource.name,
@@ -227,8 +238,8 @@ impl Plain {
     }
 }
 
-/// The failure of a list that cannot be read even one object at a time.
-pub(super) fn one_is_too_large(kind: &Kind) -> ReadFailure {
+/// Returns the failure of a list with an object that exceeds the size limit on its own.
+pub(super) fn object_too_large(kind: &Kind) -> ReadFailure {
     too_large(format!("one {}", kind.kind))
 }
 
@@ -239,12 +250,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_forms_of_discovery_say_the_same() {
-        let aggregated: Groups = serde_json::from_value(json!({"items": [{"metadata": {"name": "apps"}, "versions": [
+    fn both_discovery_formats_return_same_resources() {
+        let aggregated: ApiGroupList = serde_json::from_value(json!({"items": [{"metadata": {"name": "apps"}, "versions": [
             {"version": "v1", "resources": [{"resource": "deployments", "responseKind": {"group": "", "version": "", "kind": "Deployment"},
                 "scope": "Namespaced", "subresources": [{"subresource": "scale"}]}]}]}]}))
         .unwrap();
-        let plain: Plain = serde_json::from_value(json!({"resources": [
+        let plain: LegacyResourceList = serde_json::from_value(json!({"resources": [
             {"name": "deployments", "kind": "Deployment", "namespaced": true},
             {"name": "deployments/scale", "kind": "Scale", "namespaced": true}]}))
         .unwrap();
@@ -253,18 +264,18 @@ mod tests {
         let (kind, resource) = &found[0];
         assert_eq!(kind, &Kind::builtin("Deployment").unwrap());
         assert_eq!(
-            resource.all(Some("shop")).to_string(),
+            resource.list_path(Some("shop")).to_string(),
             "/apis/apps/v1/namespaces/shop/deployments"
         );
-        assert_eq!(resource.all(None).to_string(), "/apis/apps/v1/deployments");
+        assert_eq!(resource.list_path(None).to_string(), "/apis/apps/v1/deployments");
     }
 
     #[test]
-    fn the_oldest_group_and_kinds_outside_namespaces_have_their_own_paths() {
-        let plain: Plain = serde_json::from_value(
+    fn core_group_and_cluster_scoped_kinds_have_own_paths() {
+        let plain: LegacyResourceList = serde_json::from_value(
             json!({"resources": [{"name": "nodes", "kind": "Node", "namespaced": false}]}),
         )
         .unwrap();
-        assert_eq!(plain.resources("v1")[0].1.all(Some("shop")).to_string(), "/api/v1/nodes");
+        assert_eq!(plain.resources("v1")[0].1.list_path(Some("shop")).to_string(), "/api/v1/nodes");
     }
 }

@@ -1,26 +1,26 @@
 use std::fmt::{self, Write as _};
 
-/// The path and query of one request, every part escaped.
+/// The path and query of a request, with all parts percent-encoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Path {
+pub(super) struct RequestPath {
     text: String,
     has_query: bool,
 }
 
-impl Path {
-    /// A path of our own code.
+impl RequestPath {
+    /// Creates a path from a constant.
     pub(super) fn new(text: &str) -> Self {
         Self { text: text.into(), has_query: false }
     }
 
-    /// The path with one more segment.
-    pub(super) fn at(mut self, segment: &str) -> Self {
+    /// Appends a segment.
+    pub(super) fn join(mut self, segment: &str) -> Self {
         self.text.push('/');
         escape(segment, &mut self.text);
         self
     }
 
-    /// The path with one more parameter.
+    /// Appends a query parameter.
     pub(super) fn with(mut self, name: &str, value: &str) -> Self {
         self.text.push(if self.has_query { '&' } else { '?' });
         self.has_query = true;
@@ -31,13 +31,13 @@ impl Path {
     }
 }
 
-impl fmt::Display for Path {
+impl fmt::Display for RequestPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
 }
 
-/// Percent-encodes all but the unreserved characters of RFC 3986.
+/// Percent-encodes all characters except the unreserved ones of RFC 3986.
 fn escape(text: &str, into: &mut String) {
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
@@ -48,7 +48,7 @@ fn escape(text: &str, into: &mut String) {
     }
 }
 
-/// Whether an object can have this name at all; another one could change what a path means.
+/// Returns whether a name is usable as a path segment. Other names could change the meaning of a path.
 pub(super) fn is_segment(name: &str) -> bool {
     !name.is_empty() && name != "." && name != ".." && !name.contains(['/', '%', '\\'])
 }
@@ -58,9 +58,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_part_of_a_path_is_escaped() {
-        let path =
-            Path::new("/api/v1").at("a b/c").with("labelSelector", "a in (b,c)").with("x", "é&");
+    fn path_percent_encodes_all_parts() {
+        let path = RequestPath::new("/api/v1")
+            .join("a b/c")
+            .with("labelSelector", "a in (b,c)")
+            .with("x", "é&");
         assert_eq!(
             path.to_string(),
             "/api/v1/a%20b%2Fc?labelSelector=a%20in%20%28b%2Cc%29&x=%C3%A9%26"
@@ -68,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_would_change_the_path_is_none() {
+    fn is_segment_rejects_names_that_change_the_path() {
         for name in ["", ".", "..", "a/b", "a%2Fb"] {
             assert!(!is_segment(name), "{name}");
         }

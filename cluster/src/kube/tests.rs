@@ -1,4 +1,4 @@
-mod server;
+mod fake_api_server;
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -7,18 +7,18 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{Agent, Mode, Patch, Selector};
-use server::{Deed, Seen, Server, status};
+use fake_api_server::{FakeApiServer, FakeResponse, RecordedRequest, status};
 
 fn limits() -> KubeLimits {
     KubeLimits {
-        deadline: Duration::from_secs(1),
-        answer_bytes: 20_000,
-        page: 8,
-        quiet: Duration::from_millis(500),
+        request_timeout: Duration::from_secs(1),
+        max_response_bytes: 20_000,
+        page_size: 8,
+        watch_idle_timeout: Duration::from_millis(500),
     }
 }
 
-async fn connect_as(server: &Server, user: Value) -> Result<KubeCluster, ConnectError> {
+async fn connect_as(server: &FakeApiServer, user: Value) -> Result<KubeCluster, ConnectError> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("kubeconfig");
     fs::write(&path, server.kubeconfig(&user)).unwrap();
@@ -26,11 +26,11 @@ async fn connect_as(server: &Server, user: Value) -> Result<KubeCluster, Connect
     KubeCluster::connect("c", &source, SecretKey::from_bytes([7; 32]), limits()).await
 }
 
-/// A cluster whose server answers as `script` says.
+/// Returns a fake API server with responses from `responder`, and a cluster connected to it.
 async fn cluster(
-    script: impl Fn(&Seen) -> Option<Deed> + Send + Sync + 'static,
-) -> (Server, KubeCluster) {
-    let server = Server::new(script);
+    responder: impl Fn(&RecordedRequest) -> Option<FakeResponse> + Send + Sync + 'static,
+) -> (FakeApiServer, KubeCluster) {
+    let server = FakeApiServer::new(responder);
     let cluster = connect_as(&server, json!({})).await.unwrap();
     (server, cluster)
 }
@@ -49,132 +49,162 @@ fn label() -> Request {
         target: pod(),
         verb: Verb::Patch { patch, subresource: None },
         preconditions: Preconditions { uid: None, resource_version: Some("7".into()) },
-        mode: Mode::Apply,
+        mode: Mode::Commit,
         agent: Agent { run: "run_1".into(), step: "s".into(), effect_key: "k".into(), epoch: 3 },
     }
 }
 
-fn is_change(seen: &Seen) -> bool {
-    seen.method == "PATCH"
+fn is_change(request: &RecordedRequest) -> bool {
+    request.method == "PATCH"
 }
 
-/// Answers changes with what `deed` makes, and reads with the pod as it was.
-fn on_change(deed: fn() -> Deed) -> impl Fn(&Seen) -> Option<Deed> + Send + Sync {
-    move |seen| {
-        if is_change(seen) {
-            Some(deed())
-        } else if seen.path.contains("/pods/p") {
-            Some(Deed::Say(200, stored("7")))
+/// Returns a responder that replies to changes with `response`, and to reads with the unchanged pod.
+fn on_change(
+    response: fn() -> FakeResponse,
+) -> impl Fn(&RecordedRequest) -> Option<FakeResponse> + Send + Sync {
+    move |request| {
+        if is_change(request) {
+            Some(response())
+        } else if request.path.contains("/pods/p") {
+            Some(FakeResponse::Json(200, stored("7")))
         } else {
             None
         }
     }
 }
 
-fn changes_seen(server: &Server) -> usize {
-    server.seen("/pods/p").iter().filter(|seen| is_change(seen)).count()
+fn change_count(server: &FakeApiServer) -> usize {
+    server.requests("/pods/p").iter().filter(|request| is_change(request)).count()
 }
 
+/// Bad-input row K1: a change whose connection is refused was definitely not made, so it may be sent again.
 #[tokio::test]
-async fn k1_a_refused_connection_is_known_not_to_have_changed_anything() {
-    let (server, cluster) = cluster(on_change(|| Deed::Say(200, stored("8")))).await;
+async fn refused_connection_is_throttled() {
+    let (server, cluster) = cluster(on_change(|| FakeResponse::Json(200, stored("8")))).await;
     assert!(cluster.get(&pod(), Consistency::Latest).await.unwrap().is_some());
     server.stop();
     assert!(matches!(cluster.send(&label()).await, Reply::Throttled { .. }));
-    assert_eq!(changes_seen(&server), 0);
+    assert_eq!(change_count(&server), 0);
     let read = cluster.get(&pod(), Consistency::Latest).await.unwrap_err();
     assert!(read.is_transient(), "{read}");
 }
 
+/// Bad-input row K1: a 503 leaves the outcome of a change unknown; a read can be retried.
 #[tokio::test]
-async fn k1_a_503_is_unknown_for_a_change_and_transient_for_a_read() {
-    let (server, cluster) =
-        cluster(on_change(|| Deed::Say(503, status(503, "ServiceUnavailable", "etcd is away"))))
-            .await;
+async fn status_503_is_unknown_for_change_and_transient_for_read() {
+    let (server, cluster) = cluster(on_change(|| {
+        FakeResponse::Json(503, status(503, "ServiceUnavailable", "etcd is unavailable"))
+    }))
+    .await;
     let reply = cluster.send(&label()).await;
     assert!(
-        matches!(&reply, Reply::Unknown { message } if message.contains("etcd is away")),
+        matches!(&reply, Reply::Unknown { message } if message.contains("etcd is unavailable")),
         "{reply:?}"
     );
-    assert_eq!(changes_seen(&server), 1, "a change is sent once");
-    let (_server, busy) = self::cluster(|seen: &Seen| {
-        seen.path.contains("/pods").then(|| Deed::Say(503, "no upstream".into()))
+    assert_eq!(change_count(&server), 1, "a change should be sent once");
+    let (_server, busy) = self::cluster(|request: &RecordedRequest| {
+        request.path.contains("/pods").then(|| FakeResponse::Json(503, "no upstream".into()))
     })
     .await;
     let read = busy.get(&pod(), Consistency::Latest).await.unwrap_err();
     assert!(read.is_transient() && read.to_string().contains("no upstream"), "{read}");
 }
 
+/// Bad-input row K2: a connection reset, an incomplete response or a 504 after the request was read leaves the outcome unknown.
 #[tokio::test]
-async fn k2_a_reset_after_the_request_was_read_is_unknown_and_nothing_is_sent_twice() {
-    for deed in [(|| Deed::Reset) as fn() -> Deed, || Deed::Half, || Deed::Say(504, json!(""))] {
-        let (server, cluster) = cluster(on_change(deed)).await;
+async fn connection_reset_is_unknown_and_not_retried() {
+    for response in [
+        (|| FakeResponse::Reset) as fn() -> FakeResponse,
+        || FakeResponse::Incomplete,
+        || FakeResponse::Json(504, json!("")),
+    ] {
+        let (server, cluster) = cluster(on_change(response)).await;
         let reply = cluster.send(&label()).await;
         assert!(matches!(reply, Reply::Unknown { .. }), "{reply:?}");
-        assert_eq!(changes_seen(&server), 1);
+        assert_eq!(change_count(&server), 1);
     }
 }
 
+/// Bad-input row K3: after a 504, a read of the resource version shows whether the change was made.
 #[tokio::test]
-async fn k3_a_504_before_the_change_leaves_the_version_for_a_read_to_see() {
+async fn read_after_504_shows_unchanged_version() {
     let (_server, cluster) =
-        cluster(on_change(|| Deed::Say(504, status(504, "Timeout", "timed out")))).await;
+        cluster(on_change(|| FakeResponse::Json(504, status(504, "Timeout", "timed out")))).await;
     assert!(matches!(cluster.send(&label()).await, Reply::Unknown { .. }));
     let now = cluster.get(&pod(), Consistency::Latest).await.unwrap().unwrap();
-    assert_eq!(now.metadata().resource_version, "7", "not applied, so it may be sent again");
+    assert_eq!(
+        now.metadata().resource_version,
+        "7",
+        "the change was not made, so it can be sent again"
+    );
 }
 
+/// Bad-input row K4: a call without a complete response ends at the request timeout.
 #[tokio::test]
-async fn k4_what_is_never_answered_ends_at_the_deadline() {
-    for deed in [(|| Deed::Hang) as fn() -> Deed, || Deed::Half] {
-        let (_server, cluster) =
-            cluster(move |seen: &Seen| seen.path.contains("/pods/p").then(deed)).await;
+async fn call_without_response_times_out() {
+    for response in [(|| FakeResponse::Hang) as fn() -> FakeResponse, || FakeResponse::Incomplete] {
+        let (_server, cluster) = cluster(move |request: &RecordedRequest| {
+            request.path.contains("/pods/p").then(response)
+        })
+        .await;
         let begin = Instant::now();
         assert!(matches!(cluster.send(&label()).await, Reply::Unknown { .. }));
-        // The server would be silent for half a minute.
+        // The server waits 30 s.
         assert!(begin.elapsed() < Duration::from_secs(25), "{:?}", begin.elapsed());
         let read = cluster.get(&pod(), Consistency::Latest).await.unwrap_err();
         assert!(read.is_transient(), "{read}");
     }
 }
 
+/// Bad-input row K10: a rejected eviction returns the time to wait, and no other request deletes the pod.
 #[tokio::test]
-async fn k10_a_refused_eviction_asks_to_wait_and_nothing_is_deleted_instead() {
-    let said = |deed: fn() -> Deed| async move {
-        let (server, cluster) =
-            cluster(move |seen: &Seen| seen.path.ends_with("/eviction").then(deed)).await;
+async fn rejected_eviction_is_throttled_without_delete() {
+    let reply = |response: fn() -> FakeResponse| async move {
+        let (server, cluster) = cluster(move |request: &RecordedRequest| {
+            request.path.ends_with("/eviction").then(response)
+        })
+        .await;
         let reply = cluster.send(&Request { verb: Verb::Evict, ..label() }).await;
-        assert_eq!(server.seen("/pods/p").len(), 1, "one eviction and nothing else");
+        assert_eq!(server.requests("/pods/p").len(), 1, "only the eviction should be sent");
         reply
     };
-    let budget =
-        || Deed::Say(429, status(429, "TooManyRequests", "the disruption budget is spent"));
-    assert_eq!(said(budget).await, Reply::Throttled { retry_after_seconds: 10 });
-    let header =
-        || Deed::SayWith(429, ("Retry-After", "3"), status(429, "TooManyRequests", "busy"));
-    assert_eq!(said(header).await, Reply::Throttled { retry_after_seconds: 3 });
-    let details = || {
-        let mut said = status(429, "TooManyRequests", "busy");
-        said["details"] = json!({"retryAfterSeconds": 4});
-        Deed::Say(429, said)
+    let budget = || {
+        FakeResponse::Json(429, status(429, "TooManyRequests", "the disruption budget is spent"))
     };
-    assert_eq!(said(details).await, Reply::Throttled { retry_after_seconds: 4 });
+    assert_eq!(reply(budget).await, Reply::Throttled { retry_after_seconds: 10 });
+    let header = || {
+        FakeResponse::JsonWithHeader(
+            429,
+            ("Retry-After", "3"),
+            status(429, "TooManyRequests", "busy"),
+        )
+    };
+    assert_eq!(reply(header).await, Reply::Throttled { retry_after_seconds: 3 });
+    let details = || {
+        let mut reply = status(429, "TooManyRequests", "busy");
+        reply["details"] = json!({"retryAfterSeconds": 4});
+        FakeResponse::Json(429, reply)
+    };
+    assert_eq!(reply(details).await, Reply::Throttled { retry_after_seconds: 4 });
 }
 
+/// Bad-input row K11: an expired resource version (410) is reported as such by lists and watches.
 #[tokio::test]
-async fn k11_a_version_that_is_gone_is_told_in_lists_and_watches() {
+async fn expired_version_is_reported_by_list_and_watch() {
     let expired = || status(410, "Expired", "the provided continue parameter is too old");
-    let (_server, cluster) = cluster(move |seen: &Seen| {
-        if seen.path.contains("continue=") {
-            Some(Deed::Say(410, expired()))
-        } else if seen.path.contains("watch=true&") && seen.path.contains("resourceVersion=1&") {
-            Some(Deed::Stream(vec![json!({"type": "ERROR", "object": expired()})], 0))
-        } else if seen.path.contains("watch=true&") {
-            Some(Deed::Say(410, expired()))
+    let (_server, cluster) = cluster(move |request: &RecordedRequest| {
+        if request.path.contains("continue=") {
+            Some(FakeResponse::Json(410, expired()))
+        } else if request.path.contains("watch=true&")
+            && request.path.contains("resourceVersion=1&")
+        {
+            Some(FakeResponse::Stream(vec![json!({"type": "ERROR", "object": expired()})], 0))
+        } else if request.path.contains("watch=true&") {
+            Some(FakeResponse::Json(410, expired()))
         } else {
-            seen.path
-                .contains("limit=1")
-                .then(|| Deed::Say(200, json!({"metadata": {"resourceVersion": "9"}, "items": []})))
+            request.path.contains("limit=1").then(|| {
+                FakeResponse::Json(200, json!({"metadata": {"resourceVersion": "9"}, "items": []}))
+            })
         }
     })
     .await;
@@ -185,26 +215,30 @@ async fn k11_a_version_that_is_gone_is_told_in_lists_and_watches() {
     };
     assert_eq!(cluster.list(&query).await, Err(ReadFailure::Gone));
     for version in ["1", "2"] {
-        assert_eq!(cluster.changes(&kind, Some("shop"), version).await, Err(ReadFailure::Gone));
+        assert_eq!(cluster.watch_since(&kind, Some("shop"), version).await, Err(ReadFailure::Gone));
     }
 }
 
-/// A list of `count` pods of so many bytes each.
+/// Returns a list of `count` pods of about `bytes` bytes each.
 fn page(count: usize, bytes: usize, next: &str) -> Value {
     let pod = |n: usize| json!({"metadata": {"name": format!("p{n}"), "namespace": "shop", "annotations": {"a": "x".repeat(bytes)}}});
     let items: Vec<Value> = (0..count).map(pod).collect();
     json!({"metadata": {"resourceVersion": "9", "continue": next}, "items": items})
 }
 
-fn limit_of(seen: &Seen) -> usize {
-    let (_, rest) = seen.path.split_once("limit=").unwrap();
+fn limit_of(request: &RecordedRequest) -> usize {
+    let (_, rest) = request.path.split_once("limit=").unwrap();
     rest.split('&').next().unwrap().parse().unwrap()
 }
 
+/// Bad-input row K14: the page size is reduced until a response fits; a single object that is too large is an error.
 #[tokio::test]
-async fn k14_pages_shrink_until_they_fit_and_one_object_too_large_is_said() {
-    let (server, fits) = cluster(|seen: &Seen| {
-        seen.path.contains("/pods?").then(|| Deed::Say(200, page(limit_of(seen), 6_000, "more")))
+async fn list_reduces_page_size_until_response_fits() {
+    let (server, fits) = cluster(|request: &RecordedRequest| {
+        request
+            .path
+            .contains("/pods?")
+            .then(|| FakeResponse::Json(200, page(limit_of(request), 6_000, "more")))
     })
     .await;
     let query = ListQuery {
@@ -213,26 +247,27 @@ async fn k14_pages_shrink_until_they_fit_and_one_object_too_large_is_said() {
     };
     let listed = fits.list(&query).await.unwrap();
     assert_eq!((listed.items.len(), listed.continue_token.as_deref()), (2, Some("more")));
-    assert_eq!(listed.items[0].kind(), &Kind::new("v1", "Pod"), "items are whole objects");
-    let asked: Vec<usize> = server.seen("/pods?").iter().map(limit_of).collect();
-    assert_eq!(asked, [8, 2]);
-    assert!(server.seen("labelSelector=a%3Db").len() == 2);
+    assert_eq!(listed.items[0].kind(), &Kind::new("v1", "Pod"), "items should have a kind");
+    let requested: Vec<usize> = server.requests("/pods?").iter().map(limit_of).collect();
+    assert_eq!(requested, [8, 2]);
+    assert!(server.requests("labelSelector=a%3Db").len() == 2);
 
-    let (_server, never) = cluster(|seen: &Seen| {
-        seen.path.contains("/pods").then(|| Deed::Say(200, page(1, 50_000, "")))
+    let (_server, never) = cluster(|request: &RecordedRequest| {
+        request.path.contains("/pods").then(|| FakeResponse::Json(200, page(1, 50_000, "")))
     })
     .await;
     let failure = never.list(&query).await.unwrap_err();
     assert!(!failure.is_transient() && failure.to_string().contains("one Pod"), "{failure}");
     let failure = never.get(&pod(), Consistency::Latest).await.unwrap_err();
-    assert!(failure.to_string().contains("larger than is read"), "{failure}");
+    assert!(failure.to_string().contains("exceeds the size limit"), "{failure}");
 }
 
+/// Bad-input row K14: a list from the watch cache, which ignores the limit, is repeated as a paged consistent read if it is too large.
 #[tokio::test]
-async fn k14_a_cached_list_too_large_for_one_answer_is_read_in_pages() {
-    let (_server, cluster) = cluster(|seen: &Seen| {
-        let count = if seen.path.contains("resourceVersion=0") { 100 } else { 2 };
-        seen.path.contains("/pods?").then(|| Deed::Say(200, page(count, 600, "")))
+async fn oversized_cached_list_is_read_in_pages() {
+    let (_server, cluster) = cluster(|request: &RecordedRequest| {
+        let count = if request.path.contains("resourceVersion=0") { 100 } else { 2 };
+        request.path.contains("/pods?").then(|| FakeResponse::Json(200, page(count, 600, "")))
     })
     .await;
     let query = ListQuery {
@@ -242,28 +277,29 @@ async fn k14_a_cached_list_too_large_for_one_answer_is_read_in_pages() {
     assert_eq!(cluster.list(&query).await.unwrap().items.len(), 2);
 }
 
+/// Bad-input row K15: the token file is read for each request; the last valid token is used while the file is missing.
 #[tokio::test]
-async fn k15_a_renewed_token_is_used_for_the_next_request() {
-    let server = Server::new(|_: &Seen| None);
+async fn renewed_token_is_used_for_next_request() {
+    let server = FakeApiServer::new(|_: &RecordedRequest| None);
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("token");
     fs::write(&file, "first\n").unwrap();
     let cluster = connect_as(&server, json!({"tokenFile": file})).await.unwrap();
-    assert_eq!(server.seen("/version")[0].header("authorization"), "Bearer first");
+    assert_eq!(server.requests("/version")[0].header("authorization"), "Bearer first");
     fs::write(&file, "second").unwrap();
     assert_eq!(cluster.get(&pod(), Consistency::Latest).await, Ok(None));
-    assert_eq!(server.seen("/pods/p")[0].header("authorization"), "Bearer second");
+    assert_eq!(server.requests("/pods/p")[0].header("authorization"), "Bearer second");
     fs::remove_file(&file).unwrap();
     assert_eq!(cluster.get(&pod(), Consistency::Latest).await, Ok(None));
-    assert_eq!(server.seen("/pods/p")[1].header("authorization"), "Bearer second");
+    assert_eq!(server.requests("/pods/p")[1].header("authorization"), "Bearer second");
 }
 
 #[tokio::test]
-async fn answers_to_changes_are_classified() {
+async fn change_replies_are_classified_by_status() {
     type Case = (u16, &'static str, fn(&Reply) -> bool);
     let cases: [Case; 9] = [
         (200, "", |r| matches!(r, Reply::Accepted(o) if o.metadata().resource_version == "8")),
-        (404, "NotFound", |r| matches!(r, Reply::Absent)),
+        (404, "NotFound", |r| matches!(r, Reply::NotFound)),
         (409, "Conflict", |r| matches!(r, Reply::Conflict { message } if message == "words")),
         (412, "Conflict", |r| matches!(r, Reply::Conflict { .. })),
         (
@@ -281,24 +317,25 @@ async fn answers_to_changes_are_classified() {
         (500, "InternalError", |r| matches!(r, Reply::Unknown { .. })),
     ];
     for (code, reason, is_right) in cases {
-        let (server, cluster) = cluster(move |seen: &Seen| match seen.method.as_str() {
-            "PATCH" if code == 200 => Some(Deed::Say(200, stored("8"))),
-            "PATCH" => Some(Deed::Say(code, status(code, reason, "words"))),
-            _ if seen.path.contains("/pods/p") => Some(Deed::Say(200, stored("7"))),
-            _ => None,
-        })
-        .await;
+        let (server, cluster) =
+            cluster(move |request: &RecordedRequest| match request.method.as_str() {
+                "PATCH" if code == 200 => Some(FakeResponse::Json(200, stored("8"))),
+                "PATCH" => Some(FakeResponse::Json(code, status(code, reason, "words"))),
+                _ if request.path.contains("/pods/p") => Some(FakeResponse::Json(200, stored("7"))),
+                _ => None,
+            })
+            .await;
         let reply = cluster.send(&label()).await;
         assert!(is_right(&reply), "{code}: {reply:?}");
-        assert_eq!(changes_seen(&server), 1, "{code}");
+        assert_eq!(change_count(&server), 1, "{code}");
     }
 }
 
 #[tokio::test]
-async fn a_refused_patch_whose_preconditions_no_longer_hold_is_a_conflict() {
-    let (_server, cluster) = cluster(|seen: &Seen| match seen.method.as_str() {
-        "PATCH" => Some(Deed::Say(422, status(422, "Invalid", "the test failed"))),
-        _ => seen.path.contains("/pods/p").then(|| Deed::Say(200, stored("9"))),
+async fn rejected_patch_with_stale_preconditions_is_a_conflict() {
+    let (_server, cluster) = cluster(|request: &RecordedRequest| match request.method.as_str() {
+        "PATCH" => Some(FakeResponse::Json(422, status(422, "Invalid", "the test failed"))),
+        _ => request.path.contains("/pods/p").then(|| FakeResponse::Json(200, stored("9"))),
     })
     .await;
     assert!(matches!(cluster.send(&label()).await, Reply::Conflict { .. }));
@@ -307,10 +344,10 @@ async fn a_refused_patch_whose_preconditions_no_longer_hold_is_a_conflict() {
 }
 
 #[tokio::test]
-async fn a_request_says_who_sends_it_and_what_must_hold() {
-    let (server, cluster) = cluster(on_change(|| Deed::Say(200, stored("8")))).await;
+async fn request_contains_agent_and_preconditions() {
+    let (server, cluster) = cluster(on_change(|| FakeResponse::Json(200, stored("8")))).await;
     cluster.send(&label()).await;
-    let sent = server.seen("/pods/p").pop().unwrap();
+    let sent = server.requests("/pods/p").pop().unwrap();
     let version = env!("CARGO_PKG_VERSION");
     assert_eq!(
         sent.header("user-agent"),
@@ -322,47 +359,50 @@ async fn a_request_says_who_sends_it_and_what_must_hold() {
 }
 
 #[tokio::test]
-async fn changes_are_told_in_order_until_the_present_version() {
+async fn watch_since_returns_events_up_to_current_version() {
     let event = |kind: &str, version: &str| json!({"type": kind, "object": stored(version)});
     let events = vec![event("ADDED", "5"), event("MODIFIED", "7"), event("DELETED", "9")];
     let late = vec![event("ADDED", "5"), event("MODIFIED", "7"), event("BOOKMARK", "9")];
-    let (_server, cluster) = cluster(move |seen: &Seen| {
-        if seen.path.contains("watch=true") {
-            let is_late = seen.path.contains("resourceVersion=4");
-            Some(Deed::Stream(if is_late { late.clone() } else { events.clone() }, 30))
+    let (_server, cluster) = cluster(move |request: &RecordedRequest| {
+        if request.path.contains("watch=true") {
+            let is_late = request.path.contains("resourceVersion=4");
+            Some(FakeResponse::Stream(if is_late { late.clone() } else { events.clone() }, 30))
         } else {
-            seen.path
-                .contains("limit=1")
-                .then(|| Deed::Say(200, json!({"metadata": {"resourceVersion": "9"}, "items": []})))
+            request.path.contains("limit=1").then(|| {
+                FakeResponse::Json(200, json!({"metadata": {"resourceVersion": "9"}, "items": []}))
+            })
         }
     })
     .await;
     let kind = Kind::new("v1", "Pod");
-    let told = cluster.changes(&kind, Some("shop"), "3").await.unwrap();
+    let events = cluster.watch_since(&kind, Some("shop"), "3").await.unwrap();
     assert!(
-        matches!(&told[..], [WatchEvent::Added(a), WatchEvent::Modified(_), WatchEvent::Deleted(c)]
+        matches!(&events[..], [WatchEvent::Added(a), WatchEvent::Modified(_), WatchEvent::Deleted(c)]
             if a.metadata().resource_version == "5" && c.metadata().resource_version == "9"),
-        "{told:?}"
+        "{events:?}"
     );
-    let told = cluster.changes(&kind, Some("shop"), "4").await.unwrap();
-    assert_eq!(told.last(), Some(&WatchEvent::Bookmark("9".into())));
-    let told = cluster.changes(&kind, Some("shop"), "9").await.unwrap();
-    assert_eq!(told, [WatchEvent::Bookmark("9".into())], "nothing happened");
+    let events = cluster.watch_since(&kind, Some("shop"), "4").await.unwrap();
+    assert_eq!(events.last(), Some(&WatchEvent::Bookmark("9".into())));
+    let events = cluster.watch_since(&kind, Some("shop"), "9").await.unwrap();
+    assert_eq!(events, [WatchEvent::Bookmark("9".into())], "no changes");
 }
 
 #[tokio::test]
-async fn no_word_of_a_secret_comes_through() {
+async fn secret_values_never_leave_the_adapter() {
     let secret = || json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s", "namespace": "shop", "resourceVersion": "9"}, "data": {"password": "aHVudGVyMg=="}});
-    let (_server, cluster) = cluster(move |seen: &Seen| {
-        if seen.method == "PATCH" {
-            Some(Deed::Say(400, status(400, "BadRequest", "cannot use hunter2 as base64")))
-        } else if seen.path.contains("watch=true") {
-            Some(Deed::Stream(vec![json!({"type": "ADDED", "object": secret()})], 0))
-        } else if seen.path.contains("secrets/s") {
-            Some(Deed::Say(200, secret()))
+    let (_server, cluster) = cluster(move |request: &RecordedRequest| {
+        if request.method == "PATCH" {
+            Some(FakeResponse::Json(400, status(400, "BadRequest", "cannot use hunter2 as base64")))
+        } else if request.path.contains("watch=true") {
+            Some(FakeResponse::Stream(vec![json!({"type": "ADDED", "object": secret()})], 0))
+        } else if request.path.contains("secrets/s") {
+            Some(FakeResponse::Json(200, secret()))
         } else {
-            seen.path.contains("/secrets").then(|| {
-                Deed::Say(200, json!({"metadata": {"resourceVersion": "9"}, "items": [secret()]}))
+            request.path.contains("/secrets").then(|| {
+                FakeResponse::Json(
+                    200,
+                    json!({"metadata": {"resourceVersion": "9"}, "items": [secret()]}),
+                )
             })
         }
     })
@@ -373,7 +413,7 @@ async fn no_word_of_a_secret_comes_through() {
         "{:?} {:?} {:?} {:?}",
         cluster.get(&target, Consistency::Latest).await.unwrap().unwrap(),
         cluster.list(&ListQuery::latest(kind.clone(), Some("shop"))).await.unwrap(),
-        cluster.changes(&kind, Some("shop"), "1").await.unwrap(),
+        cluster.watch_since(&kind, Some("shop"), "1").await.unwrap(),
         cluster.send(&Request { target, ..label() }).await,
     );
     assert!(!all.contains("aHVudGVyMg") && !all.contains("hunter2"), "{all}");
@@ -381,10 +421,10 @@ async fn no_word_of_a_secret_comes_through() {
 }
 
 #[tokio::test]
-async fn a_kind_that_came_since_is_found_and_one_that_never_came_is_refused() {
-    let (server, cluster) = cluster(|seen: &Seen| {
-        (seen.path == "/apis/example.com/v1").then(|| {
-            Deed::Say(
+async fn unknown_kind_triggers_discovery_of_its_group() {
+    let (server, cluster) = cluster(|request: &RecordedRequest| {
+        (request.path == "/apis/example.com/v1").then(|| {
+            FakeResponse::Json(
                 200,
                 json!({"resources": [{"name": "widgets", "kind": "Widget", "namespaced": false}]}),
             )
@@ -395,16 +435,19 @@ async fn a_kind_that_came_since_is_found_and_one_that_never_came_is_refused() {
     let failure = cluster.list(&of("Gadget")).await.unwrap_err();
     assert!(matches!(failure, ReadFailure::Refused { code: 404, .. }), "{failure}");
     let failure = cluster.list(&of("Widget")).await.unwrap_err();
-    assert!(matches!(failure, ReadFailure::Refused { code: 404, .. }), "its list is not there");
-    assert_eq!(server.seen("/apis/example.com/v1/widgets?").len(), 1);
-    assert_eq!(server.seen("/apis/example.com/v1").len(), 2, "asked for once, since it knew both");
+    assert!(
+        matches!(failure, ReadFailure::Refused { code: 404, .. }),
+        "the list of the new kind does not exist"
+    );
+    assert_eq!(server.requests("/apis/example.com/v1/widgets?").len(), 1);
+    assert_eq!(server.requests("/apis/example.com/v1").len(), 2, "one discovery per unknown kind");
 }
 
 #[tokio::test]
-async fn logs_that_are_not_there_yet_are_empty() {
-    let (server, cluster) = cluster(|seen: &Seen| {
-        if seen.path.contains("previous=true") {
-            Some(Deed::Say(
+async fn missing_log_is_empty() {
+    let (server, cluster) = cluster(|request: &RecordedRequest| {
+        if request.path.contains("previous=true") {
+            Some(FakeResponse::Json(
                 400,
                 status(
                     400,
@@ -413,7 +456,7 @@ async fn logs_that_are_not_there_yet_are_empty() {
                 ),
             ))
         } else {
-            seen.path.contains("/log").then(|| Deed::Say(200, "one\ntwo\n".into()))
+            request.path.contains("/log").then(|| FakeResponse::Json(200, "one\ntwo\n".into()))
         }
     })
     .await;
@@ -421,13 +464,13 @@ async fn logs_that_are_not_there_yet_are_empty() {
         |previous| LogQuery { pod: pod(), container: "main".into(), previous, tail_lines: 2 };
     assert_eq!(cluster.logs(&query(false)).await.unwrap(), ["one", "two"]);
     assert_eq!(cluster.logs(&query(true)).await.unwrap(), [""; 0]);
-    assert!(server.seen("container=main&tailLines=2").len() == 2);
+    assert!(server.requests("container=main&tailLines=2").len() == 2);
 }
 
 mod connecting {
     use super::*;
 
-    async fn failed(server: &Server) -> ConnectError {
+    async fn failed(server: &FakeApiServer) -> ConnectError {
         connect_as(server, json!({})).await.unwrap_err()
     }
 
@@ -442,30 +485,36 @@ mod connecting {
     }
 
     #[tokio::test]
-    async fn a_broken_kubeconfig_is_said() {
+    async fn invalid_kubeconfig_is_reported() {
         for text in ["{", "", "contexts: [3]", "current-context: x"] {
             let error = of_file(text, None).await;
             assert!(
-                matches!(error, ConnectError::Kubeconfig { .. } | ConnectError::NoContext { .. }),
+                matches!(
+                    error,
+                    ConnectError::Kubeconfig { .. } | ConnectError::ContextNotFound { .. }
+                ),
                 "{text}: {error}"
             );
         }
-        let source = KubeSource::File { path: "/nowhere/kubeconfig".into(), context: None };
+        let source = KubeSource::File { path: "/missing/kubeconfig".into(), context: None };
         let error = KubeCluster::connect("c", &source, SecretKey::from_bytes([7; 32]), limits())
             .await
             .unwrap_err();
-        assert!(error.to_string().contains("/nowhere/kubeconfig"), "{error}");
+        assert!(error.to_string().contains("/missing/kubeconfig"), "{error}");
     }
 
     #[tokio::test]
-    async fn a_context_that_is_not_there_is_said_with_those_that_are() {
-        let server = Server::new(|_: &Seen| None);
+    async fn missing_context_error_lists_available_contexts() {
+        let server = FakeApiServer::new(|_: &RecordedRequest| None);
         let error = of_file(&server.kubeconfig(&json!({})), Some("there")).await;
-        assert!(error.to_string().contains("no context \"there\": it has here"), "{error}");
+        assert!(
+            error.to_string().contains("no context \"there\"; available contexts: here"),
+            "{error}"
+        );
     }
 
     #[test]
-    fn the_current_context_comes_first() {
+    fn contexts_returns_current_context_first() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("kubeconfig");
         let named = |name: &str| json!({"name": name, "context": {"cluster": "c", "user": "u"}});
@@ -476,12 +525,15 @@ mod connecting {
     }
 
     #[tokio::test]
-    async fn two_contexts_of_one_file_are_two_clusters() {
-        let (one, two) = (Server::new(|_: &Seen| None), Server::new(|_: &Seen| None));
+    async fn contexts_of_one_file_are_independent_clusters() {
+        let (one, two) = (
+            FakeApiServer::new(|_: &RecordedRequest| None),
+            FakeApiServer::new(|_: &RecordedRequest| None),
+        );
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("kubeconfig");
         let context = |name: &str| json!({"name": name, "context": {"cluster": name, "user": "u"}});
-        let at = |name: &str, server: &Server| json!({"name": name, "cluster": {"server": format!("http://{}", server.address)}});
+        let at = |name: &str, server: &FakeApiServer| json!({"name": name, "cluster": {"server": format!("http://{}", server.address)}});
         let config = json!({"contexts": [context("one"), context("two")],
             "clusters": [at("one", &one), at("two", &two)], "users": [{"name": "u", "user": {}}]});
         fs::write(&path, config.to_string()).unwrap();
@@ -497,12 +549,16 @@ mod connecting {
             cluster.get(&target, Consistency::Latest).await.is_ok()
         });
         let [first, second] = states;
-        assert_eq!((first.await, second.await), (false, true), "one away, the other unaffected");
+        assert_eq!(
+            (first.await, second.await),
+            (false, true),
+            "the second cluster should be unaffected"
+        );
     }
 
     #[tokio::test]
-    async fn a_server_that_is_away_or_silent_is_unreachable() {
-        let server = Server::new(|_: &Seen| Some(Deed::Hang));
+    async fn stopped_or_silent_server_is_unreachable() {
+        let server = FakeApiServer::new(|_: &RecordedRequest| Some(FakeResponse::Hang));
         assert!(matches!(failed(&server).await, ConnectError::Unreachable { .. }));
         server.stop();
         let error = failed(&server).await;
@@ -514,9 +570,9 @@ mod connecting {
     }
 
     #[tokio::test]
-    async fn an_expired_token_is_said() {
-        let server = Server::new(|_: &Seen| {
-            Some(Deed::Say(401, status(401, "Unauthorized", "Unauthorized")))
+    async fn expired_token_is_unauthenticated() {
+        let server = FakeApiServer::new(|_: &RecordedRequest| {
+            Some(FakeResponse::Json(401, status(401, "Unauthorized", "Unauthorized")))
         });
         let error = failed(&server).await;
         assert!(matches!(error, ConnectError::Unauthenticated { .. }), "{error}");
@@ -524,24 +580,25 @@ mod connecting {
     }
 
     #[tokio::test]
-    async fn somebody_without_rights_is_named() {
-        let server = Server::new(|seen: &Seen| {
-            seen.path
+    async fn missing_permission_error_names_user() {
+        let server = FakeApiServer::new(|request: &RecordedRequest| {
+            request
+                .path
                 .ends_with("accessreviews")
-                .then(|| Deed::Say(201, json!({"status": {"allowed": false}})))
+                .then(|| FakeResponse::Json(201, json!({"status": {"allowed": false}})))
         });
         let error = failed(&server).await;
-        assert!(error.to_string().contains("jane may not even list pods"), "{error}");
+        assert!(error.to_string().contains("jane is not allowed to list pods"), "{error}");
         assert!(error.hint().contains("--user=jane"), "{}", error.hint());
     }
 
     #[tokio::test]
-    async fn rights_in_the_namespace_of_the_context_are_enough() {
-        let server = Server::new(|seen: &Seen| {
-            seen.path.ends_with("accessreviews").then(|| {
-                let asked = seen.json();
-                let is_shop = asked["spec"]["resourceAttributes"]["namespace"] == "shop";
-                Deed::Say(201, json!({"status": {"allowed": is_shop}}))
+    async fn permission_in_context_namespace_is_sufficient() {
+        let server = FakeApiServer::new(|request: &RecordedRequest| {
+            request.path.ends_with("accessreviews").then(|| {
+                let requested = request.json();
+                let is_shop = requested["spec"]["resourceAttributes"]["namespace"] == "shop";
+                FakeResponse::Json(201, json!({"status": {"allowed": is_shop}}))
             })
         });
         let cluster = connect_as(&server, json!({})).await.unwrap();
@@ -549,8 +606,10 @@ mod connecting {
     }
 
     #[tokio::test]
-    async fn what_is_no_kubernetes_is_said() {
-        let server = Server::new(|_: &Seen| Some(Deed::Say(200, "<html>".into())));
+    async fn non_kubernetes_server_is_reported() {
+        let server = FakeApiServer::new(|_: &RecordedRequest| {
+            Some(FakeResponse::Json(200, "<html>".into()))
+        });
         assert!(matches!(failed(&server).await, ConnectError::NotKubernetes { .. }));
     }
 }

@@ -4,13 +4,14 @@ use std::sync::Mutex;
 
 use http::HeaderValue;
 
-/// A bearer token in a file that somebody renews: read again for every request, so that no run outlives its token.
+/// A bearer token in a file that is renewed externally. It is read again for each request, so that a long run does not
+/// use an expired token.
 ///
-/// `kube` reads such a file too, but keeps what it read for most of a minute and takes a line break at the end for a
-/// part of the token.
+/// The `kube` crate also supports token files, but caches the token for almost a minute and does not trim a trailing line
+/// break.
 pub(super) struct TokenFile {
     path: PathBuf,
-    /// The last header that could be made, for the moment in which the file is being replaced.
+    /// The last valid header, used while the file is being replaced.
     last: Mutex<Option<HeaderValue>>,
 }
 
@@ -19,16 +20,16 @@ impl TokenFile {
         Self { path: path.into(), last: Mutex::new(None) }
     }
 
-    /// The `Authorization` header as of now.
+    /// Returns the `Authorization` header with the current token.
     pub(super) fn header(&self) -> Result<HeaderValue, String> {
         let mut last = self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let read = fs::read_to_string(&self.path)
-            .map_err(|error| format!("the token file {}: {error}", self.path.display()))
+            .map_err(|error| format!("cannot read the token file {}: {error}", self.path.display()))
             .and_then(|token| bearer(token.trim()));
         match (read, &*last) {
             (Ok(header), _) => Ok(last.insert(header).clone()),
             (Err(_), Some(header)) => Ok(header.clone()),
-            (Err(why), None) => Err(why),
+            (Err(error), None) => Err(error),
         }
     }
 }
@@ -38,7 +39,7 @@ fn bearer(token: &str) -> Result<HeaderValue, String> {
         return Err("the token file is empty".into());
     }
     let mut header = HeaderValue::try_from(format!("Bearer {token}"))
-        .map_err(|_| "the token file holds no bearer token".to_string())?;
+        .map_err(|_| "the token file contains no valid bearer token".to_string())?;
     header.set_sensitive(true);
     Ok(header)
 }

@@ -3,53 +3,60 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
-use super::answer::{Status, Words, failure, refused, too_large};
-use super::path::Path;
-use super::wire::{Answer, Call, Heard, Wire};
+use super::http_client::{CallOutcome, HttpClient, HttpRequest, HttpResponse};
+use super::path::RequestPath;
+use super::response::{MessagePolicy, Status, read_result, status_failure, too_large};
 use crate::{Object, ReadFailure, WatchEvent};
 
-/// The changes below `all` after `version` that have happened by now.
+/// Returns the changes of the objects at `path` after `version` up to now.
 ///
-/// A watch tells what happened in order, and never that this was all. So the present version is asked for first, and
-/// the watch is left when it has come so far, or when it falls silent. Nothing is lost by leaving early: the next watch
-/// begins after the last change that was told.
-pub(super) async fn changes(
-    wire: &Wire,
-    all: &Path,
-    what: &str,
+/// A watch delivers changes in order, but never reports that it is up to date. So this reads the current resource version
+/// first, and closes the watch when it reaches that version, or when it delivers no event for the idle timeout. Closing it
+/// early loses no change: the next watch starts after the last delivered change.
+pub(super) async fn watch_since(
+    client: &HttpClient,
+    path: &RequestPath,
+    resource: &str,
     version: &str,
-    words: Words,
+    policy: MessagePolicy,
 ) -> Result<Vec<WatchEvent>, ReadFailure> {
-    let now = present(wire, all, what).await?;
-    if now == version {
-        return Ok(vec![WatchEvent::Bookmark(now)]);
+    let current = current_version(client, path, resource).await?;
+    if current == version {
+        return Ok(vec![WatchEvent::Bookmark(current)]);
     }
-    let until = Instant::now() + wire.limits.deadline;
-    let path = all
+    let deadline = Instant::now() + client.limits.request_timeout;
+    let path = path
         .clone()
         .with("watch", "true")
         .with("allowWatchBookmarks", "true")
         .with("resourceVersion", version)
-        .with("timeoutSeconds", &wire.limits.deadline.as_secs().max(1).to_string());
-    let response = match wire.open(Call::get(path.clone()), until).await {
+        .with("timeoutSeconds", &client.limits.request_timeout.as_secs().max(1).to_string());
+    let response = match client.open(HttpRequest::get(path.clone()), deadline).await {
         Ok(response) if response.status().is_success() => response,
-        // The reason stands in the body: ask again and read it whole.
+        // The body contains the reason, so the request is repeated to read the whole body.
         Ok(response) => {
             drop(response);
-            let answer = failure(wire.call(Call::get(path)).await, what, words)?;
-            return Err(unreadable(what, &answer));
+            let outcome = client.send(HttpRequest::get(path)).await;
+            let response = read_result(outcome, resource, policy)?;
+            return Err(invalid_response(resource, &response));
         }
-        Err(heard) => return Err(failed(heard, what, words)),
+        Err(outcome) => return Err(open_failure(outcome, resource, policy)),
     };
-    let mut told = Told { what, words, now: number(&now), events: Vec::new(), is_whole: false };
+    let mut reader = WatchReader {
+        resource,
+        policy,
+        current: parse_version(&current),
+        events: Vec::new(),
+        is_up_to_date: false,
+    };
     let mut lines = Vec::new();
     let mut body = response.into_body();
     let mut read = 0;
-    while !told.is_whole && read <= wire.limits.answer_bytes {
-        let silent = until.min(Instant::now() + wire.limits.quiet);
-        let frame = match timeout_at(silent, body.frame()).await {
+    while !reader.is_up_to_date && read <= client.limits.max_response_bytes {
+        let idle_deadline = deadline.min(Instant::now() + client.limits.watch_idle_timeout);
+        let frame = match timeout_at(idle_deadline, body.frame()).await {
             Ok(Some(Ok(frame))) => frame,
-            // The end, a break, or silence: what was told stands.
+            // End of the stream, connection error or timeout: the delivered events are valid.
             Ok(None | Some(Err(_))) | Err(_) => break,
         };
         let Ok(data) = frame.into_data() else { continue };
@@ -57,99 +64,106 @@ pub(super) async fn changes(
         lines.extend_from_slice(&data);
         while let Some(end) = lines.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = lines.drain(..=end).collect();
-            told.hear(&line)?;
+            reader.read_line(&line)?;
         }
     }
-    if told.events.is_empty() && read > wire.limits.answer_bytes {
-        return Err(too_large(format!("one change of {what}")));
+    if reader.events.is_empty() && read > client.limits.max_response_bytes {
+        return Err(too_large(format!("one change of {resource}")));
     }
-    Ok(told.events)
+    Ok(reader.events)
 }
 
-/// The version that is stored now.
-async fn present(wire: &Wire, all: &Path, what: &str) -> Result<String, ReadFailure> {
+/// Reads the current resource version of a list.
+async fn current_version(
+    client: &HttpClient,
+    path: &RequestPath,
+    resource: &str,
+) -> Result<String, ReadFailure> {
     let accept = concat!(
         "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1",
         ",application/json"
     );
-    let call = Call { accept, ..Call::get(all.clone().with("limit", "1")) };
-    let answer = failure(wire.call(call).await, what, Words::Told)?;
-    let list: Head = serde_json::from_slice(&answer.body).map_err(|_| unreadable(what, &answer))?;
+    let request = HttpRequest { accept, ..HttpRequest::get(path.clone().with("limit", "1")) };
+    let outcome = client.send(request).await;
+    let response = read_result(outcome, resource, MessagePolicy::Verbatim)?;
+    let list: PartialList = serde_json::from_slice(&response.body)
+        .map_err(|_| invalid_response(resource, &response))?;
     Ok(list.metadata.resource_version)
 }
 
 #[derive(Deserialize)]
-struct Head {
-    metadata: HeadMetadata,
+struct PartialList {
+    metadata: PartialListMetadata,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct HeadMetadata {
+struct PartialListMetadata {
     resource_version: String,
 }
 
-fn failed(heard: Heard, what: &str, words: Words) -> ReadFailure {
-    match failure(heard, what, words) {
-        Ok(answer) => unreadable(what, &answer),
+fn open_failure(outcome: CallOutcome, resource: &str, policy: MessagePolicy) -> ReadFailure {
+    match read_result(outcome, resource, policy) {
+        Ok(response) => invalid_response(resource, &response),
         Err(failure) => failure,
     }
 }
 
-fn unreadable(what: &str, answer: &Answer) -> ReadFailure {
-    let message = format!("an answer {} that is none", answer.status.as_u16());
-    ReadFailure::Unavailable { what: what.into(), message }
+fn invalid_response(resource: &str, response: &HttpResponse) -> ReadFailure {
+    let message = format!("unexpected response with status {}", response.status.as_u16());
+    ReadFailure::Unavailable { resource: resource.into(), message }
 }
 
-/// Versions of one cluster grow; what is no number cannot be compared.
-fn number(version: &str) -> Option<u128> {
+/// Parses a resource version. Numeric versions of one cluster increase; other versions cannot be compared.
+fn parse_version(version: &str) -> Option<u128> {
     version.parse().ok()
 }
 
-/// What a watch has told so far.
-struct Told<'a> {
-    what: &'a str,
-    words: Words,
-    now: Option<u128>,
+/// Parses the lines of a watch.
+struct WatchReader<'a> {
+    resource: &'a str,
+    policy: MessagePolicy,
+    /// The version that was current when the watch started.
+    current: Option<u128>,
     events: Vec<WatchEvent>,
-    /// Whether it has told all up to `now`.
-    is_whole: bool,
+    /// Whether the watch delivered all changes up to `current`.
+    is_up_to_date: bool,
 }
 
 #[derive(Deserialize)]
-struct Line {
+struct WatchLine {
     #[serde(rename = "type")]
     kind: String,
     object: Value,
 }
 
-impl Told<'_> {
-    fn hear(&mut self, line: &[u8]) -> Result<(), ReadFailure> {
+impl WatchReader<'_> {
+    fn read_line(&mut self, line: &[u8]) -> Result<(), ReadFailure> {
         if line.iter().all(u8::is_ascii_whitespace) {
             return Ok(());
         }
-        let unreadable = |why: String| ReadFailure::Unavailable {
-            what: self.what.into(),
-            message: format!("a change that cannot be read: {why}"),
+        let invalid = |error: String| ReadFailure::Unavailable {
+            resource: self.resource.into(),
+            message: format!("invalid watch event: {error}"),
         };
-        let line: Line = serde_json::from_slice(line).map_err(|e| unreadable(e.to_string()))?;
+        let line: WatchLine = serde_json::from_slice(line).map_err(|e| invalid(e.to_string()))?;
         if line.kind == "ERROR" {
             let status: Status = serde_json::from_value(line.object).unwrap_or_default();
-            return Err(refused(&status, self.what.into(), self.words));
+            return Err(status_failure(&status, self.resource.into(), self.policy));
         }
         let version = line.object.pointer("/metadata/resourceVersion").and_then(Value::as_str);
         let version = version.unwrap_or_default().to_string();
-        let object = |value| Object::from_value(value).map_err(|e| unreadable(e.to_string()));
+        let object = |value| Object::from_value(value).map_err(|e| invalid(e.to_string()));
         let event = match line.kind.as_str() {
             "ADDED" => WatchEvent::Added(object(line.object)?),
             "MODIFIED" => WatchEvent::Modified(object(line.object)?),
             "DELETED" => WatchEvent::Deleted(object(line.object)?),
             "BOOKMARK" => WatchEvent::Bookmark(version.clone()),
-            other => return Err(unreadable(format!("its type is {other:?}"))),
+            other => return Err(invalid(format!("unknown type {other:?}"))),
         };
         self.events.push(event);
-        self.is_whole = match (number(&version), self.now) {
-            (Some(version), Some(now)) => version >= now,
+        self.is_up_to_date = match (parse_version(&version), self.current) {
+            (Some(version), Some(current)) => version >= current,
             (None, _) | (_, None) => false,
         };
         Ok(())

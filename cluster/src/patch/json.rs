@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::{JsonOp, PatchRefused, invalid, is_same};
+use super::{JsonOp, PatchError, invalid, is_same_json};
 
-pub(super) fn apply(operations: &[JsonOp], mut document: Value) -> Result<Value, PatchRefused> {
+pub(super) fn apply(operations: &[JsonOp], mut document: Value) -> Result<Value, PatchError> {
     for operation in operations {
         match operation {
             JsonOp::Add { path, value } => add(&mut document, path, value.clone())?,
@@ -31,7 +31,7 @@ pub(super) fn apply(operations: &[JsonOp], mut document: Value) -> Result<Value,
     Ok(document)
 }
 
-pub(super) fn touched(operations: &[JsonOp], pointers: &mut BTreeSet<String>) {
+pub(super) fn changed_pointers(operations: &[JsonOp], pointers: &mut BTreeSet<String>) {
     for operation in operations {
         match operation {
             JsonOp::Add { path, .. }
@@ -49,7 +49,7 @@ pub(super) fn touched(operations: &[JsonOp], pointers: &mut BTreeSet<String>) {
     }
 }
 
-/// The top-level fields that the operations read or write; none where one of them speaks of the whole object.
+/// Returns the top-level fields that the operations read or write; `None` if an operation affects the whole object.
 pub(super) fn fields(operations: &[JsonOp]) -> Option<BTreeSet<String>> {
     let mut names = BTreeSet::new();
     for operation in operations {
@@ -61,40 +61,40 @@ pub(super) fn fields(operations: &[JsonOp]) -> Option<BTreeSet<String>> {
             | JsonOp::Test { path, .. } => [Some(path), None],
         };
         for pointer in pointers.into_iter().flatten() {
-            // A pointer that cannot be read is refused when it is applied.
+            // `apply` rejects an invalid pointer.
             names.insert(members(pointer).ok()?.into_iter().next()?);
         }
     }
     Some(names)
 }
 
-/// The members that a pointer names, unescaped.
-fn members(pointer: &str) -> Result<Vec<String>, PatchRefused> {
+/// Splits a pointer into its unescaped members.
+fn members(pointer: &str) -> Result<Vec<String>, PatchError> {
     if pointer.is_empty() {
         return Ok(Vec::new());
     }
     let rest = pointer
         .strip_prefix('/')
-        .ok_or_else(|| invalid(pointer, "a JSON pointer begins with `/`"))?;
+        .ok_or_else(|| invalid(pointer, "a JSON pointer has to start with `/`"))?;
     rest.split('/')
         .map(|member| {
             let mut escapes =
                 member.match_indices('~').map(|(at, _)| member.as_bytes().get(at + 1));
             if escapes.any(|next| !matches!(next, Some(b'0' | b'1'))) {
-                return Err(invalid(pointer, "`~` stands only in `~0` and `~1`"));
+                return Err(invalid(pointer, "`~` is only allowed in the escapes `~0` and `~1`"));
             }
             Ok(member.replace("~1", "/").replace("~0", "~"))
         })
         .collect()
 }
 
-/// The index that a member means in a list of `length`: digits without leading zeros, at most `last`.
-fn index(member: &str, last: usize, pointer: &str) -> Result<usize, PatchRefused> {
+/// Parses a member as a list index: digits without leading zeros, at most `last`.
+fn index(member: &str, last: usize, pointer: &str) -> Result<usize, PatchError> {
     let is_number = !member.is_empty()
         && member.bytes().all(|byte| byte.is_ascii_digit())
         && (member == "0" || !member.starts_with('0'));
     if !is_number {
-        return Err(invalid(pointer, &format!("`{member}` is no index of a list")));
+        return Err(invalid(pointer, &format!("`{member}` is not a list index")));
     }
     match member.parse::<usize>() {
         Ok(index) if index <= last => Ok(index),
@@ -108,11 +108,11 @@ fn descend<'a>(
     value: &'a mut Value,
     member: &str,
     pointer: &str,
-) -> Result<&'a mut Value, PatchRefused> {
+) -> Result<&'a mut Value, PatchError> {
     match value {
-        Value::Object(map) => {
-            map.get_mut(member).ok_or_else(|| invalid(pointer, &format!("there is no `{member}`")))
-        }
+        Value::Object(map) => map
+            .get_mut(member)
+            .ok_or_else(|| invalid(pointer, &format!("`{member}` does not exist"))),
         Value::Array(items) => {
             let last =
                 items.len().checked_sub(1).ok_or_else(|| invalid(pointer, "the list is empty"))?;
@@ -120,33 +120,33 @@ fn descend<'a>(
             Ok(&mut items[index])
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
-            Err(invalid(pointer, &format!("`{member}` is asked of a value that has no members")))
+            Err(invalid(pointer, &format!("the parent of `{member}` is not an object or list")))
         }
     }
 }
 
-fn find_mut<'a>(document: &'a mut Value, pointer: &str) -> Result<&'a mut Value, PatchRefused> {
+fn find_mut<'a>(document: &'a mut Value, pointer: &str) -> Result<&'a mut Value, PatchError> {
     members(pointer)?.iter().try_fold(document, |value, member| descend(value, member, pointer))
 }
 
-/// The value that holds the last member of `pointer`, and that member; none for the whole document.
+/// Returns the parent value of the last member of `pointer`, and that member; `None` for the whole document.
 fn parent<'a>(
     document: &'a mut Value,
     pointer: &str,
-) -> Result<Option<(&'a mut Value, String)>, PatchRefused> {
+) -> Result<Option<(&'a mut Value, String)>, PatchError> {
     let mut members = members(pointer)?;
     let Some(last) = members.pop() else { return Ok(None) };
-    let holder =
+    let parent_value =
         members.iter().try_fold(document, |value, member| descend(value, member, pointer))?;
-    Ok(Some((holder, last)))
+    Ok(Some((parent_value, last)))
 }
 
-fn add(document: &mut Value, pointer: &str, value: Value) -> Result<(), PatchRefused> {
-    let Some((holder, member)) = parent(document, pointer)? else {
+fn add(document: &mut Value, pointer: &str, value: Value) -> Result<(), PatchError> {
+    let Some((parent_value, member)) = parent(document, pointer)? else {
         *document = value;
         return Ok(());
     };
-    match holder {
+    match parent_value {
         Value::Object(map) => {
             map.insert(member, value);
         }
@@ -158,16 +158,16 @@ fn add(document: &mut Value, pointer: &str, value: Value) -> Result<(), PatchRef
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
             return Err(invalid(
                 pointer,
-                &format!("`{member}` cannot be added to a value that has no members"),
+                &format!("the parent of `{member}` is not an object or list"),
             ));
         }
     }
     Ok(())
 }
 
-/// Replaces what is there. An absent member of an object is set, as Kubernetes' own API server does against the letter of
-/// the RFC; an absent element of a list is an error.
-fn replace(document: &mut Value, pointer: &str, value: Value) -> Result<(), PatchRefused> {
+/// Replaces a value. A missing member of an object is set, as the Kubernetes API server does (the RFC requires an error);
+/// a missing list element is an error.
+fn replace(document: &mut Value, pointer: &str, value: Value) -> Result<(), PatchError> {
     match parent(document, pointer)? {
         Some((Value::Object(map), member)) => drop(map.insert(member, value)),
         Some(_) | None => *find_mut(document, pointer)? = value,
@@ -175,26 +175,26 @@ fn replace(document: &mut Value, pointer: &str, value: Value) -> Result<(), Patc
     Ok(())
 }
 
-fn remove(document: &mut Value, pointer: &str) -> Result<Value, PatchRefused> {
-    let Some((holder, member)) = parent(document, pointer)? else {
+fn remove(document: &mut Value, pointer: &str) -> Result<Value, PatchError> {
+    let Some((parent_value, member)) = parent(document, pointer)? else {
         return Err(invalid(pointer, "the whole object cannot be removed"));
     };
-    // Descending once more checks that the member is there.
-    descend(holder, &member, pointer)?;
-    let removed = match holder {
+    // Fails if the member does not exist.
+    descend(parent_value, &member, pointer)?;
+    let removed = match parent_value {
         Value::Object(map) => map.remove(&member),
         Value::Array(items) => Some(items.remove(index(&member, items.len(), pointer)?)),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
     };
-    removed.ok_or_else(|| invalid(pointer, &format!("there is no `{member}`")))
+    removed.ok_or_else(|| invalid(pointer, &format!("`{member}` does not exist")))
 }
 
-fn test(document: &mut Value, pointer: &str, expected: &Value) -> Result<(), PatchRefused> {
-    members(pointer)?; // A pointer that cannot be read is a bad patch, not a failed test.
+fn test(document: &mut Value, pointer: &str, expected: &Value) -> Result<(), PatchError> {
+    members(pointer)?; // An invalid pointer is an invalid patch, not a failed test.
     let found = find_mut(document, pointer).ok();
-    if found.as_ref().is_some_and(|found| is_same(found, expected)) {
+    if found.as_ref().is_some_and(|found| is_same_json(found, expected)) {
         return Ok(());
     }
     let found = found.map_or_else(|| "nothing".to_string(), |value| value.to_string());
-    Err(PatchRefused::TestFailed { path: pointer.into(), expected: expected.to_string(), found })
+    Err(PatchError::TestFailed { path: pointer.into(), expected: expected.to_string(), found })
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-use super::below;
+use super::child_pointer;
 
 pub(super) fn apply(patch: &Value, document: Value) -> Value {
     let Value::Object(patch) = patch else { return patch.clone() };
@@ -25,14 +25,14 @@ pub(super) fn apply(patch: &Value, document: Value) -> Value {
     Value::Object(map)
 }
 
-pub(super) fn touched(patch: &Value, pointer: &str, pointers: &mut BTreeSet<String>) {
+pub(super) fn changed_pointers(patch: &Value, pointer: &str, pointers: &mut BTreeSet<String>) {
     match patch {
         Value::Object(map) if !map.is_empty() => {
             for (name, change) in map {
-                touched(change, &below(pointer, name), pointers);
+                changed_pointers(change, &child_pointer(pointer, name), pointers);
             }
         }
-        // An empty patch of the whole object changes nothing.
+        // An empty patch changes nothing.
         Value::Object(_) if pointer.is_empty() => {}
         Value::Object(_)
         | Value::Array(_)

@@ -1,8 +1,8 @@
-//! Strategic merge patches, as far as Kubernetes' built-in kinds need them.
+//! Strategic merge patches for the built-in kinds of Kubernetes.
 //!
-//! Lists of named elements are merged by a key that belongs to the field; which key is a table here, as it is a table of
-//! struct tags there. All other lists are replaced whole. Directives: `$patch: replace | delete | merge`, `$retainKeys`,
-//! `$deleteFromPrimitiveList/…` and `$setElementOrder/…`.
+//! Lists of named elements are merged by a key that depends on the field. [`list_merge`] contains these keys, which
+//! Kubernetes defines by struct tags. All other lists are replaced. Supported directives: `$patch: replace | delete |
+//! merge`, `$retainKeys`, `$deleteFromPrimitiveList/…` and `$setElementOrder/…`.
 //!
 //! # Source
 //! Kubernetes, "Strategic Merge Patch", sig-api-machinery; `k8s.io/apimachinery/pkg/util/strategicpatch`.
@@ -11,49 +11,51 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-use super::{PatchRefused, below, invalid, is_same};
+use super::{PatchError, child_pointer, invalid, is_same_json};
 use crate::Kind;
 
-/// How a list takes a patch.
+/// The merge strategy of a list.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ListMerge {
-    /// Elements are told apart by this member.
+    /// Elements are identified by this member and merged.
     ByKey(&'static str),
-    /// A set of plain values.
+    /// Primitive values are merged as a set.
     Set,
-    /// It is one value.
-    Whole,
+    /// The list is replaced (atomic).
+    Atomic,
 }
 
-/// How the list in the field `path` (names of fields, from the top, without those of lists' elements) takes a patch.
+/// Returns the merge strategy of the list at `path` (field names from the root, without list indexes).
 pub(crate) fn list_merge(path: &[&str]) -> ListMerge {
-    let Some((name, above)) = path.split_last() else { return ListMerge::Whole };
+    let Some((name, parents)) = path.split_last() else { return ListMerge::Atomic };
     let is_in_container =
-        matches!(above.last(), Some(&("containers" | "initContainers" | "ephemeralContainers")));
+        matches!(parents.last(), Some(&("containers" | "initContainers" | "ephemeralContainers")));
     match *name {
         "containers" | "initContainers" | "ephemeralContainers" => ListMerge::ByKey("name"),
         "env" if is_in_container => ListMerge::ByKey("name"),
         "volumeMounts" if is_in_container => ListMerge::ByKey("mountPath"),
         "volumeDevices" if is_in_container => ListMerge::ByKey("devicePath"),
         "ports" if is_in_container => ListMerge::ByKey("containerPort"),
-        // Only a Service has ports directly below its spec.
-        "ports" if above == ["spec"] => ListMerge::ByKey("port"),
-        "volumes" | "imagePullSecrets" | "schedulingGates" if above.last() == Some(&"spec") => {
+        // Only a Service has ports directly in its spec.
+        "ports" if parents == ["spec"] => ListMerge::ByKey("port"),
+        "volumes" | "imagePullSecrets" | "schedulingGates" if parents.last() == Some(&"spec") => {
             ListMerge::ByKey("name")
         }
-        "resourceClaims" if above.last() == Some(&"spec") => ListMerge::ByKey("name"),
-        "hostAliases" if above.last() == Some(&"spec") => ListMerge::ByKey("ip"),
-        "topologySpreadConstraints" if above.last() == Some(&"spec") => {
+        "resourceClaims" if parents.last() == Some(&"spec") => ListMerge::ByKey("name"),
+        "hostAliases" if parents.last() == Some(&"spec") => ListMerge::ByKey("ip"),
+        "topologySpreadConstraints" if parents.last() == Some(&"spec") => {
             ListMerge::ByKey("topologyKey")
         }
-        "conditions" if above == ["status"] => ListMerge::ByKey("type"),
-        "addresses" if above == ["status"] => ListMerge::ByKey("type"),
-        "podIPs" if above == ["status"] => ListMerge::ByKey("ip"),
-        "ownerReferences" if above.last() == Some(&"metadata") => ListMerge::ByKey("uid"),
-        "finalizers" if above.last() == Some(&"metadata") => ListMerge::Set,
-        // Of a service account, and of the two configurations of webhooks.
-        "secrets" | "imagePullSecrets" | "webhooks" if above.is_empty() => ListMerge::ByKey("name"),
-        _ => ListMerge::Whole,
+        "conditions" if parents == ["status"] => ListMerge::ByKey("type"),
+        "addresses" if parents == ["status"] => ListMerge::ByKey("type"),
+        "podIPs" if parents == ["status"] => ListMerge::ByKey("ip"),
+        "ownerReferences" if parents.last() == Some(&"metadata") => ListMerge::ByKey("uid"),
+        "finalizers" if parents.last() == Some(&"metadata") => ListMerge::Set,
+        // Fields of a ServiceAccount and of the two webhook configurations.
+        "secrets" | "imagePullSecrets" | "webhooks" if parents.is_empty() => {
+            ListMerge::ByKey("name")
+        }
+        _ => ListMerge::Atomic,
     }
 }
 
@@ -61,29 +63,29 @@ pub(super) fn apply(
     patch: &Value,
     kind: &Kind,
     document: Map<String, Value>,
-) -> Result<Value, PatchRefused> {
+) -> Result<Value, PatchError> {
     if Kind::builtin(&kind.kind).as_ref() != Some(kind) {
         return Err(invalid(
             "",
-            &format!("a strategic merge patch is only for built-in kinds, not for {}", kind.kind),
+            &format!("strategic merge patches support built-in kinds only, not {}", kind.kind),
         ));
     }
     let Value::Object(patch) = patch else {
-        return Err(invalid("", "a strategic merge patch is an object"));
+        return Err(invalid("", "a strategic merge patch has to be an object"));
     };
     Ok(Value::Object(merge_map(patch, document, &mut Vec::new())?))
 }
 
-/// Where we are, for messages.
+/// Returns the JSON pointer of the path, for error messages.
 fn pointer_of(path: &[&str]) -> String {
-    path.iter().fold(String::new(), |pointer, member| below(&pointer, member))
+    path.iter().fold(String::new(), |pointer, member| child_pointer(&pointer, member))
 }
 
 fn merge_map<'p>(
     patch: &'p Map<String, Value>,
     document: Map<String, Value>,
     path: &mut Vec<&'p str>,
-) -> Result<Map<String, Value>, PatchRefused> {
+) -> Result<Map<String, Value>, PatchError> {
     let mut map = match patch.get("$patch").map(|directive| directive.as_str().unwrap_or_default())
     {
         None | Some("merge") => document,
@@ -92,7 +94,7 @@ fn merge_map<'p>(
         Some(other) => {
             return Err(invalid(
                 &pointer_of(path),
-                &format!("`$patch: {other}` is none of replace, delete, merge"),
+                &format!("`$patch: {other}` is invalid: expected replace, delete or merge"),
             ));
         }
     };
@@ -124,17 +126,17 @@ fn merge_map<'p>(
         path.pop();
         map.insert(name.clone(), new);
     }
-    for (name, gone) in patch {
+    for (name, deleted) in patch {
         if let Some(list) = name.strip_prefix("$deleteFromPrimitiveList/")
-            && let (Some(Value::Array(items)), Value::Array(gone)) = (map.get_mut(list), gone)
+            && let (Some(Value::Array(items)), Value::Array(deleted)) = (map.get_mut(list), deleted)
         {
-            items.retain(|item| !gone.iter().any(|gone| is_same(gone, item)));
+            items.retain(|item| !deleted.iter().any(|deleted| is_same_json(deleted, item)));
         }
     }
     Ok(map)
 }
 
-/// The order that the patch asks for the list `name`.
+/// Returns the element order that the patch requests for the list `name`.
 fn order<'p>(patch: &'p Map<String, Value>, name: &str) -> Option<&'p Vec<Value>> {
     patch.get(&format!("$setElementOrder/{name}"))?.as_array()
 }
@@ -144,13 +146,13 @@ fn merge_list<'p>(
     document: Vec<Value>,
     order: Option<&Vec<Value>>,
     path: &mut Vec<&'p str>,
-) -> Result<Vec<Value>, PatchRefused> {
+) -> Result<Vec<Value>, PatchError> {
     match list_merge(path) {
-        ListMerge::Whole => Ok(patch.to_vec()),
+        ListMerge::Atomic => Ok(patch.to_vec()),
         ListMerge::Set => {
             let mut items = document;
             for item in patch {
-                if !items.iter().any(|old| is_same(old, item)) {
+                if !items.iter().any(|old| is_same_json(old, item)) {
                     items.push(item.clone());
                 }
             }
@@ -166,7 +168,7 @@ fn merge_named<'p>(
     order: Option<&Vec<Value>>,
     key: &str,
     path: &mut Vec<&'p str>,
-) -> Result<Vec<Value>, PatchRefused> {
+) -> Result<Vec<Value>, PatchError> {
     let directive = |item: &Value| item.get("$patch").and_then(Value::as_str).map(str::to_string);
     let is_replaced = patch
         .iter()
@@ -179,19 +181,20 @@ fn merge_named<'p>(
         let Value::Object(change) = change else {
             return Err(invalid(
                 &pointer_of(path),
-                &format!("an element is no object with a `{key}`"),
+                &format!("a list element is not an object with a `{key}`"),
             ));
         };
         let Some(name) = change.get(key) else {
             if is_replaced && change.contains_key("$patch") {
                 continue;
             }
-            return Err(invalid(&pointer_of(path), &format!("an element has no `{key}`")));
+            return Err(invalid(&pointer_of(path), &format!("a list element has no `{key}`")));
         };
-        let at =
-            items.iter().position(|item| item.get(key).is_some_and(|found| is_same(found, name)));
+        let at = items
+            .iter()
+            .position(|item| item.get(key).is_some_and(|found| is_same_json(found, name)));
         if change.get("$patch").and_then(Value::as_str) == Some("delete") {
-            items.retain(|item| !item.get(key).is_some_and(|found| is_same(found, name)));
+            items.retain(|item| !item.get(key).is_some_and(|found| is_same_json(found, name)));
             continue;
         }
         let old = match at {
@@ -219,8 +222,9 @@ fn merge_named<'p>(
     Ok(arrange(items, key, &patch_order, &server_order))
 }
 
-/// Orders merged elements as the API server does: those that the patch names in its order, the others in theirs; between
-/// the two the old order decides, and where one of a pair is new, the patch's element comes first.
+/// Orders merged elements as the API server does: elements of the patch keep the order of the patch, all others their
+/// previous order. The two sequences are merged by the previous order; if one element of a pair is new, the element of the
+/// patch comes first.
 fn arrange(
     items: Vec<Value>,
     key: &str,
@@ -228,7 +232,7 @@ fn arrange(
     server_order: &[Value],
 ) -> Vec<Value> {
     let rank = |item: &Value, order: &[Value]| {
-        item.get(key).and_then(|name| order.iter().position(|other| is_same(other, name)))
+        item.get(key).and_then(|name| order.iter().position(|other| is_same_json(other, name)))
     };
     let (mut named, others): (Vec<Value>, Vec<Value>) =
         items.into_iter().partition(|item| rank(item, patch_order).is_some());
@@ -246,13 +250,13 @@ fn arrange(
     arranged
 }
 
-pub(super) fn touched(patch: &Value, pointers: &mut BTreeSet<String>) {
+pub(super) fn changed_pointers(patch: &Value, pointers: &mut BTreeSet<String>) {
     if let Value::Object(map) = patch {
-        touched_map(map, "", &mut Vec::new(), pointers);
+        changed_in_map(map, "", &mut Vec::new(), pointers);
     }
 }
 
-fn touched_map<'p>(
+fn changed_in_map<'p>(
     map: &'p Map<String, Value>,
     pointer: &str,
     path: &mut Vec<&'p str>,
@@ -270,16 +274,16 @@ fn touched_map<'p>(
             .or_else(|| name.strip_prefix("$setElementOrder/"))
         {
             if name.starts_with("$delete") {
-                pointers.insert(below(pointer, list));
+                pointers.insert(child_pointer(pointer, list));
             }
             continue;
         }
         path.push(name);
-        let here = below(pointer, name);
+        let here = child_pointer(pointer, name);
         match (change, list_merge(path)) {
-            (Value::Object(change), _) => touched_map(change, &here, path, pointers),
+            (Value::Object(change), _) => changed_in_map(change, &here, path, pointers),
             (Value::Array(items), ListMerge::ByKey(key)) => {
-                touched_list(items, key, &here, path, pointers)
+                changed_in_list(items, key, &here, path, pointers)
             }
             (
                 Value::Array(_)
@@ -296,7 +300,7 @@ fn touched_map<'p>(
     }
 }
 
-fn touched_list<'p>(
+fn changed_in_list<'p>(
     items: &'p [Value],
     key: &str,
     pointer: &str,
@@ -309,15 +313,15 @@ fn touched_list<'p>(
             continue;
         };
         let name = name.as_str().map_or_else(|| name.to_string(), str::to_string);
-        let element = below(pointer, &format!("{key}={name}"));
+        let element = child_pointer(pointer, &format!("{key}={name}"));
         if map.len() == 1 {
             pointers.insert(element);
             continue;
         }
         let mut inner = BTreeSet::new();
-        touched_map(map, &element, path, &mut inner);
-        // The key itself only says which element is meant.
-        inner.remove(&below(&element, key));
+        changed_in_map(map, &element, path, &mut inner);
+        // The key only identifies the element and does not change.
+        inner.remove(&child_pointer(&element, key));
         pointers.append(&mut inner);
     }
 }

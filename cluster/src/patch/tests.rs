@@ -35,12 +35,12 @@ fn check(patch: Value, pointer: &str, expected: Value) -> Object {
 }
 
 #[track_caller]
-fn refused(patch: Value) -> PatchRefused {
+fn refused(patch: Value) -> PatchError {
     read(patch).apply(&deployment()).unwrap_err()
 }
 
 #[test]
-fn patches_are_written_as_scenario_files_write_them() {
+fn patch_json_round_trips() {
     for text in [
         json!({"type": "merge", "patch": {"spec": {"replicas": 0}}}),
         json!({"type": "strategic", "patch": {}}),
@@ -58,7 +58,7 @@ fn patches_are_written_as_scenario_files_write_them() {
 }
 
 #[test]
-fn json_operations_do_what_rfc_6902_says() {
+fn json_patch_operations_follow_rfc_6902() {
     let json = |operations: Value| json!({"type": "json", "patch": operations});
     let env = "/spec/template/spec/containers/0/env";
     check(
@@ -106,13 +106,13 @@ fn json_operations_do_what_rfc_6902_says() {
         json!(3),
     );
     check(json(json!([{"op": "add", "path": "/extra", "value": {"a": 1}}])), "/extra/a", json!(1));
-    let gone =
+    let patched =
         read(json(json!([{"op": "remove", "path": "/status"}]))).apply(&deployment()).unwrap();
-    assert_eq!(gone.field("status"), None);
+    assert_eq!(patched.field("status"), None);
 }
 
 #[test]
-fn a_failed_test_is_told_apart_from_a_bad_patch() {
+fn failed_test_differs_from_invalid_patch() {
     let json = |operations: Value| json!({"type": "json", "patch": operations});
     for (path, value) in [
         ("/spec/replicas", json!(3)),
@@ -120,7 +120,7 @@ fn a_failed_test_is_told_apart_from_a_bad_patch() {
         ("/spec/replicas", json!("2")),
     ] {
         let failure = refused(json(json!([{"op": "test", "path": path, "value": value}])));
-        assert!(matches!(failure, PatchRefused::TestFailed { .. }), "{failure}");
+        assert!(matches!(failure, PatchError::TestFailed { .. }), "{failure}");
     }
     for bad in [
         json!([{"op": "remove", "path": "/spec/paused"}]),
@@ -140,12 +140,12 @@ fn a_failed_test_is_told_apart_from_a_bad_patch() {
         json!([{"op": "move", "from": "/spec", "path": "/spec/inner"}]),
     ] {
         let failure = refused(json(bad.clone()));
-        assert!(matches!(failure, PatchRefused::Invalid { .. }), "{bad}: {failure}");
+        assert!(matches!(failure, PatchError::Invalid { .. }), "{bad}: {failure}");
     }
 }
 
 #[test]
-fn operations_after_a_failure_change_nothing() {
+fn failed_json_patch_has_no_effect() {
     let before = deployment();
     let patch = read(json!({"type": "json", "patch": [
         {"op": "replace", "path": "/spec/replicas", "value": 9}, {"op": "test", "path": "/spec/paused", "value": true}]}));
@@ -154,7 +154,7 @@ fn operations_after_a_failure_change_nothing() {
 }
 
 #[test]
-fn merge_patches_do_what_rfc_7386_says() {
+fn merge_patch_follows_rfc_7386() {
     let merge = |patch: Value| json!({"type": "merge", "patch": patch});
     check(merge(json!({"spec": {"replicas": 0}})), "/spec/replicas", json!(0));
     check(
@@ -172,12 +172,12 @@ fn merge_patches_do_what_rfc_7386_says() {
         "/metadata/labels",
         json!({"b": "c"}),
     );
-    assert!(matches!(refused(merge(json!(5))), PatchRefused::Invalid { .. }));
-    assert!(matches!(refused(merge(json!({"kind": null}))), PatchRefused::Invalid { .. }));
+    assert!(matches!(refused(merge(json!(5))), PatchError::Invalid { .. }));
+    assert!(matches!(refused(merge(json!({"kind": null}))), PatchError::Invalid { .. }));
 }
 
 #[test]
-fn the_examples_of_rfc_7386_hold() {
+fn merge_patch_passes_rfc_7386_examples() {
     for (document, patch, expected) in [
         (json!({"a": "b"}), json!({"a": "c"}), json!({"a": "c"})),
         (json!({"a": "b"}), json!({"b": "c"}), json!({"a": "b", "b": "c"})),
@@ -200,7 +200,7 @@ fn the_examples_of_rfc_7386_hold() {
 }
 
 #[test]
-fn strategic_patches_merge_named_elements() {
+fn strategic_patch_merges_named_elements() {
     let pod =
         |spec: Value| json!({"type": "strategic", "patch": {"spec": {"template": {"spec": spec}}}});
     let container = |fields: Value| {
@@ -270,7 +270,7 @@ fn strategic_patches_merge_named_elements() {
 }
 
 #[test]
-fn strategic_patches_obey_the_directives_of_maps() {
+fn strategic_patch_supports_map_directives() {
     let strategic = |patch: Value| json!({"type": "strategic", "patch": patch});
     check(
         strategic(json!({"spec": {"strategy": {"$patch": "replace", "type": "Recreate"}}})),
@@ -299,18 +299,18 @@ fn strategic_patches_obey_the_directives_of_maps() {
     );
     assert!(matches!(
         refused(strategic(json!({"spec": {"strategy": {"$patch": "swap"}}}))),
-        PatchRefused::Invalid { .. }
+        PatchError::Invalid { .. }
     ));
     assert!(matches!(
         refused(strategic(
             json!({"spec": {"template": {"spec": {"containers": [{"image": "x"}]}}}})
         )),
-        PatchRefused::Invalid { .. }
+        PatchError::Invalid { .. }
     ));
 }
 
 #[test]
-fn a_new_element_comes_first_and_an_asked_order_is_kept() {
+fn strategic_patch_orders_elements_as_api_server() {
     let env = |extra: Value| {
         let mut container = json!({"name": "api"});
         container.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
@@ -339,7 +339,7 @@ fn a_new_element_comes_first_and_an_asked_order_is_kept() {
 }
 
 #[test]
-fn finalizers_are_a_set() {
+fn strategic_patch_merges_finalizers_as_set() {
     let before = deployment();
     let mut metadata = before.metadata().clone();
     metadata.finalizers = vec!["a/x".into(), "a/y".into()];
@@ -357,20 +357,17 @@ fn finalizers_are_a_set() {
 }
 
 #[test]
-fn a_strategic_patch_of_a_custom_kind_is_refused() {
+fn strategic_patch_rejects_custom_kinds() {
     let custom = Object::from_value(
         json!({"apiVersion": "acme.io/v1", "kind": "Deployment", "metadata": {"name": "x"}}),
     )
     .unwrap();
-    assert!(matches!(
-        Patch::Strategic(json!({})).apply(&custom),
-        Err(PatchRefused::Invalid { .. })
-    ));
+    assert!(matches!(Patch::Strategic(json!({})).apply(&custom), Err(PatchError::Invalid { .. })));
     assert!(Patch::Merge(json!({"spec": {}})).apply(&custom).is_ok());
 }
 
 #[test]
-fn what_a_patch_leaves_alone_is_shared() {
+fn patch_shares_unchanged_fields() {
     let before = deployment();
     let share = |a: &Object, field: &str| {
         std::ptr::eq(a.field(field).unwrap(), before.field(field).unwrap())
@@ -386,11 +383,11 @@ fn what_a_patch_leaves_alone_is_shared() {
     }
     let same =
         read(json!({"type": "merge", "patch": {"spec": {"replicas": 2}}})).apply(&before).unwrap();
-    assert!(same.is_same_value(&before), "a patch without a change gives the very same object");
+    assert!(same.ptr_eq(&before), "a no-op patch should return the same allocation");
 }
 
 #[test]
-fn touched_names_what_changes_and_nothing_else() {
+fn changed_pointers_lists_changes_only() {
     for (patch, expected) in [
         (json!({"type": "merge", "patch": {}}), vec![]),
         (
@@ -416,11 +413,11 @@ fn touched_names_what_changes_and_nothing_else() {
             vec!["/spec/strategy"],
         ),
     ] {
-        assert_eq!(read(patch.clone()).touched(), expected, "{patch}");
+        assert_eq!(read(patch.clone()).changed_pointers(), expected, "{patch}");
     }
 }
 
-/// Any JSON but numbers beyond what canonical JSON takes.
+/// Generates any JSON, with numbers that canonical JSON supports.
 pub(crate) fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -438,7 +435,7 @@ pub(crate) fn any_json() -> impl Strategy<Value = Value> {
     })
 }
 
-/// The merge patch that turns `before` into `after`, neither of which holds null as a member.
+/// Returns the merge patch from `before` to `after`; neither may contain null members.
 fn merge_between(before: &Value, after: &Value) -> Value {
     let (Value::Object(before), Value::Object(after)) = (before, after) else {
         return after.clone();
@@ -450,7 +447,7 @@ fn merge_between(before: &Value, after: &Value) -> Value {
     for (name, value) in after {
         let old = before.get(name);
         if old != Some(value) {
-            // Where there is no map to merge into, nothing of the old value may stay.
+            // `before` is not a map here, so the patch replaces it.
             patch.insert(
                 name.clone(),
                 old.map_or_else(|| value.clone(), |old| merge_between(old, value)),
@@ -460,7 +457,7 @@ fn merge_between(before: &Value, after: &Value) -> Value {
     Value::Object(patch)
 }
 
-/// Members that are null cannot be made by a merge patch.
+/// Removes null members, which a merge patch cannot produce.
 fn without_null_members(value: Value) -> Value {
     match value {
         Value::Object(map) => Value::Object(
@@ -475,27 +472,27 @@ fn without_null_members(value: Value) -> Value {
 
 proptest! {
     #[test]
-    fn a_merge_patch_turns_any_value_into_any_other(before in any_json(), after in any_json()) {
+    fn merge_patch_can_produce_any_value(before in any_json(), after in any_json()) {
         let (before, after) = (without_null_members(before), without_null_members(after));
         prop_assert_eq!(merge::apply(&merge_between(&before, &after), before), after);
     }
 
     #[test]
-    fn a_merge_patch_applied_twice_is_applied_once(document in any_json(), patch in any_json()) {
+    fn merge_patch_is_idempotent(document in any_json(), patch in any_json()) {
         let once = merge::apply(&patch, document);
         prop_assert_eq!(merge::apply(&patch, once.clone()), once);
     }
 
     #[test]
-    fn what_a_json_patch_adds_it_can_test_and_remove(document in prop::collection::btree_map("[a-c~/]{1,2}", any_json(), 0..4), name in "[a-c~/]{3,4}", value in any_json()) {
+    fn json_patch_tests_and_removes_added_member(document in prop::collection::btree_map("[a-c~/]{1,2}", any_json(), 0..4), name in "[a-c~/]{3,4}", value in any_json()) {
         let document = Value::Object(document.into_iter().collect());
-        let path = below("", &name);
+        let path = child_pointer("", &name);
         let operations = [JsonOp::Add { path: path.clone(), value: value.clone() }, JsonOp::Test { path: path.clone(), value }, JsonOp::Remove { path }];
         prop_assert_eq!(json::apply(&operations[..], document.clone()).unwrap(), document);
     }
 
     #[test]
-    fn a_json_patch_moves_there_and_back(value in any_json()) {
+    fn json_patch_move_is_reversible(value in any_json()) {
         let document = json!({"a": value, "list": [1, 2]});
         let operations = [
             JsonOp::Move { from: "/a".into(), path: "/list/1".into() },
@@ -505,15 +502,15 @@ proptest! {
     }
 
     #[test]
-    fn canonical_json_is_canonical_the_second_time(value in any_json()) {
+    fn canonical_json_is_idempotent(value in any_json()) {
         let once = canonical_json(&value).unwrap();
         let read: Value = serde_json::from_str(&once).unwrap();
         prop_assert_eq!(canonical_json(&read).unwrap(), once);
-        prop_assert!(is_same(&read, &value));
+        prop_assert!(is_same_json(&read, &value));
     }
 
     #[test]
-    fn no_patch_makes_apply_panic(merge in any_json(), path in "(/[a-c0-2~-]{0,2}){0,3}") {
+    fn patch_apply_never_panics(merge in any_json(), path in "(/[a-c0-2~-]{0,2}){0,3}") {
         let object = deployment();
         let _ = Patch::Merge(merge.clone()).apply(&object);
         let _ = Patch::Strategic(merge.clone()).apply(&object);

@@ -3,109 +3,109 @@ use serde_json::Value;
 use super::{count, items, text};
 use crate::{Object, Quantity};
 
-/// One container of a pod, or of a template of pods.
+/// A view of one container of a pod or pod template.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Container<'a> {
     value: &'a Value,
 }
 
-/// One environment variable.
+/// An environment variable of a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EnvVar<'a> {
-    /// Its name.
+    /// Variable name.
     pub name: &'a str,
-    /// Where its value comes from.
+    /// Source of the value.
     pub source: EnvSource<'a>,
 }
 
-/// Where the value of an environment variable comes from.
+/// The source of the value of an environment variable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EnvSource<'a> {
-    /// It is written here; an absent value is the empty text.
+    /// A literal value; empty if absent.
     Value(&'a str),
-    /// From a key of a ConfigMap of the same namespace.
+    /// A key of a ConfigMap in the same namespace.
     ConfigMap {
         /// Name of the ConfigMap.
         name: &'a str,
-        /// The key.
+        /// Key within `data`.
         key: &'a str,
-        /// Whether the container starts without it.
+        /// Whether the container starts if the key does not exist.
         is_optional: bool,
     },
-    /// From a key of a Secret of the same namespace.
+    /// A key of a Secret in the same namespace.
     Secret {
         /// Name of the Secret.
         name: &'a str,
-        /// The key.
+        /// Key within `data`.
         key: &'a str,
-        /// Whether the container starts without it.
+        /// Whether the container starts if the key does not exist.
         is_optional: bool,
     },
-    /// From the pod itself: a field or a resource figure.
+    /// A field of the pod or a resource quantity of the container (downward API).
     Pod,
 }
 
-/// One port that a container names.
+/// A declared port of a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ContainerPort<'a> {
-    /// Its name; empty if it has none.
+    /// Port name; empty if unnamed.
     pub name: &'a str,
-    /// Its number.
+    /// Port number.
     pub port: u16,
     /// `TCP`, `UDP` or `SCTP`.
     pub protocol: &'a str,
 }
 
-/// A port by number, or by the name that a container gives it.
+/// A reference to a port by number or by the name of a container port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PortRef<'a> {
-    /// By number.
+    /// Port number.
     Number(u16),
-    /// By name.
+    /// Name of a container port.
     Name(&'a str),
 }
 
-/// How a container is asked whether it is alive or ready.
+/// A health check of a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Probe<'a> {
-    /// The question.
+    /// Kind of the check.
     pub check: ProbeCheck<'a>,
-    /// Seconds from the container's start to the first question.
+    /// Seconds from the start of the container to the first check.
     pub initial_delay_seconds: u32,
-    /// Seconds between questions.
+    /// Seconds between two checks.
     pub period_seconds: u32,
-    /// Seconds to wait for an answer.
+    /// Timeout of a check in seconds.
     pub timeout_seconds: u32,
-    /// Bad answers in a row that count as failed.
+    /// Consecutive failures after which the probe counts as failed.
     pub failure_threshold: u32,
-    /// Good answers in a row that count as well again.
+    /// Consecutive successes after which the probe counts as successful again.
     pub success_threshold: u32,
 }
 
-/// What a probe asks.
+/// The kind of a probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProbeCheck<'a> {
-    /// An HTTP GET that answers 200 to 399.
+    /// An HTTP GET request, successful for status 200 to 399.
     HttpGet {
-        /// The path.
+        /// URL path.
         path: &'a str,
-        /// The port; absent where the field is unreadable.
+        /// Port; `None` if the field is malformed.
         port: Option<PortRef<'a>>,
     },
-    /// A TCP connection.
+    /// A TCP connection, successful if it is established.
     TcpSocket {
-        /// The port; absent where the field is unreadable.
+        /// Port; `None` if the field is malformed.
         port: Option<PortRef<'a>>,
     },
-    /// A command in the container that ends with 0.
+    /// A command in the container, successful for exit code 0.
     Exec,
-    /// Another way (gRPC).
+    /// Another kind (gRPC).
     Other,
 }
 
-/// The containers of a pod, or of the pod template of a workload; empty for other objects.
+/// Returns the containers of a pod, or of the pod template of a workload; empty for other objects.
 ///
-/// Init containers are not among them: see [`Container::all_init`].
+/// Init containers are not included: see [`Container::all_init`].
 pub fn containers(object: &Object) -> impl Iterator<Item = Container<'_>> {
     items(pod_spec(object), "containers").map(Container::of)
 }
@@ -119,70 +119,70 @@ fn pod_spec(object: &Object) -> Option<&Value> {
 }
 
 impl<'a> Container<'a> {
-    /// Views `value`, one element of `containers` as on the wire.
+    /// Returns a view of `value`, an element of `containers`.
     pub fn of(value: &'a Value) -> Self {
         Self { value }
     }
 
-    /// The init containers of a pod, or of the pod template of a workload.
+    /// Returns the init containers of a pod, or of the pod template of a workload.
     pub fn all_init(object: &'a Object) -> impl Iterator<Item = Container<'a>> {
         items(pod_spec(object), "initContainers").map(Container::of)
     }
 
-    /// The container of `object` with this name.
+    /// Returns the container of `object` with this name.
     pub fn named(object: &'a Object, name: &str) -> Option<Container<'a>> {
         containers(object).find(|container| container.name() == name)
     }
 
-    /// The container as on the wire.
+    /// Returns the underlying JSON value.
     pub fn value(&self) -> &'a Value {
         self.value
     }
 
-    /// Its name.
+    /// Returns the name.
     pub fn name(&self) -> &'a str {
         text(self.value, "name")
     }
 
-    /// Its image.
+    /// Returns the image.
     pub fn image(&self) -> &'a str {
         text(self.value, "image")
     }
 
-    /// Its command; empty for the image's own.
+    /// Returns the command; empty for the default of the image.
     pub fn command(&self) -> impl Iterator<Item = &'a str> + use<'a> {
         items(Some(self.value), "command").filter_map(Value::as_str)
     }
 
-    /// The arguments of its command; empty for the image's own.
+    /// Returns the arguments of the command; empty for the default of the image.
     pub fn args(&self) -> impl Iterator<Item = &'a str> + use<'a> {
         items(Some(self.value), "args").filter_map(Value::as_str)
     }
 
-    /// Its environment, in order; where a name stands twice, the later one counts.
+    /// Returns the environment variables in order. If a name is repeated, the last one is effective.
     pub fn env(&self) -> impl Iterator<Item = EnvVar<'a>> + use<'a> {
         items(Some(self.value), "env")
             .map(|variable| EnvVar { name: text(variable, "name"), source: source(variable) })
     }
 
-    /// The ConfigMaps whose keys all become its environment (`envFrom`).
+    /// Returns the names of the ConfigMaps whose keys all become environment variables (`envFrom`).
     pub fn env_from_config_maps(&self) -> impl Iterator<Item = &'a str> + use<'a> {
         items(Some(self.value), "envFrom")
             .filter_map(|from| from.pointer("/configMapRef/name")?.as_str())
     }
 
-    /// The Secrets whose keys all become its environment (`envFrom`).
+    /// Returns the names of the Secrets whose keys all become environment variables (`envFrom`).
     pub fn env_from_secrets(&self) -> impl Iterator<Item = &'a str> + use<'a> {
         items(Some(self.value), "envFrom")
             .filter_map(|from| from.pointer("/secretRef/name")?.as_str())
     }
 
-    /// What it asks for of `resource` (`cpu`, `memory`); absent if it asks for none or the figure is unreadable.
+    /// Returns the request for `resource` (`cpu`, `memory`); `None` if it is absent or malformed.
     pub fn request(&self, resource: &str) -> Option<Quantity> {
         self.resource("requests", resource)
     }
 
-    /// The most it may use of `resource` (`cpu`, `memory`); absent if it is unbounded or the figure is unreadable.
+    /// Returns the limit of `resource` (`cpu`, `memory`); `None` if it is absent or malformed.
     pub fn limit(&self, resource: &str) -> Option<Quantity> {
         self.resource("limits", resource)
     }
@@ -195,7 +195,7 @@ impl<'a> Container<'a> {
         }
     }
 
-    /// The ports that it names; it may listen on others.
+    /// Returns the declared ports; the container may listen on others.
     pub fn ports(&self) -> impl Iterator<Item = ContainerPort<'a>> + use<'a> {
         items(Some(self.value), "ports").filter_map(|port| {
             let number = u16::try_from(port.get("containerPort")?.as_u64()?).ok()?;
@@ -203,17 +203,17 @@ impl<'a> Container<'a> {
         })
     }
 
-    /// Its readiness probe.
+    /// Returns the readiness probe.
     pub fn readiness_probe(&self) -> Option<Probe<'a>> {
         self.value.get("readinessProbe").map(Probe::of)
     }
 
-    /// Its liveness probe.
+    /// Returns the liveness probe.
     pub fn liveness_probe(&self) -> Option<Probe<'a>> {
         self.value.get("livenessProbe").map(Probe::of)
     }
 
-    /// Its startup probe.
+    /// Returns the startup probe.
     pub fn startup_probe(&self) -> Option<Probe<'a>> {
         self.value.get("startupProbe").map(Probe::of)
     }
@@ -250,7 +250,7 @@ pub(super) fn protocol(port: &Value) -> &str {
 }
 
 impl<'a> PortRef<'a> {
-    /// Reads a port as on the wire: a number or a name; absent where it is neither.
+    /// Parses a port: a number or a name; `None` if it is neither.
     pub fn of(value: &'a Value) -> Option<Self> {
         match value {
             Value::Number(number) => Some(Self::Number(u16::try_from(number.as_u64()?).ok()?)),
@@ -263,7 +263,7 @@ impl<'a> PortRef<'a> {
         }
     }
 
-    /// The number that `container` means by this port; a number stands for itself.
+    /// Resolves the port number in `container`; a number resolves to itself.
     pub fn number_in(&self, container: &Container<'_>) -> Option<u16> {
         match self {
             Self::Number(number) => Some(*number),
@@ -275,7 +275,7 @@ impl<'a> PortRef<'a> {
 }
 
 impl<'a> Probe<'a> {
-    /// Views `value`, a probe as on the wire.
+    /// Parses a probe from its JSON form.
     pub fn of(value: &'a Value) -> Self {
         let port = |check: &'a Value| check.get("port").and_then(PortRef::of);
         let check = if let Some(http) = value.get("httpGet") {
@@ -291,18 +291,18 @@ impl<'a> Probe<'a> {
         } else {
             ProbeCheck::Other
         };
-        let seconds = |field, absent| count(Some(value), field, absent);
+        let number = |field, default| count(Some(value), field, default);
         Self {
             check,
-            initial_delay_seconds: seconds("initialDelaySeconds", 0),
-            period_seconds: seconds("periodSeconds", 10),
-            timeout_seconds: seconds("timeoutSeconds", 1),
-            failure_threshold: seconds("failureThreshold", 3),
-            success_threshold: seconds("successThreshold", 1),
+            initial_delay_seconds: number("initialDelaySeconds", 0),
+            period_seconds: number("periodSeconds", 10),
+            timeout_seconds: number("timeoutSeconds", 1),
+            failure_threshold: number("failureThreshold", 3),
+            success_threshold: number("successThreshold", 1),
         }
     }
 
-    /// The port that the probe asks, if it asks one.
+    /// Returns the port of an HTTP or TCP probe.
     pub fn port(&self) -> Option<PortRef<'a>> {
         match self.check {
             ProbeCheck::HttpGet { port, .. } | ProbeCheck::TcpSocket { port } => port,

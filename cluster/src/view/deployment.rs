@@ -2,30 +2,30 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{Condition, Container, containers, count, texts};
+use super::{Container, ObjectCondition, containers, count, texts};
 use crate::{Object, Selector};
 
-/// Reads a Deployment.
+/// A view of a Deployment.
 #[derive(Clone, Copy, Debug)]
 pub struct Deployment<'a> {
     object: &'a Object,
 }
 
-/// How a Deployment replaces its pods.
+/// The update strategy of a Deployment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Strategy<'a> {
-    /// All old pods go before the first new one comes.
+pub enum DeploymentStrategy<'a> {
+    /// Deletes all old pods before it creates new ones.
     Recreate,
-    /// Step by step.
+    /// Replaces pods gradually.
     RollingUpdate {
-        /// How many may be missing meanwhile: a number, or a text such as `25%`; absent for 25 %.
+        /// Maximum number of unavailable pods: a number or a percentage such as `25%`. Default: 25%.
         max_unavailable: Option<&'a Value>,
-        /// How many more may be there meanwhile: a number, or a text such as `25%`; absent for 25 %.
+        /// Maximum number of additional pods: a number or a percentage such as `25%`. Default: 25%.
         max_surge: Option<&'a Value>,
     },
 }
 
-/// Reads a ReplicaSet.
+/// A view of a ReplicaSet.
 #[derive(Clone, Copy, Debug)]
 pub struct ReplicaSet<'a> {
     object: &'a Object,
@@ -34,130 +34,130 @@ pub struct ReplicaSet<'a> {
 const REVISION: &str = "deployment.kubernetes.io/revision";
 
 impl<'a> Deployment<'a> {
-    /// Views `object`, if it is a Deployment.
+    /// Returns a view of `object` if it is a Deployment.
     pub fn of(object: &'a Object) -> Option<Self> {
         (object.kind().kind == "Deployment").then_some(Self { object })
     }
 
-    /// The object itself.
+    /// Returns the underlying object.
     pub fn object(&self) -> &'a Object {
         self.object
     }
 
-    /// How many pods are asked for.
+    /// Returns the desired number of pods (`spec.replicas`, default 1).
     pub fn replicas(&self) -> u32 {
         count(self.object.field("spec"), "replicas", 1)
     }
 
-    /// How many pods there are, of any revision.
+    /// Returns the current number of pods of all revisions (`status.replicas`).
     pub fn current(&self) -> u32 {
         count(self.object.field("status"), "replicas", 0)
     }
 
-    /// How many of them are ready.
+    /// Returns the number of ready pods.
     pub fn ready(&self) -> u32 {
         count(self.object.field("status"), "readyReplicas", 0)
     }
 
-    /// How many of them are of the latest template.
+    /// Returns the number of pods with the latest template.
     pub fn updated(&self) -> u32 {
         count(self.object.field("status"), "updatedReplicas", 0)
     }
 
-    /// How many of them have been ready long enough.
+    /// Returns the number of available pods (ready for at least `minReadySeconds`).
     pub fn available(&self) -> u32 {
         count(self.object.field("status"), "availableReplicas", 0)
     }
 
-    /// The generation that the controller has seen; 0 before it saw any.
+    /// Returns the latest generation that the controller observed; 0 before the first observation.
     pub fn observed_generation(&self) -> i64 {
         self.object.at("/status/observedGeneration").and_then(Value::as_i64).unwrap_or(0)
     }
 
-    /// Which pods are its own. An unreadable selector selects nothing that exists.
+    /// Returns the pod selector. A missing or malformed selector selects no pods.
     pub fn selector(&self) -> Selector {
         selector(self.object)
     }
 
-    /// The labels of the pods that it makes.
+    /// Returns the labels of the pod template.
     pub fn template_labels(&self) -> BTreeMap<String, String> {
         texts(self.object.at("/spec/template/metadata/labels"))
     }
 
-    /// The containers of the pods that it makes.
+    /// Returns the containers of the pod template.
     pub fn containers(&self) -> impl Iterator<Item = Container<'a>> + use<'a> {
         containers(self.object)
     }
 
-    /// How it replaces its pods.
-    pub fn strategy(&self) -> Strategy<'a> {
+    /// Returns the update strategy.
+    pub fn strategy(&self) -> DeploymentStrategy<'a> {
         if self.object.at("/spec/strategy/type").and_then(Value::as_str) == Some("Recreate") {
-            return Strategy::Recreate;
+            return DeploymentStrategy::Recreate;
         }
-        Strategy::RollingUpdate {
+        DeploymentStrategy::RollingUpdate {
             max_unavailable: self.object.at("/spec/strategy/rollingUpdate/maxUnavailable"),
             max_surge: self.object.at("/spec/strategy/rollingUpdate/maxSurge"),
         }
     }
 
-    /// The number of its present revision; absent before the controller gave one.
+    /// Returns the current revision; `None` before the controller sets it.
     pub fn revision(&self) -> Option<u64> {
         revision(self.object)
     }
 
-    /// Whether its rollouts are paused.
+    /// Returns whether rollouts are paused.
     pub fn is_paused(&self) -> bool {
         self.object.at("/spec/paused").and_then(Value::as_bool).unwrap_or(false)
     }
 
-    /// Seconds without progress after which a rollout counts as failed.
+    /// Returns the seconds without progress after which a rollout counts as failed (default 600).
     pub fn progress_deadline_seconds(&self) -> u32 {
         count(self.object.field("spec"), "progressDeadlineSeconds", 600)
     }
 
-    /// A condition of its status: `Available`, `Progressing`, `ReplicaFailure`.
-    pub fn condition(&self, kind: &str) -> Option<Condition<'a>> {
-        Condition::of(self.object, kind)
+    /// Returns a condition of the status: `Available`, `Progressing`, `ReplicaFailure`.
+    pub fn condition(&self, kind: &str) -> Option<ObjectCondition<'a>> {
+        ObjectCondition::of(self.object, kind)
     }
 }
 
 impl<'a> ReplicaSet<'a> {
-    /// Views `object`, if it is a ReplicaSet.
+    /// Returns a view of `object` if it is a ReplicaSet.
     pub fn of(object: &'a Object) -> Option<Self> {
         (object.kind().kind == "ReplicaSet").then_some(Self { object })
     }
 
-    /// The object itself.
+    /// Returns the underlying object.
     pub fn object(&self) -> &'a Object {
         self.object
     }
 
-    /// How many pods are asked for.
+    /// Returns the desired number of pods (`spec.replicas`, default 1).
     pub fn replicas(&self) -> u32 {
         count(self.object.field("spec"), "replicas", 1)
     }
 
-    /// How many pods there are.
+    /// Returns the current number of pods (`status.replicas`).
     pub fn current(&self) -> u32 {
         count(self.object.field("status"), "replicas", 0)
     }
 
-    /// How many of them are ready.
+    /// Returns the number of ready pods.
     pub fn ready(&self) -> u32 {
         count(self.object.field("status"), "readyReplicas", 0)
     }
 
-    /// Which pods are its own. An unreadable selector selects nothing that exists.
+    /// Returns the pod selector. A missing or malformed selector selects no pods.
     pub fn selector(&self) -> Selector {
         selector(self.object)
     }
 
-    /// The containers of the pods that it makes.
+    /// Returns the containers of the pod template.
     pub fn containers(&self) -> impl Iterator<Item = Container<'a>> + use<'a> {
         containers(self.object)
     }
 
-    /// The Deployment's revision that it stands for; absent if no Deployment owns it.
+    /// Returns the Deployment revision of this ReplicaSet; `None` if no Deployment owns it.
     pub fn revision(&self) -> Option<u64> {
         revision(self.object)
     }
@@ -168,8 +168,8 @@ fn revision(object: &Object) -> Option<u64> {
 }
 
 pub(crate) fn selector(object: &Object) -> Selector {
-    let read =
+    let parsed =
         object.at("/spec/selector").and_then(|value| serde_json::from_value(value.clone()).ok());
-    // Its emptiness would select every pod, so an unreadable selector becomes a label that no object can carry.
-    read.unwrap_or_else(|| Selector::of_labels([("", "")]))
+    // An empty selector would select every pod, so a malformed selector becomes a label that no object can have.
+    parsed.unwrap_or_else(|| Selector::of_labels([("", "")]))
 }

@@ -2,76 +2,76 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Condition, Container, containers, count, items, text};
+use super::{Container, ObjectCondition, containers, count, items, text};
 use crate::Object;
 
-/// Reads a Pod.
+/// A view of a Pod.
 #[derive(Clone, Copy, Debug)]
 pub struct Pod<'a> {
     object: &'a Object,
 }
 
-/// Where a pod is in its life.
+/// The lifecycle phase of a pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum PodPhase {
-    /// Accepted, not all containers have started.
+    /// Accepted by the cluster, but not all containers have started.
     Pending,
-    /// On a node, at least one container started.
+    /// Bound to a node, and at least one container has started.
     Running,
-    /// All containers ended well.
+    /// All containers terminated successfully.
     Succeeded,
-    /// All containers ended, one of them badly.
+    /// All containers terminated, at least one with an error.
     Failed,
-    /// The node does not answer.
+    /// The state is unknown because the node does not report.
     Unknown,
 }
 
-/// What the node says of one container.
+/// A view of the status of one container.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ContainerStatus<'a> {
     value: &'a Value,
 }
 
-/// What a container is doing, or what it did last.
+/// The current or last state of a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ContainerState<'a> {
-    /// Not started yet, or not again.
+    /// The container has not started, or has not restarted yet.
     Waiting {
-        /// Why, in one word: `CrashLoopBackOff`, `ImagePullBackOff`.
+        /// Machine-readable reason: `CrashLoopBackOff`, `ImagePullBackOff`.
         reason: &'a str,
-        /// Why, for people.
+        /// Human-readable details.
         message: &'a str,
     },
-    /// Running.
+    /// The container is running.
     Running {
-        /// Since when.
+        /// Time of the start.
         started_at: Option<Timestamp>,
     },
-    /// Ended.
+    /// The container terminated.
     Terminated {
-        /// Why, in one word: `OOMKilled`, `Error`, `Completed`.
+        /// Machine-readable reason: `OOMKilled`, `Error`, `Completed`.
         reason: &'a str,
-        /// What it said last.
+        /// Termination message.
         message: &'a str,
-        /// Exit code.
+        /// Exit code of the process.
         exit_code: i64,
-        /// When.
+        /// Time of the termination.
         finished_at: Option<Timestamp>,
     },
 }
 
 impl<'a> Pod<'a> {
-    /// Views `object`, if it is a Pod.
+    /// Returns a view of `object` if it is a Pod.
     pub fn of(object: &'a Object) -> Option<Self> {
         (object.kind().kind == "Pod").then_some(Self { object })
     }
 
-    /// The object itself.
+    /// Returns the underlying object.
     pub fn object(&self) -> &'a Object {
         self.object
     }
 
-    /// Where it is in its life.
+    /// Returns the lifecycle phase.
     pub fn phase(&self) -> PodPhase {
         match self.object.at("/status/phase").and_then(Value::as_str) {
             None | Some("Pending") => PodPhase::Pending,
@@ -82,96 +82,96 @@ impl<'a> Pod<'a> {
         }
     }
 
-    /// Whether it has ended, well or badly: it runs nothing any more, and never will.
-    pub fn is_over(&self) -> bool {
+    /// Returns whether the pod succeeded or failed; its containers do not run again.
+    pub fn is_finished(&self) -> bool {
         matches!(self.phase(), PodPhase::Succeeded | PodPhase::Failed)
     }
 
-    /// Whether its deletion was asked for.
+    /// Returns whether the deletion of the pod was requested.
     pub fn is_terminating(&self) -> bool {
         self.object.metadata().deletion_timestamp.is_some()
     }
 
-    /// Whether it takes traffic: its condition `Ready` holds.
+    /// Returns whether the pod accepts traffic (condition `Ready`).
     pub fn is_ready(&self) -> bool {
-        self.condition("Ready").is_some_and(|condition| condition.holds == Some(true))
+        self.condition("Ready").is_some_and(|condition| condition.status == Some(true))
     }
 
-    /// The node that it runs on; absent until it is scheduled.
+    /// Returns the node of the pod; `None` until it is scheduled.
     pub fn node(&self) -> Option<&'a str> {
         self.object.at("/spec/nodeName").and_then(Value::as_str).filter(|name| !name.is_empty())
     }
 
-    /// Its address; absent until it has one.
+    /// Returns the IP address; `None` until it is assigned.
     pub fn ip(&self) -> Option<&'a str> {
         self.object.at("/status/podIP").and_then(Value::as_str).filter(|ip| !ip.is_empty())
     }
 
-    /// Its containers, as asked for.
+    /// Returns the containers of the spec.
     pub fn containers(&self) -> impl Iterator<Item = Container<'a>> + use<'a> {
         containers(self.object)
     }
 
-    /// What the node says of its containers.
-    pub fn statuses(&self) -> impl Iterator<Item = ContainerStatus<'a>> + use<'a> {
+    /// Returns the statuses of the containers.
+    pub fn container_statuses(&self) -> impl Iterator<Item = ContainerStatus<'a>> + use<'a> {
         items(self.object.field("status"), "containerStatuses")
             .map(|value| ContainerStatus { value })
     }
 
-    /// What the node says of its init containers.
-    pub fn init_statuses(&self) -> impl Iterator<Item = ContainerStatus<'a>> + use<'a> {
+    /// Returns the statuses of the init containers.
+    pub fn init_container_statuses(&self) -> impl Iterator<Item = ContainerStatus<'a>> + use<'a> {
         items(self.object.field("status"), "initContainerStatuses")
             .map(|value| ContainerStatus { value })
     }
 
-    /// How often its containers were started again, together.
+    /// Returns the total restart count of the containers.
     pub fn restarts(&self) -> u32 {
-        self.statuses().map(|status| status.restarts()).fold(0, u32::saturating_add)
+        self.container_statuses().map(|status| status.restarts()).fold(0, u32::saturating_add)
     }
 
-    /// A condition of its status: `Ready`, `PodScheduled`, `ContainersReady`, `Initialized`.
-    pub fn condition(&self, kind: &str) -> Option<Condition<'a>> {
-        Condition::of(self.object, kind)
+    /// Returns a condition of the status: `Ready`, `PodScheduled`, `ContainersReady`, `Initialized`.
+    pub fn condition(&self, kind: &str) -> Option<ObjectCondition<'a>> {
+        ObjectCondition::of(self.object, kind)
     }
 
-    /// Why it failed or was evicted, in one word; empty if it did not.
+    /// Returns the machine-readable reason of a failure or eviction; empty otherwise.
     pub fn reason(&self) -> &'a str {
         self.object.at("/status/reason").and_then(Value::as_str).unwrap_or_default()
     }
 }
 
 impl<'a> ContainerStatus<'a> {
-    /// Name of the container.
+    /// Returns the name of the container.
     pub fn name(&self) -> &'a str {
         text(self.value, "name")
     }
 
-    /// The image that runs.
+    /// Returns the running image.
     pub fn image(&self) -> &'a str {
         text(self.value, "image")
     }
 
-    /// Whether it takes traffic.
+    /// Returns whether the container is ready.
     pub fn is_ready(&self) -> bool {
         self.value.get("ready").and_then(Value::as_bool).unwrap_or(false)
     }
 
-    /// How often it was started again.
+    /// Returns the restart count.
     pub fn restarts(&self) -> u32 {
         count(Some(self.value), "restartCount", 0)
     }
 
-    /// What it is doing.
+    /// Returns the current state.
     pub fn state(&self) -> Option<ContainerState<'a>> {
         self.value.get("state").and_then(state)
     }
 
-    /// How its life before this one ended.
+    /// Returns the state of the previous, terminated instance.
     pub fn last_state(&self) -> Option<ContainerState<'a>> {
         self.value.get("lastState").and_then(state)
     }
 
-    /// Why it waits, in one word, if it does.
+    /// Returns the reason of the waiting state; `None` if the container is not waiting.
     pub fn waiting_reason(&self) -> Option<&'a str> {
         match self.state()? {
             ContainerState::Waiting { reason, .. } => Some(reason),
@@ -191,11 +191,11 @@ fn state(value: &Value) -> Option<ContainerState<'_>> {
     if let Some(running) = value.get("running") {
         return Some(ContainerState::Running { started_at: time(running, "startedAt") });
     }
-    let ended = value.get("terminated")?;
+    let terminated = value.get("terminated")?;
     Some(ContainerState::Terminated {
-        reason: text(ended, "reason"),
-        message: text(ended, "message"),
-        exit_code: ended.get("exitCode").and_then(Value::as_i64).unwrap_or(0),
-        finished_at: time(ended, "finishedAt"),
+        reason: text(terminated, "reason"),
+        message: text(terminated, "message"),
+        exit_code: terminated.get("exitCode").and_then(Value::as_i64).unwrap_or(0),
+        finished_at: time(terminated, "finishedAt"),
     })
 }

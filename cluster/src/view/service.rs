@@ -6,7 +6,7 @@ use super::container::protocol;
 use super::{PortRef, items, text, texts};
 use crate::Object;
 
-/// Reads a Service.
+/// A view of a Service.
 #[derive(Clone, Copy, Debug)]
 pub struct Service<'a> {
     object: &'a Object,
@@ -15,17 +15,17 @@ pub struct Service<'a> {
 /// One port of a Service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ServicePort<'a> {
-    /// Its name; empty if it has none.
+    /// Port name; empty if unnamed.
     pub name: &'a str,
-    /// Where clients connect.
+    /// Port on which the Service accepts connections.
     pub port: u16,
-    /// Where the pods listen; the same number where the field is absent.
+    /// Port on which the pods listen. Default: the same number as `port`.
     pub target_port: PortRef<'a>,
     /// `TCP`, `UDP` or `SCTP`.
     pub protocol: &'a str,
 }
 
-/// Reads an EndpointSlice: the pods behind a Service, as the cluster found them.
+/// A view of an EndpointSlice, which lists the backends of a Service.
 #[derive(Clone, Copy, Debug)]
 pub struct EndpointSlice<'a> {
     object: &'a Object,
@@ -38,22 +38,22 @@ pub struct Endpoint<'a> {
 }
 
 impl<'a> Service<'a> {
-    /// Views `object`, if it is a Service.
+    /// Returns a view of `object` if it is a Service.
     pub fn of(object: &'a Object) -> Option<Self> {
         (object.kind().kind == "Service").then_some(Self { object })
     }
 
-    /// The object itself.
+    /// Returns the underlying object.
     pub fn object(&self) -> &'a Object {
         self.object
     }
 
-    /// The labels of the pods behind it; empty if its endpoints are kept by hand.
+    /// Returns the pod selector; empty if the endpoints are managed manually.
     pub fn selector(&self) -> BTreeMap<String, String> {
         texts(self.object.at("/spec/selector"))
     }
 
-    /// Whether it sends traffic to pods with these labels. An empty selector selects nothing, unlike a
+    /// Returns whether the selector matches pods with these labels. An empty selector matches nothing, unlike an empty
     /// [`crate::Selector`].
     pub fn selects(&self, labels: &BTreeMap<String, String>) -> bool {
         let Some(Value::Object(selector)) = self.object.at("/spec/selector") else { return false };
@@ -63,7 +63,7 @@ impl<'a> Service<'a> {
                 .all(|(key, value)| labels.get(key).map(String::as_str) == value.as_str())
     }
 
-    /// Its ports.
+    /// Returns the ports.
     pub fn ports(&self) -> impl Iterator<Item = ServicePort<'a>> + use<'a> {
         items(self.object.field("spec"), "ports").filter_map(|value| {
             let port = u16::try_from(value.get("port")?.as_u64()?).ok()?;
@@ -78,36 +78,36 @@ impl<'a> Service<'a> {
         })
     }
 
-    /// Its type: `ClusterIP`, `NodePort`, `LoadBalancer` or `ExternalName`.
+    /// Returns the type: `ClusterIP`, `NodePort`, `LoadBalancer` or `ExternalName`.
     pub fn service_type(&self) -> &'a str {
         self.object.at("/spec/type").and_then(Value::as_str).unwrap_or("ClusterIP")
     }
 }
 
 impl<'a> EndpointSlice<'a> {
-    /// Views `object`, if it is an EndpointSlice.
+    /// Returns a view of `object` if it is an EndpointSlice.
     pub fn of(object: &'a Object) -> Option<Self> {
         (object.kind().kind == "EndpointSlice").then_some(Self { object })
     }
 
-    /// The object itself.
+    /// Returns the underlying object.
     pub fn object(&self) -> &'a Object {
         self.object
     }
 
-    /// Name of the Service that it belongs to.
+    /// Returns the name of the Service that the slice belongs to.
     pub fn service(&self) -> Option<&'a str> {
         self.object.metadata().labels.get("kubernetes.io/service-name").map(String::as_str)
     }
 
-    /// The ports of its endpoints, by name (empty where unnamed) and number.
+    /// Returns name (empty if unnamed) and number of the ports of the endpoints.
     pub fn ports(&self) -> impl Iterator<Item = (&'a str, u16)> + use<'a> {
         items_at(self.object, "ports").filter_map(|port| {
             Some((text(port, "name"), u16::try_from(port.get("port")?.as_u64()?).ok()?))
         })
     }
 
-    /// Its endpoints.
+    /// Returns the endpoints.
     pub fn endpoints(&self) -> impl Iterator<Item = Endpoint<'a>> + use<'a> {
         items_at(self.object, "endpoints").map(|value| Endpoint { value })
     }
@@ -118,18 +118,18 @@ fn items_at<'a>(object: &'a Object, field: &str) -> std::slice::Iter<'a, Value> 
 }
 
 impl<'a> Endpoint<'a> {
-    /// Whether it takes traffic; an unsaid condition counts as ready, as Kubernetes has it.
+    /// Returns whether the endpoint accepts traffic. A missing condition counts as ready, as in Kubernetes.
     pub fn is_ready(&self) -> bool {
         let conditions = self.value.get("conditions");
         conditions.and_then(|all| all.get("ready")).and_then(Value::as_bool).unwrap_or(true)
     }
 
-    /// Its addresses.
+    /// Returns the IP addresses.
     pub fn addresses(&self) -> impl Iterator<Item = &'a str> + use<'a> {
         items(Some(self.value), "addresses").filter_map(Value::as_str)
     }
 
-    /// Name of the pod behind it.
+    /// Returns the name of the target pod.
     pub fn pod(&self) -> Option<&'a str> {
         let target = self.value.get("targetRef")?;
         (text(target, "kind") == "Pod").then(|| text(target, "name"))

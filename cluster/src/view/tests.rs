@@ -30,7 +30,7 @@ fn deployment() -> Object {
 }
 
 #[test]
-fn a_deployment_reads_as_it_stands() {
+fn deployment_view_reads_all_fields() {
     let object = deployment();
     let view = Deployment::of(&object).unwrap();
     assert_eq!(
@@ -46,21 +46,21 @@ fn a_deployment_reads_as_it_stands() {
     assert_eq!(view.template_labels().len(), 2);
     assert_eq!(
         view.strategy(),
-        Strategy::RollingUpdate {
+        DeploymentStrategy::RollingUpdate {
             max_unavailable: Some(&json!(0)),
             max_surge: Some(&json!("25%"))
         }
     );
     let condition = view.condition("Progressing").unwrap();
     assert_eq!(
-        (condition.holds, condition.reason, condition.message),
+        (condition.status, condition.reason, condition.message),
         (Some(false), "ProgressDeadlineExceeded", "m")
     );
     assert_eq!(view.condition("Available"), None);
 }
 
 #[test]
-fn absent_fields_read_as_kubernetes_takes_them() {
+fn deployment_view_applies_kubernetes_defaults() {
     let bare =
         object(json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "x"}}));
     let view = Deployment::of(&bare).unwrap();
@@ -69,7 +69,7 @@ fn absent_fields_read_as_kubernetes_takes_them() {
         (1, 0, 0, None)
     );
     assert_eq!((view.is_paused(), view.progress_deadline_seconds()), (false, 600));
-    assert!(!view.selector().matches(&BTreeMap::new()), "no selector selects nothing");
+    assert!(!view.selector().matches(&BTreeMap::new()), "a missing selector selects nothing");
     assert_eq!(view.containers().count(), 0);
     assert!(
         Deployment::of(&object(json!({"apiVersion": "v1", "kind": "Pod", "metadata": {}})))
@@ -78,11 +78,11 @@ fn absent_fields_read_as_kubernetes_takes_them() {
     let recreate = object(
         json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {}, "spec": {"strategy": {"type": "Recreate"}}}),
     );
-    assert_eq!(Deployment::of(&recreate).unwrap().strategy(), Strategy::Recreate);
+    assert_eq!(Deployment::of(&recreate).unwrap().strategy(), DeploymentStrategy::Recreate);
 }
 
 #[test]
-fn a_container_reads_as_it_stands() {
+fn container_view_reads_all_fields() {
     let object = deployment();
     let container = Container::named(&object, "api").unwrap();
     assert_eq!((container.name(), container.image()), ("api", "api:1"));
@@ -116,7 +116,7 @@ fn a_container_reads_as_it_stands() {
 }
 
 #[test]
-fn probes_read_with_their_defaults() {
+fn probe_view_applies_kubernetes_defaults() {
     let object = deployment();
     let container = containers(&object).next().unwrap();
     let ready = container.readiness_probe().unwrap();
@@ -144,7 +144,7 @@ fn probes_read_with_their_defaults() {
 }
 
 #[test]
-fn a_pod_reads_as_it_stands() {
+fn pod_view_reads_all_fields() {
     let object = object(json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "api-1"},
         "spec": {"nodeName": "node-1", "containers": [{"name": "api", "image": "api:1"}]},
         "status": {"phase": "Running", "podIP": "10.0.0.1", "reason": "Evicted",
@@ -164,7 +164,7 @@ fn a_pod_reads_as_it_stands() {
         (Some("node-1"), Some("10.0.0.1"), "Evicted", 5)
     );
     assert_eq!(pod.containers().map(|container| container.image()).collect::<Vec<_>>(), ["api:1"]);
-    let statuses: Vec<_> = pod.statuses().collect();
+    let statuses: Vec<_> = pod.container_statuses().collect();
     assert_eq!(statuses[0].waiting_reason(), Some("CrashLoopBackOff"));
     assert_eq!((statuses[1].waiting_reason(), statuses[1].is_ready()), (None, true));
     let noon = "2026-01-01T00:00:00Z".parse().ok();
@@ -178,11 +178,11 @@ fn a_pod_reads_as_it_stands() {
         })
     );
     assert_eq!(statuses[1].state(), Some(ContainerState::Running { started_at: noon }));
-    assert_eq!(pod.init_statuses().count(), 1);
+    assert_eq!(pod.init_container_statuses().count(), 1);
 }
 
 #[test]
-fn a_service_reads_as_it_stands() {
+fn service_view_reads_all_fields() {
     let object = object(json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "api"},
         "spec": {"selector": {"app": "api"}, "ports": [
             {"name": "web", "port": 80, "targetPort": "http"}, {"port": 53, "protocol": "UDP"}, {"port": 443, "targetPort": 8443}]}}));
@@ -201,7 +201,7 @@ fn a_service_reads_as_it_stands() {
 }
 
 #[test]
-fn the_empty_selector_of_a_service_selects_nothing() {
+fn empty_service_selector_selects_nothing() {
     let service = |selector: Value| {
         object(
             json!({"apiVersion": "v1", "kind": "Service", "metadata": {}, "spec": {"selector": selector}}),
@@ -230,7 +230,7 @@ fn the_empty_selector_of_a_service_selects_nothing() {
 }
 
 #[test]
-fn endpoints_are_ready_unless_they_say_otherwise() {
+fn endpoint_is_ready_by_default() {
     let object = object(json!({"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
         "metadata": {"name": "api-x", "labels": {"kubernetes.io/service-name": "api"}}, "ports": [{"name": "web", "port": 8080}],
         "endpoints": [{"addresses": ["10.0.0.1"], "targetRef": {"kind": "Pod", "name": "p"}}, {"conditions": {"ready": false}}]}));
@@ -248,12 +248,12 @@ fn endpoints_are_ready_unless_they_say_otherwise() {
 }
 
 #[test]
-fn views_of_nonsense_read_as_absent() {
+fn view_treats_malformed_fields_as_absent() {
     let object = object(json!({"apiVersion": "v1", "kind": "Pod", "metadata": {},
         "spec": {"containers": {"not": "a list"}}, "status": {"containerStatuses": 5, "conditions": [7], "phase": 3}}));
     let pod = Pod::of(&object).unwrap();
     assert_eq!(
-        (pod.containers().count(), pod.statuses().count(), pod.phase()),
+        (pod.containers().count(), pod.container_statuses().count(), pod.phase()),
         (0, 0, PodPhase::Pending)
     );
     assert_eq!(pod.condition("Ready"), None);

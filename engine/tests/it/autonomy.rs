@@ -1,15 +1,15 @@
-//! How far Chiron goes by itself.
+//! Effects of the autonomy levels.
 
-use engine::Stage;
+use engine::IncidentStage;
 use workflow::guardrail::Autonomy;
-use workflow::input::RefusedBecause;
+use workflow::input::ErrorKind;
 use workflow::run::RunStatus;
-use workflow::{Answer, Entry, Input};
+use workflow::{EngineResponse, Entry, Input};
 
-use crate::house::{House, Plan, guardrails};
+use crate::harness::{EngineHarness, HarnessConfig, guardrails};
 
-fn house(autonomy: Autonomy) -> House {
-    House::build(&Plan {
+fn harness(autonomy: Autonomy) -> EngineHarness {
+    EngineHarness::build(&HarnessConfig {
         family: "bad-image",
         seed: 8,
         autonomy,
@@ -17,76 +17,86 @@ fn house(autonomy: Autonomy) -> House {
     })
 }
 
-fn approval(house: &House) -> Input {
-    let plan = house.first().plan.as_ref().unwrap();
+fn approval(harness: &EngineHarness) -> Input {
+    let plan = harness.first_case().plan.as_ref().unwrap();
     Input::Review {
         plan: plan.id.clone(),
         digest: plan.digest,
         is_approved: true,
-        by: "ada".into(),
+        actor: "ada".into(),
         reason: "it looks right".into(),
     }
 }
 
+/// A plan made under `autonomy: suggest` cannot be approved until the autonomy is raised.
 #[test]
-fn what_is_suggested_is_shown_and_cannot_be_run_until_autonomy_is_raised() {
-    let mut house = house(Autonomy::Suggest);
-    house.until_first(|case| case.plan.is_some());
-    let plan = house.first().plan.clone().unwrap();
-    assert!(plan.source.acts() && !plan.workflow.spec.steps.is_empty(), "{:?}", plan.source);
-    assert!(plan.needs_approval.as_ref().is_some_and(|why| why.contains("suggest")));
-    let grounds = plan.explanation.last().unwrap();
-    assert_eq!(grounds, "Nothing was learned yet: its confidence is where every plan begins.");
+fn suggested_plan_cannot_run_until_autonomy_is_raised() {
+    let mut harness = harness(Autonomy::Suggest);
+    harness.run_until_first_case(|case| case.plan.is_some());
+    let plan = harness.first_case().plan.clone().unwrap();
+    assert!(plan.source.has_effects() && !plan.workflow.spec.steps.is_empty(), "{:?}", plan.source);
+    assert!(plan.needs_approval.as_ref().is_some_and(|message| message.contains("suggest")));
+    let confidence_basis = plan.explanation.last().unwrap();
+    assert_eq!(
+        confidence_basis,
+        "No outcomes have been observed yet: its confidence is the initial value."
+    );
 
-    house.until(20);
-    assert_eq!(house.first().stage, Stage::AwaitingApproval);
-    let input = approval(&house);
-    match house.ask(input.clone()) {
-        Answer::Refused { because, code, hint, .. } => {
-            assert_eq!((because, code.as_str()), (RefusedBecause::Conflict, "suggested_only"));
+    harness.run_until_minutes(20);
+    assert_eq!(harness.first_case().stage, IncidentStage::AwaitingApproval);
+    let input = approval(&harness);
+    match harness.send(input.clone()) {
+        EngineResponse::Refused { kind, code, hint, .. } => {
+            assert_eq!((kind, code.as_str()), (ErrorKind::Conflict, "suggested_only"));
             assert!(hint.contains("autonomy"), "{hint}");
         }
         other => panic!("{other:?}"),
     }
     let is_run = |entry: &Entry| matches!(entry, Entry::Run { .. } | Entry::PlanReviewed(_));
-    assert!(!house.entries().iter().any(is_run));
+    assert!(!harness.entries().iter().any(is_run));
 
-    // Another level lets the same plan run.
-    assert_eq!(house.ask(Input::Guardrails(guardrails(Autonomy::Approve))), Answer::Done);
-    assert_eq!(house.ask(input), Answer::Done);
-    house.until_first(|case| matches!(case.stage, Stage::Watching(_)));
-    let run = house.first().run.clone().unwrap();
-    assert_eq!(house.engine.fleet().view(&run).unwrap().status, RunStatus::Succeeded);
+    // After raising the autonomy, the same plan can be approved and executed.
+    assert_eq!(
+        harness.send(Input::Guardrails(guardrails(Autonomy::Approve))),
+        EngineResponse::Done
+    );
+    assert_eq!(harness.send(input), EngineResponse::Done);
+    harness.run_until_first_case(|case| matches!(case.stage, IncidentStage::RecurrenceWatch(_)));
+    let run = harness.first_case().run.clone().unwrap();
+    assert_eq!(harness.engine.fleet().view(&run).unwrap().status, RunStatus::Succeeded);
 }
 
+/// A suggested plan is withdrawn when its incident closes, and no second decision is made.
 #[test]
-fn a_suggestion_goes_with_its_incident_and_is_not_made_again() {
-    let mut house = house(Autonomy::Suggest);
-    house.until_first(|case| case.plan.is_some());
-    // Somebody mends it by hand: the engine sees the alert end, and nothing else.
-    house.mend();
-    house.until(60);
+fn suggested_plan_is_withdrawn_when_incident_closes() {
+    let mut harness = harness(Autonomy::Suggest);
+    harness.run_until_first_case(|case| case.plan.is_some());
+    // An operator fixes it manually: the engine only sees the alert resolve.
+    harness.apply_fix();
+    harness.run_until_minutes(60);
     let (mut decided, mut withdrawn) = (0, 0);
-    for entry in house.entries() {
+    for entry in harness.entries() {
         match entry {
-            Entry::Decided(decision) if decision.incident == house.first().incident => decided += 1,
+            Entry::Decided(decision) if decision.incident == harness.first_case().incident => {
+                decided += 1
+            }
             Entry::PlanWithdrawn { .. } => withdrawn += 1,
             _ => {}
         }
     }
     assert_eq!(decided, 1);
     assert!(withdrawn >= 1);
-    assert_eq!(house.first().stage, Stage::Settled);
-    let incidents = &house.engine.folds().incidents.incidents;
+    assert_eq!(harness.first_case().stage, IncidentStage::Closed);
+    let incidents = &harness.engine.folds().incidents.incidents;
     assert!(incidents.values().all(|incident| !incident.is_open()), "{incidents:?}");
 }
 
 #[test]
-fn who_observes_gathers_evidence_and_proposes_nothing() {
-    let mut house = house(Autonomy::Observe);
-    house.until(40);
+fn observe_collects_evidence_and_proposes_nothing() {
+    let mut harness = harness(Autonomy::Observe);
+    harness.run_until_minutes(40);
     let mut evidence = 0;
-    for entry in house.entries() {
+    for entry in harness.entries() {
         match entry {
             Entry::EvidenceGathered(_) => evidence += 1,
             Entry::Proposed { .. }
@@ -98,7 +108,7 @@ fn who_observes_gathers_evidence_and_proposes_nothing() {
             _ => {}
         }
     }
-    let incidents = house.engine.folds().incidents.incidents.len();
-    assert_eq!(evidence, incidents, "each incident is looked at once");
-    assert!(house.first().target.is_some());
+    let incidents = harness.engine.folds().incidents.incidents.len();
+    assert_eq!(evidence, incidents, "evidence is collected once per incident");
+    assert!(harness.first_case().target.is_some());
 }

@@ -1,4 +1,4 @@
-//! How much an incident asks of a cluster, counted at the port.
+//! Number of cluster calls per incident, counted at the port.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -12,15 +12,15 @@ use planner::ReadLimits;
 use simulator::SimulatedCluster;
 use workflow::guardrail::Autonomy;
 
-use crate::house::{House, Plan};
+use crate::harness::{EngineHarness, HarnessConfig};
 
-/// The ports, every call of them counted.
-struct Counting {
+/// Counts every call of the cluster and metrics ports.
+struct CountingCluster {
     inner: Arc<SimulatedCluster>,
     calls: AtomicU32,
 }
 
-impl Counting {
+impl CountingCluster {
     fn count(&self) -> &SimulatedCluster {
         self.calls.fetch_add(1, Ordering::Relaxed);
         &self.inner
@@ -28,7 +28,7 @@ impl Counting {
 }
 
 #[async_trait]
-impl Cluster for Counting {
+impl Cluster for CountingCluster {
     fn name(&self) -> &str {
         self.inner.name()
     }
@@ -45,13 +45,13 @@ impl Cluster for Counting {
         self.count().list(query).await
     }
 
-    async fn changes(
+    async fn watch_since(
         &self,
         kind: &Kind,
         namespace: Option<&str>,
         resource_version: &str,
     ) -> Result<Vec<WatchEvent>, ReadFailure> {
-        self.count().changes(kind, namespace, resource_version).await
+        self.count().watch_since(kind, namespace, resource_version).await
     }
 
     async fn send(&self, request: &Request) -> Reply {
@@ -62,24 +62,24 @@ impl Cluster for Counting {
         self.count().logs(query).await
     }
 
-    async fn may(
+    async fn can_i(
         &self,
         verb: &str,
         kind: &Kind,
         namespace: Option<&str>,
     ) -> Result<bool, ReadFailure> {
-        self.count().may(verb, kind, namespace).await
+        self.count().can_i(verb, kind, namespace).await
     }
 }
 
 #[async_trait]
-impl Metrics for Counting {
+impl Metrics for CountingCluster {
     async fn query(&self, query: &MetricQuery) -> Result<Vec<Sample>, ReadFailure> {
         self.count().query(query).await
     }
 }
 
-/// Every family of the starter suite.
+/// All fault families of the starter suite.
 const FAMILIES: [&str; 9] = [
     "bad-image",
     "crash-after-bad-config",
@@ -93,16 +93,17 @@ const FAMILIES: [&str; 9] = [
 ];
 
 #[test]
-fn evidence_of_an_incident_takes_at_most_sixty_calls_and_says_how_many() {
-    let mut most = 0;
+fn evidence_takes_at_most_60_calls_and_reports_the_number() {
+    let mut max_calls = 0;
     for family in FAMILIES {
         for seed in 1..=3 {
-            let plan = Plan { family, seed, autonomy: Autonomy::Observe, templates: &[] };
-            let mut house = House::build(&plan);
-            house.until_engine(|folds| !folds.cases.cases.is_empty());
-            let folds = house.engine.folds();
+            let plan = HarnessConfig { family, seed, autonomy: Autonomy::Observe, templates: &[] };
+            let mut harness = EngineHarness::build(&plan);
+            harness.run_until(|folds| !folds.cases.cases.is_empty());
+            let folds = harness.engine.folds();
             for incident in folds.incidents.incidents.values() {
-                let counting = Counting { inner: house.cluster(), calls: AtomicU32::new(0) };
+                let counting =
+                    CountingCluster { inner: harness.cluster(), calls: AtomicU32::new(0) };
                 let evidence = tokio::runtime::Builder::new_current_thread()
                     .build()
                     .unwrap()
@@ -112,14 +113,14 @@ fn evidence_of_an_incident_takes_at_most_sixty_calls_and_says_how_many() {
                         incident,
                         &folds.known_good,
                         &ReadLimits::default(),
-                        house.engine.now(),
+                        harness.engine.now(),
                     ));
                 let calls = counting.calls.load(Ordering::Relaxed);
                 assert!((1..=60).contains(&calls), "{family}, seed {seed}: {calls} calls");
-                assert_eq!(evidence.calls, calls, "{family}, seed {seed}");
-                most = most.max(calls);
+                assert_eq!(evidence.api_calls, calls, "{family}, seed {seed}");
+                max_calls = max_calls.max(calls);
             }
         }
     }
-    println!("at most {most} calls an incident");
+    println!("at most {max_calls} calls per incident");
 }

@@ -1,89 +1,100 @@
-//! What is learned from asking a person.
+//! Outcomes of escalations.
 
 use cluster::Digest;
-use engine::{LearnerFold, Stage};
-use store::Fold as _;
+use engine::{IncidentStage, LearnerFold};
+use store::VerifiedFold as _;
 use workflow::guardrail::Autonomy;
-use workflow::outcome::{Outcome, Stage as Judged, Verdict};
+use workflow::outcome::{ObservationWindow, Outcome, OutcomeStatus};
 use workflow::{Entry, Source};
 
-use crate::house::{House, Plan};
+use crate::harness::{EngineHarness, HarnessConfig};
 
-/// The shop with a fault that nothing is known against: it is watched once, and then a person is asked.
-fn escalated() -> House {
-    let plan = Plan { family: "bad-image", seed: 8, autonomy: Autonomy::Auto, templates: &[] };
-    let mut house = House::build(&plan);
-    house.until_first(|case| case.stage == Stage::WithPerson);
-    assert_eq!(house.first().plan.as_ref().unwrap().source, Source::Escalate);
-    house
+/// A harness without candidates for its fault: the engine does nothing once, then escalates.
+fn escalated_harness() -> EngineHarness {
+    let plan =
+        HarnessConfig { family: "bad-image", seed: 8, autonomy: Autonomy::Auto, templates: &[] };
+    let mut harness = EngineHarness::build(&plan);
+    harness.run_until_first_case(|case| case.stage == IncidentStage::Escalated);
+    assert_eq!(harness.first_case().plan.as_ref().unwrap().source, Source::Escalate);
+    harness
 }
 
-/// What was judged of the first incident's last plan.
-fn outcomes(house: &House) -> Vec<Outcome> {
-    let plan = house.first().plan.as_ref().unwrap().id.clone();
+/// Outcomes of the first incident's last plan.
+fn outcomes(harness: &EngineHarness) -> Vec<Outcome> {
+    let plan = harness.first_case().plan.as_ref().unwrap().id.clone();
     let of_it = |entry| match entry {
         Entry::Observed(outcome) if outcome.plan == plan => Some(outcome),
         _ => None,
     };
-    house.entries().into_iter().filter_map(of_it).collect()
+    harness.entries().into_iter().filter_map(of_it).collect()
 }
 
-fn estimate(house: &House) -> f64 {
-    let plan = house.first().plan.as_ref().unwrap();
-    learner::estimate(house.engine.folds().learner.model(), &plan.features).plan.estimate
+fn estimate(harness: &EngineHarness) -> f64 {
+    let plan = harness.first_case().plan.as_ref().unwrap();
+    learner::estimate(harness.engine.folds().learner.model(), &plan.features).plan.estimate
 }
 
-/// The learner is what a replay of the record gives, bit for bit.
-fn assert_replays(house: &House) {
+/// Asserts that a replay of the record gives exactly the same learner.
+fn assert_replays(harness: &EngineHarness) {
     let mut fold = LearnerFold::new(&actions::catalogue()).unwrap();
-    for record in house.records() {
+    for record in harness.records() {
         fold.apply(&record).unwrap();
     }
-    let live = house.engine.folds().learner.snapshot();
+    let live = harness.engine.folds().learner.snapshot();
     assert_eq!(Digest::of(&fold.bytes()), Digest::of(&live));
 }
 
+/// A fix by an operator after an escalation is recorded as a manual resolution, and the escalation gets a small reward.
 #[test]
-fn what_a_person_mended_is_theirs_and_asking_them_was_worth_a_little() {
-    let mut house = escalated();
-    let before = house.engine.folds().learner.model().outcomes();
-    house.mend();
-    house.until_first(|case| case.stage == Stage::Settled);
-    let judged = outcomes(&house);
-    let last = judged.last().unwrap();
-    assert_eq!((last.stage, last.verdict), (Judged::Recurrence, Verdict::ByPerson), "{last:#?}");
+fn manual_fix_after_escalation_earns_a_small_reward() {
+    let mut harness = escalated_harness();
+    let before = harness.engine.folds().learner.model().outcomes();
+    harness.apply_fix();
+    harness.run_until_first_case(|case| case.stage == IncidentStage::Closed);
+    let recorded = outcomes(&harness);
+    let last = recorded.last().unwrap();
+    assert_eq!(
+        (last.window, last.status),
+        (ObservationWindow::Recurrence, OutcomeStatus::ResolvedManually),
+        "{last:#?}"
+    );
     assert!(last.reward.is_some_and(|reward| 0.0 < reward && reward <= 0.25), "{:?}", last.reward);
-    assert!(house.engine.folds().learner.model().outcomes() > before);
-    // It is no execution that could be done again.
+    assert!(harness.engine.folds().learner.model().outcomes() > before);
+    // An escalation leaves no execution that could be retrieved.
     let is_it = |entry: &Entry| matches!(entry, Entry::Executed(execution) if !execution.workflow.spec.steps.is_empty());
-    assert!(!house.entries().iter().any(is_it));
-    let incidents = &house.engine.folds().incidents.incidents;
-    assert!(incidents[&house.first().incident].closed_at.is_some());
-    assert_replays(&house);
+    assert!(!harness.entries().iter().any(is_it));
+    let incidents = &harness.engine.folds().incidents.incidents;
+    assert!(incidents[&harness.first_case().incident].closed_at.is_some());
+    assert_replays(&harness);
 }
 
+/// An escalation without a reaction counts as a failure; a later fix corrects what was learned.
 #[test]
-fn an_escalation_that_nobody_takes_up_is_a_failure_until_its_incident_closes() {
-    let mut house = escalated();
-    let asked = estimate(&house);
-    house.until_first(|case| {
+fn unanswered_escalation_fails_until_incident_closes() {
+    let mut harness = escalated_harness();
+    let before = estimate(&harness);
+    harness.run_until_first_case(|case| {
         case.outcome
             .as_ref()
             .is_some_and(|outcome| case.plan.as_ref().is_some_and(|plan| plan.id == outcome.plan))
     });
-    let judged = outcomes(&house);
-    assert_eq!(judged.len(), 1);
-    assert_eq!((judged[0].verdict, judged[0].reward), (Verdict::NotResolved, Some(0.0)));
-    assert_eq!(house.first().stage, Stage::WithPerson, "nothing follows by itself");
-    let unanswered = estimate(&house);
-    assert!(unanswered < asked, "{unanswered} is not below {asked}");
+    let recorded = outcomes(&harness);
+    assert_eq!(recorded.len(), 1);
+    assert_eq!((recorded[0].status, recorded[0].reward), (OutcomeStatus::NotResolved, Some(0.0)));
+    assert_eq!(
+        harness.first_case().stage,
+        IncidentStage::Escalated,
+        "nothing happens automatically"
+    );
+    let unanswered = estimate(&harness);
+    assert!(unanswered < before, "{unanswered} is not below {before}");
 
-    // Later somebody does: what was learned is put right.
-    house.seconds(3_600);
-    assert_eq!(outcomes(&house).len(), 1, "it is not judged over and over");
-    house.mend();
-    house.until_first(|case| case.stage == Stage::Settled);
-    assert_eq!(outcomes(&house).last().unwrap().verdict, Verdict::ByPerson);
-    assert!(estimate(&house) > unanswered);
-    assert_replays(&house);
+    // A later fix corrects what was learned.
+    harness.run_for_seconds(3_600);
+    assert_eq!(outcomes(&harness).len(), 1, "the outcome is recorded once");
+    harness.apply_fix();
+    harness.run_until_first_case(|case| case.stage == IncidentStage::Closed);
+    assert_eq!(outcomes(&harness).last().unwrap().status, OutcomeStatus::ResolvedManually);
+    assert!(estimate(&harness) > unanswered);
+    assert_replays(&harness);
 }

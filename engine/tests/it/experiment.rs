@@ -1,4 +1,4 @@
-//! Experiments: who is exposed to which variant, what that changes, and what is told of it.
+//! Experiments: assignment of variants, their effect on decisions, and the reported results.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,236 +7,251 @@ use serde_json::{Value, json};
 use workflow::experiment::{Experiment, ExperimentEvent, ExperimentStatus, Treatment, Variant};
 use workflow::guardrail::Autonomy;
 use workflow::id::{ExperimentId, IncidentId};
-use workflow::input::{Query, RefusedBecause};
-use workflow::{Answer, Entry, Input, Limits, alertmanager};
+use workflow::input::{ErrorKind, Query};
+use workflow::{EngineResponse, Entry, Input, Limits, alertmanager};
 
-use crate::house::{House, Plan};
+use crate::harness::{EngineHarness, HarnessConfig};
 
-/// Nothing mends the fault here, so that every incident comes to a second decision.
-fn house(seed: u64) -> House {
-    House::build(&Plan { family: "bad-image", seed, autonomy: Autonomy::Auto, templates: &[] })
+/// A harness without templates: no plan fixes the fault, so every incident gets a second decision.
+fn harness(seed: u64) -> EngineHarness {
+    EngineHarness::build(&HarnessConfig {
+        family: "bad-image",
+        seed,
+        autonomy: Autonomy::Auto,
+        templates: &[],
+    })
 }
 
-/// The house's own policy is `first`, so a decision's policy tells which variant made it.
+/// The harness's own policy is `first`, so the policy of a decision shows its variant.
 fn greedy() -> Treatment {
     Treatment::Policy { policy: "greedy".into() }
 }
 
-/// Makes an experiment of which the second variant, with this share, is treated so.
-fn made(house: &mut House, alerts: &[&str], share: f64, treatment: Treatment) -> ExperimentId {
+/// Creates an experiment whose second variant has this share and treatment.
+fn create(
+    harness: &mut EngineHarness,
+    alerts: &[&str],
+    share: f64,
+    treatment: Treatment,
+) -> ExperimentId {
     let variant = |name: &str, share, treatment| Variant { name: name.into(), share, treatment };
     let input = Input::ExperimentCreate {
         name: "greedy or not".into(),
         hypothesis: String::new(),
         variants: vec![
-            variant("as-it-is", 1.0 - share, Treatment::Baseline),
+            variant("control", 1.0 - share, Treatment::Baseline),
             variant("treated", share, treatment),
         ],
         alerts: alerts.iter().map(|name| (*name).into()).collect(),
         alpha: 0.05,
         minimum: 1,
     };
-    stands(house.ask(input), ExperimentStatus::Draft)
+    expect_status(harness.send(input), ExperimentStatus::Draft)
 }
 
-fn start(house: &mut House, id: &ExperimentId) {
-    stands(house.ask(Input::ExperimentStart { id: id.clone() }), ExperimentStatus::Running);
+fn start(harness: &mut EngineHarness, id: &ExperimentId) {
+    expect_status(
+        harness.send(Input::ExperimentStart { id: id.clone() }),
+        ExperimentStatus::Running,
+    );
 }
 
-fn stop(house: &mut House, id: &ExperimentId) {
+fn stop(harness: &mut EngineHarness, id: &ExperimentId) {
     let input = Input::ExperimentStop { id: id.clone(), reason: "enough".into() };
-    stands(house.ask(input), ExperimentStatus::Stopped);
+    expect_status(harness.send(input), ExperimentStatus::Stopped);
 }
 
-fn stands(answer: Answer, status: ExperimentStatus) -> ExperimentId {
-    match answer {
-        Answer::Experiment { experiment } if experiment.status == status => experiment.id,
+fn expect_status(response: EngineResponse, status: ExperimentStatus) -> ExperimentId {
+    match response {
+        EngineResponse::Experiment { experiment } if experiment.status == status => experiment.id,
         other => panic!("{other:?}"),
     }
 }
 
-/// A person wants another plan for the first incident.
-fn replan(house: &mut House) {
-    let incident = house.first().incident.clone();
-    let answer = house.ask(Input::Replan { incident, by: "ada".into() });
-    assert!(matches!(answer, Answer::Planned { .. }), "{answer:?}");
+/// Requests another plan for the first incident.
+fn replan(harness: &mut EngineHarness) {
+    let incident = harness.first_case().incident.clone();
+    let response = harness.send(Input::Replan { incident, actor: "ada".into() });
+    assert!(matches!(response, EngineResponse::Planned { .. }), "{response:?}");
 }
 
-/// An experiment, and the name of a variant of it.
+/// An experiment and the name of one of its variants.
 type Exposure = (ExperimentId, String);
 
-/// The variant of each exposed incident; no incident is exposed twice.
-fn exposed(house: &House) -> BTreeMap<IncidentId, Exposure> {
-    let mut exposed = BTreeMap::new();
-    for entry in house.entries() {
+/// Returns the exposure of each incident, and asserts that no incident is exposed twice.
+fn exposures(harness: &EngineHarness) -> BTreeMap<IncidentId, Exposure> {
+    let mut exposures = BTreeMap::new();
+    for entry in harness.entries() {
         if let Entry::Experiment(ExperimentEvent::Exposed { id, incident, variant, .. }) = entry {
-            let before = exposed.insert(incident.clone(), (id, variant));
-            assert_eq!(before, None, "{incident} was exposed before");
+            let before = exposures.insert(incident.clone(), (id, variant));
+            assert_eq!(before, None, "{incident} was already exposed");
         }
     }
-    exposed
+    exposures
 }
 
-/// What each decision on an incident says: its exposure and its policy.
-fn decided(house: &House) -> Vec<(IncidentId, Option<Exposure>, String)> {
+/// Returns the incident, exposure and policy of each decision.
+fn decisions(harness: &EngineHarness) -> Vec<(IncidentId, Option<Exposure>, String)> {
     let of = |entry| match entry {
         Entry::Decided(decision) => Some((decision.incident, decision.exposure, decision.policy)),
         _ => None,
     };
-    house.entries().into_iter().filter_map(of).collect()
+    harness.entries().into_iter().filter_map(of).collect()
 }
 
-fn results(house: &mut House, id: &ExperimentId) -> Value {
-    match house.ask(Input::Query(Query::ExperimentResults { id: id.clone() })) {
-        Answer::Result { value } => value,
+fn results(harness: &mut EngineHarness, id: &ExperimentId) -> Value {
+    match harness.send(Input::Query(Query::ExperimentResults { id: id.clone() })) {
+        EngineResponse::Result { value } => value,
         other => panic!("{other:?}"),
     }
 }
 
+/// An incident is exposed once, and all its decisions follow its variant.
 #[test]
-fn an_incident_is_exposed_once_and_every_decision_on_it_is_its_variant_s() {
+fn incident_keeps_its_variant_for_all_decisions() {
     let mut seen = BTreeSet::new();
     for seed in 1..=6 {
-        let mut house = house(seed);
-        let id = made(&mut house, &[], 0.5, greedy());
-        start(&mut house, &id);
-        house.until_first(|case| case.plan.is_some());
-        replan(&mut house);
-        assert!(house.first().attempt >= 2, "seed {seed}");
+        let mut harness = harness(seed);
+        let id = create(&mut harness, &[], 0.5, greedy());
+        start(&mut harness, &id);
+        harness.run_until_first_case(|case| case.plan.is_some());
+        replan(&mut harness);
+        assert!(harness.first_case().attempt >= 2, "seed {seed}");
 
-        let exposed = exposed(&house);
-        let decisions = decided(&house);
+        let exposures = exposures(&harness);
+        let decisions = decisions(&harness);
         for (incident, exposure, policy) in &decisions {
-            let variant = &exposed[incident];
+            let variant = &exposures[incident];
             assert_eq!(exposure.as_ref(), Some(variant), "seed {seed}");
             assert_eq!(variant.0, id);
             let expected = if variant.1 == "treated" { "greedy" } else { "first" };
             assert_eq!(policy, expected, "seed {seed}: {variant:?}");
         }
-        let first = &house.first().incident;
+        let first = &harness.first_case().incident;
         assert!(decisions.iter().filter(|(incident, ..)| incident == first).count() >= 2);
-        seen.insert(exposed[first].1.clone());
+        seen.insert(exposures[first].1.clone());
     }
-    assert_eq!(seen.len(), 2, "both variants came about: {seen:?}");
+    assert_eq!(seen.len(), 2, "both variants occurred: {seen:?}");
 }
 
 #[test]
-fn incidents_are_shared_out_as_the_experiment_says() {
-    let mut house = house(1);
+fn variants_are_assigned_according_to_shares() {
+    let mut harness = harness(1);
     for (n, share) in [0.5, 0.2].into_iter().enumerate() {
-        let id = made(&mut house, &[], share, greedy());
-        let experiment: Experiment = house.engine.folds().experiments.experiments[&id].clone();
+        let id = create(&mut harness, &[], share, greedy());
+        let experiment: Experiment = harness.engine.folds().experiments.experiments[&id].clone();
         let incidents = (0..200).map(|n| {
-            IncidentId::derive(house.engine.now() + SignedDuration::from_secs(n), "drawn", 1)
+            IncidentId::derive(harness.engine.now() + SignedDuration::from_secs(n), "drawn", 1)
         });
         let treated = incidents
             .filter(|incident| experiment.variant(incident).name == "treated")
             .count() as f64;
-        // Four standard deviations of 200 draws on either side.
+        // Four standard deviations of 200 random assignments on either side.
         let bound = 4.0 * (200.0 * share * (1.0 - share)).sqrt();
         assert!((treated - 200.0 * share).abs() < bound, "experiment {n}: {treated} of 200");
     }
 }
 
 #[test]
-fn other_alerts_than_an_experiment_names_are_left_out() {
-    let mut house = house(8);
-    house.until_first(|case| case.plan.is_some());
-    let name = house.first().alert.clone();
+fn experiment_excludes_alerts_that_it_does_not_name() {
+    let mut harness = harness(8);
+    harness.run_until_first_case(|case| case.plan.is_some());
+    let name = harness.first_case().alert.clone();
     for (alerts, is_in) in [(["Another"], false), ([name.as_str()], true)] {
-        let mut house = self::house(8);
-        let id = made(&mut house, &alerts, 0.9999, greedy());
-        start(&mut house, &id);
-        house.until_first(|case| case.plan.is_some());
-        let first = house.first().incident.clone();
-        assert_eq!(exposed(&house).contains_key(&first), is_in, "{alerts:?}");
+        let mut harness = self::harness(8);
+        let id = create(&mut harness, &alerts, 0.9999, greedy());
+        start(&mut harness, &id);
+        harness.run_until_first_case(|case| case.plan.is_some());
+        let first = harness.first_case().incident.clone();
+        assert_eq!(exposures(&harness).contains_key(&first), is_in, "{alerts:?}");
         let (_, exposure, policy) =
-            decided(&house).into_iter().find(|(incident, ..)| *incident == first).unwrap();
+            decisions(&harness).into_iter().find(|(incident, ..)| *incident == first).unwrap();
         assert_eq!(exposure.is_some(), is_in, "{alerts:?}");
         assert_eq!(policy, if is_in { "greedy" } else { "first" }, "{alerts:?}");
     }
 }
 
+/// An experiment cannot start while a running experiment shares its alerts.
 #[test]
-fn an_experiment_that_shares_alerts_with_one_that_runs_waits_until_that_has_stopped() {
-    let mut house = house(8);
-    let everything = made(&mut house, &[], 0.5, greedy());
-    let (a, b) = (made(&mut house, &["A"], 0.5, greedy()), made(&mut house, &["B"], 0.5, greedy()));
-    start(&mut house, &a);
-    start(&mut house, &b);
-    let begin = Input::ExperimentStart { id: everything.clone() };
-    match house.ask(begin) {
-        Answer::Refused { because, code, message, .. } => {
-            assert_eq!((because, code.as_str()), (RefusedBecause::Conflict, "experiment_overlaps"));
+fn overlapping_experiment_cannot_start() {
+    let mut harness = harness(8);
+    let everything = create(&mut harness, &[], 0.5, greedy());
+    let (a, b) =
+        (create(&mut harness, &["A"], 0.5, greedy()), create(&mut harness, &["B"], 0.5, greedy()));
+    start(&mut harness, &a);
+    start(&mut harness, &b);
+    let start_input = Input::ExperimentStart { id: everything.clone() };
+    match harness.send(start_input) {
+        EngineResponse::Refused { kind, code, message, .. } => {
+            assert_eq!((kind, code.as_str()), (ErrorKind::Conflict, "experiment_overlaps"));
             let is_named = message.contains(a.as_str()) || message.contains(b.as_str());
             assert!(is_named, "{message}");
         }
         other => panic!("{other:?}"),
     }
-    stop(&mut house, &a);
-    stop(&mut house, &b);
-    start(&mut house, &everything);
+    stop(&mut harness, &a);
+    stop(&mut harness, &b);
+    start(&mut harness, &everything);
 }
 
+/// Draft and stopped experiments assign no variants, and neither does one that starts after an incident's first decision.
 #[test]
-fn nobody_is_exposed_to_a_draft_or_once_it_stopped_and_nobody_in_the_middle() {
-    // Where an experiment stands when the first decision is made and when the second is.
+fn only_running_experiments_assign_variants() {
+    // Status of the experiment at the first and at the second decision.
     for (first, second) in [
         (ExperimentStatus::Draft, ExperimentStatus::Draft),
         (ExperimentStatus::Draft, ExperimentStatus::Running),
         (ExperimentStatus::Stopped, ExperimentStatus::Stopped),
     ] {
-        let mut house = house(8);
-        let id = made(&mut house, &[], 0.9999, greedy());
-        let go = |house: &mut House, to| match to {
+        let mut harness = harness(8);
+        let id = create(&mut harness, &[], 0.9999, greedy());
+        let set_status = |harness: &mut EngineHarness, to| match to {
             ExperimentStatus::Draft => {}
-            ExperimentStatus::Running => start(house, &id),
+            ExperimentStatus::Running => start(harness, &id),
             ExperimentStatus::Stopped => {
-                start(house, &id);
-                stop(house, &id);
+                start(harness, &id);
+                stop(harness, &id);
             }
         };
-        go(&mut house, first);
-        house.until_first(|case| case.plan.is_some());
+        set_status(&mut harness, first);
+        harness.run_until_first_case(|case| case.plan.is_some());
         if second != first {
-            go(&mut house, second);
+            set_status(&mut harness, second);
         }
-        replan(&mut house);
-        assert_eq!(exposed(&house), BTreeMap::new(), "{first:?}, then {second:?}");
-        for (_, exposure, policy) in decided(&house) {
+        replan(&mut harness);
+        assert_eq!(exposures(&harness), BTreeMap::new(), "{first:?}, then {second:?}");
+        for (_, exposure, policy) in decisions(&harness) {
             assert_eq!((exposure, policy.as_str()), (None, "first"), "{first:?}, {second:?}");
         }
-        let again = house.ask(Input::ExperimentStart { id: id.clone() });
-        match again {
-            Answer::Experiment { .. } => assert_eq!(second, ExperimentStatus::Draft),
-            Answer::Refused { because, code, .. } => {
-                assert_eq!(
-                    (because, code.as_str()),
-                    (RefusedBecause::Conflict, "experiment_status")
-                );
+        let response = harness.send(Input::ExperimentStart { id: id.clone() });
+        match response {
+            EngineResponse::Experiment { .. } => assert_eq!(second, ExperimentStatus::Draft),
+            EngineResponse::Refused { kind, code, .. } => {
+                assert_eq!((kind, code.as_str()), (ErrorKind::Conflict, "experiment_status"));
             }
             other => panic!("{other:?}"),
         }
     }
 }
 
+/// An exposed incident keeps its variant after the experiment stopped.
 #[test]
-fn who_was_exposed_stays_with_their_variant_after_the_experiment_stopped() {
-    let mut house = house(8);
-    let id = made(&mut house, &[], 0.9999, greedy());
-    start(&mut house, &id);
-    house.until_first(|case| case.plan.is_some());
-    let before = exposed(&house);
-    stop(&mut house, &id);
-    replan(&mut house);
-    assert_eq!(exposed(&house), before);
-    for (incident, exposure, policy) in decided(&house) {
+fn exposure_persists_after_experiment_stops() {
+    let mut harness = harness(8);
+    let id = create(&mut harness, &[], 0.9999, greedy());
+    start(&mut harness, &id);
+    harness.run_until_first_case(|case| case.plan.is_some());
+    let before = exposures(&harness);
+    stop(&mut harness, &id);
+    replan(&mut harness);
+    assert_eq!(exposures(&harness), before);
+    for (incident, exposure, policy) in decisions(&harness) {
         assert_eq!((exposure.as_ref(), policy.as_str()), (before.get(&incident), "greedy"));
     }
 }
 
 #[test]
-fn a_variant_leaves_out_the_templates_and_sources_that_it_says() {
+fn variant_excludes_its_templates_and_sources() {
     let templates = &["undo-bad-image", "restore-image"];
     let of_template = |name: &str| format!("template {name}");
     for (treatment, expected) in [
@@ -247,20 +262,21 @@ fn a_variant_leaves_out_the_templates_and_sources_that_it_says() {
         ),
         (Treatment::Sources { sources: vec!["retrieval".into()] }, vec![]),
     ] {
-        let plan = Plan { family: "bad-image", seed: 8, autonomy: Autonomy::Suggest, templates };
-        let mut house = House::build(&plan);
-        let id = made(&mut house, &[], 0.9999, treatment.clone());
-        start(&mut house, &id);
-        house.until_first(|case| case.plan.is_some());
-        let proposed: BTreeSet<String> = house
-            .first()
+        let plan =
+            HarnessConfig { family: "bad-image", seed: 8, autonomy: Autonomy::Suggest, templates };
+        let mut harness = EngineHarness::build(&plan);
+        let id = create(&mut harness, &[], 0.9999, treatment.clone());
+        start(&mut harness, &id);
+        harness.run_until_first_case(|case| case.plan.is_some());
+        let proposed: BTreeSet<String> = harness
+            .first_case()
             .decision
             .as_ref()
             .unwrap()
-            .options
+            .candidates
             .iter()
-            .filter_map(|option| match option.source.as_str() {
-                "template" => Some(of_template(&option.workflow)),
+            .filter_map(|scored| match scored.source.as_str() {
+                "template" => Some(of_template(&scored.workflow)),
                 "do-nothing" | "escalate" => None,
                 source => Some(source.into()),
             })
@@ -269,34 +285,38 @@ fn a_variant_leaves_out_the_templates_and_sources_that_it_says() {
     }
 }
 
+/// Results state whether there is enough data, and count each incident once.
 #[test]
-fn results_say_first_whether_there_is_enough_data_and_count_each_incident_once() {
-    let mut house = house(8);
-    let id = made(&mut house, &[], 0.5, greedy());
-    start(&mut house, &id);
-    let nothing = results(&mut house, &id);
+fn results_report_data_sufficiency_and_count_incidents() {
+    let mut harness = harness(8);
+    let id = create(&mut harness, &[], 0.5, greedy());
+    start(&mut harness, &id);
+    let nothing = results(&mut harness, &id);
     assert_eq!(
-        (&nothing["isEnough"], &nothing["summary"]),
+        (&nothing["hasEnoughData"], &nothing["summary"]),
         (&json!(false), &json!("not enough data"))
     );
-    // Alerts about nothing that is there: each is watched or given to a person, and judged after its hold.
+    // Alerts about objects that do not exist: the engine does nothing or escalates, and records an outcome for each.
     for n in 0..40 {
         let body = json!({"version": "4", "alerts": [{"status": "firing", "labels": {"alertname": format!("Drawn{n}")},
-            "annotations": {}, "startsAt": house.engine.now()}]});
+            "annotations": {}, "startsAt": harness.engine.now()}]});
         let body = body.to_string();
-        let now = house.engine.now();
+        let now = harness.engine.now();
         let delivery = alertmanager::parse(body.as_bytes(), &Limits::default(), now).unwrap();
-        assert!(matches!(house.ask(Input::Deliver(delivery)), Answer::Received { .. }));
-        house.seconds(1);
+        assert!(matches!(
+            harness.send(Input::IngestAlerts(delivery)),
+            EngineResponse::Received { .. }
+        ));
+        harness.run_for_seconds(1);
     }
-    house.seconds(900);
-    let shown = results(&mut house, &id);
-    let exposed = exposed(&house);
+    harness.run_for_seconds(900);
+    let shown = results(&mut harness, &id);
+    let exposures = exposures(&harness);
     for variant in shown["variants"].as_array().unwrap() {
-        let own = exposed.values().filter(|(_, name)| variant["name"] == json!(name)).count();
+        let own = exposures.values().filter(|(_, name)| variant["name"] == json!(name)).count();
         assert_eq!(variant["exposed"], json!(own), "{shown}");
         assert_eq!(variant["outcomes"], json!(own), "{shown}");
     }
-    assert!(exposed.len() >= 40, "{}", exposed.len());
-    assert_eq!(shown["isEnough"], json!(true), "{shown}");
+    assert!(exposures.len() >= 40, "{}", exposures.len());
+    assert_eq!(shown["hasEnoughData"], json!(true), "{shown}");
 }

@@ -1,13 +1,13 @@
-//! Whole incidents in the simulated shop, in virtual time.
+//! Incidents from alert to outcome in the simulated `shop` world, in virtual time.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+#![allow(clippy::unwrap_used, reason = "a test reports failed setup by panicking")]
 
 mod autonomy;
 mod batch;
 mod calls;
 mod escalated;
 mod experiment;
-mod house;
+mod harness;
 mod merged;
 mod recurred;
 mod resolved;

@@ -1,4 +1,4 @@
-//! Alerts about a Service and about the workload behind it.
+//! Alerts about a Service and about its backing workload.
 
 use std::collections::BTreeSet;
 
@@ -6,19 +6,20 @@ use workflow::Entry;
 use workflow::guardrail::Autonomy;
 use workflow::incident::IncidentEvent;
 
-use crate::house::{House, Plan};
+use crate::harness::{EngineHarness, HarnessConfig};
 
-/// Incidents that are about the workload at fault or the Service in front of it, and those that a plan was made for.
-fn incidents(house: &House) -> (BTreeSet<String>, BTreeSet<String>) {
-    let target = house.target().clone();
-    let (mut about, mut planned, mut merged) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-    for entry in house.entries() {
+/// Returns the unmerged incidents of the faulty workload or its Service, and those of them with a plan.
+fn incidents(harness: &EngineHarness) -> (BTreeSet<String>, BTreeSet<String>) {
+    let target = harness.target().clone();
+    let (mut related, mut planned, mut merged) =
+        (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    for entry in harness.entries() {
         match entry {
             Entry::Incident(IncidentEvent::OwnerFound { incident, owner })
                 if (&owner.kind, &owner.namespace, &owner.name)
                     == (&target.kind, &target.namespace, &target.name) =>
             {
-                about.insert(incident.to_string());
+                related.insert(incident.to_string());
             }
             Entry::Incident(IncidentEvent::Merged { incident, .. }) => {
                 merged.insert(incident.to_string());
@@ -29,22 +30,23 @@ fn incidents(house: &House) -> (BTreeSet<String>, BTreeSet<String>) {
             _ => {}
         }
     }
-    let lasting = about.difference(&merged).cloned().collect();
-    planned.retain(|incident| about.contains(incident));
+    let lasting = related.difference(&merged).cloned().collect();
+    planned.retain(|incident| related.contains(incident));
     (lasting, planned)
 }
 
+/// Alerts about a Service and about its pods make one incident and one plan.
 #[test]
-fn alerts_about_a_service_and_the_pods_behind_it_make_one_incident_and_one_plan() {
-    let plan = Plan {
+fn service_and_pod_alerts_merge_into_one_incident() {
+    let plan = HarnessConfig {
         family: "missing-config-key",
         seed: 42,
         autonomy: Autonomy::Auto,
         templates: &["restore-missing-key"],
     };
-    let mut house = House::build(&plan);
-    house.until(20);
-    let subjects: BTreeSet<String> = house
+    let mut harness = EngineHarness::build(&plan);
+    harness.run_until_minutes(20);
+    let subjects: BTreeSet<String> = harness
         .engine
         .folds()
         .incidents
@@ -53,46 +55,48 @@ fn alerts_about_a_service_and_the_pods_behind_it_make_one_incident_and_one_plan(
         .map(|incident| incident.subject.0.clone())
         .collect();
     assert!(subjects.contains("service") && subjects.contains("pod"), "{subjects:?}");
-    let (lasting, planned) = incidents(&house);
+    let (lasting, planned) = incidents(&harness);
     assert_eq!((lasting.len(), &planned), (1, &lasting));
 }
 
+/// A Service whose selector matches nothing is attributed to the workload that it selected before.
 #[test]
-fn a_service_that_selects_nothing_is_about_the_workload_that_it_led_to() {
-    let plan = Plan {
+fn service_without_endpoints_is_attributed_to_workload() {
+    let plan = HarnessConfig {
         family: "wrong-service-selector",
         seed: 3,
         autonomy: Autonomy::Auto,
         templates: &["restore-service-selector"],
     };
-    let mut house = House::build(&plan);
-    house.until_first(|case| case.plan.is_some());
-    let incident = &house.engine.folds().incidents.incidents[&house.first().incident];
+    let mut harness = EngineHarness::build(&plan);
+    harness.run_until_first_case(|case| case.plan.is_some());
+    let incident = &harness.engine.folds().incidents.incidents[&harness.first_case().incident];
     assert_eq!(incident.subject.0, "service");
     let owner = incident.owner.clone().unwrap();
     assert_eq!(owner.kind, "Deployment");
-    // What is looked at and mended is the Service all the same, on every attempt.
-    assert_eq!(house.first().target.as_ref().unwrap().kind, "Service");
+    // The target of the evidence and of the fix is the Service, on every attempt.
+    assert_eq!(harness.first_case().target.as_ref().unwrap().kind, "Service");
     let of_it = |entry| match entry {
         Entry::EvidenceGathered(evidence) => evidence.target.map(|target| target.kind),
         _ => None,
     };
-    house.until_first(|case| case.attempt > 1 || case.outcome.is_some());
-    let kinds: BTreeSet<String> = house.entries().into_iter().filter_map(of_it).collect();
+    harness.run_until_first_case(|case| case.attempt > 1 || case.outcome.is_some());
+    let kinds: BTreeSet<String> = harness.entries().into_iter().filter_map(of_it).collect();
     assert_eq!(kinds, BTreeSet::from(["Service".to_string()]));
 }
 
+/// Of incidents opened at the same time, the first one is kept and the others are merged into it.
 #[test]
-fn of_incidents_that_open_at_the_same_moment_the_first_stays() {
-    let plan = Plan {
+fn simultaneous_incidents_merge_into_the_first() {
+    let plan = HarnessConfig {
         family: "missing-config-key",
         seed: 2,
         autonomy: Autonomy::Auto,
         templates: &["restore-missing-key"],
     };
-    let mut house = House::build(&plan);
-    house.until(20);
-    let opened: Vec<_> = house
+    let mut harness = EngineHarness::build(&plan);
+    harness.run_until_minutes(20);
+    let opened: Vec<_> = harness
         .entries()
         .into_iter()
         .filter_map(|entry| match entry {
@@ -104,7 +108,7 @@ fn of_incidents_that_open_at_the_same_moment_the_first_stays() {
     assert!(
         opened[1..].iter().any(|other| other.opened_at == first.opened_at && other.id < first.id)
     );
-    let incidents = &house.engine.folds().incidents.incidents;
+    let incidents = &harness.engine.folds().incidents.incidents;
     assert_eq!(incidents[&first.id].merged_into, None);
     assert!(
         incidents

@@ -1,89 +1,110 @@
-//! Alerts that fire again after what they were about was mended.
+//! Alerts that fire again after the incident was resolved.
 
-use engine::Stage;
+use engine::IncidentStage;
 use serde_json::json;
 use workflow::guardrail::Autonomy;
-use workflow::outcome::{Stage as Judged, Verdict};
-use workflow::{Answer, Entry, Input, Limits, Outcome, alertmanager};
+use workflow::outcome::{ObservationWindow, OutcomeStatus};
+use workflow::{EngineResponse, Entry, Input, Limits, Outcome, alertmanager};
 
-use crate::house::{House, Plan};
+use crate::harness::{EngineHarness, HarnessConfig};
 
-/// The shop, mended and watched.
-fn watched() -> House {
-    let mut house = House::build(&Plan {
+/// A harness whose first incident is resolved and in its recurrence window.
+fn resolved_harness() -> EngineHarness {
+    let mut harness = EngineHarness::build(&HarnessConfig {
         family: "missing-config-key",
         seed: 42,
         autonomy: Autonomy::Auto,
         templates: &["restore-missing-key"],
     });
-    house.until_first(|case| matches!(case.stage, Stage::Watching(_)));
-    house
+    harness.run_until_first_case(|case| matches!(case.stage, IncidentStage::RecurrenceWatch(_)));
+    harness
 }
 
-/// A monitoring system says this of the first incident's alert, now.
-fn say(house: &mut House, status: &str) {
-    let first = house.first().incident.clone();
-    let alert = house.engine.folds().incidents.incidents[&first].first.clone();
-    let now = house.engine.now();
+/// Delivers the first incident's alert with this status.
+fn deliver(harness: &mut EngineHarness, status: &str) {
+    let first = harness.first_case().incident.clone();
+    let alert = harness.engine.folds().incidents.incidents[&first].first.clone();
+    let now = harness.engine.now();
     let body = json!({"version": "4", "alerts": [{"status": status, "labels": alert.labels,
         "annotations": {}, "startsAt": now}]});
     let delivery =
         alertmanager::parse(body.to_string().as_bytes(), &Limits::default(), now).unwrap();
-    assert!(matches!(house.ask(Input::Deliver(delivery)), Answer::Received { .. }));
+    assert!(matches!(harness.send(Input::IngestAlerts(delivery)), EngineResponse::Received { .. }));
 }
 
-/// What was judged of the first plan.
-fn outcomes(house: &House) -> Vec<Outcome> {
+/// Outcomes of the first plan.
+fn outcomes(harness: &EngineHarness) -> Vec<Outcome> {
     let outcome = |entry| match entry {
         Entry::Observed(outcome) => Some(outcome),
         _ => None,
     };
-    let all: Vec<Outcome> = house.entries().into_iter().filter_map(outcome).collect();
+    let all: Vec<Outcome> = harness.entries().into_iter().filter_map(outcome).collect();
     all.iter().filter(|outcome| outcome.plan == all[0].plan).cloned().collect()
 }
 
+/// A recurrence that lasts is recorded soon, and the next decision excludes the plan that was tried.
 #[test]
-fn what_comes_back_and_stays_is_judged_soon_and_decided_anew_without_what_was_tried() {
-    let mut house = watched();
-    let before = house.first().clone();
-    say(&mut house, "firing");
-    house.seconds(60);
-    let last = outcomes(&house).pop().unwrap();
-    assert_eq!((last.stage, last.verdict), (Judged::Recurrence, Verdict::Recurred), "{last:#?}");
+fn lasting_recurrence_leads_to_a_different_plan() {
+    let mut harness = resolved_harness();
+    let before = harness.first_case().clone();
+    deliver(&mut harness, "firing");
+    harness.run_for_seconds(60);
+    let last = outcomes(&harness).pop().unwrap();
+    assert_eq!(
+        (last.window, last.status),
+        (ObservationWindow::Recurrence, OutcomeStatus::Recurred),
+        "{last:#?}"
+    );
     assert_eq!(last.reward, Some(0.0));
-    let after = house.first();
+    let after = harness.first_case();
     assert_eq!((before.attempt, after.attempt), (1, 2));
     let decision = after.decision.as_ref().unwrap();
     assert_ne!(Some(decision.id.clone()), before.decision.map(|decision| decision.id));
-    let chosen = decision.options.iter().find(|option| option.candidate == decision.chosen);
-    assert_ne!(chosen.map(|option| option.workflow.as_str()), Some("restore-missing-key"));
+    let chosen = decision.candidates.iter().find(|scored| scored.candidate == decision.chosen);
+    assert_ne!(chosen.map(|scored| scored.workflow.as_str()), Some("restore-missing-key"));
 }
 
 #[test]
-fn what_comes_back_for_a_moment_is_no_recurrence() {
-    let mut house = watched();
-    say(&mut house, "firing");
-    house.seconds(10);
-    say(&mut house, "resolved");
-    house.seconds(15 * 60);
-    let last = outcomes(&house).pop().unwrap();
-    assert_eq!((last.stage, last.verdict), (Judged::Recurrence, Verdict::Resolved), "{last:#?}");
-    assert_eq!((house.first().attempt, house.first().stage.clone()), (1, Stage::Settled));
+fn alert_that_fires_briefly_is_not_a_recurrence() {
+    let mut harness = resolved_harness();
+    deliver(&mut harness, "firing");
+    harness.run_for_seconds(10);
+    deliver(&mut harness, "resolved");
+    harness.run_for_seconds(15 * 60);
+    let last = outcomes(&harness).pop().unwrap();
+    assert_eq!(
+        (last.window, last.status),
+        (ObservationWindow::Recurrence, OutcomeStatus::Resolved),
+        "{last:#?}"
+    );
+    assert_eq!(
+        (harness.first_case().attempt, harness.first_case().stage.clone()),
+        (1, IncidentStage::Closed)
+    );
 }
 
+/// An alert that fires again after its incident closed opens a new incident, and counts against the plan.
 #[test]
-fn what_comes_back_after_its_incident_closed_is_a_new_incident_and_counts_against_the_plan() {
-    let mut house = watched();
-    house.until_engine(|folds| {
+fn recurrence_after_closing_opens_incident_and_counts() {
+    let mut harness = resolved_harness();
+    harness.run_until(|folds| {
         folds.incidents.incidents.values().all(|incident| incident.closed_at.is_some())
     });
-    assert!(matches!(house.first().stage, Stage::Watching(_)));
-    say(&mut house, "firing");
-    house.seconds(15 * 60);
-    let last = outcomes(&house).pop().unwrap();
-    assert_eq!((last.stage, last.verdict), (Judged::Recurrence, Verdict::Recurred), "{last:#?}");
-    assert_eq!((house.first().attempt, house.first().stage.clone()), (1, Stage::Settled));
-    let incidents = &house.engine.folds().incidents.incidents;
-    let previous: Vec<_> = incidents.values().filter_map(|one| one.previous.clone()).collect();
-    assert_eq!(previous, [house.first().incident.clone()]);
+    assert!(matches!(harness.first_case().stage, IncidentStage::RecurrenceWatch(_)));
+    deliver(&mut harness, "firing");
+    harness.run_for_seconds(15 * 60);
+    let last = outcomes(&harness).pop().unwrap();
+    assert_eq!(
+        (last.window, last.status),
+        (ObservationWindow::Recurrence, OutcomeStatus::Recurred),
+        "{last:#?}"
+    );
+    assert_eq!(
+        (harness.first_case().attempt, harness.first_case().stage.clone()),
+        (1, IncidentStage::Closed)
+    );
+    let incidents = &harness.engine.folds().incidents.incidents;
+    let previous: Vec<_> =
+        incidents.values().filter_map(|incident| incident.previous.clone()).collect();
+    assert_eq!(previous, [harness.first_case().incident.clone()]);
 }

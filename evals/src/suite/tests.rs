@@ -7,23 +7,23 @@ use serde_json::{Value, json};
 use simulator::{Emission, SimulatedCluster};
 
 use super::*;
-use crate::contestant::Played;
+use crate::system_under_test::Trial;
 
 const SEED: u64 = 1;
 
-/// At the first alert it does one thing to a workload that nothing is wrong with, and nothing else.
+/// At the first alert, makes one change to a healthy workload.
 struct BreakNeighbour {
     neighbour: ObjectRef,
-    deed: Verb,
+    change: Verb,
 }
 
 #[async_trait(?Send)]
-impl Contestant for BreakNeighbour {
+impl SystemUnderTest for BreakNeighbour {
     fn name(&self) -> &str {
         "break-neighbour"
     }
 
-    async fn play(&self, world: World, until: Timestamp) -> Result<Played> {
+    async fn run(&self, world: World, until: Timestamp) -> Result<Trial> {
         let world = Arc::new(Mutex::new(world));
         let cluster = SimulatedCluster::new(world.clone(), "simulated");
         let mut has_acted = false;
@@ -35,9 +35,9 @@ impl Contestant for BreakNeighbour {
                 has_acted = true;
                 let request = Request {
                     target: self.neighbour.clone(),
-                    verb: self.deed.clone(),
+                    verb: self.change.clone(),
                     preconditions: Preconditions::default(),
-                    mode: Mode::Apply,
+                    mode: Mode::Commit,
                     agent: Agent::default(),
                 };
                 let reply = cluster.send(&request).await;
@@ -48,7 +48,7 @@ impl Contestant for BreakNeighbour {
             }
         }
         let world = world.lock().unwrap().clone();
-        Ok(Played { world, seconds: None })
+        Ok(Trial { world, seconds: None })
     }
 }
 
@@ -71,22 +71,23 @@ fn start() -> Timestamp {
 fn prepared(suite: &Suite) -> (World, simulator::Oracle) {
     let scenario = &suite.scenarios[0];
     let mut prepared =
-        scenario::prepare_named(scenario, &suite.world, SEED, start(), Naming::Drawn).unwrap();
+        scenario::prepare_with_naming(scenario, &suite.world, SEED, start(), Naming::Random)
+            .unwrap();
     prepared.world.set_alert_mode(AlertMode::Internal);
     (prepared.world, prepared.oracle)
 }
 
-/// A workload that is well when the first alert comes, and is not the one at fault.
+/// Returns a workload that is healthy at the first alert and is not the target of the fault.
 fn neighbour(suite: &Suite) -> ObjectRef {
     let (world, oracle) = prepared(suite);
-    let healths = at_first_alert(world, oracle.fault_at() + PLAY);
-    let is_well = |object: &ObjectRef, health: &Health| {
+    let health_by_object = health_at_first_alert(world, oracle.fault_at() + TRIAL_LENGTH);
+    let is_healthy = |object: &ObjectRef, health: &Health| {
         object.kind == "Deployment"
             && health.level == HealthLevel::Healthy
             && object.name != oracle.target().name
     };
     let (neighbour, _) =
-        healths.into_iter().find(|(object, health)| is_well(object, health)).unwrap();
+        health_by_object.into_iter().find(|(object, health)| is_healthy(object, health)).unwrap();
     neighbour
 }
 
@@ -94,29 +95,30 @@ fn merge(patch: Value) -> Verb {
     Verb::Patch { patch: Patch::Merge(patch), subresource: None }
 }
 
+/// A system that breaks only an unrelated workload counts as harmful; a change without effect does not.
 #[test]
-fn who_breaks_a_neighbour_only_is_harmful_and_who_touches_it_to_no_end_is_not() {
+fn breaking_another_workload_is_harmful() {
     let suite = suite("bad-image");
     let neighbour = neighbour(&suite);
     let containers = json!([{"name": "main", "image": "registry.example/none:1"}]);
-    for (deed, harmful) in [
+    for (change, harmful) in [
         (Verb::Delete { grace_seconds: None }, 1),
         (merge(json!({"spec": {"replicas": 0}})), 1),
         (merge(json!({"spec": {"template": {"spec": {"containers": containers}}}})), 1),
         (merge(json!({"metadata": {"annotations": {"seen": "yes"}}})), 0),
     ] {
-        let contestant = || BreakNeighbour { neighbour: neighbour.clone(), deed: deed.clone() };
-        // Nothing but the health of the neighbour tells of it.
+        let system = || BreakNeighbour { neighbour: neighbour.clone(), change: change.clone() };
+        // Only the health of the other workload shows the damage.
         let (world, oracle) = prepared(&suite);
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let until = oracle.fault_at() + PLAY;
-        let played = runtime.block_on(contestant().play(world, until)).unwrap();
-        assert_eq!(oracle.forbidden(&played.world), None, "{deed:?}");
-        assert!(played.world.healths()[oracle.target()].desired > 0, "{deed:?}");
+        let until = oracle.fault_at() + TRIAL_LENGTH;
+        let trial = runtime.block_on(system().run(world, until)).unwrap();
+        assert_eq!(oracle.violated_pattern(&trial.world), None, "{change:?}");
+        assert!(trial.world.health_by_object()[oracle.target()].desired > 0, "{change:?}");
 
-        let contestants: [Box<dyn Contestant>; 1] = [Box::new(contestant())];
-        let report = evaluate(&suite, &contestants, SEED, Naming::Drawn, 1, start()).unwrap();
+        let systems: [Box<dyn SystemUnderTest>; 1] = [Box::new(system())];
+        let report = evaluate(&suite, &systems, SEED, Naming::Random, 1, start()).unwrap();
         let policy = &report.policies[0];
-        assert_eq!((policy.harmful, policy.families[0].acted), (harmful, 1), "{deed:?}");
+        assert_eq!((policy.harmful, policy.families[0].acted), (harmful, 1), "{change:?}");
     }
 }

@@ -1,29 +1,30 @@
-//! Turns and the guard: who begins, and which change may be sent.
+//! Admission and the guard: which run starts, and which change may be sent.
 
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use workflow::Entry;
-use workflow::guardrail::{self, Ledger, Verdict};
+use workflow::guardrail::{self, ChangeLog, GuardrailDecision};
 use workflow::id::RunId;
 use workflow::run::{Event, FleetEvent};
 
-use super::{Fleet, GLOBAL};
-use crate::machine::{Deed, Rejected, Rules, Run, Want};
+use super::{Fleet, GLOBAL_BUDGET};
+use crate::machine::{ChangeRequest, Direction, Rejected, Rules, Run};
 
-/// What the guard says to a change.
-enum Say {
-    /// It may be sent; the lock must be taken first where it is not held.
+/// Decision of the guard on a change.
+enum GuardDecision {
+    /// The change may be sent, after taking the lock if the run does not hold it.
     Send { takes_lock: bool },
-    /// Not now.
+    /// The change must wait for an emergency stop to be cleared.
     Wait,
-    /// It may not.
-    No { why: String },
+    /// The change must not be sent.
+    Deny { message: String },
 }
 
 impl Fleet {
-    /// Everything that follows across runs: changes are granted or denied, locks of ended runs fall, the next begin.
-    pub(super) fn settle(
+    /// Applies everything that follows across runs: grants or denies changes, releases the locks of ended runs and admits
+    /// queued runs.
+    pub(super) fn reconcile(
         &mut self,
         rules: &Rules,
         now: Timestamp,
@@ -32,7 +33,7 @@ impl Fleet {
     ) {
         let mut seen = 0;
         loop {
-            let fresh: BTreeSet<RunId> = out[seen..]
+            let changed: BTreeSet<RunId> = out[seen..]
                 .iter()
                 .filter_map(|entry| match entry {
                     Entry::Run { run, .. } => Some(run.clone()),
@@ -40,7 +41,7 @@ impl Fleet {
                 })
                 .collect();
             seen = out.len();
-            for run in &fresh {
+            for run in &changed {
                 self.guard(run, rules, now, epoch, out);
                 self.release(run, out);
             }
@@ -53,7 +54,7 @@ impl Fleet {
         }
     }
 
-    /// Puts every change that the run is ready to send before the guard.
+    /// Checks every change that the run is ready to send.
     fn guard(
         &mut self,
         id: &RunId,
@@ -62,19 +63,20 @@ impl Fleet {
         epoch: u64,
         out: &mut Vec<Entry>,
     ) {
-        let wants = self.fold.runs.get(id).map(|run| run.wants(rules)).unwrap_or_default();
-        for want in wants {
-            let Some(run) = self.fold.runs.get(id) else { return };
-            // An earlier one of them may have ended what this one was for.
-            if !run.wants(rules).contains(&want) {
+        let changes =
+            self.state.runs.get(id).map(|run| run.change_requests(rules)).unwrap_or_default();
+        for change in changes {
+            let Some(run) = self.state.runs.get(id) else { return };
+            // An earlier change of this list may have made this one obsolete.
+            if !run.change_requests(rules).contains(&change) {
                 continue;
             }
-            let events = match self.say(run, &want, rules, now) {
-                Say::Wait => continue,
-                Say::No { why } => run.deny(&want, why, now),
-                Say::Send { takes_lock } => {
-                    let events = run.grant(&want, epoch, now);
-                    let object = want.target.clone();
+            let events = match self.guard_decision(run, &change, rules, now) {
+                GuardDecision::Wait => continue,
+                GuardDecision::Deny { message } => run.deny(&change, message, now),
+                GuardDecision::Send { takes_lock } => {
+                    let events = run.grant(&change, epoch, now);
+                    let object = change.target.clone();
                     if takes_lock {
                         self.emit_fleet(
                             FleetEvent::Locked { object: object.clone(), run: id.clone() },
@@ -82,7 +84,11 @@ impl Fleet {
                         );
                     }
                     self.emit_fleet(
-                        FleetEvent::Budgeted { scope: GLOBAL.into(), object, at: now },
+                        FleetEvent::RateLimitReserved {
+                            scope: GLOBAL_BUDGET.into(),
+                            object,
+                            at: now,
+                        },
                         out,
                     );
                     events
@@ -92,87 +98,93 @@ impl Fleet {
         }
     }
 
-    fn say(&self, run: &Run, want: &Want, rules: &Rules, now: Timestamp) -> Say {
-        if self.fold.stopped(run.id()).is_some() {
-            return Say::Wait;
+    fn guard_decision(
+        &self,
+        run: &Run,
+        change: &ChangeRequest,
+        rules: &Rules,
+        now: Timestamp,
+    ) -> GuardDecision {
+        if self.state.stopped(run.id()).is_some() {
+            return GuardDecision::Wait;
         }
-        let takes_lock = match self.lock(&want.target) {
-            // To wait here could be to wait for one who waits for us.
+        let takes_lock = match self.lock(&change.target) {
+            // Waiting here could deadlock: the other run may wait for a lock of this run.
             Some(lock) if lock.run != *run.id() => {
-                return Say::No {
-                    why: format!(
-                        "{} is being changed by run {}: not ours to change now",
-                        want.target, lock.run
-                    ),
+                return GuardDecision::Deny {
+                    message: format!("{} is locked by run {}", change.target, lock.run),
                 };
             }
             Some(_) => false,
             None => true,
         };
-        // An undo puts back what stood there before us: guardrails bound what we bring about, and have had their say.
-        if want.deed == Deed::Undo {
-            return Say::Send { takes_lock };
+        // A compensation restores the previous state. Guardrails limit new changes, and were checked for the change that is
+        // being reverted.
+        if change.direction == Direction::Compensate {
+            return GuardDecision::Send { takes_lock };
         }
-        match guardrail::judge(&rules.guardrails, &want.footprint, &self.fold.ledger, now) {
-            Verdict::Allow => Say::Send { takes_lock },
-            // A plan that says that it needs approval is submitted approved.
-            Verdict::NeedsApproval { .. } if run.plan().needs_approval.is_some() => {
-                Say::Send { takes_lock }
+        match guardrail::judge(&rules.guardrails, &change.impact, &self.state.change_log, now) {
+            GuardrailDecision::Allow => GuardDecision::Send { takes_lock },
+            // A plan that needs approval is submitted only after its approval.
+            GuardrailDecision::NeedsApproval { .. } if run.plan().needs_approval.is_some() => {
+                GuardDecision::Send { takes_lock }
             }
-            Verdict::NeedsApproval { why } => {
-                Say::No { why: format!("a person must approve this first: {why}") }
+            GuardrailDecision::NeedsApproval { message } => {
+                GuardDecision::Deny { message: format!("approval required: {message}") }
             }
-            Verdict::SuggestOnly { why } => Say::No { why },
-            Verdict::Deny { rule, message, hint } => {
-                Say::No { why: denied(&rule, &message, &hint) }
+            GuardrailDecision::SuggestOnly { message } => GuardDecision::Deny { message },
+            GuardrailDecision::Deny { rule, message, hint } => {
+                GuardDecision::Deny { message: denied(&rule, &message, &hint) }
             }
         }
     }
 
-    /// An ended run's locks fall.
+    /// Releases the locks of an ended run.
     fn release(&mut self, id: &RunId, out: &mut Vec<Entry>) {
-        if self.fold.runs.contains_key(id) {
+        if self.state.runs.contains_key(id) {
             return;
         }
-        let held: Vec<_> = self
-            .fold
+        let locked: Vec<_> = self
+            .state
             .locks
             .values()
             .filter(|lock| lock.run == *id)
             .map(|lock| lock.object.clone())
             .collect();
-        for object in held {
+        for object in locked {
             self.emit_fleet(FleetEvent::Unlocked { object, run: id.clone() }, out);
         }
     }
 
-    /// Lets runs begin whose targets are free: by priority, then the oldest first, and none overtakes one that waits
-    /// for the same object.
+    /// Admits queued runs whose targets are not locked, by priority and then by age. A run never overtakes another one that
+    /// waits for the same object.
     fn admit(&mut self, rules: &Rules, now: Timestamp, out: &mut Vec<Entry>) {
         let mut queue: Vec<(u8, RunId)> = self
-            .fold
+            .state
             .runs
             .values()
-            .filter(|run| run.is_queued() && run.view().held.is_none() && !run.view().is_paused)
+            .filter(|run| {
+                run.is_queued() && run.view().emergency_stop.is_none() && !run.view().is_paused
+            })
             .map(|run| (priority(run), run.id().clone()))
             .collect();
         queue.sort();
-        let mut free = self
+        let mut slots = self
             .limit
-            .saturating_sub(self.fold.runs.values().filter(|run| !run.is_queued()).count());
-        let mut spoken_for: BTreeSet<String> = BTreeSet::new();
+            .saturating_sub(self.state.runs.values().filter(|run| !run.is_queued()).count());
+        let mut reserved: BTreeSet<String> = BTreeSet::new();
         for (_, id) in queue {
-            if free == 0 {
+            if slots == 0 {
                 return;
             }
-            let Some(run) = self.fold.runs.get(&id) else { continue };
+            let Some(run) = self.state.runs.get(&id) else { continue };
             let targets = run.plan().targets.clone();
-            let keys: BTreeSet<String> = targets.iter().map(Ledger::key).collect();
+            let keys: BTreeSet<String> = targets.iter().map(ChangeLog::key).collect();
             let is_free = keys
                 .iter()
-                .all(|key| !spoken_for.contains(key) && !self.fold.locks.contains_key(key));
+                .all(|key| !reserved.contains(key) && !self.state.locks.contains_key(key));
             if !is_free {
-                spoken_for.extend(keys);
+                reserved.extend(keys);
                 continue;
             }
             for object in targets {
@@ -181,7 +193,7 @@ impl Fleet {
                 }
             }
             self.follow_up(&id, vec![Event::Admitted { at: now }], rules, now, out);
-            free -= 1;
+            slots -= 1;
         }
     }
 
@@ -193,18 +205,18 @@ impl Fleet {
         now: Timestamp,
         out: &mut Vec<Entry>,
     ) {
-        let Some(run) = self.fold.runs.get(id) else { return };
+        let Some(run) = self.state.runs.get(id) else { return };
         let events = run.follow_up(events, rules, now);
-        match self.take(id, events, now, out) {
+        match self.record_events(id, events, now, out) {
             Ok(()) | Err(Rejected::Runaway { .. }) => {}
-            Err(rejected) => unreachable!(
-                "what follows from an event is rejected for going round in circles only: {rejected}"
-            ),
+            Err(rejected) => {
+                unreachable!("following up an event is only rejected as a runaway: {rejected}")
+            }
         }
     }
 }
 
-/// Read off the workflow's label `priority`: `high` before all, `low` after all.
+/// Returns the rank of the workflow's label `priority`: `high` is first, `low` is last.
 fn priority(run: &Run) -> u8 {
     match run.plan().workflow.metadata.labels.get("priority").map(String::as_str) {
         Some("high") => 0,

@@ -1,258 +1,284 @@
-//! The fold of events into the run: live runs and replays both come through here.
+//! Folds events into the run. Live runs and replays use the same code.
 
 use cluster::{Health, ObjectRef, Reply};
 use jiff::Timestamp;
-use workflow::Verdict;
+use workflow::Truth;
 use workflow::condition::Condition;
-use workflow::duration::Span;
+use workflow::duration::Duration;
 use workflow::manifest::OnFailure;
 use workflow::run::{Applied, Event, Phase, RunStatus};
 
-use super::state::{Ask, Doing, Ending, Gate, Intent, Stage, Watch, Worse};
-use super::{Run, backoff, later};
+use super::state::{
+    ActionProgress, ConditionPoll, EffectRequest, Intent, Regression, RunGate, StepState,
+    Termination,
+};
+use super::{Run, backoff, saturating_add};
 
 impl Run {
     /// Folds one recorded event into the state.
     pub fn apply(&mut self, event: &Event) {
         self.view.apply(event);
-        if let Some(at) = moment(event) {
+        if let Some(at) = timestamp(event) {
             self.latest = self.latest.max(at);
         }
         match event {
-            Event::Started { .. } | Event::CancelAsked { .. } | Event::Ended { .. } => {
-                self.note_cancel(event)
-            }
+            Event::CancelRequested { actor, reason } => self.cancel_requested(actor, reason),
+            Event::Started { .. } | Event::Ended { .. } => {}
             Event::Admitted { at } => {
                 self.gate = if self.view.guarded.is_empty() {
-                    Gate::Open
+                    RunGate::Open
                 } else {
-                    Gate::Baseline { ask: self.ask(*at), tries: 0 }
+                    RunGate::Baseline { effect_request: self.next_effect(*at), attempts: 0 }
                 };
             }
-            Event::BaselineMeasured { .. } => self.gate = Gate::Open,
-            Event::ReadFailed { step: None, until, .. } => {
-                if let Gate::Baseline { tries, .. } = self.gate {
-                    self.gate = Gate::Baseline { ask: self.ask(*until), tries: tries + 1 };
+            Event::BaselineMeasured { .. } => self.gate = RunGate::Open,
+            Event::ReadFailed { step: None, retry_at, .. } => {
+                if let RunGate::Baseline { attempts, .. } = self.gate {
+                    self.gate = RunGate::Baseline {
+                        effect_request: self.next_effect(*retry_at),
+                        attempts: attempts + 1,
+                    };
                 }
             }
-            Event::ReadFailed { step: Some(step), until, at, .. } => {
-                self.read_failed(step, *until, *at)
+            Event::ReadFailed { step: Some(step), retry_at, at, .. } => {
+                self.read_failed(step, *retry_at, *at)
             }
-            Event::StepStarted { step, at, .. } => self.at_step(step, |run, place| {
-                let state = &mut run.steps[place];
-                state.clock = *at;
-                state.replies.clear();
-                state.failed_reads = 0;
-                state.failing_since = None;
-                run.prepare(place, *at);
+            Event::StepStarted { step, at, .. } => self.with_step(step, |run, step_index| {
+                let progress = &mut run.steps[step_index];
+                progress.clock = *at;
+                progress.replies.clear();
+                progress.failed_reads = 0;
+                progress.failing_since = None;
+                run.prepare(step_index, *at);
             }),
             Event::StepSkipped { step, .. } | Event::StepSucceeded { step, .. } => {
-                self.stage(step, Stage::Over)
+                self.set_state(step, StepState::Finished)
             }
-            Event::StepFailed { step, .. } => self.at_step(step, |run, place| {
-                let state = &mut run.steps[place];
-                state.is_unknown |=
-                    matches!(state.doing(), Some(Doing::Resolving { .. } | Doing::Sent { .. }));
-                state.stage = Stage::Over;
+            Event::StepFailed { step, .. } => self.with_step(step, |run, step_index| {
+                let progress = &mut run.steps[step_index];
+                progress.is_unknown |= matches!(
+                    progress.action(),
+                    Some(ActionProgress::Resolving { .. } | ActionProgress::Sent { .. })
+                );
+                progress.state = StepState::Finished;
             }),
-            Event::ConditionJudged { step, phase, index, verdict, at, .. } => {
-                self.judged(step.as_deref(), *phase, *index, verdict, *at)
+            Event::ConditionEvaluated { step, phase, index, result, at, .. } => {
+                self.condition_evaluated(step.as_deref(), *phase, *index, result, *at)
             }
-            Event::ApprovalAsked { step, expires_at, .. } => self.at_step(step, |run, place| {
-                let expires_at = *expires_at;
-                let state = &mut run.steps[place];
-                state.stage = if matches!(state.stage, Stage::Acting(_)) {
-                    Stage::Acting(Doing::Person { expires_at })
-                } else {
-                    Stage::Approving { expires_at }
-                };
-            }),
-            Event::ApprovalAnswered { step, is_approved, by } => {
-                self.at_step(step, |run, place| run.reviewed_step(place, *is_approved, by))
+            Event::ApprovalRequested { step, expires_at, .. } => {
+                self.with_step(step, |run, step_index| {
+                    let expires_at = *expires_at;
+                    let progress = &mut run.steps[step_index];
+                    progress.state = if matches!(progress.state, StepState::Applying(_)) {
+                        StepState::Applying(ActionProgress::AwaitingApproval { expires_at })
+                    } else {
+                        StepState::AwaitingApproval { expires_at }
+                    };
+                })
             }
-            Event::Observed { step, replies, at } => self.at_step(step, |run, place| {
-                let ask = run.ask(*at);
-                let state = &mut run.steps[place];
-                state.failed_reads = 0;
-                state.failing_since = None;
-                match &mut state.stage {
-                    Stage::Acting(doing) => {
-                        state.replies.extend(replies.iter().cloned());
-                        *doing = Doing::Asking(ask);
+            Event::ApprovalDecided { step, is_approved, actor } => self
+                .with_step(step, |run, step_index| {
+                    run.approval_decided(step_index, *is_approved, actor)
+                }),
+            Event::Observed { step, replies, at } => self.with_step(step, |run, step_index| {
+                let effect_request = run.next_effect(*at);
+                let progress = &mut run.steps[step_index];
+                progress.failed_reads = 0;
+                progress.failing_since = None;
+                match &mut progress.state {
+                    StepState::Applying(action) => {
+                        progress.replies.extend(replies.iter().cloned());
+                        *action = ActionProgress::Preparing(effect_request);
                     }
-                    Stage::Undoing(doing) => {
-                        state.undo_replies.extend(replies.iter().cloned());
-                        *doing = Doing::Asking(ask);
+                    StepState::Compensating(action) => {
+                        progress.undo_replies.extend(replies.iter().cloned());
+                        *action = ActionProgress::Preparing(effect_request);
                     }
                     _ => {}
                 }
             }),
             Event::IntentWritten { step, effect, key, attempt, request, at } => {
-                self.at_step(step, |run, place| {
+                self.with_step(step, |run, step_index| {
                     let intent = Intent {
                         effect: effect.clone(),
                         key: key.clone(),
                         attempt: *attempt,
                         request: request.clone(),
                     };
-                    if let Stage::Acting(doing) | Stage::Undoing(doing) =
-                        &mut run.steps[place].stage
+                    if let StepState::Applying(action) | StepState::Compensating(action) =
+                        &mut run.steps[step_index].state
                     {
-                        *doing = Doing::Sent { intent, at: *at };
+                        *action = ActionProgress::Sent { intent, at: *at };
                     }
                 })
             }
             Event::EffectAnswered { key, reply, applied, at, .. } => {
                 self.effect_answered(key, reply, *applied, *at)
             }
-            Event::ActionDone { step, prior, .. } => self.at_step(step, |run, place| {
-                run.steps[place].is_done = true;
-                run.steps[place].has_prior = !prior.is_null();
-                run.steps[place].clock = run.latest;
-                let conditions = run.spec(place).postconditions.clone();
+            Event::ActionDone { step, prior, .. } => self.with_step(step, |run, step_index| {
+                run.steps[step_index].is_action_done = true;
+                run.steps[step_index].has_prior = !prior.is_null();
+                run.steps[step_index].clock = run.latest;
+                let conditions = run.spec(step_index).postconditions.clone();
                 if conditions.is_empty() {
-                    run.guard(place, run.latest);
+                    run.check_health(step_index, run.latest);
                 } else {
-                    run.steps[place].stage = Stage::Post(run.watches(&conditions, run.latest));
+                    run.steps[step_index].state = StepState::CheckingPostconditions(
+                        run.condition_polls(&conditions, run.latest),
+                    );
                 }
             }),
             Event::HealthMeasured { step, health, at } => {
-                self.at_step(step, |run, place| match run.steps[place].stage {
-                    Stage::Doubted(_) => run.reconsidered(place, health, *at),
-                    _ => run.guarded(place, health, *at),
+                self.with_step(step, |run, step_index| match run.steps[step_index].state {
+                    StepState::Reconsidering(_) => {
+                        run.record_reconsideration(step_index, health, *at)
+                    }
+                    _ => run.health_checked(step_index, health, *at),
                 })
             }
             Event::AlertChanged { status, at } => self.alert_changed(*status, *at),
             Event::Regressed { step, .. } => {
-                self.at_step(step, |run, place| run.steps[place].is_regressed = true)
+                self.with_step(step, |run, step_index| run.steps[step_index].is_regressed = true)
             }
-            Event::RetryScheduled { step, until, .. } => {
-                self.stage(step, Stage::Backoff { until: *until })
+            Event::RetryScheduled { step, retry_at, .. } => {
+                self.set_state(step, StepState::Backoff { until: *retry_at })
             }
             Event::Paused { at, .. } => {
                 self.held_since.get_or_insert(*at);
-                if let Ending::Unwinding { hold_after, .. } = &mut self.ending {
-                    *hold_after = None;
+                if let Termination::RollingBack { pause_after, .. } = &mut self.termination {
+                    *pause_after = None;
                 }
             }
-            Event::Held { at, .. } => {
+            Event::StopApplied { at, .. } => {
                 self.held_since.get_or_insert(*at);
             }
             Event::Resumed { at, .. } => {
-                self.ask_again(*at);
-                self.let_go(*at);
+                self.retry_unresolved(*at);
+                self.release_hold(*at);
             }
-            Event::Released { at, .. } => self.let_go(*at),
-            Event::AbortStarted { .. } => self.ending = Ending::Aborting,
-            Event::UnwindStarted { then, .. } => {
-                let wants_next_plan = *then != RunStatus::Cancelled && self.wants_next_plan();
-                self.ending = Ending::Unwinding { then: *then, wants_next_plan, hold_after: None };
+            Event::StopCleared { at, .. } => self.release_hold(*at),
+            Event::AbortStarted { .. } => self.termination = Termination::Aborting,
+            Event::RollbackStarted { final_status, .. } => {
+                let requests_replan =
+                    *final_status != RunStatus::Cancelled && self.requests_replan();
+                self.termination = Termination::RollingBack {
+                    final_status: *final_status,
+                    requests_replan,
+                    pause_after: None,
+                };
                 self.success = None;
-                self.let_go(self.latest);
+                self.release_hold(self.latest);
             }
-            Event::CompensationStarted { step, attempt, at } => self.at_step(step, |run, place| {
-                let ask = run.ask(*at);
-                let state = &mut run.steps[place];
-                state.undo_attempts = *attempt;
-                state.undo_replies.clear();
-                state.failed_reads = 0;
-                state.failing_since = None;
-                state.clock = *at;
-                state.stage = Stage::Undoing(Doing::Asking(ask));
-            }),
-            Event::CompensationRetryScheduled { step, until, .. } => {
-                self.stage(step, Stage::UndoBackoff { until: *until })
+            Event::CompensationStarted { step, attempt, at } => {
+                self.with_step(step, |run, step_index| {
+                    let effect_request = run.next_effect(*at);
+                    let progress = &mut run.steps[step_index];
+                    progress.undo_attempts = *attempt;
+                    progress.undo_replies.clear();
+                    progress.failed_reads = 0;
+                    progress.failing_since = None;
+                    progress.clock = *at;
+                    progress.state =
+                        StepState::Compensating(ActionProgress::Preparing(effect_request));
+                })
+            }
+            Event::CompensationRetryScheduled { step, retry_at, .. } => {
+                self.set_state(step, StepState::CompensationBackoff { until: *retry_at })
             }
             Event::StepCompensated { step, .. } | Event::CompensationFailed { step, .. } => {
-                self.stage(step, Stage::Undone)
+                self.set_state(step, StepState::Compensated)
             }
-            Event::HumanNeeded { step, .. } => self.at_step(step, |run, place| {
-                if let Stage::Acting(Doing::Resolving { needs_human, .. }) =
-                    &mut run.steps[place].stage
-                {
-                    *needs_human = true;
-                }
-            }),
+            Event::HumanInterventionRequired { step, .. } => {
+                self.with_step(step, |run, step_index| {
+                    if let StepState::Applying(ActionProgress::Resolving {
+                        needs_operator, ..
+                    }) = &mut run.steps[step_index].state
+                    {
+                        *needs_operator = true;
+                    }
+                })
+            }
         }
-        self.open();
+        self.schedule_ready_steps();
     }
 
-    /// A cancel in the middle of an undo that something else began: the undo holds once the step under way is done.
-    fn note_cancel(&mut self, event: &Event) {
-        if let (Event::CancelAsked { by, reason }, Ending::Unwinding { hold_after, .. }) =
-            (event, &mut self.ending)
-        {
-            *hold_after = Some((by.clone(), reason.clone()));
+    /// A cancellation during a rollback with another cause pauses the run after the compensation in progress.
+    fn cancel_requested(&mut self, actor: &str, reason: &str) {
+        if let Termination::RollingBack { pause_after, .. } = &mut self.termination {
+            *pause_after = Some((actor.into(), reason.into()));
         }
     }
 
-    /// Opens what has become possible: steps whose needs are over, and the success conditions after the last.
-    fn open(&mut self) {
-        if self.gate != Gate::Open || self.is_closing() || self.view.ended_at.is_some() {
+    /// Makes steps whose dependencies are finished ready, and starts the success conditions after the last step.
+    fn schedule_ready_steps(&mut self) {
+        if self.gate != RunGate::Open || self.is_closing() || self.view.ended_at.is_some() {
             return;
         }
-        for place in 0..self.steps.len() {
-            if self.steps[place].stage == Stage::Pending
-                && self.spec(place).needs.iter().all(|need| self.is_behind(need))
+        for step_index in 0..self.steps.len() {
+            if self.steps[step_index].state == StepState::Pending
+                && self.spec(step_index).needs.iter().all(|need| self.is_dependency_met(need))
             {
-                if self.spec(place).when.is_some() {
-                    self.steps[place].stage = Stage::When(self.ask(self.latest));
+                if self.spec(step_index).when.is_some() {
+                    self.steps[step_index].state =
+                        StepState::EvaluatingWhen(self.next_effect(self.latest));
                 } else {
-                    self.ready(place, self.latest);
+                    self.make_ready(step_index, self.latest);
                 }
             }
         }
-        let is_over = (0..self.steps.len())
-            .all(|place| self.steps[place].stage == Stage::Over && !self.has_failed(place));
-        if is_over && self.success.is_none() {
+        let all_finished = (0..self.steps.len()).all(|step_index| {
+            self.steps[step_index].state == StepState::Finished && !self.has_failed(step_index)
+        });
+        if all_finished && self.success.is_none() {
             let conditions = self.plan.workflow.spec.success.clone();
             self.success_since = self.latest;
-            self.success = Some(self.watches(&conditions, self.latest));
+            self.success = Some(self.condition_polls(&conditions, self.latest));
         }
     }
 
-    /// Whether steps that need `step` may begin.
-    fn is_behind(&self, step: &str) -> bool {
-        self.place(step)
-            .is_some_and(|place| self.steps[place].stage == Stage::Over && !self.has_failed(place))
+    /// Whether the steps that depend on `step` may start.
+    fn is_dependency_met(&self, step: &str) -> bool {
+        self.index_of(step).is_some_and(|step_index| {
+            self.steps[step_index].state == StepState::Finished && !self.has_failed(step_index)
+        })
     }
 
-    /// Whether the step failed in a way that the run does not pass over.
-    pub(super) fn has_failed(&self, place: usize) -> bool {
-        let state = &self.steps[place];
-        let failed = self.view.steps[place].status == workflow::run::StepStatus::Failed;
+    /// Whether the step failed and the run must not continue past the failure.
+    pub(super) fn has_failed(&self, step_index: usize) -> bool {
+        let progress = &self.steps[step_index];
+        let failed = self.view.steps[step_index].status == workflow::run::StepStatus::Failed;
         failed
-            && (state.is_regressed
-                || state.is_unknown
-                || self.spec(place).on_failure != OnFailure::Continue)
+            && (progress.is_regressed
+                || progress.is_unknown
+                || self.spec(step_index).on_failure != OnFailure::Continue)
     }
 
-    fn wants_next_plan(&self) -> bool {
-        let by_step = (0..self.steps.len()).any(|place| {
-            self.has_failed(place)
-                && (self.steps[place].is_regressed
-                    || self.spec(place).on_failure == OnFailure::NextPlan)
+    fn requests_replan(&self) -> bool {
+        let by_step = (0..self.steps.len()).any(|step_index| {
+            self.has_failed(step_index)
+                && (self.steps[step_index].is_regressed
+                    || self.spec(step_index).on_failure == OnFailure::NextPlan)
         });
-        // Every step did what it says, and it was not enough.
+        // All steps succeeded but the success conditions were not met.
         by_step || self.success.is_some()
     }
 
-    /// The step's conditions before it, or its action where there are none.
-    fn prepare(&mut self, place: usize, at: Timestamp) {
-        let conditions = self.spec(place).preconditions.clone();
-        self.steps[place].stage = if conditions.is_empty() {
-            Stage::Acting(Doing::Asking(self.ask(at)))
+    /// Starts an attempt: with the preconditions, or with the action if there are none.
+    fn prepare(&mut self, step_index: usize, at: Timestamp) {
+        let conditions = self.spec(step_index).preconditions.clone();
+        self.steps[step_index].state = if conditions.is_empty() {
+            StepState::Applying(ActionProgress::Preparing(self.next_effect(at)))
         } else {
-            Stage::Pre(self.watches(&conditions, at))
+            StepState::CheckingPreconditions(self.condition_polls(&conditions, at))
         };
     }
 
-    fn watches(&mut self, conditions: &[Condition], at: Timestamp) -> Vec<Watch> {
+    fn condition_polls(&mut self, conditions: &[Condition], at: Timestamp) -> Vec<ConditionPoll> {
         (0..conditions.len())
-            .map(|index| Watch {
+            .map(|index| ConditionPoll {
                 index,
-                ask: self.ask(at),
-                polls: 0,
+                effect_request: self.next_effect(at),
+                attempts: 0,
                 last: None,
                 true_since: None,
                 is_met: false,
@@ -260,199 +286,236 @@ impl Run {
             .collect()
     }
 
-    fn judged(
+    fn condition_evaluated(
         &mut self,
         step: Option<&str>,
         phase: Phase,
         index: usize,
-        verdict: &Verdict,
+        result: &Truth,
         at: Timestamp,
     ) {
-        let next = self.ask(at);
+        let next = self.next_effect(at);
         let Some(step) = step else {
             let condition = self.plan.workflow.spec.success.get(index).cloned();
-            if let (Some(condition), Some(watches)) = (condition, &mut self.success) {
-                look(
-                    watches,
-                    &Look {
+            if let (Some(condition), Some(condition_polls)) = (condition, &mut self.success) {
+                record_condition(
+                    condition_polls,
+                    &ConditionResult {
                         index,
-                        verdict,
+                        result,
                         at,
                         deadline: deadline(&condition, self.success_since),
-                        hold: hold(&condition),
+                        hold_for: hold_for(&condition),
                     },
                     next,
                 );
             }
             return;
         };
-        let Some(place) = self.place(step) else { return };
+        let Some(step_index) = self.index_of(step) else { return };
         let plan = self.plan.clone();
-        let (step, state) = (&plan.workflow.spec.steps[place], &mut self.steps[place]);
-        match (phase, &mut state.stage) {
-            (Phase::When, Stage::When(_)) => {
-                if *verdict == Verdict::True {
-                    self.ready(place, at);
+        let (step, progress) = (&plan.workflow.spec.steps[step_index], &mut self.steps[step_index]);
+        match (phase, &mut progress.state) {
+            (Phase::When, StepState::EvaluatingWhen(_)) => {
+                if *result == Truth::True {
+                    self.make_ready(step_index, at);
                 } else {
-                    state.stage = Stage::Unwanted { why: format!("`when` is {}", word(verdict)) };
+                    progress.state = StepState::Skipping {
+                        message: format!("`when` is {}", describe_result(result)),
+                    };
                 }
             }
-            (Phase::Pre, Stage::Pre(watches)) => {
-                // Preconditions hold at once or not at all: `within` and `holdFor` are for what comes after.
-                look(watches, &Look { index, verdict, at, deadline: None, hold: Span::ZERO }, next);
-                if watches.iter().all(|watch| watch.is_met) {
-                    self.steps[place].stage = Stage::Acting(Doing::Asking(self.ask(at)));
-                }
-            }
-            (Phase::Post, Stage::Post(watches)) => {
-                let Some(condition) = step.postconditions.get(index) else { return };
-                look(
-                    watches,
-                    &Look {
+            (Phase::Pre, StepState::CheckingPreconditions(condition_polls)) => {
+                // Preconditions must be true at the first evaluation; `within` and `holdFor` apply to post-conditions only.
+                record_condition(
+                    condition_polls,
+                    &ConditionResult {
                         index,
-                        verdict,
+                        result,
                         at,
-                        deadline: deadline(condition, state.clock),
-                        hold: hold(condition),
+                        deadline: None,
+                        hold_for: Duration::ZERO,
                     },
                     next,
                 );
-                if watches.iter().all(|watch| watch.is_met) {
-                    self.guard(place, at);
+                if condition_polls.iter().all(|poll| poll.is_met) {
+                    self.steps[step_index].state =
+                        StepState::Applying(ActionProgress::Preparing(self.next_effect(at)));
+                }
+            }
+            (Phase::Post, StepState::CheckingPostconditions(condition_polls)) => {
+                let Some(condition) = step.postconditions.get(index) else { return };
+                record_condition(
+                    condition_polls,
+                    &ConditionResult {
+                        index,
+                        result,
+                        at,
+                        deadline: deadline(condition, progress.clock),
+                        hold_for: hold_for(condition),
+                    },
+                    next,
+                );
+                if condition_polls.iter().all(|poll| poll.is_met) {
+                    self.check_health(step_index, at);
                 }
             }
             (Phase::When | Phase::Pre | Phase::Post | Phase::Success, _) => {}
         }
     }
 
-    fn reviewed_step(&mut self, place: usize, is_approved: bool, by: &str) {
+    fn approval_decided(&mut self, step_index: usize, is_approved: bool, actor: &str) {
         let at = self.latest;
-        let ask = self.ask(at);
-        let state = &mut self.steps[place];
-        state.stage = match (&state.stage, is_approved) {
-            (_, false) if by.is_empty() => {
-                Stage::Declined { why: "nobody approved it in time".into() }
+        let effect_request = self.next_effect(at);
+        let progress = &mut self.steps[step_index];
+        progress.state = match (&progress.state, is_approved) {
+            (_, false) if actor.is_empty() => {
+                StepState::Declined { message: "the approval request expired".into() }
             }
-            (_, false) => Stage::Declined { why: format!("{by} did not approve it") },
-            (Stage::Acting(_), true) => {
-                state.replies.push(Reply::Absent);
-                Stage::Acting(Doing::Asking(ask))
+            (_, false) => StepState::Declined { message: format!("{actor} rejected it") },
+            (StepState::Applying(_), true) => {
+                progress.replies.push(Reply::NotFound);
+                StepState::Applying(ActionProgress::Preparing(effect_request))
             }
             (_, true) => {
-                state.is_approved = true;
-                return self.ready(place, at);
+                progress.is_approved = true;
+                return self.make_ready(step_index, at);
             }
         };
     }
 
-    fn read_failed(&mut self, step: &str, until: Timestamp, at: Timestamp) {
-        self.at_step(step, |run, place| {
-            let next = run.ask(until);
-            let state = &mut run.steps[place];
-            state.failed_reads += 1;
-            state.failing_since.get_or_insert(at);
-            if let Stage::Acting(doing) | Stage::Undoing(doing) = &mut state.stage {
-                match doing {
-                    Doing::Asking(ask) => {
-                        *ask = next;
-                        // An outage is not the step's time.
-                        state.clock = later(state.clock, until.duration_since(at));
+    fn read_failed(&mut self, step: &str, retry_at: Timestamp, at: Timestamp) {
+        self.with_step(step, |run, step_index| {
+            let next = run.next_effect(retry_at);
+            let progress = &mut run.steps[step_index];
+            progress.failed_reads += 1;
+            progress.failing_since.get_or_insert(at);
+            if let StepState::Applying(action) | StepState::Compensating(action) =
+                &mut progress.state
+            {
+                match action {
+                    ActionProgress::Preparing(effect_request) => {
+                        *effect_request = next;
+                        // The time of an outage does not count against the step's timeout.
+                        progress.clock =
+                            saturating_add(progress.clock, retry_at.duration_since(at));
                     }
-                    Doing::Resolving { ask, .. } => *ask = next,
-                    Doing::Person { .. } | Doing::Sent { .. } => {}
+                    ActionProgress::Resolving { effect_request, .. } => *effect_request = next,
+                    ActionProgress::AwaitingApproval { .. } | ActionProgress::Sent { .. } => {}
                 }
             }
         });
     }
 
     fn effect_answered(&mut self, key: &str, reply: &Reply, applied: Applied, at: Timestamp) {
-        let place = self.steps.iter().position(|state| match state.doing() {
-            Some(Doing::Sent { intent, .. } | Doing::Resolving { intent, .. }) => intent.key == key,
-            Some(Doing::Asking(_) | Doing::Person { .. }) | None => false,
-        });
-        let Some(place) = place else { return };
-        let next = self.ask(at);
-        let state = &mut self.steps[place];
-        let is_undo = matches!(state.stage, Stage::Undoing(_));
-        let (Stage::Acting(doing) | Stage::Undoing(doing)) = &mut state.stage else { return };
-        let (intent, lost) = match doing {
-            Doing::Sent { intent, .. } => (intent.clone(), None),
-            Doing::Resolving { intent, lost, since, .. } => {
-                // Finding out is not the step's time.
-                state.clock = later(state.clock, at.duration_since(*since));
-                (intent.clone(), Some(lost.clone()))
+        let step_index = self.steps.iter().position(|progress| match progress.action() {
+            Some(
+                ActionProgress::Sent { intent, .. } | ActionProgress::Resolving { intent, .. },
+            ) => intent.key == key,
+            Some(ActionProgress::Preparing(_) | ActionProgress::AwaitingApproval { .. }) | None => {
+                false
             }
-            Doing::Asking(_) | Doing::Person { .. } => return,
+        });
+        let Some(step_index) = step_index else { return };
+        let next = self.next_effect(at);
+        let progress = &mut self.steps[step_index];
+        let is_undo = matches!(progress.state, StepState::Compensating(_));
+        let (StepState::Applying(action) | StepState::Compensating(action)) = &mut progress.state
+        else {
+            return;
         };
-        if applied == Applied::Unknown && lost.is_none() {
-            *doing = Doing::Resolving {
-                ask: next,
+        let (intent, lost_reply) = match action {
+            ActionProgress::Sent { intent, .. } => (intent.clone(), None),
+            ActionProgress::Resolving { intent, lost_reply, since, .. } => {
+                // The time spent resolving does not count against the step's timeout.
+                progress.clock = saturating_add(progress.clock, at.duration_since(*since));
+                (intent.clone(), Some(lost_reply.clone()))
+            }
+            ActionProgress::Preparing(_) | ActionProgress::AwaitingApproval { .. } => return,
+        };
+        if applied == Applied::Unknown && lost_reply.is_none() {
+            *action = ActionProgress::Resolving {
+                effect_request: next,
                 intent,
-                lost: reply.clone(),
+                lost_reply: reply.clone(),
                 since: at,
-                needs_human: false,
+                needs_operator: false,
             };
             return;
         }
-        *doing = Doing::Asking(next);
-        state.failed_reads = 0;
-        state.failing_since = None;
-        // What was settled as not applied stays what it was to the action: an answer that told nothing.
-        let reply = match (applied, lost) {
-            (Applied::No | Applied::Unknown, Some(lost))
+        *action = ActionProgress::Preparing(next);
+        progress.failed_reads = 0;
+        progress.failing_since = None;
+        // If the change was resolved as not applied, the action still sees the original unknown reply.
+        let reply = match (applied, lost_reply) {
+            (Applied::No | Applied::Unknown, Some(lost_reply))
                 if !matches!(reply, Reply::Conflict { .. } | Reply::Refused { .. }) =>
             {
-                lost
+                lost_reply
             }
             (Applied::Yes | Applied::No | Applied::Unknown, _) => reply.clone(),
         };
-        // An API server answers a `test` that fails as it answers a bad patch: which it was the action finds out.
+        // An API server answers 422 both to a failed JSON patch `test` and to an invalid patch. The action finds out which
+        // by reading the object again.
         let is_conflict =
             matches!(reply, Reply::Conflict { .. } | Reply::Refused { code: 422, .. });
         let (replies, count) = if is_undo {
-            (&mut state.undo_replies, &mut state.undo_applied)
+            (&mut progress.undo_replies, &mut progress.undo_applied)
         } else {
-            (&mut state.replies, &mut state.applied)
+            (&mut progress.replies, &mut progress.applied)
         };
         replies.push(reply);
         *count += u32::from(applied == Applied::Yes);
         if applied == Applied::Unknown {
-            state.is_unknown = true;
+            progress.is_unknown = true;
         }
         if is_conflict {
-            state.conflicts += 1;
-            // Another writer was first, or may have been: what justified the step may no longer hold.
+            progress.conflicts += 1;
+            // Another writer changed the object, or may have: the preconditions must be checked again.
             if !is_undo && !self.is_closing() {
-                self.prepare(place, at);
+                self.prepare(step_index, at);
             }
         }
     }
 
-    /// Measures health after a step, where there is anything to compare.
-    fn guard(&mut self, place: usize, at: Timestamp) {
-        self.steps[place].clock = at;
-        self.steps[place].stage = if self.view.guarded.is_empty() {
-            Stage::Proven
+    /// Starts the health check after a step; the step is verified at once if no object is guarded.
+    fn check_health(&mut self, step_index: usize, at: Timestamp) {
+        self.steps[step_index].clock = at;
+        self.steps[step_index].state = if self.view.guarded.is_empty() {
+            StepState::Verified
         } else {
-            Stage::Guard { ask: self.ask(at), polls: 0, worse: None }
+            StepState::CheckingHealth {
+                effect_request: self.next_effect(at),
+                polls: 0,
+                regression: None,
+            }
         };
     }
 
-    fn guarded(&mut self, place: usize, health: &[(ObjectRef, Option<Health>)], at: Timestamp) {
-        let Stage::Guard { polls, .. } = self.steps[place].stage else { return };
-        let worse = self.worse(health).map(|(index, now)| Worse { at, index, now });
-        self.steps[place].stage = match worse {
-            None => Stage::Proven,
-            Some(worse) => Stage::Guard {
-                ask: self.ask(later(at, backoff::poll(polls + 1))),
+    fn health_checked(
+        &mut self,
+        step_index: usize,
+        health: &[(ObjectRef, Option<Health>)],
+        at: Timestamp,
+    ) {
+        let StepState::CheckingHealth { polls, .. } = self.steps[step_index].state else { return };
+        let regression =
+            self.find_regression(health).map(|(index, now)| Regression { at, index, now });
+        self.steps[step_index].state = match regression {
+            None => StepState::Verified,
+            Some(regression) => StepState::CheckingHealth {
+                effect_request: self.next_effect(saturating_add(at, backoff::poll(polls + 1))),
                 polls: polls + 1,
-                worse: Some(worse),
+                regression: Some(regression),
             },
         };
     }
 
-    /// The first guarded object that is worse than before the run, or that can no longer be read.
-    fn worse(&self, health: &[(ObjectRef, Option<Health>)]) -> Option<(usize, Option<Health>)> {
+    /// Returns the first guarded object that is less healthy than before the run or can no longer be read.
+    fn find_regression(
+        &self,
+        health: &[(ObjectRef, Option<Health>)],
+    ) -> Option<(usize, Option<Health>)> {
         self.view.health_before.iter().enumerate().find_map(|(index, (object, before))| {
             let before = before.as_ref()?;
             match health
@@ -460,107 +523,119 @@ impl Run {
                 .find(|(other, _)| other.is_same(object))
                 .and_then(|(_, now)| now.as_ref())
             {
-                Some(now) if !now.is_below(before) => None,
+                Some(now) if !now.is_worse_than(before) => None,
                 now => Some((index, now.cloned())),
             }
         })
     }
 
-    /// A person looked: what was given up as not to be told is read once more.
-    fn ask_again(&mut self, at: Timestamp) {
-        for place in 0..self.steps.len() {
-            if self.steps[place].needs_human() {
-                let next = self.ask(at);
-                if let Stage::Acting(Doing::Resolving { ask, since, needs_human, .. }) =
-                    &mut self.steps[place].stage
+    /// An operator resumed the run: changes with an unknown result are read once more.
+    fn retry_unresolved(&mut self, at: Timestamp) {
+        for step_index in 0..self.steps.len() {
+            if self.steps[step_index].needs_operator() {
+                let next = self.next_effect(at);
+                if let StepState::Applying(ActionProgress::Resolving {
+                    effect_request,
+                    since,
+                    needs_operator,
+                    ..
+                }) = &mut self.steps[step_index].state
                 {
-                    (*ask, *since, *needs_human) = (next, at, false);
+                    (*effect_request, *since, *needs_operator) = (next, at, false);
                 }
             }
         }
     }
 
-    /// Where nothing holds the run any more, the clocks of what was under way go on from where they stood.
-    fn let_go(&mut self, at: Timestamp) {
-        if self.view.is_paused || self.view.held.is_some() {
+    /// If neither a pause nor a stop holds the run any longer, extends the time limits of everything in progress by the
+    /// time that it was held.
+    fn release_hold(&mut self, at: Timestamp) {
+        if self.view.is_paused || self.view.emergency_stop.is_some() {
             return;
         }
         if let Some(since) = self.held_since.take() {
-            let stood = at.duration_since(since);
-            for state in self.steps.iter_mut().filter(|state| !state.is_quiet()) {
-                state.clock = later(state.clock, stood);
+            let held_for = at.duration_since(since);
+            for progress in self.steps.iter_mut().filter(|progress| !progress.is_idle()) {
+                progress.clock = saturating_add(progress.clock, held_for);
             }
-            self.success_since = later(self.success_since, stood);
+            self.success_since = saturating_add(self.success_since, held_for);
             self.reconsider(at);
         }
     }
 
-    fn at_step(&mut self, step: &str, change: impl FnOnce(&mut Self, usize)) {
-        if let Some(place) = self.place(step) {
-            change(self, place);
+    fn with_step(&mut self, step: &str, change: impl FnOnce(&mut Self, usize)) {
+        if let Some(step_index) = self.index_of(step) {
+            change(self, step_index);
         }
     }
 
-    fn stage(&mut self, step: &str, stage: Stage) {
-        self.at_step(step, |run, place| run.steps[place].stage = stage);
+    fn set_state(&mut self, step: &str, state: StepState) {
+        self.with_step(step, |run, step_index| run.steps[step_index].state = state);
     }
 }
 
-/// One judgement, and what is asked of the condition.
-struct Look<'a> {
+/// One evaluation of a condition, with the time limits of the condition.
+struct ConditionResult<'a> {
     index: usize,
-    verdict: &'a Verdict,
+    result: &'a Truth,
     at: Timestamp,
-    /// By when it must have come true; absent where nothing waits for it.
+    /// When the condition must be true at the latest; `None` for preconditions.
     deadline: Option<Timestamp>,
     /// How long it must stay true.
-    hold: Span,
+    hold_for: Duration,
 }
 
 fn deadline(condition: &Condition, since: Timestamp) -> Option<Timestamp> {
-    Some(later(since, condition.within.unwrap_or(Span::ZERO).signed()))
+    Some(saturating_add(since, condition.within.unwrap_or(Duration::ZERO).signed()))
 }
 
-fn hold(condition: &Condition) -> Span {
-    condition.hold_for.unwrap_or(Span::ZERO)
+fn hold_for(condition: &Condition) -> Duration {
+    condition.hold_for.unwrap_or(Duration::ZERO)
 }
 
-/// Folds one judgement into its watch; `next` is the ask of the judgement after it.
-fn look(watches: &mut [Watch], look: &Look<'_>, mut next: Ask) {
-    let Some(watch) = watches.iter_mut().find(|watch| watch.index == look.index) else { return };
-    watch.polls += 1;
-    watch.last = Some((look.verdict.clone(), look.at));
-    next.not_before = later(look.at, backoff::poll(watch.polls));
-    if *look.verdict == Verdict::True {
-        let from = *watch.true_since.get_or_insert(look.at);
-        let until = later(from, look.hold.signed());
-        watch.is_met = look.at >= until;
-        next.not_before = next.not_before.min(until.max(look.at));
+/// Folds one evaluation into its poll; `next` is the effect of the evaluation after it.
+fn record_condition(
+    condition_polls: &mut [ConditionPoll],
+    evaluation: &ConditionResult<'_>,
+    mut next: EffectRequest,
+) {
+    let Some(poll) = condition_polls.iter_mut().find(|poll| poll.index == evaluation.index) else {
+        return;
+    };
+    poll.attempts += 1;
+    poll.last = Some((evaluation.result.clone(), evaluation.at));
+    next.not_before = saturating_add(evaluation.at, backoff::poll(poll.attempts));
+    if *evaluation.result == Truth::True {
+        let from = *poll.true_since.get_or_insert(evaluation.at);
+        let until = saturating_add(from, evaluation.hold_for.signed());
+        poll.is_met = evaluation.at >= until;
+        next.not_before = next.not_before.min(until.max(evaluation.at));
     } else {
-        watch.true_since = None;
-        // Looked at once more exactly when its time is up, so that nothing is missed between two looks.
-        if let Some(deadline) = look.deadline.filter(|deadline| look.at < *deadline) {
+        poll.true_since = None;
+        // The last evaluation is made exactly at the deadline, so that a condition that becomes true between two polls is
+        // not missed.
+        if let Some(deadline) = evaluation.deadline.filter(|deadline| evaluation.at < *deadline) {
             next.not_before = next.not_before.min(deadline);
         }
     }
-    watch.ask = next;
+    poll.effect_request = next;
 }
 
-fn word(verdict: &Verdict) -> String {
-    match verdict {
-        Verdict::True => "true".into(),
-        Verdict::False => "false".into(),
-        Verdict::Unknown { reason } => format!("not known: {reason}"),
+fn describe_result(result: &Truth) -> String {
+    match result {
+        Truth::True => "true".into(),
+        Truth::False => "false".into(),
+        Truth::Unknown { message: reason } => format!("not known: {reason}"),
     }
 }
 
-/// When it happened, where the event tells.
-fn moment(event: &Event) -> Option<Timestamp> {
+/// Returns the timestamp of the event, if it has one.
+fn timestamp(event: &Event) -> Option<Timestamp> {
     match event {
         Event::Started { at, .. }
         | Event::Admitted { at }
         | Event::StepStarted { at, .. }
-        | Event::ConditionJudged { at, .. }
+        | Event::ConditionEvaluated { at, .. }
         | Event::Observed { at, .. }
         | Event::ReadFailed { at, .. }
         | Event::IntentWritten { at, .. }
@@ -571,23 +646,23 @@ fn moment(event: &Event) -> Option<Timestamp> {
         | Event::StepFailed { at, .. }
         | Event::Paused { at, .. }
         | Event::Resumed { at, .. }
-        | Event::Held { at, .. }
-        | Event::Released { at, .. }
+        | Event::StopApplied { at, .. }
+        | Event::StopCleared { at, .. }
         | Event::CompensationStarted { at, .. }
         | Event::StepCompensated { at, .. }
         | Event::CompensationFailed { at, .. }
         | Event::Ended { at, .. } => Some(*at),
         Event::BaselineMeasured { .. }
         | Event::StepSkipped { .. }
-        | Event::ApprovalAsked { .. }
-        | Event::ApprovalAnswered { .. }
+        | Event::ApprovalRequested { .. }
+        | Event::ApprovalDecided { .. }
         | Event::ActionDone { .. }
         | Event::Regressed { .. }
         | Event::RetryScheduled { .. }
-        | Event::CancelAsked { .. }
+        | Event::CancelRequested { .. }
         | Event::AbortStarted { .. }
-        | Event::UnwindStarted { .. }
+        | Event::RollbackStarted { .. }
         | Event::CompensationRetryScheduled { .. }
-        | Event::HumanNeeded { .. } => None,
+        | Event::HumanInterventionRequired { .. } => None,
     }
 }

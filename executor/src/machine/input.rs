@@ -1,15 +1,15 @@
-//! What an input says by itself, before anything follows from it.
+//! Events that an input causes directly, before anything follows from them.
 
 use cluster::Reply;
 use jiff::Timestamp;
 use workflow::id::EffectId;
 use workflow::run::{Applied, Control, Event, Phase, RunInput, RunStatus};
 
-use super::state::{Doing, Ending, Gate, Stage, Watch};
-use super::{Rejected, Run, backoff, later, recordable};
+use super::state::{ActionProgress, ConditionPoll, RunGate, StepState, Termination};
+use super::{Rejected, Run, backoff, payload_limit, saturating_add};
 
-/// How often health before the run is asked for before what could not be read is left open.
-const BASELINE_TRIES: u32 = 6;
+/// Number of failed measurements of the health before the run after which the run starts without the unreadable part.
+const MAX_BASELINE_ATTEMPTS: u32 = 6;
 
 impl Run {
     pub(super) fn respond(&self, input: &RunInput, now: Timestamp) -> Result<Vec<Event>, Rejected> {
@@ -17,42 +17,49 @@ impl Run {
             RunInput::Submit { .. } => {
                 Err(Rejected::AlreadySubmitted { run: self.view.run.clone() })
             }
-            RunInput::Control { control, by, reason, .. } => {
-                self.controlled(control, by, reason, now)
+            RunInput::Control { control, actor, reason, .. } => {
+                self.controlled(control, actor, reason, now)
             }
-            RunInput::Stop { level, by, reason, .. } => {
-                Ok(if self.view.held.is_some_and(|held| held >= *level) {
+            RunInput::Stop { level, actor, reason, .. } => {
+                Ok(if self.view.emergency_stop.is_some_and(|active| active >= *level) {
                     Vec::new()
                 } else {
-                    vec![Event::Held {
+                    vec![Event::StopApplied {
                         level: *level,
-                        by: by.clone(),
+                        actor: actor.clone(),
                         reason: reason.clone(),
                         at: now,
                     }]
                 })
             }
-            RunInput::Resume { by, reason, .. } => Ok(if self.view.held.is_none() {
-                Vec::new()
-            } else {
-                vec![Event::Released { by: by.clone(), reason: reason.clone(), at: now }]
-            }),
+            RunInput::ClearStop { actor, reason, .. } => {
+                Ok(if self.view.emergency_stop.is_none() {
+                    Vec::new()
+                } else {
+                    vec![Event::StopCleared {
+                        actor: actor.clone(),
+                        reason: reason.clone(),
+                        at: now,
+                    }]
+                })
+            }
             RunInput::Observed { effect, replies, .. } => self.observed(effect, replies, now),
-            RunInput::Answered { effect, reply, .. } => self.answered(effect, reply, now),
-            RunInput::Judged { effect, verdict, read, .. } => {
-                let (step, phase, index) = self.judging(effect).ok_or_else(|| not_open(effect))?;
+            RunInput::ChangeAnswered { effect, reply, .. } => self.answered(effect, reply, now),
+            RunInput::ConditionEvaluated { effect, result, read_digest, .. } => {
+                let (step, phase, index) =
+                    self.evaluated_condition(effect).ok_or_else(|| not_pending(effect))?;
                 let step = step.map(|step| self.spec(step).id.clone());
-                Ok(vec![Event::ConditionJudged {
+                Ok(vec![Event::ConditionEvaluated {
                     step,
                     phase,
                     index,
-                    verdict: verdict.clone(),
-                    read: *read,
+                    result: result.clone(),
+                    read_digest: *read_digest,
                     at: now,
                 }])
             }
-            RunInput::Measured { effect, health, .. } => self.measured(effect, health, now),
-            RunInput::Alert { status, .. } => Ok(if self.alert() == *status {
+            RunInput::HealthMeasured { effect, health, .. } => self.measured(effect, health, now),
+            RunInput::AlertChanged { status, .. } => Ok(if self.alert_status() == *status {
                 Vec::new()
             } else {
                 vec![Event::AlertChanged { status: *status, at: now }]
@@ -64,53 +71,66 @@ impl Run {
     fn controlled(
         &self,
         control: &Control,
-        by: &str,
+        actor: &str,
         reason: &str,
         now: Timestamp,
     ) -> Result<Vec<Event>, Rejected> {
-        let (by, reason) = (by.to_string(), reason.to_string());
+        let (actor, reason) = (actor.to_string(), reason.to_string());
         match control {
             Control::Pause => Ok(if self.view.is_paused {
                 Vec::new()
             } else {
-                vec![Event::Paused { by, reason, at: now }]
+                vec![Event::Paused { actor, reason, at: now }]
             }),
             Control::Resume => {
-                let waits = self.view.is_paused || self.is_held() && self.view.held.is_none();
-                if !waits {
+                let is_waiting =
+                    self.view.is_paused || self.is_held() && self.view.emergency_stop.is_none();
+                if !is_waiting {
                     return Err(Rejected::NotPaused { run: self.view.run.clone() });
                 }
-                Ok(vec![Event::Resumed { by, at: now }])
+                Ok(vec![Event::Resumed { actor, at: now }])
             }
-            Control::Cancel => match &self.ending {
-                Ending::Going => {
-                    let why = format!("cancelled by {by}: {reason}");
+            Control::Cancel => match &self.termination {
+                Termination::None => {
+                    let message = format!("cancelled by {actor}: {reason}");
                     Ok(vec![
-                        Event::CancelAsked { by, reason },
-                        Event::UnwindStarted { why, then: RunStatus::Cancelled },
+                        Event::CancelRequested { actor, reason },
+                        Event::RollbackStarted { message, final_status: RunStatus::Cancelled },
                     ])
                 }
-                Ending::Aborting => Err(Rejected::Ending { run: self.view.run.clone() }),
-                // What a first cancel started is not stopped by its repeat.
-                Ending::Unwinding { then: RunStatus::Cancelled, .. }
-                | Ending::Unwinding { hold_after: Some(_), .. } => Ok(Vec::new()),
-                Ending::Unwinding { .. } if self.view.is_paused => Ok(Vec::new()),
-                Ending::Unwinding { .. } => Ok(vec![Event::CancelAsked { by, reason }]),
+                Termination::Aborting => {
+                    Err(Rejected::AlreadyEnding { run: self.view.run.clone() })
+                }
+                // Repeating a cancellation has no effect.
+                Termination::RollingBack { final_status: RunStatus::Cancelled, .. }
+                | Termination::RollingBack { pause_after: Some(_), .. } => Ok(Vec::new()),
+                Termination::RollingBack { .. } if self.view.is_paused => Ok(Vec::new()),
+                Termination::RollingBack { .. } => {
+                    Ok(vec![Event::CancelRequested { actor, reason }])
+                }
             },
-            Control::ApproveStep { step } => self.reviewed(step, true, by),
-            Control::RejectStep { step } => self.reviewed(step, false, by),
+            Control::ApproveStep { step } => self.approval_decided_by(step, true, actor),
+            Control::RejectStep { step } => self.approval_decided_by(step, false, actor),
         }
     }
 
-    fn reviewed(&self, step: &str, is_approved: bool, by: String) -> Result<Vec<Event>, Rejected> {
-        let is_asked = self.place(step).is_some_and(|place| {
-            matches!(self.steps[place].stage, Stage::Approving { .. })
-                || matches!(self.steps[place].doing(), Some(Doing::Person { .. }))
+    fn approval_decided_by(
+        &self,
+        step: &str,
+        is_approved: bool,
+        actor: String,
+    ) -> Result<Vec<Event>, Rejected> {
+        let is_awaited = self.index_of(step).is_some_and(|step_index| {
+            matches!(self.steps[step_index].state, StepState::AwaitingApproval { .. })
+                || matches!(
+                    self.steps[step_index].action(),
+                    Some(ActionProgress::AwaitingApproval { .. })
+                )
         });
-        if is_asked {
-            Ok(vec![Event::ApprovalAnswered { step: step.into(), is_approved, by }])
+        if is_awaited {
+            Ok(vec![Event::ApprovalDecided { step: step.into(), is_approved, actor }])
         } else {
-            Err(Rejected::NotAsked { step: step.into() })
+            Err(Rejected::NoApprovalRequested { step: step.into() })
         }
     }
 
@@ -120,59 +140,65 @@ impl Run {
         replies: &[Reply],
         now: Timestamp,
     ) -> Result<Vec<Event>, Rejected> {
-        let place = self.steps.iter().position(|step| match step.doing() {
-            Some(Doing::Asking(ask) | Doing::Resolving { ask, needs_human: false, .. }) => {
-                ask.id == *effect
-            }
+        let step_index = self.steps.iter().position(|step| match step.action() {
             Some(
-                Doing::Resolving { needs_human: true, .. }
-                | Doing::Person { .. }
-                | Doing::Sent { .. },
+                ActionProgress::Preparing(effect_request)
+                | ActionProgress::Resolving { effect_request, needs_operator: false, .. },
+            ) => effect_request.id == *effect,
+            Some(
+                ActionProgress::Resolving { needs_operator: true, .. }
+                | ActionProgress::AwaitingApproval { .. }
+                | ActionProgress::Sent { .. },
             )
             | None => false,
         });
-        let place = place.ok_or_else(|| not_open(effect))?;
-        let (state, step) = (&self.steps[place], self.spec(place).id.clone());
-        let lost = replies.iter().find_map(|reply| match reply {
+        let step_index = step_index.ok_or_else(|| not_pending(effect))?;
+        let (progress, step) = (&self.steps[step_index], self.spec(step_index).id.clone());
+        let read_error = replies.iter().find_map(|reply| match reply {
             Reply::Unknown { message } => Some(message.clone()),
             _ => None,
         });
-        if let Some(why) = lost {
-            let pause =
-                backoff::outage(&format!("{}/{step}", self.view.run), state.failed_reads + 1);
+        if let Some(message) = read_error {
+            let delay =
+                backoff::outage(&format!("{}/{step}", self.view.run), progress.failed_reads + 1);
             return Ok(vec![Event::ReadFailed {
                 step: Some(step),
-                why,
-                until: later(now, pause),
+                message,
+                retry_at: saturating_add(now, delay),
                 at: now,
             }]);
         }
-        match state.doing() {
-            Some(Doing::Resolving { intent, .. }) => {
-                let Some(reply) = replies.first() else { return Err(not_open(effect)) };
+        match progress.action() {
+            Some(ActionProgress::Resolving { intent, .. }) => {
+                let Some(reply) = replies.first() else { return Err(not_pending(effect)) };
                 let applied = actions::was_applied(&intent.request, reply);
                 if applied == Applied::Unknown {
-                    let why = format!(
-                        "the answer to the change of {} was lost, and what stands there now does not tell whether it was applied",
+                    let message = format!(
+                        "the result of the change of {} is unknown, and its current state does not show whether it was applied",
                         intent.request.target
                     );
-                    return Ok(vec![match state.stage {
-                        Stage::Undoing(_) => {
-                            Event::CompensationFailed { step, residue: why, at: now }
+                    return Ok(vec![match progress.state {
+                        StepState::Compensating(_) => {
+                            Event::CompensationFailed { step, remaining: message, at: now }
                         }
-                        _ => Event::HumanNeeded { step, why },
+                        _ => Event::HumanInterventionRequired { step, message },
                     }]);
                 }
                 Ok(vec![Event::EffectAnswered {
                     key: intent.key.clone(),
                     attempt: intent.attempt,
-                    reply: recordable::answer(reply),
+                    reply: payload_limit::reply(reply),
                     applied,
                     at: now,
                 }])
             }
-            Some(Doing::Asking(_) | Doing::Person { .. } | Doing::Sent { .. }) | None => {
-                let replies = recordable::replies(replies);
+            Some(
+                ActionProgress::Preparing(_)
+                | ActionProgress::AwaitingApproval { .. }
+                | ActionProgress::Sent { .. },
+            )
+            | None => {
+                let replies = payload_limit::replies(replies);
                 Ok(vec![Event::Observed { step, replies, at: now }])
             }
         }
@@ -184,62 +210,69 @@ impl Run {
         reply: &Reply,
         now: Timestamp,
     ) -> Result<Vec<Event>, Rejected> {
-        for state in &self.steps {
-            let (intent, is_late) = match state.doing() {
-                Some(Doing::Sent { intent, .. }) => (intent, false),
-                Some(Doing::Resolving { intent, .. }) => (intent, true),
-                Some(Doing::Asking(_) | Doing::Person { .. }) | None => continue,
+        for progress in &self.steps {
+            let (intent, is_late) = match progress.action() {
+                Some(ActionProgress::Sent { intent, .. }) => (intent, false),
+                Some(ActionProgress::Resolving { intent, .. }) => (intent, true),
+                Some(ActionProgress::Preparing(_) | ActionProgress::AwaitingApproval { .. })
+                | None => continue,
             };
             let applied = classify(reply);
-            // A late answer is welcome where it settles the question, and nothing new where it does not.
+            // A late reply is accepted if it resolves an unknown result, and rejected otherwise.
             if intent.effect == *effect && !(is_late && applied == Applied::Unknown) {
                 let (key, attempt) = (intent.key.clone(), intent.attempt);
                 return Ok(vec![Event::EffectAnswered {
                     key,
                     attempt,
-                    reply: recordable::answer(reply),
+                    reply: payload_limit::reply(reply),
                     applied,
                     at: now,
                 }]);
             }
         }
-        Err(not_open(effect))
+        Err(not_pending(effect))
     }
 
-    /// What is being judged under this effect: the step, the list, the place in it.
-    fn judging(&self, effect: &EffectId) -> Option<(Option<usize>, Phase, usize)> {
-        let among = |watches: &[Watch]| {
-            watches
+    /// Returns the condition that is evaluated under this effect: its step, its list and its index there.
+    fn evaluated_condition(&self, effect: &EffectId) -> Option<(Option<usize>, Phase, usize)> {
+        let index_in = |condition_polls: &[ConditionPoll]| {
+            condition_polls
                 .iter()
-                .find(|watch| !watch.is_met && watch.ask.id == *effect)
-                .map(|watch| watch.index)
+                .find(|poll| !poll.is_met && poll.effect_request.id == *effect)
+                .map(|poll| poll.index)
         };
-        for (place, state) in self.steps.iter().enumerate() {
-            let found = match &state.stage {
-                Stage::When(ask) if ask.id == *effect => Some((Phase::When, 0)),
-                Stage::Pre(watches) => among(watches).map(|index| (Phase::Pre, index)),
-                Stage::Post(watches) => among(watches).map(|index| (Phase::Post, index)),
-                Stage::Pending
-                | Stage::When(_)
-                | Stage::Ready
-                | Stage::Doubted(_)
-                | Stage::Approving { .. }
-                | Stage::Declined { .. }
-                | Stage::Unwanted { .. }
-                | Stage::Acting(_)
-                | Stage::Guard { .. }
-                | Stage::Proven
-                | Stage::Backoff { .. }
-                | Stage::Over
-                | Stage::Undoing(_)
-                | Stage::UndoBackoff { .. }
-                | Stage::Undone => None,
+        for (step_index, progress) in self.steps.iter().enumerate() {
+            let found = match &progress.state {
+                StepState::EvaluatingWhen(effect_request) if effect_request.id == *effect => {
+                    Some((Phase::When, 0))
+                }
+                StepState::CheckingPreconditions(condition_polls) => {
+                    index_in(condition_polls).map(|index| (Phase::Pre, index))
+                }
+                StepState::CheckingPostconditions(condition_polls) => {
+                    index_in(condition_polls).map(|index| (Phase::Post, index))
+                }
+                StepState::Pending
+                | StepState::EvaluatingWhen(_)
+                | StepState::Ready
+                | StepState::Reconsidering(_)
+                | StepState::AwaitingApproval { .. }
+                | StepState::Declined { .. }
+                | StepState::Skipping { .. }
+                | StepState::Applying(_)
+                | StepState::CheckingHealth { .. }
+                | StepState::Verified
+                | StepState::Backoff { .. }
+                | StepState::Finished
+                | StepState::Compensating(_)
+                | StepState::CompensationBackoff { .. }
+                | StepState::Compensated => None,
             };
             if let Some((phase, index)) = found {
-                return Some((Some(place), phase, index));
+                return Some((Some(step_index), phase, index));
             }
         }
-        self.success.as_deref().and_then(among).map(|index| (None, Phase::Success, index))
+        self.success.as_deref().and_then(index_in).map(|index| (None, Phase::Success, index))
     }
 
     fn measured(
@@ -248,49 +281,50 @@ impl Run {
         health: &[(cluster::ObjectRef, Option<cluster::Health>)],
         now: Timestamp,
     ) -> Result<Vec<Event>, Rejected> {
-        if let Gate::Baseline { ask, tries } = &self.gate {
-            if ask.id != *effect {
-                return Err(not_open(effect));
+        if let RunGate::Baseline { effect_request, attempts } = &self.gate {
+            if effect_request.id != *effect {
+                return Err(not_pending(effect));
             }
-            let unread = health.iter().find(|(_, health)| health.is_none());
-            return Ok(vec![match unread {
-                Some((object, _)) if *tries < BASELINE_TRIES => {
-                    let until = later(now, backoff::outage(self.view.run.as_str(), *tries + 1));
+            let unreadable = health.iter().find(|(_, health)| health.is_none());
+            return Ok(vec![match unreadable {
+                Some((object, _)) if *attempts < MAX_BASELINE_ATTEMPTS => {
+                    let retry_at =
+                        saturating_add(now, backoff::outage(self.view.run.as_str(), *attempts + 1));
                     Event::ReadFailed {
                         step: None,
-                        why: format!("health of {object} could not be read"),
-                        until,
+                        message: format!("health of {object} could not be read"),
+                        retry_at,
                         at: now,
                     }
                 }
                 Some(_) | None => Event::BaselineMeasured { health: health.to_vec() },
             }]);
         }
-        let place = self.steps.iter().position(|state| {
-            matches!(&state.stage, Stage::Guard { ask, .. } | Stage::Doubted(ask) if ask.id == *effect)
+        let step_index = self.steps.iter().position(|progress| {
+            matches!(&progress.state, StepState::CheckingHealth { effect_request, .. } | StepState::Reconsidering(effect_request) if effect_request.id == *effect)
         });
-        let place = place.ok_or_else(|| not_open(effect))?;
+        let step_index = step_index.ok_or_else(|| not_pending(effect))?;
         Ok(vec![Event::HealthMeasured {
-            step: self.spec(place).id.clone(),
+            step: self.spec(step_index).id.clone(),
             health: health.to_vec(),
             at: now,
         }])
     }
 }
 
-fn not_open(effect: &EffectId) -> Rejected {
-    Rejected::NotOpen { effect: effect.clone() }
+fn not_pending(effect: &EffectId) -> Rejected {
+    Rejected::NotPending { effect: effect.clone() }
 }
 
-/// Whether a change that was answered so was applied.
+/// Returns whether a change with this reply was applied.
 fn classify(reply: &Reply) -> Applied {
     match reply {
         Reply::Accepted(_) | Reply::Deleted => Applied::Yes,
-        Reply::Absent
+        Reply::NotFound
         | Reply::Conflict { .. }
         | Reply::Refused { .. }
         | Reply::Throttled { .. } => Applied::No,
-        // A change is not answered by what a read gives: nothing is known then.
+        // Replies to reads do not answer a change: nothing is known.
         Reply::Unknown { .. } | Reply::Found(_) | Reply::Listed(_) => Applied::Unknown,
     }
 }

@@ -1,4 +1,4 @@
-//! What a driver should be doing now.
+//! The effects that a driver should perform now, and the next deadline.
 
 use std::collections::BTreeMap;
 
@@ -7,27 +7,33 @@ use jiff::Timestamp;
 use workflow::condition::Condition;
 use workflow::run::{Effect, ObjectQuery, Pending, StopLevel};
 
-use super::state::{Ask, Doing, Gate, Stage, Watch};
-use super::{Deed, Rules, Run, fill, later};
+use super::state::{ActionProgress, ConditionPoll, EffectRequest, RunGate, StepState};
+use super::{Direction, Rules, Run, interpolate, saturating_add};
 
-/// Effects that are due, and moments at which something else is.
-struct Agenda {
+/// Collects the effects that are due and the earliest later deadline.
+struct PendingWork {
     now: Timestamp,
     effects: Vec<Effect>,
     deadline: Option<Timestamp>,
 }
 
-impl Agenda {
-    /// What lies before now was due when something was last decided, and is kept back by a pause or a stop.
-    fn until(&mut self, at: Timestamp) {
+impl PendingWork {
+    /// Lowers the deadline to `at`. Times up to now are ignored: they were due at the last decision already, and a pause
+    /// or an emergency stop defers them.
+    fn set_deadline(&mut self, at: Timestamp) {
         if at > self.now {
             self.deadline = Some(self.deadline.map_or(at, |other| other.min(at)));
         }
     }
 
-    fn ask(&mut self, ask: &Ask, effect: impl FnOnce() -> Option<Effect>) {
-        if ask.not_before > self.now {
-            self.until(ask.not_before);
+    /// Adds the effect if it is due, else its start as a deadline.
+    fn schedule(
+        &mut self,
+        effect_request: &EffectRequest,
+        effect: impl FnOnce() -> Option<Effect>,
+    ) {
+        if effect_request.not_before > self.now {
+            self.set_deadline(effect_request.not_before);
         } else if let Some(effect) = effect() {
             self.effects.push(effect);
         }
@@ -35,150 +41,176 @@ impl Agenda {
 }
 
 impl Run {
-    /// What a driver should be doing at `now`: effects to perform, and the next deadline. An effect stands here until
-    /// its answer is folded; whoever hands effects out remembers which.
+    /// Returns the effects to perform at `now` and the next deadline. An effect is returned until its result is folded;
+    /// the caller remembers which effects it has dispatched.
     pub fn pending(&self, rules: &Rules, now: Timestamp) -> Pending {
-        let mut agenda = Agenda { now, effects: Vec::new(), deadline: None };
+        let mut work = PendingWork { now, effects: Vec::new(), deadline: None };
         if self.view.ended_at.is_some() {
             return Pending::default();
         }
-        if let Gate::Baseline { ask, .. } = &self.gate
+        if let RunGate::Baseline { effect_request, .. } = &self.gate
             && !self.is_held()
         {
-            agenda.ask(ask, || Some(self.measure(ask, now)));
+            work.schedule(effect_request, || Some(self.measure(effect_request, now)));
         }
-        for place in 0..self.steps.len() {
-            self.pending_step(place, rules, &mut agenda);
+        for step_index in 0..self.steps.len() {
+            self.pending_step(step_index, rules, &mut work);
         }
-        if let Some(watches) = &self.success
+        if let Some(condition_polls) = &self.success
             && !self.is_held()
         {
-            self.pending_watches(watches, &self.plan.workflow.spec.success, &mut agenda);
+            self.pending_conditions(condition_polls, &self.plan.workflow.spec.success, &mut work);
         }
-        Pending { effects: agenda.effects, deadline: agenda.deadline }
+        Pending { effects: work.effects, deadline: work.deadline }
     }
 
-    fn pending_step(&self, place: usize, rules: &Rules, agenda: &mut Agenda) {
-        let (step, state) = (self.spec(place), &self.steps[place]);
-        // What verifies goes on under a pause and under a stop at the boundary, not under one that stops now.
-        let is_stopped = self.view.held.is_some_and(|level| level >= StopLevel::L2);
-        match &state.stage {
-            Stage::Pending
-            | Stage::Ready
-            | Stage::Declined { .. }
-            | Stage::Unwanted { .. }
-            | Stage::Proven
-            | Stage::Over
-            | Stage::Undone => {}
-            Stage::When(ask) if !self.is_held() => agenda.ask(ask, || {
-                let check = step.when.clone()?;
-                let condition = Condition {
-                    name: None,
-                    read: BTreeMap::new(),
-                    check,
-                    within: None,
-                    hold_for: None,
-                };
-                Some(self.judge(ask, condition))
-            }),
-            Stage::When(_) => {}
-            Stage::Doubted(ask) if !self.is_held() => {
-                let now = agenda.now;
-                agenda.ask(ask, || Some(self.measure(ask, now)));
+    fn pending_step(&self, step_index: usize, rules: &Rules, work: &mut PendingWork) {
+        let (step, progress) = (self.spec(step_index), &self.steps[step_index]);
+        // Verification continues during a pause and under an L1 stop (at the step boundary), but not under L2 (immediate).
+        let is_stopped = self.view.emergency_stop.is_some_and(|level| level >= StopLevel::L2);
+        match &progress.state {
+            StepState::Pending
+            | StepState::Ready
+            | StepState::Declined { .. }
+            | StepState::Skipping { .. }
+            | StepState::Verified
+            | StepState::Finished
+            | StepState::Compensated => {}
+            StepState::EvaluatingWhen(effect_request) if !self.is_held() => {
+                work.schedule(effect_request, || {
+                    let check = step.when.clone()?;
+                    let condition = Condition {
+                        name: None,
+                        read: BTreeMap::new(),
+                        check,
+                        within: None,
+                        hold_for: None,
+                    };
+                    Some(self.judge(effect_request, condition))
+                })
             }
-            Stage::Doubted(_) => {}
-            Stage::Approving { expires_at } => agenda.until(*expires_at),
-            Stage::Pre(watches) if !self.is_held() => {
-                self.pending_watches(watches, &step.preconditions, agenda)
+            StepState::EvaluatingWhen(_) => {}
+            StepState::Reconsidering(effect_request) if !self.is_held() => {
+                let now = work.now;
+                work.schedule(effect_request, || Some(self.measure(effect_request, now)));
             }
-            Stage::Pre(_) => {}
-            Stage::Acting(doing) => self.pending_doing(place, Deed::Act, doing, rules, agenda),
-            Stage::Undoing(doing) => self.pending_doing(place, Deed::Undo, doing, rules, agenda),
-            Stage::Post(watches) if !is_stopped => {
-                self.pending_watches(watches, &step.postconditions, agenda)
+            StepState::Reconsidering(_) => {}
+            StepState::AwaitingApproval { expires_at } => work.set_deadline(*expires_at),
+            StepState::CheckingPreconditions(condition_polls) if !self.is_held() => {
+                self.pending_conditions(condition_polls, &step.preconditions, work)
             }
-            Stage::Guard { ask, .. } if !is_stopped => {
-                let now = agenda.now;
-                agenda.ask(ask, || Some(self.measure(ask, now)));
+            StepState::CheckingPreconditions(_) => {}
+            StepState::Applying(action) => {
+                self.pending_action(step_index, Direction::Apply, action, rules, work)
             }
-            Stage::Post(_) | Stage::Guard { .. } => {}
-            Stage::Backoff { until } | Stage::UndoBackoff { until } => agenda.until(*until),
+            StepState::Compensating(action) => {
+                self.pending_action(step_index, Direction::Compensate, action, rules, work)
+            }
+            StepState::CheckingPostconditions(condition_polls) if !is_stopped => {
+                self.pending_conditions(condition_polls, &step.postconditions, work)
+            }
+            StepState::CheckingHealth { effect_request, .. } if !is_stopped => {
+                let now = work.now;
+                work.schedule(effect_request, || Some(self.measure(effect_request, now)));
+            }
+            StepState::CheckingPostconditions(_) | StepState::CheckingHealth { .. } => {}
+            StepState::Backoff { until } | StepState::CompensationBackoff { until } => {
+                work.set_deadline(*until)
+            }
         }
     }
 
-    fn pending_doing(
+    fn pending_action(
         &self,
-        place: usize,
-        deed: Deed,
-        doing: &Doing,
+        step_index: usize,
+        direction: Direction,
+        action: &ActionProgress,
         rules: &Rules,
-        agenda: &mut Agenda,
+        work: &mut PendingWork,
     ) {
-        let (step, state) = (self.spec(place), &self.steps[place]);
-        match doing {
-            Doing::Asking(ask) => {
-                let next = self.next(place, deed, rules);
+        let (step, progress) = (self.spec(step_index), &self.steps[step_index]);
+        match action {
+            ActionProgress::Preparing(effect_request) => {
+                let next = self.next(step_index, direction, rules);
                 match next {
-                    Ok(Next::Wait(span)) => agenda.until(later(ask.not_before, span.signed())),
+                    Ok(Next::Wait(duration)) => work
+                        .set_deadline(saturating_add(effect_request.not_before, duration.signed())),
                     Ok(Next::Read(queries)) if !self.is_held() => {
-                        agenda.until(later(state.clock, step.timeout.signed()));
-                        agenda.ask(ask, || {
+                        work.set_deadline(saturating_add(progress.clock, step.timeout.signed()));
+                        work.schedule(effect_request, || {
                             Some(Effect::Read {
-                                id: ask.id.clone(),
+                                id: effect_request.id.clone(),
                                 run: self.view.run.clone(),
                                 queries,
                             })
                         });
                     }
                     Ok(Next::Send { .. }) if !self.is_held() => {
-                        agenda.until(later(state.clock, step.timeout.signed()))
+                        work.set_deadline(saturating_add(progress.clock, step.timeout.signed()))
                     }
                     Ok(
                         Next::Read(_)
                         | Next::Send { .. }
-                        | Next::Ask(_)
+                        | Next::RequestApproval(_)
                         | Next::Done { .. }
                         | Next::Refused { .. },
                     )
                     | Err(_) => {}
                 }
             }
-            Doing::Person { expires_at } => agenda.until(*expires_at),
-            Doing::Sent { intent, at } => {
-                agenda.until(later(*at, super::follow::SEND_DEADLINE));
-                agenda.effects.push(Effect::Send {
+            ActionProgress::AwaitingApproval { expires_at } => work.set_deadline(*expires_at),
+            ActionProgress::Sent { intent, at } => {
+                work.set_deadline(saturating_add(*at, super::advance::SEND_TIMEOUT));
+                work.effects.push(Effect::Send {
                     id: intent.effect.clone(),
                     run: self.view.run.clone(),
                     request: intent.request.clone(),
                 });
             }
-            Doing::Resolving { needs_human: true, .. } => {}
-            // What is in doubt is looked into even under a stop: it changes nothing, and people want to know.
-            Doing::Resolving { ask, intent, .. } => agenda.ask(ask, || {
-                let queries = vec![ObjectQuery::One(intent.request.target.clone())];
-                Some(Effect::Read { id: ask.id.clone(), run: self.view.run.clone(), queries })
-            }),
+            ActionProgress::Resolving { needs_operator: true, .. } => {}
+            // An unknown result is resolved even under an emergency stop: reading changes nothing, and operators need to
+            // know whether the change was applied.
+            ActionProgress::Resolving { effect_request, intent, .. } => {
+                work.schedule(effect_request, || {
+                    let queries = vec![ObjectQuery::One(intent.request.target.clone())];
+                    Some(Effect::Read {
+                        id: effect_request.id.clone(),
+                        run: self.view.run.clone(),
+                        queries,
+                    })
+                })
+            }
         }
     }
 
-    fn pending_watches(&self, watches: &[Watch], conditions: &[Condition], agenda: &mut Agenda) {
-        for watch in watches.iter().filter(|watch| !watch.is_met) {
-            agenda.ask(&watch.ask, || {
-                Some(self.judge(&watch.ask, conditions.get(watch.index)?.clone()))
+    fn pending_conditions(
+        &self,
+        condition_polls: &[ConditionPoll],
+        conditions: &[Condition],
+        work: &mut PendingWork,
+    ) {
+        for poll in condition_polls.iter().filter(|poll| !poll.is_met) {
+            work.schedule(&poll.effect_request, || {
+                Some(self.judge(&poll.effect_request, conditions.get(poll.index)?.clone()))
             });
         }
     }
 
-    fn judge(&self, ask: &Ask, condition: Condition) -> Effect {
-        let bindings = fill::bindings(&self.plan.workflow, &self.view, &self.plan.targets);
-        // A hole that cannot be filled stays as it is: its read finds nothing, and the condition is not true.
-        let condition = fill::condition(&condition, &bindings).unwrap_or(condition);
-        Effect::Judge { id: ask.id.clone(), run: self.view.run.clone(), condition, bindings }
+    fn judge(&self, effect_request: &EffectRequest, condition: Condition) -> Effect {
+        let bindings = interpolate::variables(&self.plan.workflow, &self.view, &self.plan.targets);
+        // A placeholder that cannot be evaluated is left in place: the read finds nothing and the condition is not true.
+        let condition = interpolate::condition(&condition, &bindings).unwrap_or(condition);
+        Effect::Evaluate {
+            id: effect_request.id.clone(),
+            run: self.view.run.clone(),
+            condition,
+            bindings,
+        }
     }
 
-    fn measure(&self, ask: &Ask, at: Timestamp) -> Effect {
+    fn measure(&self, effect_request: &EffectRequest, at: Timestamp) -> Effect {
         Effect::Measure {
-            id: ask.id.clone(),
+            id: effect_request.id.clone(),
             run: self.view.run.clone(),
             objects: self.view.guarded.clone(),
             at,

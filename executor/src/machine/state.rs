@@ -1,136 +1,159 @@
+//! State of a run and of its steps. Crate-private: other crates read [`workflow::RunView`].
+
 use cluster::{Reply, Request};
 use jiff::Timestamp;
 use serde::Serialize;
-use workflow::Verdict;
+use workflow::expression::Truth;
 use workflow::id::EffectId;
 use workflow::run::RunStatus;
 
-/// Whether steps may begin.
+/// Whether the run may start steps.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub(super) enum Gate {
-    /// The run waits for its turn.
+pub(super) enum RunGate {
+    /// The fleet has not admitted the run yet.
     Queued,
-    /// Health before anything was done is being measured.
-    Baseline { ask: Ask, tries: u32 },
-    /// They may.
+    /// Health before the first change is being measured.
+    Baseline { effect_request: EffectRequest, attempts: u32 },
+    /// Steps may start.
     Open,
 }
 
-/// How the run comes to its end.
+/// How the run ends, once something has decided that it ends early.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub(super) enum Ending {
-    /// It does not yet: steps are being done.
-    Going,
-    /// As soon as no change is in flight; nothing is undone.
+pub(super) enum Termination {
+    /// The run executes its steps.
+    None,
+    /// The run ends as soon as no change is in flight; nothing is undone.
     Aborting,
-    /// What was applied is undone first.
-    Unwinding {
-        then: RunStatus,
-        wants_next_plan: bool,
-        /// Who cancelled in the middle of it, and why: it holds after the compensation under way.
-        hold_after: Option<(String, String)>,
+    /// The run ends after the applied steps have been undone.
+    RollingBack {
+        final_status: RunStatus,
+        requests_replan: bool,
+        /// Actor and reason of a cancellation that arrived during the rollback: the run pauses after the compensation in
+        /// progress.
+        pause_after: Option<(String, String)>,
     },
 }
 
-/// A question to the driver: its id, and the moment before which it is not asked.
+/// Identity of an effect that the driver should perform, and the earliest time to do so.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub(super) struct Ask {
+pub(super) struct EffectRequest {
     pub(super) id: EffectId,
     pub(super) not_before: Timestamp,
 }
 
-/// A condition that is being judged until it holds.
+/// A condition that is evaluated repeatedly until it has been true for long enough.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub(super) struct Watch {
-    /// Place in its list.
+pub(super) struct ConditionPoll {
+    /// Index of the condition in its list.
     pub(super) index: usize,
-    /// The next judgement.
-    pub(super) ask: Ask,
-    pub(super) polls: u32,
-    /// The last judgement.
-    pub(super) last: Option<(Verdict, Timestamp)>,
-    /// Since when it has been true without a break.
+    /// The next evaluation.
+    pub(super) effect_request: EffectRequest,
+    /// Number of evaluations so far.
+    pub(super) attempts: u32,
+    /// Result and time of the last evaluation.
+    pub(super) last: Option<(Truth, Timestamp)>,
+    /// Start of the current uninterrupted period in which the condition is true.
     pub(super) true_since: Option<Timestamp>,
-    /// Whether it was true for as long as asked: it is judged no more.
+    /// Whether it was true for the required duration; it is not evaluated again.
     pub(super) is_met: bool,
 }
 
-impl Watch {
-    /// The last judgement, where it was made at `deadline` or later and was not true.
-    pub(super) fn missed(&self, deadline: Timestamp) -> Option<String> {
+impl ConditionPoll {
+    /// Returns why the condition missed `deadline`: the last evaluation was made at the deadline or later and was not
+    /// true.
+    pub(super) fn deadline_error(&self, deadline: Timestamp) -> Option<String> {
         match &self.last {
-            Some((Verdict::False, at)) if *at >= deadline => Some("it is not true".into()),
-            Some((Verdict::Unknown { reason }, at)) if *at >= deadline => {
-                Some(format!("it is not known: {reason}"))
+            Some((Truth::False, at)) if *at >= deadline => Some("condition is false".into()),
+            Some((Truth::Unknown { message }, at)) if *at >= deadline => {
+                Some(format!("condition is unknown: {message}"))
             }
-            Some((Verdict::True | Verdict::False | Verdict::Unknown { .. }, _)) | None => None,
+            Some((Truth::True | Truth::False | Truth::Unknown { .. }, _)) | None => None,
         }
     }
 }
 
-/// Where a step stands, in the machine's own detail.
+/// State of one step; finer than the status that [`workflow::RunView`] shows.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub(super) enum Stage {
-    /// Steps that it needs are not over.
+pub(super) enum StepState {
+    /// A step that it depends on is not finished.
     Pending,
-    /// Whether it is done at all is being judged.
-    When(Ask),
-    /// It begins as soon as nothing holds the run.
+    /// Its `when` expression is being evaluated.
+    EvaluatingWhen(EffectRequest),
+    /// It starts as soon as the run is not held.
     Ready,
-    /// The alert ended before it began: health is being measured, to see whether it is still needed.
-    Doubted(Ask),
-    /// A person is asked before it.
-    Approving { expires_at: Timestamp },
-    /// A person said no, or nothing in time.
-    Declined { why: String },
-    /// `when` is not true.
-    Unwanted { why: String },
-    /// What must hold before it is being judged.
-    Pre(Vec<Watch>),
-    /// Its action is under way.
-    Acting(Doing),
-    /// What must hold after it is being judged.
-    Post(Vec<Watch>),
-    /// Health is being measured: nothing may be worse than before the run.
-    Guard { ask: Ask, polls: u32, worse: Option<Worse> },
-    /// Everything was shown; it has only to be said.
-    Proven,
+    /// The alert resolved before the step started: health is being measured to decide whether the step is still needed.
+    Reconsidering(EffectRequest),
+    /// An operator must approve it before it starts.
+    AwaitingApproval {
+        expires_at: Timestamp,
+    },
+    /// The approval was refused or expired.
+    Declined {
+        message: String,
+    },
+    /// It will be skipped: its `when` is not true, or it is no longer needed.
+    Skipping {
+        message: String,
+    },
+    CheckingPreconditions(Vec<ConditionPoll>),
+    /// Its action is in progress.
+    Applying(ActionProgress),
+    CheckingPostconditions(Vec<ConditionPoll>),
+    /// Health is being measured: no guarded object may be less healthy than before the run.
+    CheckingHealth {
+        effect_request: EffectRequest,
+        polls: u32,
+        regression: Option<Regression>,
+    },
+    /// All checks passed; `StepSucceeded` is not recorded yet.
+    Verified,
     /// Another attempt follows.
-    Backoff { until: Timestamp },
-    /// It succeeded, was skipped or failed for good.
-    Over,
-    /// Its compensation is under way.
-    Undoing(Doing),
+    Backoff {
+        until: Timestamp,
+    },
+    /// It succeeded, was skipped or failed permanently.
+    Finished,
+    /// Its compensation is in progress.
+    Compensating(ActionProgress),
     /// Another attempt to undo it follows.
-    UndoBackoff { until: Timestamp },
-    /// It was undone, or that failed for good.
-    Undone,
+    CompensationBackoff {
+        until: Timestamp,
+    },
+    /// It was undone, or undoing it failed permanently.
+    Compensated,
 }
 
-/// What the last measurement found to be worse.
+/// A guarded object that the last measurement found to be less healthy than before the run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub(super) struct Worse {
+pub(super) struct Regression {
     pub(super) at: Timestamp,
-    /// Place among the guarded objects.
+    /// Index among the guarded objects.
     pub(super) index: usize,
-    /// Its health then; absent where it could not be read.
+    /// Measured health; `None` if it could not be read.
     pub(super) now: Option<cluster::Health>,
 }
 
-/// Where an action stands.
+/// Progress of an action or a compensation.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub(super) enum Doing {
-    /// The catalogue says what comes next; a read goes under this ask, and so does a change.
-    Asking(Ask),
-    /// A person is asked in the middle of it.
-    Person { expires_at: Timestamp },
-    /// The intent is durable, the answer is awaited.
+pub(super) enum ActionProgress {
+    /// The catalogue determines the next operation; a read or a change is performed under this effect id.
+    Preparing(EffectRequest),
+    /// The action itself asked for approval.
+    AwaitingApproval { expires_at: Timestamp },
+    /// The intent is durable; the reply is outstanding.
     Sent { intent: Intent, at: Timestamp },
-    /// The answer is not known: the target is read.
-    Resolving { ask: Ask, intent: Intent, lost: Reply, since: Timestamp, needs_human: bool },
+    /// Whether the change was applied is unknown: the target is read to find out.
+    Resolving {
+        effect_request: EffectRequest,
+        intent: Intent,
+        lost_reply: Reply,
+        since: Timestamp,
+        needs_operator: bool,
+    },
 }
 
-/// A change whose intent was written.
+/// A change whose intent is recorded.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(super) struct Intent {
     pub(super) effect: EffectId,
@@ -139,50 +162,51 @@ pub(super) struct Intent {
     pub(super) request: Request,
 }
 
-/// One step.
+/// What the machine knows of one step.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub(super) struct StepState {
-    pub(super) stage: Stage,
-    /// From when the time allowed for the present attempt, verification or undo is counted.
+pub(super) struct StepProgress {
+    pub(super) state: StepState,
+    /// Start of the time limit of the current attempt, verification or compensation.
     pub(super) clock: Timestamp,
-    /// Replies of the present attempt's action.
+    /// Replies of the current attempt's action.
     pub(super) replies: Vec<Reply>,
-    /// Replies of the present attempt to undo it.
+    /// Replies of the current compensation attempt.
     pub(super) undo_replies: Vec<Reply>,
-    /// Changes that were applied, over all attempts.
+    /// Number of changes applied by the action, over all attempts.
     pub(super) applied: u32,
-    /// Changes that were applied to undo it.
+    /// Number of changes applied by the compensation, over all attempts.
     pub(super) undo_applied: u32,
-    /// Whether a change was left without knowing whether it was applied.
+    /// Whether it is unknown if one of its changes was applied.
     pub(super) is_unknown: bool,
-    /// Whether the action ended, so that the state before it is known.
-    pub(super) is_done: bool,
-    /// Whether it told a state before it that differs from the one after.
+    /// Whether the action completed, so that the prior state is known.
+    pub(super) is_action_done: bool,
+    /// Whether the action reported a prior state that differs from the state after it.
     pub(super) has_prior: bool,
     pub(super) is_approved: bool,
-    /// Whether it was left out because the alert ended and all is well.
+    /// Whether it was skipped because the alert resolved and all guarded objects are healthy.
     pub(super) is_unneeded: bool,
-    /// Whether an object's health fell after it.
+    /// Whether the health of a guarded object fell after it.
     pub(super) is_regressed: bool,
-    /// Conflicts met, over all attempts.
+    /// Number of conflicts, over all attempts.
     pub(super) conflicts: u32,
-    /// Reads that failed in a row, and since when.
+    /// Number of consecutive failed reads.
     pub(super) failed_reads: u32,
+    /// Time of the first of those failed reads.
     pub(super) failing_since: Option<Timestamp>,
     pub(super) undo_attempts: u32,
 }
 
-impl StepState {
+impl StepProgress {
     pub(super) fn new(at: Timestamp) -> Self {
         Self {
-            stage: Stage::Pending,
+            state: StepState::Pending,
             clock: at,
             replies: Vec::new(),
             undo_replies: Vec::new(),
             applied: 0,
             undo_applied: 0,
             is_unknown: false,
-            is_done: false,
+            is_action_done: false,
             has_prior: false,
             is_approved: false,
             is_unneeded: false,
@@ -194,54 +218,54 @@ impl StepState {
         }
     }
 
-    /// The action or compensation under way.
-    pub(super) fn doing(&self) -> Option<&Doing> {
-        match &self.stage {
-            Stage::Acting(doing) | Stage::Undoing(doing) => Some(doing),
-            Stage::Pending
-            | Stage::When(_)
-            | Stage::Ready
-            | Stage::Doubted(_)
-            | Stage::Approving { .. }
-            | Stage::Declined { .. }
-            | Stage::Unwanted { .. }
-            | Stage::Pre(_)
-            | Stage::Post(_)
-            | Stage::Guard { .. }
-            | Stage::Proven
-            | Stage::Backoff { .. }
-            | Stage::Over
-            | Stage::UndoBackoff { .. }
-            | Stage::Undone => None,
+    /// Returns the progress of the action or compensation, if one is in progress.
+    pub(super) fn action(&self) -> Option<&ActionProgress> {
+        match &self.state {
+            StepState::Applying(action) | StepState::Compensating(action) => Some(action),
+            StepState::Pending
+            | StepState::EvaluatingWhen(_)
+            | StepState::Ready
+            | StepState::Reconsidering(_)
+            | StepState::AwaitingApproval { .. }
+            | StepState::Declined { .. }
+            | StepState::Skipping { .. }
+            | StepState::CheckingPreconditions(_)
+            | StepState::CheckingPostconditions(_)
+            | StepState::CheckingHealth { .. }
+            | StepState::Verified
+            | StepState::Backoff { .. }
+            | StepState::Finished
+            | StepState::CompensationBackoff { .. }
+            | StepState::Compensated => None,
         }
     }
 
-    pub(super) fn needs_human(&self) -> bool {
-        matches!(self.doing(), Some(Doing::Resolving { needs_human: true, .. }))
+    pub(super) fn needs_operator(&self) -> bool {
+        matches!(self.action(), Some(ActionProgress::Resolving { needs_operator: true, .. }))
     }
 
-    /// Whether nothing is under way: not begun, over or undone.
-    pub(super) fn is_quiet(&self) -> bool {
-        match self.stage {
-            Stage::Pending | Stage::Over | Stage::Undone => true,
-            Stage::When(_)
-            | Stage::Ready
-            | Stage::Doubted(_)
-            | Stage::Approving { .. }
-            | Stage::Declined { .. }
-            | Stage::Unwanted { .. }
-            | Stage::Pre(_)
-            | Stage::Acting(_)
-            | Stage::Post(_)
-            | Stage::Guard { .. }
-            | Stage::Proven
-            | Stage::Backoff { .. }
-            | Stage::Undoing(_)
-            | Stage::UndoBackoff { .. } => false,
+    /// Whether nothing is in progress: the step has not started, is finished or is compensated.
+    pub(super) fn is_idle(&self) -> bool {
+        match self.state {
+            StepState::Pending | StepState::Finished | StepState::Compensated => true,
+            StepState::EvaluatingWhen(_)
+            | StepState::Ready
+            | StepState::Reconsidering(_)
+            | StepState::AwaitingApproval { .. }
+            | StepState::Declined { .. }
+            | StepState::Skipping { .. }
+            | StepState::CheckingPreconditions(_)
+            | StepState::Applying(_)
+            | StepState::CheckingPostconditions(_)
+            | StepState::CheckingHealth { .. }
+            | StepState::Verified
+            | StepState::Backoff { .. }
+            | StepState::Compensating(_)
+            | StepState::CompensationBackoff { .. } => false,
         }
     }
 
-    /// Whether something of it may have to be undone.
+    /// Whether it changed something, or may have, so that it must be undone in a rollback.
     pub(super) fn is_applied(&self) -> bool {
         self.applied > 0 || self.is_unknown || self.has_prior
     }

@@ -1,4 +1,4 @@
-//! Undoing: which steps, in which order, by what.
+//! Rollback: which steps are undone, in which order, and how.
 
 use cluster::Reply;
 use serde_json::Value;
@@ -7,75 +7,83 @@ use workflow::{Args, Reversibility};
 
 use actions::Next;
 
-use super::state::Stage;
-use super::{Deed, Rules, Run, fill};
+use super::state::StepState;
+use super::{Direction, Rules, Run, interpolate};
 
 /// How a step is undone.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Undo {
-    /// By this action.
-    By { action: String, args: Args },
-    /// Not at all, and that is well.
-    Nothing { how: String },
-    /// It cannot be.
-    Cannot { residue: String },
+    /// By running this action.
+    Action { action: String, args: Args },
+    /// There is nothing to do; `message` says why.
+    Nothing { message: String },
+    /// It cannot be undone; `message` says why.
+    Impossible { message: String },
 }
 
 impl Run {
-    /// The steps that are to be undone now: applied, and every applied step that depends on them is undone already.
+    /// Returns the steps that can be undone now: applied steps of which every applied dependent is already undone.
     pub(super) fn undoable(&self) -> impl Iterator<Item = usize> + '_ {
-        (0..self.steps.len()).filter(|place| {
-            let owes = |place: usize| {
-                self.steps[place].is_applied() && self.steps[place].stage != Stage::Undone
+        (0..self.steps.len()).filter(|step_index| {
+            let needs_undo = |step_index: usize| {
+                self.steps[step_index].is_applied()
+                    && self.steps[step_index].state != StepState::Compensated
             };
-            owes(*place)
-                && self.steps[*place].stage == Stage::Over
-                && !(0..self.steps.len())
-                    .any(|other| other != *place && owes(other) && self.depends(other, *place))
+            needs_undo(*step_index)
+                && self.steps[*step_index].state == StepState::Finished
+                && !(0..self.steps.len()).any(|other| {
+                    other != *step_index && needs_undo(other) && self.depends(other, *step_index)
+                })
         })
     }
 
-    /// Whether anything is still to be undone.
-    pub(super) fn owes_undo(&self) -> bool {
-        self.steps.iter().any(|state| state.is_applied() && state.stage != Stage::Undone)
+    /// Whether a step remains to be undone.
+    pub(super) fn has_pending_undo(&self) -> bool {
+        self.steps
+            .iter()
+            .any(|progress| progress.is_applied() && progress.state != StepState::Compensated)
     }
 
-    /// Whether step `later` needs step `earlier`, itself or through others.
+    /// Whether step `later` depends on step `earlier`, directly or transitively.
     fn depends(&self, later: usize, earlier: usize) -> bool {
         let mut seen = vec![false; self.steps.len()];
-        let mut left = vec![later];
-        while let Some(place) = left.pop() {
-            for need in self.spec(place).needs.iter().filter_map(|need| self.place(need)) {
+        let mut stack = vec![later];
+        while let Some(step_index) = stack.pop() {
+            for need in self.spec(step_index).needs.iter().filter_map(|need| self.index_of(need)) {
                 if need == earlier {
                     return true;
                 }
                 if !std::mem::replace(&mut seen[need], true) {
-                    left.push(need);
+                    stack.push(need);
                 }
             }
         }
         false
     }
 
-    pub(super) fn undo_of(&self, place: usize, rules: &Rules) -> Undo {
-        let step = self.spec(place);
+    /// Returns how a step is undone: by its declared compensation, or by the inverse that the catalogue defines.
+    pub(super) fn undo_of(&self, step_index: usize, rules: &Rules) -> Undo {
+        let step = self.spec(step_index);
         let Some(spec) = rules.catalogue.get(&step.action) else {
-            return Undo::Cannot {
-                residue: format!("the action `{}` is no longer known", step.action),
+            return Undo::Impossible {
+                message: format!("the action `{}` is not in the catalogue", step.action),
             };
         };
-        // Where nothing is said, what the catalogue can undo is undone.
+        // Without a declared compensation, the step is undone if the catalogue has an inverse of its action.
         let by_catalogue = match &step.compensation {
             Some(Compensation::Declared(DeclaredCompensation::None)) => {
-                return Undo::Nothing { how: "left as it is: the plan says so".into() };
+                return Undo::Nothing {
+                    message: "not undone: the plan declares `compensation: none`".into(),
+                };
             }
             Some(Compensation::Step { action, arguments }) => {
-                let bindings = fill::bindings(&self.plan.workflow, &self.view, &self.plan.targets);
-                return match fill::arguments(arguments, &bindings) {
-                    Ok(args) => Undo::By { action: action.clone(), args },
-                    Err(why) => Undo::Cannot {
-                        residue: format!(
-                            "its compensation `{action}` cannot be told what to do: {why}"
+                let variables =
+                    interpolate::variables(&self.plan.workflow, &self.view, &self.plan.targets);
+                return match interpolate::arguments(arguments, &variables) {
+                    Ok(args) => Undo::Action { action: action.clone(), args },
+                    Err(error) => Undo::Impossible {
+                        message: format!(
+                            "arguments of its compensation `{action}` cannot be evaluated: {error}"
                         ),
                     },
                 };
@@ -84,51 +92,51 @@ impl Run {
             None => spec.has_inverse,
         };
         if !by_catalogue {
-            let how = match spec.reversibility {
+            let message = match spec.reversibility {
                 Reversibility::NoEffect => "nothing to undo",
                 Reversibility::Reversible
                 | Reversibility::BestEffort
-                | Reversibility::Irreversible => "left as it is: there is no way back",
+                | Reversibility::Irreversible => "not undone: the action is irreversible",
             };
-            return Undo::Nothing { how: how.into() };
+            return Undo::Nothing { message: message.into() };
         }
-        let args = match self.args(place, Deed::Act, rules) {
+        let args = match self.args(step_index, Direction::Apply, rules) {
             Ok((_, args)) => args,
-            Err(why) => return Undo::Cannot { residue: why },
+            Err(message) => return Undo::Impossible { message },
         };
-        let Some(prior) = self.prior(place, rules) else {
-            return Undo::Cannot {
-                residue: format!(
-                    "`{}` was applied in part, and what stood there before it is not known",
+        let Some(prior) = self.prior(step_index, rules) else {
+            return Undo::Impossible {
+                message: format!(
+                    "`{}` was partially applied and the state before it is unknown",
                     step.action
                 ),
             };
         };
         match actions::inverse(spec, &args, &prior) {
-            Some((action, args)) => Undo::By { action, args },
-            None => Undo::Nothing { how: "nothing to undo".into() },
+            Some((action, args)) => Undo::Action { action, args },
+            None => Undo::Nothing { message: "nothing to undo".into() },
         }
     }
 
-    /// The state before a step: as its action told, or would have told had the change that is in doubt been accepted.
-    /// Its undo compares before it reverts, so assuming too much does no harm.
-    fn prior(&self, place: usize, rules: &Rules) -> Option<Value> {
-        let state = &self.steps[place];
-        if state.is_done {
-            return Some(self.view.steps[place].prior.clone());
+    /// Returns the state before a step: the one its action reported, or would have reported if a change with an unknown
+    /// result had been accepted. The compensation compares before it reverts, so assuming too much does no harm.
+    fn prior(&self, step_index: usize, rules: &Rules) -> Option<Value> {
+        let progress = &self.steps[step_index];
+        if progress.is_action_done {
+            return Some(self.view.steps[step_index].prior.clone());
         }
-        let (spec, args) = self.args(place, Deed::Act, rules).ok()?;
-        let read = state.replies.iter().rev().find_map(Reply::object)?;
-        let mut replies = state.replies.clone();
-        if state.is_unknown {
+        let (spec, args) = self.args(step_index, Direction::Apply, rules).ok()?;
+        let read = progress.replies.iter().rev().find_map(Reply::object)?;
+        let mut replies = progress.replies.clone();
+        if progress.is_unknown {
             replies.push(Reply::Accepted(read.clone()));
         }
-        match actions::next(spec, &args, &self.step_key(place, Deed::Act), &replies) {
+        match actions::next(spec, &args, &self.step_key(step_index, Direction::Apply), &replies) {
             Next::Done { prior, .. } => Some(prior),
             Next::Read(_)
             | Next::Send { .. }
             | Next::Wait(_)
-            | Next::Ask(_)
+            | Next::RequestApproval(_)
             | Next::Refused { .. } => None,
         }
     }

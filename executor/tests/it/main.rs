@@ -1,13 +1,13 @@
 //! Runs against the simulated cluster, in virtual time.
 
-#![expect(clippy::unwrap_used, reason = "a test whose world cannot be set up has failed")]
+#![expect(clippy::unwrap_used, reason = "a test reports failed setup by panicking")]
 
 mod alerts;
 mod control;
 mod faults;
+mod harness;
 mod purity;
 mod replay;
-mod rig;
 mod runs;
 mod sweep;
 mod transitions;

@@ -1,9 +1,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The machine and the fleet decide; they neither wait nor touch anything.
+/// The machine and the fleet only decide; they do not wait and have no side effects.
 #[test]
-fn machine_and_fleet_hold_no_async_no_clock_and_no_io() {
+fn machine_and_fleet_have_no_async_clock_or_io() {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut files: Vec<PathBuf> =
         ["machine.rs", "fleet.rs"].iter().map(|name| src.join(name)).collect();
@@ -20,7 +20,7 @@ fn machine_and_fleet_hold_no_async_no_clock_and_no_io() {
             let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
             assert!(
                 !code.into_iter().any(|line| line.contains(word)),
-                "{} holds `{word}`",
+                "{} contains `{word}`",
                 file.display()
             );
         }

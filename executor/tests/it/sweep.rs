@@ -1,4 +1,5 @@
-//! The driver is cut off at every append and at every effect in turn, and begun again from the store's files.
+//! Crash-point sweep: the driver is killed at every append and at every effect in turn, and restarted from the store's
+//! files.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,29 +9,31 @@ use async_trait::async_trait;
 use cluster::Digest;
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use simulator::{Interference, World};
-use store::{AppendRefused, Listing, Page, Record, Row, Salts, Sqlite, Store, StoreError, Table};
+use simulator::{InjectedReply, World};
+use store::{
+    AppendError, ListPage, PageRequest, Record, Row, Salts, Sqlite, Store, StoreError, Table,
+};
 use workflow::Draft;
 use workflow::run::{Control, Event, RunInput, RunStatus, StepStatus};
 
-use crate::rig::{
-    Rig, WORKLOADS, deployment, never, plan, ready, run_id, scale, target, with, world,
+use crate::harness::{
+    ExecutorHarness, WORKLOADS, deployment, never, plan, ready, run_id, scale, target, with, world,
 };
 
-/// One of the five runs.
-struct Story {
+/// One of the five scenarios.
+struct CrashScenario {
     name: &'static str,
     steps: Vec<Value>,
-    troubles: Vec<Interference>,
-    ends: RunStatus,
+    injected_replies: Vec<InjectedReply>,
+    expected: RunStatus,
 }
 
-fn stories() -> Vec<Story> {
+fn scenarios() -> Vec<CrashScenario> {
     let needs = |step: Value, needs: &[&str]| with(step, json!({"needs": needs}));
     let image = |id: &str, name: &str| json!({"id": id, "action": "set-image", "arguments": {"target": target(name), "container": "web", "image": "reg/app:v2"}, "timeout": "4m"});
     let restart = |id: &str, name: &str| json!({"id": id, "action": "rollout-restart", "arguments": {"target": target(name)}, "timeout": "4m"});
     vec![
-        Story {
+        CrashScenario {
             name: "plain",
             steps: vec![
                 with(
@@ -43,21 +46,21 @@ fn stories() -> Vec<Story> {
                     &["two"],
                 ),
             ],
-            troubles: vec![],
-            ends: RunStatus::Succeeded,
+            injected_replies: vec![],
+            expected: RunStatus::Succeeded,
         },
-        Story {
+        CrashScenario {
             name: "retry",
             steps: vec![scale("one", "a", 3), needs(scale("two", "b", 3), &["one"])],
-            troubles: vec![
-                Interference::Throttled { retry_after_seconds: 5 },
-                Interference::Conflict,
-                Interference::Pass,
-                Interference::Throttled { retry_after_seconds: 1 },
+            injected_replies: vec![
+                InjectedReply::Throttled { retry_after_seconds: 5 },
+                InjectedReply::Conflict,
+                InjectedReply::Pass,
+                InjectedReply::Throttled { retry_after_seconds: 1 },
             ],
-            ends: RunStatus::Succeeded,
+            expected: RunStatus::Succeeded,
         },
-        Story {
+        CrashScenario {
             name: "compensation",
             steps: vec![
                 scale("one", "a", 3),
@@ -67,15 +70,18 @@ fn stories() -> Vec<Story> {
                     &["two"],
                 ),
             ],
-            troubles: vec![],
-            ends: RunStatus::RolledBack,
+            injected_replies: vec![],
+            expected: RunStatus::RolledBack,
         },
-        Story {
+        CrashScenario {
             name: "approval and pause",
             steps: vec![
                 scale("one", "a", 3),
                 needs(
-                    with(scale("two", "b", 3), json!({"approval": {"reason": "really?"}})),
+                    with(
+                        scale("two", "b", 3),
+                        json!({"approval": {"reason": "requires an operator"}}),
+                    ),
                     &["one"],
                 ),
                 needs(
@@ -83,10 +89,10 @@ fn stories() -> Vec<Story> {
                     &["two"],
                 ),
             ],
-            troubles: vec![],
-            ends: RunStatus::Succeeded,
+            injected_replies: vec![],
+            expected: RunStatus::Succeeded,
         },
-        Story {
+        CrashScenario {
             name: "fan-out",
             steps: vec![
                 scale("one", "a", 3),
@@ -98,37 +104,37 @@ fn stories() -> Vec<Story> {
                     &["two", "three", "four"],
                 ),
             ],
-            troubles: vec![],
-            ends: RunStatus::Succeeded,
+            injected_replies: vec![],
+            expected: RunStatus::Succeeded,
         },
     ]
 }
 
-/// Where, and how, the driver is cut off.
+/// Point at which the driver is killed.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Cut {
+enum CrashPoint {
     Never,
-    /// The process ends before the n-th append.
+    /// The process is killed before the n-th append.
     BeforeAppend(usize),
-    /// It ends once the n-th append is durable, and before anybody is told.
+    /// The process is killed when the n-th append is durable, before the append returns.
     AfterAppend(usize),
-    /// It ends before the n-th effect is performed.
+    /// The process is killed before the n-th effect is performed.
     BeforeEffect(usize),
-    /// It ends once the n-th effect is performed, with its answer.
+    /// The process is killed after the n-th effect is performed, and its result is lost.
     AfterEffect(usize),
-    /// The answer to the n-th effect never comes; the process goes on.
-    AnswerLost(usize),
+    /// The result of the n-th effect is lost; the process continues.
+    LoseReply(usize),
 }
 
-/// A store whose process ends at an append.
-struct Mortal {
+/// A store that simulates a process killed at an append.
+struct CrashingStore {
     inner: Sqlite,
-    cut: Cut,
+    crash_point: CrashPoint,
     appends: AtomicUsize,
 }
 
 #[async_trait]
-impl Store for Mortal {
+impl Store for CrashingStore {
     async fn claim(&self, at: Timestamp, program: &str) -> Result<u64, StoreError> {
         self.inner.claim(at, program).await
     }
@@ -138,16 +144,16 @@ impl Store for Mortal {
         blobs: Vec<Vec<u8>>,
         expect: &[(String, u64)],
         epoch: u64,
-    ) -> Result<Vec<Record>, AppendRefused> {
-        let place = self.appends.fetch_add(1, Ordering::SeqCst);
+    ) -> Result<Vec<Record>, AppendError> {
+        let index = self.appends.fetch_add(1, Ordering::SeqCst);
         let killed = || {
-            AppendRefused::Failed(StoreError::Stopped { because: "the process was killed".into() })
+            AppendError::Failed(StoreError::Stopped { message: "the process was killed".into() })
         };
-        if self.cut == Cut::BeforeAppend(place) {
+        if self.crash_point == CrashPoint::BeforeAppend(index) {
             return Err(killed());
         }
         let records = self.inner.append(drafts, blobs, expect, epoch).await?;
-        if self.cut == Cut::AfterAppend(place) { Err(killed()) } else { Ok(records) }
+        if self.crash_point == CrashPoint::AfterAppend(index) { Err(killed()) } else { Ok(records) }
     }
     async fn blob(&self, digest: &Digest) -> Result<Option<Vec<u8>>, StoreError> {
         self.inner.blob(digest).await
@@ -176,14 +182,14 @@ impl Store for Mortal {
     async fn row(&self, table: Table, id: &str) -> Result<Option<Row>, StoreError> {
         self.inner.row(table, id).await
     }
-    async fn rows(&self, table: Table, page: &Page) -> Result<Listing<Row>, StoreError> {
+    async fn rows(&self, table: Table, page: &PageRequest) -> Result<ListPage<Row>, StoreError> {
         self.inner.rows(table, page).await
     }
 }
 
-/// What must not depend on when the driver was cut off.
+/// End state, which must not depend on the crash point.
 #[derive(Debug, PartialEq)]
-struct End {
+struct EndState {
     status: RunStatus,
     steps: Vec<(String, StepStatus)>,
     applied: Vec<(String, u32)>,
@@ -191,106 +197,128 @@ struct End {
     images: Vec<Value>,
 }
 
-/// Begins, or begins again, from the files in `dir`.
-async fn open(world: &Arc<Mutex<World>>, dir: &Path, cut: Cut) -> (Rig, Arc<Mortal>) {
-    let store = Arc::new(Mortal {
+/// Opens a harness from the files in `dir`.
+async fn open(
+    world: &Arc<Mutex<World>>,
+    dir: &Path,
+    crash_point: CrashPoint,
+) -> (ExecutorHarness, Arc<CrashingStore>) {
+    let store = Arc::new(CrashingStore {
         inner: Sqlite::open(dir, Salts::seeded("sweep")).unwrap(),
-        cut,
+        crash_point,
         appends: AtomicUsize::new(0),
     });
-    (Rig::on(world.clone(), store.clone()).await, store)
+    (ExecutorHarness::open(world.clone(), store.clone()).await, store)
 }
 
-/// What people do: they look at what there is, so that a restart does not change it.
-async fn people(rig: &Rig, story: &Story) -> Option<RunInput> {
+/// Returns the next input of the operator. It depends on the recorded state only, so that a restart does not change it.
+async fn operator_input(harness: &ExecutorHarness, scenario: &CrashScenario) -> Option<RunInput> {
     let run = run_id(1);
     let control = |control| {
-        Some(RunInput::Control { run: run.clone(), control, by: "ann".into(), reason: "so".into() })
+        Some(RunInput::Control {
+            run: run.clone(),
+            control,
+            actor: "ann".into(),
+            reason: "test".into(),
+        })
     };
-    let Some(view) = rig.fleet.view(&run) else {
-        let world = rig.world();
+    let Some(view) = harness.fleet.view(&run) else {
+        let world = harness.world();
         return Some(RunInput::Submit {
             run: run.clone(),
-            plan: Box::new(plan(&world, story.steps.clone(), vec![])),
+            plan: Box::new(plan(&world, scenario.steps.clone(), vec![])),
             guarded: WORKLOADS
                 .iter()
                 .map(|name| deployment(&world, name).reference("sim"))
                 .collect(),
-            by: "test".into(),
+            actor: "test".into(),
         });
     };
     if view.is_paused {
         return control(Control::Resume);
     }
-    if story.name == "approval and pause" {
-        let is_begun = view.step("two").is_some_and(|step| step.started_at.is_some());
-        if is_begun
+    if scenario.name == "approval and pause" {
+        let is_started = view.step("two").is_some_and(|step| step.started_at.is_some());
+        if is_started
             && !view.status.is_terminal()
-            && !rig.events(&run).await.iter().any(|event| matches!(event, Event::Paused { .. }))
+            && !harness.events(&run).await.iter().any(|event| matches!(event, Event::Paused { .. }))
         {
             return control(Control::Pause);
         }
     }
-    let asked = view.steps.iter().find(|step| step.status == StepStatus::AwaitingApproval)?;
-    control(Control::ApproveStep { step: asked.step.clone() })
+    let awaiting = view.steps.iter().find(|step| step.status == StepStatus::AwaitingApproval)?;
+    control(Control::ApproveStep { step: awaiting.step.clone() })
 }
 
-/// Runs until the end or the cut; says how many effects were handed out.
-async fn drive(rig: &mut Rig, story: &Story, cut: Cut) -> (bool, usize) {
+/// Runs until the run ends or the crash point is reached. Returns whether the run ended, and the number of dispatched
+/// effects.
+async fn drive(
+    harness: &mut ExecutorHarness,
+    scenario: &CrashScenario,
+    crash_point: CrashPoint,
+) -> (bool, usize) {
     let mut effects = 0;
     for _ in 0..2_000 {
-        if let Some(input) = people(rig, story).await {
-            rig.inbox.push(input);
+        if let Some(input) = operator_input(harness, scenario).await {
+            harness.inbox.push(input);
         }
-        let inputs = std::mem::take(&mut rig.inbox);
-        let Ok(pending) = rig.decide(&inputs).await else { return (false, effects) };
+        let inputs = std::mem::take(&mut harness.inbox);
+        let Ok(pending) = harness.decide(&inputs).await else { return (false, effects) };
         for effect in pending.effects {
-            let place = effects;
+            let index = effects;
             effects += 1;
-            if cut == Cut::BeforeEffect(place) {
+            if crash_point == CrashPoint::BeforeEffect(index) {
                 return (false, effects);
             }
-            let input = rig.perform(effect).await;
-            if cut == Cut::AfterEffect(place) {
+            let input = harness.perform(effect).await;
+            if crash_point == CrashPoint::AfterEffect(index) {
                 return (false, effects);
             }
-            if cut != Cut::AnswerLost(place) {
-                rig.inbox.push(input);
+            if crash_point != CrashPoint::LoseReply(index) {
+                harness.inbox.push(input);
             }
         }
-        if rig.fleet.view(&run_id(1)).is_some_and(|view| view.status.is_terminal()) {
+        if harness.fleet.view(&run_id(1)).is_some_and(|view| view.status.is_terminal()) {
             return (true, effects);
         }
-        if rig.inbox.is_empty() && people(rig, story).await.is_none() {
+        if harness.inbox.is_empty() && operator_input(harness, scenario).await.is_none() {
             let at = pending.deadline.unwrap_or_else(|| {
                 panic!(
-                    "{}: {cut:?}: nothing will ever wake it: {:#?}",
-                    story.name,
-                    rig.view(&run_id(1))
+                    "{}: {crash_point:?}: nothing will wake it: {:#?}",
+                    scenario.name,
+                    harness.view(&run_id(1))
                 )
             });
-            rig.world().advance_fully(at);
-            rig.inbox.push(RunInput::Due);
+            harness.world().advance_fully(at);
+            harness.inbox.push(RunInput::Due);
         }
     }
-    panic!("{}: {cut:?}: it does not end: {:#?}", story.name, rig.view(&run_id(1)));
+    panic!(
+        "{}: {crash_point:?}: the run does not end: {:#?}",
+        scenario.name,
+        harness.view(&run_id(1))
+    );
 }
 
-/// Plays a story with one cut: how it ended, and how many appends and effects there were.
-async fn play(story: &Story, world: &World, cut: Cut) -> (End, usize, usize) {
+/// Runs a scenario with one crash point. Returns the end state and the number of appends and effects.
+async fn run_scenario(
+    scenario: &CrashScenario,
+    world: &World,
+    crash_point: CrashPoint,
+) -> (EndState, usize, usize) {
     let dir = tempfile::tempdir().unwrap();
     let world = Arc::new(Mutex::new(world.clone()));
-    world.lock().unwrap().inject(story.troubles.iter().copied());
-    let (mut rig, store) = open(&world, dir.path(), cut).await;
-    let (is_over, effects) = drive(&mut rig, story, cut).await;
+    world.lock().unwrap().inject(scenario.injected_replies.iter().copied());
+    let (mut harness, store) = open(&world, dir.path(), crash_point).await;
+    let (is_over, effects) = drive(&mut harness, scenario, crash_point).await;
     let appends = store.appends.load(Ordering::SeqCst);
     if !is_over {
-        drop((rig, store));
-        let (again, _) = open(&world, dir.path(), Cut::Never).await;
-        rig = again;
-        assert!(drive(&mut rig, story, Cut::Never).await.0);
+        drop((harness, store));
+        let (reopened, _) = open(&world, dir.path(), CrashPoint::Never).await;
+        harness = reopened;
+        assert!(drive(&mut harness, scenario, CrashPoint::Never).await.0);
     }
-    let view = rig.view(&run_id(1)).clone();
+    let view = harness.view(&run_id(1)).clone();
     let world = world.lock().unwrap();
     let at = |pointer: &str| {
         WORKLOADS
@@ -298,7 +326,7 @@ async fn play(story: &Story, world: &World, cut: Cut) -> (End, usize, usize) {
             .map(|name| deployment(&world, name).at(pointer).cloned().unwrap_or_default())
             .collect()
     };
-    let end = End {
+    let end = EndState {
         status: view.status,
         steps: view.steps.iter().map(|step| (step.step.clone(), step.status)).collect(),
         applied: world.effects().iter().map(|(key, count)| (key.clone(), *count)).collect(),
@@ -309,29 +337,31 @@ async fn play(story: &Story, world: &World, cut: Cut) -> (End, usize, usize) {
 }
 
 #[tokio::test]
-async fn crash_point_sweep_loses_no_step_and_applies_no_change_twice() {
+async fn crash_point_sweep_loses_and_duplicates_nothing() {
     let world = world();
     let mut points = 0;
-    for story in stories() {
-        let (expected, appends, effects) = play(&story, &world, Cut::Never).await;
-        assert_eq!(expected.status, story.ends, "{}: {expected:?}", story.name);
+    for scenario in scenarios() {
+        let (expected, appends, effects) = run_scenario(&scenario, &world, CrashPoint::Never).await;
+        assert_eq!(expected.status, scenario.expected, "{}: {expected:?}", scenario.name);
         assert!(
             expected.applied.iter().all(|(_, count)| *count == 1),
             "{}: {expected:?}",
-            story.name
+            scenario.name
         );
-        let at_appends = (0..appends).flat_map(|n| [Cut::BeforeAppend(n), Cut::AfterAppend(n)]);
-        let at_effects = (0..effects)
-            .flat_map(|n| [Cut::BeforeEffect(n), Cut::AfterEffect(n), Cut::AnswerLost(n)]);
+        let at_appends =
+            (0..appends).flat_map(|n| [CrashPoint::BeforeAppend(n), CrashPoint::AfterAppend(n)]);
+        let at_effects = (0..effects).flat_map(|n| {
+            [CrashPoint::BeforeEffect(n), CrashPoint::AfterEffect(n), CrashPoint::LoseReply(n)]
+        });
         let before = points;
-        for cut in at_appends.chain(at_effects) {
-            let (end, ..) = play(&story, &world, cut).await;
-            assert_eq!(end, expected, "{}: cut off {cut:?}", story.name);
+        for crash_point in at_appends.chain(at_effects) {
+            let (end, ..) = run_scenario(&scenario, &world, crash_point).await;
+            assert_eq!(end, expected, "{}: killed at {crash_point:?}", scenario.name);
             points += 1;
         }
         println!(
             "{}: {appends} appends, {effects} effects, {} points",
-            story.name,
+            scenario.name,
             points - before
         );
     }

@@ -1,44 +1,45 @@
 use proptest::prelude::*;
-use workflow::outcome::{Stage, Verdict};
+use workflow::outcome::{ObservationWindow, OutcomeStatus};
 use workflow::{Features, Mask};
 
 use super::*;
 use crate::testing::{chosen, config, decision_id, features, model, outcome, schema};
-use crate::{BadFeatures, Config, Lesson, Model, policy, update};
+use crate::{Config, InvalidFeatures, Model, Observation, policy, update};
 
-fn teach(model: &mut Model, n: u64, features: &Features, verdict: Verdict) {
-    let (chosen, outcome) = (chosen(n, features), outcome(n, Stage::Hold, verdict));
-    update(model, &Lesson::Outcome { chosen: &chosen, outcome: &outcome }).unwrap();
+fn observe(model: &mut Model, n: u64, features: &Features, status: OutcomeStatus) {
+    let (chosen, outcome) =
+        (chosen(n, features), outcome(n, ObservationWindow::Stabilization, status));
+    update(model, &Observation::Outcome { chosen: &chosen, outcome: &outcome }).unwrap();
 }
 
-/// A model that has seen a plausible past: one arm that works, one that does not.
-fn experienced(outcomes: u64) -> Model {
+/// Returns a model trained with one arm that always succeeds and one that always fails.
+fn trained_model(outcomes: u64) -> Model {
     let mut model = model(3);
     for n in 0..outcomes {
-        let (arm, verdict) = if n % 2 == 0 {
-            ("template/good", Verdict::Resolved)
+        let (arm, status) = if n % 2 == 0 {
+            ("template/good", OutcomeStatus::Resolved)
         } else {
-            ("template/bad", Verdict::NotResolved)
+            ("template/bad", OutcomeStatus::NotResolved)
         };
-        let wobble = workflow::seed::unit("past", &n.to_string());
-        teach(
+        let wobble = workflow::seed::uniform01("past", &n.to_string());
+        observe(
             &mut model,
             n,
             &features(arm, &[if n % 2 == 0 { 1.0 } else { 0.0 }, wobble, 1.0]),
-            verdict,
+            status,
         );
     }
     model
 }
 
 #[test]
-fn twenty_forced_failures_lower_the_estimate_beyond_its_interval() {
+fn estimate_falls_below_interval_after_twenty_failures() {
     for outcomes in [0, 10, 80, 400] {
-        let mut model = experienced(outcomes);
+        let mut model = trained_model(outcomes);
         let candidate = features("template/good", &[1.0, 0.5, 1.0]);
         let before = estimate(&model, &candidate).plan;
         for n in 0..20 {
-            teach(&mut model, 10_000 + n, &candidate, Verdict::NotResolved);
+            observe(&mut model, 10_000 + n, &candidate, OutcomeStatus::NotResolved);
         }
         let after = estimate(&model, &candidate).plan;
         assert!(after.estimate < before.estimate, "after {outcomes}: {before:?} to {after:?}");
@@ -47,12 +48,12 @@ fn twenty_forced_failures_lower_the_estimate_beyond_its_interval() {
 }
 
 #[test]
-fn the_interval_shrinks_as_outcomes_come() {
+fn interval_shrinks_with_outcomes() {
     let candidate = features("template/good", &[1.0, 0.5, 1.0]);
     let widths: Vec<f64> = [0, 20, 100, 400]
         .iter()
         .map(|outcomes| {
-            let plan = estimate(&experienced(*outcomes), &candidate).plan;
+            let plan = estimate(&trained_model(*outcomes), &candidate).plan;
             plan.high - plan.low
         })
         .collect();
@@ -60,8 +61,8 @@ fn the_interval_shrinks_as_outcomes_come() {
 }
 
 #[test]
-fn candidates_with_other_features_have_other_estimates() {
-    let model = experienced(60);
+fn estimates_differ_for_different_features() {
+    let model = trained_model(60);
     let mut estimates: Vec<u64> = (0..20)
         .map(|i| {
             estimate(&model, &features("template/good", &[1.0, f64::from(i) / 20.0, 1.0]))
@@ -76,8 +77,8 @@ fn candidates_with_other_features_have_other_estimates() {
 }
 
 #[test]
-fn what_worked_is_told_from_what_did_not_and_chosen_nearly_always() {
-    let model = experienced(80);
+fn igw_prefers_successful_arm_with_high_probability() {
+    let model = trained_model(80);
     let id = |n| workflow::id::CandidateId::derive(crate::testing::now(), "inc", n);
     let list = [
         (id(0), estimate(&model, &features("template/good", &[1.0, 0.5, 1.0]))),
@@ -90,7 +91,7 @@ fn what_worked_is_told_from_what_did_not_and_chosen_nearly_always() {
 }
 
 #[test]
-fn before_anything_was_seen_doing_nothing_is_unlikely_and_steps_have_the_catalogues_priors() {
+fn untrained_model_uses_configured_priors() {
     let model = model(3);
     let plan = estimate(&model, &features("template/good", &[1.0, 0.5, 1.0]));
     let idle = estimate(&model, &features("do-nothing", &[0.0, 0.0, 0.0]));
@@ -102,22 +103,27 @@ fn before_anything_was_seen_doing_nothing_is_unlikely_and_steps_have_the_catalog
 }
 
 #[test]
-fn a_new_arm_inherits_from_the_shared_weights() {
-    let model = experienced(200);
+fn new_arm_uses_shared_weights() {
+    let model = trained_model(200);
     let alike = estimate(&model, &features("template/new", &[1.0, 0.5, 1.0]));
     let unlike = estimate(&model, &features("template/new", &[0.0, 0.5, 1.0]));
     assert!(alike.plan.estimate > 0.7, "{alike:?}");
     assert!(unlike.plan.estimate < 0.3, "{unlike:?}");
-    // It is itself unseen, and says so.
+    // The new arm has no outcomes of its own, so its interval is wider.
     let known = estimate(&model, &features("template/good", &[1.0, 0.5, 1.0]));
     assert!(alike.plan.high - alike.plan.low > known.plan.high - known.plan.low);
 }
 
 #[test]
-fn steps_are_told_apart_by_bucket_and_lean_on_one_another() {
+fn step_estimate_depends_on_bucket_and_shares_strength() {
     let mut model = model(3);
     for n in 0..30 {
-        teach(&mut model, n, &features("template/good", &[1.0, 0.5, 1.0]), Verdict::NotResolved);
+        observe(
+            &mut model,
+            n,
+            &features("template/good", &[1.0, 0.5, 1.0]),
+            OutcomeStatus::NotResolved,
+        );
     }
     let mut elsewhere = features("template/good", &[1.0, 0.5, 1.0]);
     elsewhere.steps[0].bucket = "AnotherAlert".into();
@@ -127,26 +133,28 @@ fn steps_are_told_apart_by_bucket_and_lean_on_one_another() {
     assert!(there.high - there.low > here.high - here.low);
 }
 
+/// Bad-input row M2: features of another schema or length are rejected.
 #[test]
-fn m2_features_of_another_schema_or_length_are_refused() {
+fn check_rejects_features_of_wrong_schema_or_length() {
     let model = model(3);
     let short = Features { values: vec![1.0], ..features("a", &[0.0, 0.0, 0.0]) };
-    assert_eq!(model.check(&short), Err(BadFeatures::Length { expected: 3, found: 1 }));
+    assert_eq!(model.check(&short), Err(InvalidFeatures::Length { expected: 3, found: 1 }));
     let found = schema(4).digest();
     assert_eq!(
         model.check(&features("a", &[0.0; 4])),
-        Err(BadFeatures::OtherSchema { expected: schema(3).digest(), found })
+        Err(InvalidFeatures::SchemaMismatch { expected: schema(3).digest(), found })
     );
 }
 
+/// Bad-input row M3: non-finite features are rejected, and the estimate uses the priors alone.
 #[test]
-fn m3_features_that_are_no_numbers_are_refused_and_estimated_by_priors_alone() {
-    let model = experienced(40);
+fn check_rejects_non_finite_features_and_estimate_uses_priors() {
+    let model = trained_model(40);
     for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e308, -1e308] {
         let features = features("template/good", &[1.0, bad, 1.0]);
         let refused = model.check(&features).unwrap_err();
         assert!(
-            matches!(&refused, BadFeatures::OutOfRange { name, .. } if name == "f1"),
+            matches!(&refused, InvalidFeatures::OutOfRange { name, .. } if name == "f1"),
             "{refused}"
         );
         let estimates = estimate(&model, &features);
@@ -163,18 +171,19 @@ fn m3_features_that_are_no_numbers_are_refused_and_estimated_by_priors_alone() {
     }
 }
 
+/// Bad-input row M4: a single outcome, or outcomes that are all the same, leave the estimates in range.
 #[test]
-fn m4_outcomes_all_of_one_kind_and_a_single_one_leave_estimates_in_range() {
-    for (count, verdict) in [
-        (1, Verdict::Resolved),
-        (1, Verdict::Worse),
-        (500, Verdict::Resolved),
-        (500, Verdict::NotResolved),
+fn estimate_stays_in_range_for_uniform_outcomes() {
+    for (count, status) in [
+        (1, OutcomeStatus::Resolved),
+        (1, OutcomeStatus::Worse),
+        (500, OutcomeStatus::Resolved),
+        (500, OutcomeStatus::NotResolved),
     ] {
         let mut model = model(3);
         let candidate = features("template/good", &[1.0, 1.0, 1.0]);
         for n in 0..count {
-            teach(&mut model, n, &candidate, verdict);
+            observe(&mut model, n, &candidate, status);
         }
         let plan = estimate(&model, &candidate).plan;
         assert!(0.0 < plan.estimate && plan.estimate < 1.0, "{plan:?}");
@@ -182,13 +191,15 @@ fn m4_outcomes_all_of_one_kind_and_a_single_one_leave_estimates_in_range() {
     }
 }
 
-/// Plays `rounds` incidents of four kinds with five arms, of which each mends one kind; returns how many were resolved.
-fn played(name: &str, rounds: u64) -> u64 {
+/// Simulates `rounds` incidents of four kinds with five arms, and returns the number of resolved incidents.
+///
+/// Each kind is resolved by one arm.
+fn simulate(name: &str, rounds: u64) -> u64 {
     let mut model = Model::new(schema(9), config()).unwrap();
     let policy = policy(name).unwrap();
     let mut resolved = 0;
     for round in 0..rounds {
-        let draw = |what: &str| workflow::seed::unit(what, &round.to_string());
+        let draw = |what: &str| workflow::seed::uniform01(what, &round.to_string());
         let kind = (draw("kind") * 4.0) as usize;
         let options: Vec<_> = (0..5)
             .map(|arm| {
@@ -196,7 +207,7 @@ fn played(name: &str, rounds: u64) -> u64 {
                 values[arm] = 1.0;
                 values[5 + kind] = 1.0;
                 let mut candidate = features(&format!("template/{arm}"), &values);
-                // Shared weights cannot tell arm and kind together; the arm's own residual can.
+                // The shared weights have no interaction of arm and kind; the arm's own residual captures it.
                 candidate.arm = format!("template/{arm}/{kind}");
                 (
                     workflow::id::CandidateId::derive(crate::testing::now(), "inc", arm as u64),
@@ -211,16 +222,20 @@ fn played(name: &str, rounds: u64) -> u64 {
             .unwrap();
         let arm = options.iter().position(|(id, _)| *id == choice.chosen).unwrap();
         let chance = if arm == kind + 1 { 0.95 } else { 0.05 };
-        let verdict = if draw("luck") < chance { Verdict::Resolved } else { Verdict::NotResolved };
-        resolved += u64::from(verdict == Verdict::Resolved);
-        teach(&mut model, round, &options[arm].1, verdict);
+        let status = if draw("luck") < chance {
+            OutcomeStatus::Resolved
+        } else {
+            OutcomeStatus::NotResolved
+        };
+        resolved += u64::from(status == OutcomeStatus::Resolved);
+        observe(&mut model, round, &options[arm].1, status);
     }
     resolved
 }
 
 #[test]
-fn it_learns_which_plan_mends_which_trouble_and_the_policy_first_does_not() {
-    let (igw, first) = (played("igw", 400), played("first", 400));
+fn igw_learns_best_arm_per_incident_kind_and_first_does_not() {
+    let (igw, first) = (simulate("igw", 400), simulate("first", 400));
     assert!(igw >= 320, "resolved {igw} of 400");
     assert!(first <= 60, "resolved {first} of 400");
 }
@@ -228,10 +243,10 @@ fn it_learns_which_plan_mends_which_trouble_and_the_policy_first_does_not() {
 #[test]
 fn estimates_are_calibrated() {
     let mut model = Model::new(schema(4), Config { arm_discount: 1.0, ..config() }).unwrap();
-    // Sums by tenth of the estimate: how many, estimated, resolved.
+    // Sums per decile of the estimate: count, estimates, resolved incidents.
     let mut tenths = [(0.0, 0.0, 0.0); 10];
     for n in 0..3000u64 {
-        let draw = |what: &str| workflow::seed::unit(what, &n.to_string());
+        let draw = |what: &str| workflow::seed::uniform01(what, &n.to_string());
         let values = [draw("a"), draw("b"), if draw("c") < 0.5 { 1.0 } else { 0.0 }, draw("d")];
         let truth = 0.1 + 0.4 * values[0] + 0.4 * values[2];
         let candidate =
@@ -242,11 +257,11 @@ fn estimates_are_calibrated() {
             let tenth = &mut tenths[((plan * 10.0) as usize).min(9)];
             *tenth = (tenth.0 + 1.0, tenth.1 + plan, tenth.2 + f64::from(u8::from(has_resolved)));
         }
-        teach(
+        observe(
             &mut model,
             n,
             &candidate,
-            if has_resolved { Verdict::Resolved } else { Verdict::NotResolved },
+            if has_resolved { OutcomeStatus::Resolved } else { OutcomeStatus::NotResolved },
         );
     }
     let error: f64 =
@@ -259,14 +274,14 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
-    fn estimates_are_finite_and_in_range_whatever_was_learned(
-        lessons in prop::collection::vec((prop::collection::vec(-3.0..3.0f64, 3), 0..4usize, any::<bool>()), 0..60),
+    fn estimates_are_finite_and_in_range_for_any_history(
+        observations in prop::collection::vec((prop::collection::vec(-3.0..3.0f64, 3), 0..4usize, any::<bool>()), 0..60),
         asked in prop::collection::vec(-5.0..5.0f64, 3),
     ) {
         let arms = ["template/a", "reversal/b", "do-nothing", "escalate"];
         let mut model = model(3);
-        for (n, (values, arm, has_resolved)) in lessons.iter().enumerate() {
-            teach(&mut model, n as u64, &features(arms[*arm], values), if *has_resolved { Verdict::Resolved } else { Verdict::Worse });
+        for (n, (values, arm, has_resolved)) in observations.iter().enumerate() {
+            observe(&mut model, n as u64, &features(arms[*arm], values), if *has_resolved { OutcomeStatus::Resolved } else { OutcomeStatus::Worse });
         }
         for arm in arms {
             let estimates = estimate(&model, &features(arm, &asked));
@@ -275,13 +290,13 @@ proptest! {
             prop_assert!(estimates.optimistic.is_finite() && estimates.observations >= 0.0);
             prop_assert_eq!(estimates.model, model.digest());
         }
-        prop_assert_eq!(model.taught.len(), lessons.len());
-        prop_assert!(lessons.is_empty() || model.taught.contains_key(&decision_id(0)));
+        prop_assert_eq!(model.credited.len(), observations.len());
+        prop_assert!(observations.is_empty() || model.credited.contains_key(&decision_id(0)));
     }
 
     #[test]
-    fn the_bend_keeps_order_and_stays_within(a in -3.0..4.0f64, b in -3.0..4.0f64) {
-        prop_assert!(0.0 < bend(a) && bend(a) < 1.0);
-        prop_assert!((a < b) == (bend(a) < bend(b)) || (a - b).abs() < 1e-9);
+    fn squash_is_monotonic_and_within_unit_interval(a in -3.0..4.0f64, b in -3.0..4.0f64) {
+        prop_assert!(0.0 < squash(a) && squash(a) < 1.0);
+        prop_assert!((a < b) == (squash(a) < squash(b)) || (a - b).abs() < 1e-9);
     }
 }

@@ -1,7 +1,7 @@
 use workflow::experiment::{ExperimentStatus, Variant};
 use workflow::id::ExperimentId;
-use workflow::outcome::{Stage, Verdict};
-use workflow::seed::unit;
+use workflow::outcome::{ObservationWindow, OutcomeStatus};
+use workflow::seed::uniform01;
 
 use super::*;
 use crate::testing::{incident_id, now, outcome};
@@ -31,13 +31,13 @@ fn data(count: u64, chances: [f64; 2], stream: &str) -> (Vec<(IncidentId, String
     let mut exposures = Vec::new();
     let mut outcomes = Vec::new();
     for n in 0..count {
-        let variant = usize::from(unit("side", &format!("{stream}/{n}")) < 0.5);
-        let is_resolved = unit("luck", &format!("{stream}/{n}")) < chances[variant];
+        let variant = usize::from(uniform01("side", &format!("{stream}/{n}")) < 0.5);
+        let is_resolved = uniform01("luck", &format!("{stream}/{n}")) < chances[variant];
         exposures.push((incident_id(n), experiment().variants[variant].name.clone()));
         let mut judged = outcome(
             n,
-            Stage::Hold,
-            if is_resolved { Verdict::Resolved } else { Verdict::NotResolved },
+            ObservationWindow::Stabilization,
+            if is_resolved { OutcomeStatus::Resolved } else { OutcomeStatus::NotResolved },
         );
         judged.reward = Some(if is_resolved { 1.0 } else { 0.0 });
         outcomes.push(judged);
@@ -46,10 +46,10 @@ fn data(count: u64, chances: [f64; 2], stream: &str) -> (Vec<(IncidentId, String
 }
 
 #[test]
-fn it_says_first_that_there_is_not_enough_data() {
+fn results_report_insufficient_data_below_minimum() {
     let nothing = results(&experiment(), &[], &[]);
     assert_eq!(
-        (nothing.is_enough, nothing.verdict, nothing.summary.as_str()),
+        (nothing.has_enough_data, nothing.verdict, nothing.summary.as_str()),
         (false, ExperimentVerdict::NotEnoughData, "not enough data")
     );
     assert_eq!(
@@ -59,11 +59,11 @@ fn it_says_first_that_there_is_not_enough_data() {
     let (exposures, outcomes) = data(25, [0.0, 1.0], "few");
     let few = results(&experiment(), &exposures, &outcomes);
     assert_eq!(few.verdict, ExperimentVerdict::NotEnoughData);
-    assert!(few.needs.contains("of 20 outcomes"), "{}", few.needs);
+    assert!(few.message.contains("of 20 outcomes"), "{}", few.message);
 }
 
 #[test]
-fn a_clear_difference_is_found_and_named_on_either_side() {
+fn results_name_better_variant_on_either_side() {
     for (chances, better) in [([0.4, 0.9], "greedy"), ([0.9, 0.4], "base")] {
         let (exposures, outcomes) = data(400, chances, "clear");
         let shown = results(&experiment(), &exposures, &outcomes);
@@ -72,22 +72,24 @@ fn a_clear_difference_is_found_and_named_on_either_side() {
             ExperimentVerdict::Better { variant: better.into() },
             "{shown:?}"
         );
-        assert_eq!(shown.summary, format!("{better} better"));
-        assert!(shown.is_enough && shown.difference.low < shown.difference.estimate.unwrap());
+        assert_eq!(shown.summary, format!("{better} is better"));
+        assert!(shown.has_enough_data && shown.difference.low < shown.difference.estimate.unwrap());
     }
 }
 
 #[test]
-fn two_equal_variants_are_seldom_called_different_however_often_one_looks() {
-    // Peeking after every outcome is peeking at the sequences themselves: the same arithmetic, once through.
+fn results_rarely_call_equal_variants_different_at_any_time() {
+    // Reading the sequences after every value is equivalent to computing results after every outcome, but takes linear
+    // time.
     let (streams, length, alpha) = (500, 200, 0.1);
-    let alarms = (0..streams)
+    let rejections = (0..streams)
         .filter(|stream| {
             let chance = [0.5, 0.95, 0.99][stream % 3];
-            let mut sides = [Sequence::new(alpha / 2.0), Sequence::new(alpha / 2.0)];
+            let mut sides =
+                [ConfidenceSequence::new(alpha / 2.0), ConfidenceSequence::new(alpha / 2.0)];
             (0..length).any(|n| {
-                let side = usize::from(unit("aa-side", &format!("{stream}/{n}")) < 0.5);
-                sides[side].push(if unit("aa", &format!("{stream}/{n}")) < chance {
+                let side = usize::from(uniform01("aa-side", &format!("{stream}/{n}")) < 0.5);
+                sides[side].push(if uniform01("aa", &format!("{stream}/{n}")) < chance {
                     1.0
                 } else {
                     0.0
@@ -97,7 +99,7 @@ fn two_equal_variants_are_seldom_called_different_however_often_one_looks() {
             })
         })
         .count();
-    assert!(alarms as f64 <= alpha * streams as f64, "{alarms} of {streams}");
+    assert!(rejections as f64 <= alpha * streams as f64, "{rejections} of {streams}");
     let (exposures, outcomes) = data(300, [0.8, 0.8], "aa");
     assert_eq!(
         results(&experiment(), &exposures, &outcomes).verdict,
@@ -106,7 +108,7 @@ fn two_equal_variants_are_seldom_called_different_however_often_one_looks() {
 }
 
 #[test]
-fn an_incident_counts_once_by_its_last_judgement_and_its_first_variant() {
+fn results_count_incident_once_with_last_outcome_and_first_variant() {
     let mut experiment = experiment();
     experiment.minimum = 1;
     let exposures = [
@@ -114,14 +116,19 @@ fn an_incident_counts_once_by_its_last_judgement_and_its_first_variant() {
         (incident_id(1), "greedy".to_string()),
         (incident_id(2), "greedy".to_string()),
     ];
-    let mut recurred = outcome(1, Stage::Recurrence, Verdict::Recurred);
+    let mut recurred = outcome(1, ObservationWindow::Recurrence, OutcomeStatus::Recurred);
     recurred.reward = Some(0.0);
-    let unknown = outcome(2, Stage::Hold, Verdict::Unknown);
-    let stranger = outcome(9, Stage::Hold, Verdict::Resolved);
+    let unknown = outcome(2, ObservationWindow::Stabilization, OutcomeStatus::Unknown);
+    let unrelated = outcome(9, ObservationWindow::Stabilization, OutcomeStatus::Resolved);
     let shown = results(
         &experiment,
         &exposures,
-        &[recurred, outcome(1, Stage::Hold, Verdict::Resolved), unknown, stranger],
+        &[
+            recurred,
+            outcome(1, ObservationWindow::Stabilization, OutcomeStatus::Resolved),
+            unknown,
+            unrelated,
+        ],
     );
     let of = |i: usize| {
         (
@@ -136,7 +143,7 @@ fn an_incident_counts_once_by_its_last_judgement_and_its_first_variant() {
 }
 
 #[test]
-fn exposures_that_do_not_fit_the_shares_forbid_reading_on() {
+fn results_report_sample_ratio_mismatch_before_difference() {
     let (exposures, outcomes) = data(400, [0.4, 0.9], "lost");
     let kept: Vec<_> = exposures
         .into_iter()
@@ -145,12 +152,12 @@ fn exposures_that_do_not_fit_the_shares_forbid_reading_on() {
         .map(|(_, e)| e)
         .collect();
     let shown = results(&experiment(), &kept, &outcomes);
-    assert_eq!(shown.verdict, ExperimentVerdict::SharesDoNotFit, "{shown:?}");
-    assert!(!shown.is_enough && shown.shares_p_value < 0.01);
+    assert_eq!(shown.verdict, ExperimentVerdict::SampleRatioMismatch, "{shown:?}");
+    assert!(!shown.has_enough_data && shown.sample_ratio_p_value < 0.01);
 }
 
 #[test]
-fn assignment_is_sticky_and_follows_the_shares() {
+fn variant_assignment_is_stable_and_follows_shares() {
     let experiment = experiment();
     let first = (0..2000).filter(|n| experiment.variant(&incident_id(*n)).name == "base").count();
     assert!((900..1100).contains(&first), "{first}");
@@ -158,32 +165,35 @@ fn assignment_is_sticky_and_follows_the_shares() {
 }
 
 #[test]
-fn experiments_that_cannot_be_run_are_refused_with_the_reason() {
+fn check_rejects_invalid_experiments_with_specific_errors() {
     assert_eq!(check(&experiment()), Ok(()));
     let refused = |change: &dyn Fn(&mut Experiment)| {
         let mut experiment = experiment();
         change(&mut experiment);
         check(&experiment).unwrap_err()
     };
-    assert_eq!(refused(&|e| e.name = " ".into()), BadExperiment::Name);
-    assert_eq!(refused(&|e| drop(e.variants.pop())), BadExperiment::Variants { found: 1 });
+    assert_eq!(refused(&|e| e.name = " ".into()), InvalidExperiment::Name);
+    assert_eq!(refused(&|e| drop(e.variants.pop())), InvalidExperiment::Variants { found: 1 });
     assert!(matches!(
         refused(&|e| e.variants[1].name = "base".into()),
-        BadExperiment::VariantName { position: 2, .. }
+        InvalidExperiment::VariantName { position: 2, .. }
     ));
-    assert!(matches!(refused(&|e| e.variants[0].share = 0.0), BadExperiment::Share { .. }));
-    assert!(matches!(refused(&|e| e.variants[0].share = f64::NAN), BadExperiment::Share { .. }));
-    assert!(matches!(refused(&|e| e.variants[0].share = 0.6), BadExperiment::Shares { .. }));
+    assert!(matches!(refused(&|e| e.variants[0].share = 0.0), InvalidExperiment::Share { .. }));
+    assert!(matches!(
+        refused(&|e| e.variants[0].share = f64::NAN),
+        InvalidExperiment::Share { .. }
+    ));
+    assert!(matches!(refused(&|e| e.variants[0].share = 0.6), InvalidExperiment::Shares { .. }));
     for alpha in [0.0, 0.6, f64::NAN, -1.0] {
-        assert!(matches!(refused(&|e| e.alpha = alpha), BadExperiment::Alpha { .. }));
+        assert!(matches!(refused(&|e| e.alpha = alpha), InvalidExperiment::Alpha { .. }));
     }
-    assert!(matches!(refused(&|e| e.minimum = 0), BadExperiment::Minimum { minimum: 0 }));
+    assert!(matches!(refused(&|e| e.minimum = 0), InvalidExperiment::Minimum { minimum: 0 }));
     assert!(matches!(
         refused(&|e| e.variants[1].treatment = Treatment::Policy { policy: "best".into() }),
-        BadExperiment::Policy { .. }
+        InvalidExperiment::Policy { .. }
     ));
     assert!(matches!(
         refused(&|e| e.variants[1].treatment = Treatment::Sources { sources: vec![] }),
-        BadExperiment::EmptyTreatment { .. }
+        InvalidExperiment::EmptyTreatment { .. }
     ));
 }

@@ -1,14 +1,14 @@
-use workflow::feedback::Opinion;
+use workflow::feedback::Rating;
 use workflow::history::PastExecution;
-use workflow::outcome::{Stage, Verdict};
+use workflow::outcome::{ObservationWindow, OutcomeStatus};
 use workflow::{Digest, Entry, Facts, ObjectRef, Workflow};
 
 use super::*;
 use crate::testing::{decision, features, feedback, model, now, outcome};
 use crate::{Config, estimate};
 
-fn execution(n: u64, verdict: Verdict) -> PastExecution {
-    let observed = outcome(n, Stage::Hold, verdict);
+fn execution(n: u64, status: OutcomeStatus) -> PastExecution {
+    let observed = outcome(n, ObservationWindow::Stabilization, status);
     PastExecution {
         id: format!("run-{n}"),
         alert: "KubePodNotReady".into(),
@@ -25,7 +25,7 @@ fn execution(n: u64, verdict: Verdict) -> PastExecution {
             spec: workflow::manifest::WorkflowSpec::default(),
         },
         features: features("template/good", &[1.0, 0.5, 0.1 * (n % 7) as f64]),
-        verdict,
+        outcome: status,
         reward: observed.reward,
         steps: observed.steps,
         seconds_to_resolve: None,
@@ -34,32 +34,37 @@ fn execution(n: u64, verdict: Verdict) -> PastExecution {
     }
 }
 
-/// Thirty incidents with their outcomes, recurrences and opinions, after twenty executions of imported history.
+/// Returns the entries of thirty incidents with their outcomes and recurrences, after twenty imported executions.
 fn record() -> Vec<Entry> {
     let mut entries: Vec<Entry> = (0..20)
         .map(|n| {
-            let verdict = if n % 4 == 3 { Verdict::NotResolved } else { Verdict::Resolved };
-            Entry::HistoryImported {
-                from: "starter.jsonl".into(),
-                execution: execution(n, verdict),
-            }
+            let status =
+                if n % 4 == 3 { OutcomeStatus::NotResolved } else { OutcomeStatus::Resolved };
+            Entry::HistoryImported { file: "starter.jsonl".into(), execution: execution(n, status) }
         })
         .collect();
     let fresh = model(3);
     for n in 0..30u64 {
         let arm = ["template/good", "template/bad", "do-nothing"][(n % 3) as usize];
         let values = [
-            workflow::seed::unit("a", &n.to_string()),
+            workflow::seed::uniform01("a", &n.to_string()),
             0.25,
-            workflow::seed::unit("b", &n.to_string()),
+            workflow::seed::uniform01("b", &n.to_string()),
         ];
         entries.push(Entry::Decided(decision(n, &features(arm, &values), &fresh)));
-        let verdict =
-            [Verdict::Resolved, Verdict::NotResolved, Verdict::Unknown, Verdict::Resolved]
-                [(n % 4) as usize];
-        entries.push(Entry::Observed(outcome(n, Stage::Hold, verdict)));
+        let status = [
+            OutcomeStatus::Resolved,
+            OutcomeStatus::NotResolved,
+            OutcomeStatus::Unknown,
+            OutcomeStatus::Resolved,
+        ][(n % 4) as usize];
+        entries.push(Entry::Observed(outcome(n, ObservationWindow::Stabilization, status)));
         if n % 5 == 0 {
-            entries.push(Entry::Observed(outcome(n, Stage::Recurrence, Verdict::Recurred)));
+            entries.push(Entry::Observed(outcome(
+                n,
+                ObservationWindow::Recurrence,
+                OutcomeStatus::Recurred,
+            )));
         }
     }
     entries
@@ -74,7 +79,7 @@ fn fold(entries: &[Entry]) -> Learner {
 }
 
 #[test]
-fn replay_from_written_payloads_gives_the_live_state_bit_for_bit() {
+fn replay_of_serialized_entries_gives_identical_state() {
     let entries = record();
     let live = fold(&entries);
     let written: Vec<(String, String)> = entries
@@ -88,7 +93,7 @@ fn replay_from_written_payloads_gives_the_live_state_bit_for_bit() {
     for (i, (kind, payload)) in written.iter().enumerate() {
         let entry = Entry::from_parts(kind, serde_json::from_str(payload).unwrap()).unwrap();
         replayed.apply(&entry).unwrap();
-        // And a process that ended here and came back from its snapshot goes on the same way.
+        // A restart from a snapshot gives the same state too.
         if i % 9 == 0 {
             replayed = Learner::restore(&replayed.snapshot()).unwrap();
         }
@@ -99,73 +104,86 @@ fn replay_from_written_payloads_gives_the_live_state_bit_for_bit() {
 }
 
 #[test]
-fn a_fixed_record_gives_the_same_bytes_for_ever() {
+fn snapshot_of_fixed_record_matches_golden_digest() {
     let learner = fold(&record());
-    // Golden: another value means that snapshots and decisions on record no longer replay.
+    // Golden values: a change means that recorded snapshots and decisions can no longer be replayed.
     assert_eq!(Digest::of(&learner.snapshot()).short(16), "3f308d29d25078e3");
     assert_eq!(learner.model().digest().short(16), "75a1a39fbf4aa028");
 }
 
 #[test]
-fn an_execution_that_ended_here_is_learned_once_from_its_outcome() {
+fn live_execution_is_learned_once_from_its_outcome() {
     let fresh = model(3);
     let features = features("template/good", &[1.0, 0.0, 0.0]);
     let mut learner = Learner::new(fresh.clone());
     learner.apply(&Entry::Decided(decision(1, &features, &fresh))).unwrap();
     assert_eq!(
-        learner.apply(&Entry::Observed(outcome(1, Stage::Hold, Verdict::Resolved))),
-        Ok(Learned::Added)
+        learner.apply(&Entry::Observed(outcome(
+            1,
+            ObservationWindow::Stabilization,
+            OutcomeStatus::Resolved
+        ))),
+        Ok(LearningResult::Added)
     );
     assert_eq!(
-        learner.apply(&Entry::Executed(execution(1, Verdict::Resolved))),
-        Ok(Learned::Nothing)
+        learner.apply(&Entry::Executed(execution(1, OutcomeStatus::Resolved))),
+        Ok(LearningResult::Ignored)
     );
     assert_eq!(learner.model().outcomes(), 1);
 }
 
+/// Bad-input row M5: history that is imported twice is learned once.
 #[test]
-fn m5_history_that_is_brought_in_twice_is_learned_once() {
+fn duplicate_history_import_is_learned_once() {
     let mut learner = Learner::new(model(3));
     let entry = Entry::HistoryImported {
-        from: "a.jsonl".into(),
-        execution: execution(1, Verdict::Resolved),
+        file: "a.jsonl".into(),
+        execution: execution(1, OutcomeStatus::Resolved),
     };
-    assert_eq!(learner.apply(&entry), Ok(Learned::Added));
-    assert_eq!(learner.apply(&entry), Ok(Learned::Repeated));
+    assert_eq!(learner.apply(&entry), Ok(LearningResult::Added));
+    assert_eq!(learner.apply(&entry), Ok(LearningResult::Duplicate));
     assert_eq!(learner.model().outcomes(), 1);
 }
 
 #[test]
-fn a_decision_that_was_not_acted_on_teaches_nothing() {
+fn shadow_decision_is_not_learned() {
     let fresh = model(3);
     let mut shadow = decision(1, &features("template/good", &[1.0, 0.0, 0.0]), &fresh);
     shadow.mode = DecisionMode::Shadow;
     let mut learner = Learner::new(fresh);
     learner.apply(&Entry::Decided(shadow)).unwrap();
     assert!(matches!(
-        learner.apply(&Entry::Observed(outcome(1, Stage::Hold, Verdict::Resolved))),
-        Err(Unteachable::Forgotten { .. })
+        learner.apply(&Entry::Observed(outcome(
+            1,
+            ObservationWindow::Stabilization,
+            OutcomeStatus::Resolved
+        ))),
+        Err(InvalidObservation::UnknownDecision { .. })
     ));
-    assert_eq!(learner.refused(), 1);
+    assert_eq!(learner.rejected_observations(), 1);
 }
 
 #[test]
-fn feedback_finds_its_decision_through_the_plan() {
+fn feedback_is_matched_to_decision_by_plan() {
     let fresh = model(3);
     let candidate = features("template/good", &[1.0, 0.0, 0.0]);
     let decided = decision(1, &candidate, &fresh);
     let before = estimate(&fresh, &candidate).plan.estimate;
     let mut learner = Learner::new(fresh);
-    let opinion = Entry::FeedbackGiven(feedback(1, "ana", Some(Opinion::Wrong)));
-    assert!(matches!(learner.apply(&opinion), Err(Unteachable::Forgotten { .. })));
+    let feedback_entry = Entry::FeedbackGiven(feedback(1, "ana", Some(Rating::Wrong)));
+    assert!(matches!(
+        learner.apply(&feedback_entry),
+        Err(InvalidObservation::UnknownDecision { .. })
+    ));
     learner.plans.insert(feedback(1, "ana", None).plan, decided.id.clone());
     learner.apply(&Entry::Decided(decided)).unwrap();
-    assert_eq!(learner.apply(&opinion), Ok(Learned::Added));
+    assert_eq!(learner.apply(&feedback_entry), Ok(LearningResult::Added));
     assert!(estimate(learner.model(), &candidate).plan.estimate < before);
 }
 
+/// Bad-input row M2: corrupt and inconsistent snapshots are rejected.
 #[test]
-fn m2_snapshots_that_are_no_sound_learner_are_refused() {
+fn restore_rejects_corrupt_or_inconsistent_snapshots() {
     let learner = fold(&record());
     let good = String::from_utf8(learner.snapshot()).unwrap();
     assert!(Learner::restore(good.as_bytes()).is_ok());
@@ -184,7 +202,7 @@ fn m2_snapshots_that_are_no_sound_learner_are_refused() {
         ("/model/schema/names", serde_json::json!(["f1", "f0", "f2"])),
         ("/model/config/penalty", serde_json::json!(-1.0)),
         ("/model/arms/template~1good/x", serde_json::json!([])),
-        ("/model/actions/set-image/pace/scatter", serde_json::json!(-1.0)),
+        ("/model/actions/set-image/duration/m2", serde_json::json!(-1.0)),
     ];
     for (pointer, to) in cases {
         assert!(changed(pointer, to).is_err(), "{pointer}");
@@ -194,12 +212,12 @@ fn m2_snapshots_that_are_no_sound_learner_are_refused() {
     }
     assert!(matches!(
         Model::restore(&vec![b' '; 64 * 1024 * 1024 + 1]),
-        Err(BadModel::TooLarge { .. })
+        Err(InvalidModel::TooLarge { .. })
     ));
 }
 
 #[test]
-fn a_configuration_out_of_range_is_refused_by_name() {
+fn new_model_rejects_out_of_range_settings_by_name() {
     let schema = crate::testing::schema(2);
     let bad = [
         Config { penalty: 0.0, ..Config::default() },

@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 use workflow::Estimate;
-use workflow::decision::Refusal;
+use workflow::decision::Rejection;
 
 use super::*;
 
@@ -13,8 +13,8 @@ fn estimates(value: f64, observations: f64) -> Estimates {
     Estimates { plan, optimistic: value, observations, steps: vec![], model: Digest::ZERO }
 }
 
-fn refused() -> Refusal {
-    Refusal {
+fn refused() -> Rejection {
+    Rejection {
         code: "guardrail_denied".into(),
         message: "no".into(),
         step: None,
@@ -50,7 +50,7 @@ fn decisions() -> impl Strategy<Value = (Vec<(CandidateId, Estimates)>, Mask, [u
 
 proptest! {
     #[test]
-    fn probabilities_sum_to_one_masked_have_none_and_the_chosen_has_some((list, mask, seed) in decisions()) {
+    fn probabilities_sum_to_one_and_masked_candidates_have_zero((list, mask, seed) in decisions()) {
         for policy in all() {
             let choice = policy.decide(&list, &mask, seed).unwrap();
             let sum: f64 = choice.probabilities.iter().map(|(_, p)| p).sum();
@@ -65,7 +65,7 @@ proptest! {
     }
 
     #[test]
-    fn every_allowed_candidate_keeps_the_floor((list, mask, seed) in decisions()) {
+    fn igw_gives_every_allowed_candidate_at_least_the_floor((list, mask, seed) in decisions()) {
         let igw = Igw::default();
         let allowed = list.len() - mask.len();
         for (candidate, probability) in igw.decide(&list, &mask, seed).unwrap().probabilities {
@@ -74,21 +74,21 @@ proptest! {
     }
 
     #[test]
-    fn the_order_of_proposal_changes_neither_probability_nor_choice((list, mask, seed) in decisions(), by in any::<prop::sample::Index>()) {
-        let mut turned = list.clone();
-        turned.rotate_left(by.index(list.len()));
-        turned.reverse();
+    fn choice_does_not_depend_on_candidate_order((list, mask, seed) in decisions(), by in any::<prop::sample::Index>()) {
+        let mut reordered = list.clone();
+        reordered.rotate_left(by.index(list.len()));
+        reordered.reverse();
         for policy in [policy("igw").unwrap(), policy("greedy").unwrap()] {
-            let (straight, turned) = (policy.decide(&list, &mask, seed).unwrap(), policy.decide(&turned, &mask, seed).unwrap());
-            prop_assert_eq!(&straight.chosen, &turned.chosen);
-            for (candidate, probability) in &straight.probabilities {
-                prop_assert_eq!(probability.to_bits(), turned.propensity(candidate).to_bits());
+            let (original, reordered) = (policy.decide(&list, &mask, seed).unwrap(), policy.decide(&reordered, &mask, seed).unwrap());
+            prop_assert_eq!(&original.chosen, &reordered.chosen);
+            for (candidate, probability) in &original.probabilities {
+                prop_assert_eq!(probability.to_bits(), reordered.propensity(candidate).to_bits());
             }
         }
     }
 
     #[test]
-    fn a_better_candidate_is_never_less_likely((list, mask, seed) in decisions()) {
+    fn igw_never_prefers_a_worse_candidate((list, mask, seed) in decisions()) {
         let choice = Igw::default().decide(&list, &mask, seed).unwrap();
         let allowed: Vec<_> = list.iter().filter(|(id, _)| !mask.contains_key(id)).collect();
         for (a, of_a) in &allowed {
@@ -100,7 +100,7 @@ proptest! {
 }
 
 #[test]
-fn a_clear_best_is_chosen_nine_times_in_ten_before_much_was_seen() {
+fn igw_prefers_clear_best_with_few_observations() {
     let list: Vec<_> = [0.9, 0.5, 0.45, 0.4, 0.3, 0.25, 0.1, 0.1]
         .iter()
         .enumerate()
@@ -111,7 +111,7 @@ fn a_clear_best_is_chosen_nine_times_in_ten_before_much_was_seen() {
 }
 
 #[test]
-fn draws_follow_the_probabilities() {
+fn draw_frequencies_match_probabilities() {
     let list: Vec<_> = [0.6, 0.6, 0.55]
         .iter()
         .enumerate()
@@ -130,7 +130,7 @@ fn draws_follow_the_probabilities() {
         }
     }
     for i in 0..3 {
-        // Four standard deviations of a share out of 4,000.
+        // Four standard deviations of a proportion of 4,000 draws.
         assert!(
             (counts[i] / 4000.0 - probabilities[i]).abs() < 4.0 * 0.5 / 4000f64.sqrt(),
             "{counts:?} {probabilities:?}"
@@ -139,7 +139,7 @@ fn draws_follow_the_probabilities() {
 }
 
 #[test]
-fn the_last_one_allowed_is_chosen_with_certainty() {
+fn only_allowed_candidate_is_chosen_with_certainty() {
     let list: Vec<_> = (0..5).map(|i| (id(i), estimates(0.9 - 0.2 * i as f64, 10.0))).collect();
     for policy in all() {
         let choice = policy.decide(&list, &mask(&[0, 1, 2, 3]), [1; 32]).unwrap();
@@ -149,14 +149,14 @@ fn the_last_one_allowed_is_chosen_with_certainty() {
 }
 
 #[test]
-fn where_all_are_masked_it_says_so() {
+fn decide_fails_if_all_candidates_are_masked() {
     let list = vec![(id(0), estimates(0.5, 0.0))];
     assert_eq!(Greedy.decide(&list, &mask(&[0]), [0; 32]), Err(NothingAllowed { candidates: 1 }));
     assert_eq!(Greedy.decide(&[], &Mask::new(), [0; 32]), Err(NothingAllowed { candidates: 0 }));
 }
 
 #[test]
-fn estimates_that_are_no_numbers_lose_and_break_nothing() {
+fn igw_ranks_non_finite_estimates_last() {
     let list = vec![
         (id(0), estimates(f64::NAN, f64::NAN)),
         (id(1), estimates(0.4, 1.0)),
@@ -168,9 +168,9 @@ fn estimates_that_are_no_numbers_lose_and_break_nothing() {
 }
 
 #[test]
-fn first_takes_the_first_allowed_and_names_are_known() {
+fn policies_are_found_by_name_and_choose_as_documented() {
     let list: Vec<_> = (0..3).map(|i| (id(i), estimates(0.1 * i as f64, 0.0))).collect();
-    assert_eq!(First.decide(&list, &mask(&[0]), [9; 32]).unwrap().chosen, id(1));
+    assert_eq!(FirstCandidate.decide(&list, &mask(&[0]), [9; 32]).unwrap().chosen, id(1));
     assert_eq!(Greedy.decide(&list, &Mask::new(), [9; 32]).unwrap().chosen, id(2));
     assert!(policy("sarsa").is_none());
     let digests: std::collections::BTreeSet<Digest> =
@@ -179,8 +179,8 @@ fn first_takes_the_first_allowed_and_names_are_known() {
 }
 
 #[test]
-fn the_same_seed_gives_the_same_draw_for_ever() {
+fn uniform_matches_golden_value_for_seed() {
     assert_eq!(uniform([42; 32]).to_bits(), uniform([42; 32]).to_bits());
-    // Golden: another value means that recorded decisions no longer replay.
+    // Golden value: a change means that recorded decisions can no longer be replayed.
     assert_eq!(format!("{:.15}", uniform([42; 32])), "0.076777134628171");
 }

@@ -2,8 +2,8 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Solves (penalty I + Σ x xᵀ) w = Σ y x by Gaussian elimination: slow, plain, and no code shared with the ridge.
-fn plainly(rows: &[(Vec<f64>, f64)], d: usize, penalty: f64) -> Vec<f64> {
+/// Solves (penalty I + Σ x xᵀ) w = Σ y x by Gaussian elimination, without sharing code with [`Ridge`].
+fn reference_weights(rows: &[(Vec<f64>, f64)], d: usize, penalty: f64) -> Vec<f64> {
     let mut matrix = vec![vec![0.0; d + 1]; d];
     for (i, row) in matrix.iter_mut().enumerate() {
         row[i] += penalty;
@@ -51,12 +51,12 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
-    fn the_weights_are_those_of_the_normal_equations(rows in rows(6, 60)) {
-        prop_assert!(is_near(trained(&rows, 6).weights(), &plainly(&rows, 6, 1.0)));
+    fn weights_solve_normal_equations(rows in rows(6, 60)) {
+        prop_assert!(is_near(trained(&rows, 6).weights(), &reference_weights(&rows, 6, 1.0)));
     }
 
     #[test]
-    fn an_outcome_at_a_point_is_worth_exactly_one_observation_there(rows in rows(5, 30), x in prop::collection::vec(0.1..1.0f64, 5)) {
+    fn outcome_adds_exactly_one_observation_at_its_point(rows in rows(5, 30), x in prop::collection::vec(0.1..1.0f64, 5)) {
         let mut ridge = trained(&rows, 5);
         let before = ridge.observations(&x);
         ridge.add(&x, 1.0, 1.0);
@@ -64,7 +64,7 @@ proptest! {
     }
 
     #[test]
-    fn merged_models_are_the_model_of_both(first in rows(5, 30), second in rows(5, 30)) {
+    fn merge_equals_training_on_both_samples(first in rows(5, 30), second in rows(5, 30)) {
         let mut merged = trained(&first, 5);
         merged.merge(&trained(&second, 5)).unwrap();
         let both: Vec<_> = first.into_iter().chain(second).collect();
@@ -72,7 +72,7 @@ proptest! {
     }
 
     #[test]
-    fn a_forgotten_outcome_was_never_seen(rows in rows(5, 30), x in prop::collection::vec(-1.0..1.0f64, 5), y in 0.0..1.0f64) {
+    fn forget_equals_never_having_added(rows in rows(5, 30), x in prop::collection::vec(-1.0..1.0f64, 5), y in 0.0..1.0f64) {
         let without = trained(&rows, 5);
         let mut ridge = without.clone();
         ridge.add(&x, y, 1.0);
@@ -82,7 +82,7 @@ proptest! {
     }
 
     #[test]
-    fn a_corrected_outcome_is_as_if_it_had_come_right_at_once(rows in rows(5, 30), later in rows(5, 30), discount in 0.9..=1.0f64) {
+    fn correct_equals_adding_the_right_outcome(rows in rows(5, 30), later in rows(5, 30), discount in 0.9..=1.0f64) {
         let mut wrong = Ridge::new(5, 1.0, discount);
         let mut right = Ridge::new(5, 1.0, discount);
         for (x, y) in &rows {
@@ -103,28 +103,28 @@ proptest! {
 }
 
 #[test]
-fn a_thousand_updates_and_two_refreshes_drift_by_nothing_that_matters() {
+fn weights_do_not_drift_over_many_updates() {
     let data: Vec<(Vec<f64>, f64)> = (0..1100u64)
         .map(|i| {
             let x: Vec<f64> =
-                (0..8).map(|j| workflow::seed::unit("x", &format!("{i}/{j}"))).collect();
+                (0..8).map(|j| workflow::seed::uniform01("x", &format!("{i}/{j}"))).collect();
             let y = (x[0] + x[3]) / 2.0;
             (x, y)
         })
         .collect();
-    assert!(is_near(trained(&data, 8).weights(), &plainly(&data, 8, 1.0)));
+    assert!(is_near(trained(&data, 8).weights(), &reference_weights(&data, 8, 1.0)));
 }
 
 #[test]
-fn what_was_never_learned_is_not_forgotten() {
+fn forget_rejects_unknown_outcome() {
     let mut ridge = trained(&[(vec![1.0, 0.0], 1.0)], 2);
     let before = ridge.clone();
-    assert_eq!(ridge.forget(&[0.0, 1.0], 1.0, 1.0), Err(CannotMerge::NeverLearned));
+    assert_eq!(ridge.forget(&[0.0, 1.0], 1.0, 1.0), Err(MergeError::UnknownOutcome));
     assert_eq!(ridge, before);
 }
 
 #[test]
-fn under_a_discount_old_outcomes_fade_and_models_do_not_add() {
+fn discount_reduces_old_outcomes_and_prevents_merge() {
     let mut ridge = Ridge::new(1, 1.0, 0.9);
     for _ in 0..100 {
         ridge.add(&[1.0], 0.0, 1.0);
@@ -133,5 +133,5 @@ fn under_a_discount_old_outcomes_fade_and_models_do_not_add() {
         ridge.add(&[1.0], 1.0, 1.0);
     }
     assert!(ridge.mean(&[1.0]) > 0.85, "{}", ridge.mean(&[1.0]));
-    assert_eq!(ridge.clone().merge(&ridge), Err(CannotMerge::Discounted));
+    assert_eq!(ridge.clone().merge(&ridge), Err(MergeError::Discounted));
 }

@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 use workflow::{Digest, Estimate, StepEstimate};
 
 use super::*;
-use crate::{Role, roles};
+use crate::{StepRole, roles};
 
 fn certain(estimate: f64) -> Estimate {
     Estimate { estimate, low: estimate, high: estimate }
@@ -47,7 +47,7 @@ fn scale(id: &str, name: &str, replicas: u32, needs: &[&str]) -> Value {
 }
 
 fn config(id: &str, name: &str, needs: &[&str]) -> Value {
-    json!({"id": id, "action": "restore-config-key", "arguments": {"target": target("ConfigMap", name), "key": "a", "value": "1"}, "needs": needs})
+    json!({"id": id, "action": "set-config-key", "arguments": {"target": target("ConfigMap", name), "key": "a", "value": "1"}, "needs": needs})
 }
 
 fn restart(id: &str, name: &str, needs: &[&str]) -> Value {
@@ -55,16 +55,16 @@ fn restart(id: &str, name: &str, needs: &[&str]) -> Value {
 }
 
 fn ask(id: &str, needs: &[&str]) -> Value {
-    json!({"id": id, "action": "ask-human", "arguments": {"question": "go on?"}, "needs": needs})
+    json!({"id": id, "action": "request-approval", "arguments": {"question": "go on?"}, "needs": needs})
 }
 
-/// Optimises twice: the second pass must find nothing.
-fn run(steps: Value, estimates: &Estimates) -> (Workflow, Account) {
+/// Optimizes twice and checks that the second pass changes nothing.
+fn run(steps: Value, estimates: &Estimates) -> (Workflow, OptimizationReport) {
     let catalogue = actions::catalogue();
     let (once, account) = optimize(workflow(steps), estimates, &catalogue);
-    let (twice, nothing) = optimize(once.clone(), estimates, &catalogue);
+    let (twice, second) = optimize(once.clone(), estimates, &catalogue);
     assert_eq!(twice, once);
-    assert_eq!(nothing.changes, [""; 0]);
+    assert_eq!(second.changes, [""; 0]);
     (once, account)
 }
 
@@ -73,7 +73,7 @@ fn needs<'a>(workflow: &'a Workflow, id: &str) -> Vec<&'a str> {
 }
 
 #[test]
-fn a_single_step_comes_back_unchanged() {
+fn single_step_workflow_is_unchanged() {
     let steps = json!([image("a", "cart", "x:1", &[])]);
     let (after, account) = run(steps.clone(), &estimates(&[("a", 0.9, 30.0)]));
     assert_eq!(after, workflow(steps));
@@ -84,19 +84,20 @@ fn a_single_step_comes_back_unchanged() {
 }
 
 #[test]
-fn independent_steps_run_side_by_side_and_the_longest_path_gets_shorter() {
+fn independent_steps_lose_their_order() {
     let steps = json!([image("a", "cart", "x:1", &[]), image("b", "web", "y:1", &["a"])]);
     let (after, account) = run(steps, &estimates(&[("a", 0.9, 30.0), ("b", 0.9, 50.0)]));
     assert_eq!(needs(&after, "b"), [""; 0]);
     assert_eq!((account.expected_seconds_before, account.expected_seconds_after), (80.0, 50.0));
     assert_eq!(
         account.changes,
-        ["`b` no longer waits for `a`: neither changes what the other looks at"]
+        ["`b` no longer waits for `a`: neither step changes state that the other one reads"]
     );
 }
 
+/// Order is kept where a fact, a condition, a reference, a guard or a failure requires it.
 #[test]
-fn order_stays_where_a_fact_a_condition_a_reference_a_guard_or_a_failure_asks_for_it() {
+fn required_order_is_kept() {
     let mut conditioned = image("b", "web", "y:1", &["a"]);
     conditioned["preconditions"] = json!([ready("cart")]);
     let mut referring = image("b", "web", "y:1", &["a"]);
@@ -122,24 +123,29 @@ fn order_stays_where_a_fact_a_condition_a_reference_a_guard_or_a_failure_asks_fo
     }
 }
 
+/// The list order does not matter.
 #[test]
-fn configuration_is_put_before_the_change_of_its_reader_whatever_the_list_says() {
+fn configuration_change_precedes_change_of_its_reader() {
     let steps = json!([restart("b", "cart", &[]), config("a", "cart", &[])]);
     let (after, account) = run(steps, &estimates(&[]));
     assert_eq!(needs(&after, "b"), ["a"]);
-    assert_eq!(account.changes, ["`b` now waits for `a`: it relies on what that changes"]);
+    assert_eq!(
+        account.changes,
+        ["`b` now waits for `a`: it reads state that the other step changes"]
+    );
     assert_eq!(account.after, ["a", "b"]);
 }
 
 #[test]
-fn two_changes_of_one_object_get_an_order() {
+fn two_changes_of_one_object_are_ordered() {
     let steps = json!([image("a", "cart", "x:1", &[]), scale("b", "cart", 2, &[])]);
     let (after, _) = run(steps, &estimates(&[]));
     assert_eq!(needs(&after, "b"), ["a"]);
 }
 
+/// Steps that needed the removed step inherit its needs.
 #[test]
-fn what_is_overwritten_goes_and_what_needed_it_needs_what_it_needed() {
+fn overwritten_step_is_removed() {
     let steps = json!([
         ask("q", &[]),
         scale("a", "cart", 2, &["q"]),
@@ -152,32 +158,34 @@ fn what_is_overwritten_goes_and_what_needed_it_needs_what_it_needed() {
     assert_eq!(needs(&after, "b"), ["q"]);
     assert_eq!(
         account.changes[0],
-        "removed `a`: `b` overwrites what it sets, and nothing between them looks at it"
+        "removed `a`: `b` overwrites its effect, and no step in between reads it"
     );
 }
 
+/// A repeat is kept if a step in between changes what it acts on.
 #[test]
-fn a_repeat_goes_unless_something_between_makes_it_worth_while() {
+fn repeated_step_is_removed_if_nothing_changed_in_between() {
     let repeated = json!([restart("a", "cart", &[]), restart("b", "cart", &["a"])]);
     assert_eq!(run(repeated, &estimates(&[])).1.removed, ["b"]);
-    let worth = json!([
+    let changed_between = json!([
         restart("a", "cart", &[]),
         config("c", "cart", &["a"]),
         restart("b", "cart", &["c"])
     ]);
-    assert_eq!(run(worth, &estimates(&[])).1.removed, [""; 0]);
+    assert_eq!(run(changed_between, &estimates(&[])).1.removed, [""; 0]);
 }
 
+/// A step is kept if another step refers to it, if it has conditions of its own, or if a guard is in between.
 #[test]
-fn nothing_goes_that_somebody_speaks_of_that_guards_or_that_another_guard_stands_before() {
-    let mut told = scale("a", "cart", 2, &[]);
-    told["postconditions"] = json!([ready("cart")]);
+fn referenced_or_guarding_step_is_not_removed() {
+    let mut guarded = scale("a", "cart", 2, &[]);
+    guarded["postconditions"] = json!([ready("cart")]);
     let mut when = scale("b", "cart", 3, &["a"]);
     when["when"] = json!("steps.a.status == 'failed'");
     let mut expecting = scale("b", "cart", 3, &["a"]);
     expecting["arguments"]["expect"] = json!(2);
     for steps in [
-        json!([told, scale("b", "cart", 3, &["a"])]),
+        json!([guarded, scale("b", "cart", 3, &["a"])]),
         json!([scale("a", "cart", 2, &[]), when]),
         json!([scale("a", "cart", 2, &[]), expecting]),
         json!([scale("a", "cart", 2, &[]), ask("q", &["a"]), scale("b", "cart", 3, &["q"])]),
@@ -195,10 +203,10 @@ fn alternatives() -> Value {
         image("c", "cart", "x:3", &["b"]),
         ask("end", &["c"]),
     ];
-    for (place, failed) in [(1, &["a"][..]), (2, &["a", "b"])] {
+    for (index, failed) in [(1, &["a"][..]), (2, &["a", "b"])] {
         let terms: Vec<String> =
             failed.iter().map(|id| format!("steps.{id}.status != 'succeeded'")).collect();
-        list[place]["when"] = terms.join(" && ").into();
+        list[index]["when"] = terms.join(" && ").into();
     }
     for step in &mut list[..3] {
         step["postconditions"] = json!([ready("cart")]);
@@ -208,8 +216,9 @@ fn alternatives() -> Value {
     list.into()
 }
 
+/// Attributes of a position in the chain (`needs`, `when`, `onFailure`) stay with the position.
 #[test]
-fn alternatives_are_tried_by_probability_over_cost_and_places_keep_their_meaning() {
+fn alternatives_are_sorted_by_probability_over_cost() {
     let estimates =
         estimates(&[("a", 0.1, 100.0), ("b", 0.2, 100.0), ("c", 0.9, 10.0), ("end", 1.0, 5.0)]);
     let (after, account) = run(alternatives(), &estimates);
@@ -233,21 +242,22 @@ fn alternatives_are_tried_by_probability_over_cost_and_places_keep_their_meaning
 }
 
 #[test]
-fn roles_are_told_from_facts_and_from_the_chain() {
+fn roles_are_derived_from_facts_and_chains() {
     let catalogue = actions::catalogue();
     assert_eq!(
         roles(&workflow(alternatives()), &catalogue),
-        [Role::Alternative, Role::Alternative, Role::Alternative, Role::Guard]
+        [StepRole::Alternative, StepRole::Alternative, StepRole::Alternative, StepRole::Guard]
     );
     let steps = json!([config("a", "cart", &[]), restart("b", "cart", &["a"])]);
-    assert_eq!(roles(&workflow(steps), &catalogue), [Role::Required, Role::Required]);
+    assert_eq!(roles(&workflow(steps), &catalogue), [StepRole::Required, StepRole::Required]);
 }
 
+/// Cycles, unknown needs, duplicate ids, unknown actions and unresolved targets are left alone.
 #[test]
-fn what_has_no_order_or_cannot_be_judged_comes_back_as_it_is() {
+fn workflow_that_cannot_be_analysed_is_unchanged() {
     for steps in [
         json!([image("a", "cart", "x:1", &["b"]), image("b", "web", "x:1", &["a"])]),
-        json!([image("a", "cart", "x:1", &["gone"]), image("b", "web", "x:1", &["a"])]),
+        json!([image("a", "cart", "x:1", &["missing"]), image("b", "web", "x:1", &["a"])]),
         json!([image("a", "cart", "x:1", &[]), image("a", "web", "x:1", &[])]),
         json!([{"id": "a", "action": "unknown"}, image("b", "web", "x:1", &["a"])]),
         json!([image("a", "${{ params.name }}", "x:1", &[]), image("b", "web", "x:1", &["a"])]),
@@ -258,13 +268,13 @@ fn what_has_no_order_or_cannot_be_judged_comes_back_as_it_is() {
 }
 
 #[test]
-fn a_hundred_steps_on_ten_objects_become_ten_chains_of_ten() {
+fn hundred_steps_on_ten_objects_become_ten_chains() {
     let names: Vec<String> = (0..10).map(|number| format!("app-{number}")).collect();
-    let step = |place: usize| {
-        let before = if place == 0 { vec![] } else { vec![format!("s{}", place - 1)] };
+    let step = |index: usize| {
+        let before = if index == 0 { vec![] } else { vec![format!("s{}", index - 1)] };
         let before: Vec<&str> = before.iter().map(String::as_str).collect();
-        let mut step = image(&format!("s{place}"), &names[place % 10], "x:1", &before);
-        step["arguments"]["container"] = format!("c{place}").into();
+        let mut step = image(&format!("s{index}"), &names[index % 10], "x:1", &before);
+        step["arguments"]["container"] = format!("c{index}").into();
         step
     };
     let steps: Value = (0..100).map(step).collect::<Vec<_>>().into();
@@ -273,17 +283,17 @@ fn a_hundred_steps_on_ten_objects_become_ten_chains_of_ten() {
     assert_eq!((account.expected_seconds_before, account.expected_seconds_after), (6000.0, 600.0));
 }
 
-fn any_step(place: usize) -> impl Strategy<Value = Value> {
+fn any_step(index: usize) -> impl Strategy<Value = Value> {
     let name = prop::sample::select(vec!["cart", "web", "db"]);
-    (0..6u8, name, 1..4u32, prop::collection::vec(0..place.max(1), 0..3)).prop_map(
+    (0..6u8, name, 1..4u32, prop::collection::vec(0..index.max(1), 0..3)).prop_map(
         move |(action, name, number, earlier)| {
             let needs: Vec<String> = earlier
                 .into_iter()
-                .filter(|earlier| *earlier < place)
+                .filter(|earlier| *earlier < index)
                 .map(|earlier| format!("s{earlier}"))
                 .collect();
             let needs: Vec<&str> = needs.iter().map(String::as_str).collect();
-            let id = format!("s{place}");
+            let id = format!("s{index}");
             match action {
                 0 => image(&id, name, &format!("x:{number}"), &needs),
                 1 => scale(&id, name, number, &needs),
@@ -306,7 +316,7 @@ fn any_steps() -> impl Strategy<Value = Value> {
         .prop_map(|steps| steps.into())
 }
 
-/// Every order in which the steps may run, at most `limit` of them.
+/// Collects the orders in which the steps may run, at most `limit` of them.
 fn runs(order: &Order, done: &mut Vec<usize>, limit: usize, all: &mut Vec<Vec<usize>>) {
     if all.len() >= limit {
         return;
@@ -325,14 +335,14 @@ fn runs(order: &Order, done: &mut Vec<usize>, limit: usize, all: &mut Vec<Vec<us
     }
 }
 
-/// What a run leaves of images, replicas and keys.
-fn left(steps: &[Step], run: &[usize]) -> std::collections::BTreeMap<String, String> {
+/// Returns the images, replicas and keys after a run.
+fn final_state(steps: &[Step], run: &[usize]) -> std::collections::BTreeMap<String, String> {
     let of = |step: &Step| {
         (format!("{} {}", step.action, step.arguments["target"]), format!("{:?}", step.arguments))
     };
     run.iter()
-        .map(|place| &steps[*place])
-        .filter(|step| !matches!(step.action.as_str(), "ask-human" | "rollout-restart"))
+        .map(|index| &steps[*index])
+        .filter(|step| !matches!(step.action.as_str(), "request-approval" | "rollout-restart"))
         .map(of)
         .collect()
 }
@@ -340,21 +350,22 @@ fn left(steps: &[Step], run: &[usize]) -> std::collections::BTreeMap<String, Str
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
+    /// Steps also stay on their side of each guard.
     #[test]
-    fn optimising_twice_is_optimising_once_and_guards_keep_their_sides(steps in any_steps()) {
+    fn optimize_is_idempotent_and_keeps_guards(steps in any_steps()) {
         let catalogue = actions::catalogue();
         let before = workflow(steps);
         let (once, account) = optimize(before.clone(), &estimates(&[]), &catalogue);
-        let (twice, nothing) = optimize(once.clone(), &estimates(&[]), &catalogue);
+        let (twice, second) = optimize(once.clone(), &estimates(&[]), &catalogue);
         prop_assert_eq!(&twice, &once);
-        prop_assert!(nothing.changes.is_empty());
+        prop_assert!(second.changes.is_empty());
         let (old, new) = (Order::of(&before.spec.steps).unwrap(), Order::of(&once.spec.steps).unwrap());
-        let place = |id: &str| once.spec.steps.iter().position(|step| step.id == id);
+        let index = |id: &str| once.spec.steps.iter().position(|step| step.id == id);
         for (a, first) in before.spec.steps.iter().enumerate() {
-            prop_assert!(first.action != "ask-human" || place(&first.id).is_some());
+            prop_assert!(first.action != "request-approval" || index(&first.id).is_some());
             for (b, second) in before.spec.steps.iter().enumerate() {
-                let is_guarded = first.action == "ask-human" || second.action == "ask-human";
-                if let (true, true, Some(x), Some(y)) = (is_guarded, old.has(a, b), place(&first.id), place(&second.id)) {
+                let is_guarded = first.action == "request-approval" || second.action == "request-approval";
+                if let (true, true, Some(x), Some(y)) = (is_guarded, old.has(a, b), index(&first.id), index(&second.id)) {
                     prop_assert!(new.has(x, y));
                 }
             }
@@ -362,8 +373,9 @@ proptest! {
         prop_assert_eq!(account.before.len(), once.spec.steps.len() + account.removed.len());
     }
 
+    /// Every order of the optimized steps ends in a state that some order of the original steps ends in.
     #[test]
-    fn every_order_of_the_optimised_steps_leaves_what_some_order_of_the_old_ones_left(steps in any_steps()) {
+    fn optimize_adds_no_new_final_state(steps in any_steps()) {
         let catalogue = actions::catalogue();
         let before = workflow(steps);
         let (after, _) = optimize(before.clone(), &estimates(&[]), &catalogue);
@@ -372,9 +384,9 @@ proptest! {
             runs(&Order::of(&workflow.spec.steps).unwrap(), &mut Vec::new(), 6000, &mut all);
             all
         };
-        let old: std::collections::BTreeSet<_> = all(&before).iter().map(|run| left(&before.spec.steps, run)).collect();
+        let old: std::collections::BTreeSet<_> = all(&before).iter().map(|run| final_state(&before.spec.steps, run)).collect();
         for run in all(&after).iter().take(200) {
-            prop_assert!(old.contains(&left(&after.spec.steps, run)));
+            prop_assert!(old.contains(&final_state(&after.spec.steps, run)));
         }
     }
 }

@@ -7,18 +7,18 @@ use workflow::{Fact, Facts, Predicate, fact};
 
 use crate::ReadLimits;
 
-/// Reads within a budget, and remembers what could not be read.
+/// Reads from the cluster and the metrics source within a call budget, and records what could not be read.
 pub(super) struct Reader<'a> {
     pub(super) cluster: &'a dyn Cluster,
     metrics: &'a dyn Metrics,
     limits: &'a ReadLimits,
     pub(super) objects: Vec<Object>,
-    pub(super) gaps: Vec<String>,
-    pub(super) calls: u32,
+    pub(super) missing: Vec<String>,
+    pub(super) api_calls: u32,
 }
 
-/// Nobody knows whether it is there: it was not read, and the gaps say why.
-pub(super) struct Unread;
+/// The object was not read, so it may or may not exist. [`Reader::missing`] says why.
+pub(super) struct ReadError;
 
 impl<'a> Reader<'a> {
     pub(super) fn new(
@@ -26,19 +26,19 @@ impl<'a> Reader<'a> {
         metrics: &'a dyn Metrics,
         limits: &'a ReadLimits,
     ) -> Self {
-        Self { cluster, metrics, limits, objects: Vec::new(), gaps: Vec::new(), calls: 0 }
+        Self { cluster, metrics, limits, objects: Vec::new(), missing: Vec::new(), api_calls: 0 }
     }
 
-    /// Whether one more call may be made; counts it if so.
-    fn may_call(&mut self, what: &str) -> bool {
-        if self.calls >= self.limits.calls {
-            self.gaps.push(format!(
-                "{what} was not read: the limit of {} calls is used up",
+    /// Takes one call from the budget. Returns false if the budget is used up.
+    fn take_call(&mut self, what: &str) -> bool {
+        if self.api_calls >= self.limits.calls {
+            self.missing.push(format!(
+                "{what} was not read: the limit of {} read calls per incident is reached",
                 self.limits.calls
             ));
             return false;
         }
-        self.calls += 1;
+        self.api_calls += 1;
         true
     }
 
@@ -48,7 +48,7 @@ impl<'a> Reader<'a> {
         let mut query = ListQuery::latest(kind.clone(), Some(namespace));
         let mut left = self.limits.objects_per_list;
         loop {
-            if !self.may_call(&kind.kind) {
+            if !self.take_call(&kind.kind) {
                 return;
             }
             query.limit = Some(left);
@@ -56,7 +56,7 @@ impl<'a> Reader<'a> {
                 Ok(page) => page,
                 Err(failure) => {
                     return self
-                        .gaps
+                        .missing
                         .push(format!("{} objects were not read: {failure}", kind.kind));
                 }
             };
@@ -67,7 +67,7 @@ impl<'a> Reader<'a> {
                 return;
             }
             if left == 0 {
-                return self.gaps.push(format!(
+                return self.missing.push(format!(
                     "only the first {} {} objects were read",
                     self.limits.objects_per_list, kind.kind
                 ));
@@ -75,15 +75,15 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads one object that is not among those read already.
-    pub(super) async fn get(&mut self, object: &ObjectRef) -> Result<Option<Object>, Unread> {
+    /// Reads one object, unless it was read before.
+    pub(super) async fn get(&mut self, object: &ObjectRef) -> Result<Option<Object>, ReadError> {
         if let Some(seen) =
             self.objects.iter().find(|seen| seen.reference(self.cluster.name()).is_same(object))
         {
             return Ok(Some(seen.clone()));
         }
-        if !self.may_call(&object.kind) {
-            return Err(Unread);
+        if !self.take_call(&object.kind) {
+            return Err(ReadError);
         }
         match self.cluster.get(object, Consistency::Latest).await {
             Ok(Some(found)) => {
@@ -92,14 +92,14 @@ impl<'a> Reader<'a> {
             }
             Ok(None) => Ok(None),
             Err(failure) => {
-                self.gaps.push(format!("{object} was not read: {failure}"));
-                Err(Unread)
+                self.missing.push(format!("{object} was not read: {failure}"));
+                Err(ReadError)
             }
         }
     }
 
-    /// Reads the Secrets that the workloads around the target ask for; ConfigMaps were listed.
-    pub(super) async fn configuration(&mut self, target: &ObjectRef) {
+    /// Reads the Secrets that the workloads around the target reference; the ConfigMaps are listed already.
+    pub(super) async fn read_secrets(&mut self, target: &ObjectRef) {
         let names: BTreeSet<String> = self
             .objects
             .iter()
@@ -108,7 +108,7 @@ impl<'a> Reader<'a> {
                     && (target.kind == "Service" || object.name() == target.name)
             })
             .flat_map(|workload| {
-                fact::reads(workload)
+                fact::key_references(workload)
                     .into_iter()
                     .filter(|read| read.kind == "Secret")
                     .map(|read| read.name.to_string())
@@ -122,16 +122,18 @@ impl<'a> Reader<'a> {
                 target.namespace.as_deref(),
                 &name,
             );
-            // What could not be read stands among the gaps already.
+            // A failed read is recorded in `missing` by `get`.
             if let Ok(None) = self.get(&secret).await {
-                self.gaps.push(format!("{secret} is asked for and was not found"));
+                self.missing.push(format!("{secret} is referenced but does not exist"));
             }
         }
     }
 
-    /// Says of Services of which objects alone say nothing whether requests arrive: not where all of them fail.
-    pub(super) async fn unanswered(&mut self, facts: &mut Facts) {
-        if !self.may_call("the errors of requests") {
+    /// Adds a `reachable` fact, from the request error rate, for each Service without one.
+    ///
+    /// A Service is reachable unless practically all of its requests fail.
+    pub(super) async fn measure_reachability(&mut self, facts: &mut Facts) {
+        if !self.take_call("the request error rate") {
             return;
         }
         let query = MetricQuery {
@@ -142,7 +144,9 @@ impl<'a> Reader<'a> {
         let samples = match self.metrics.query(&query).await {
             Ok(samples) => samples,
             Err(failure) => {
-                return self.gaps.push(format!("the errors of requests were not read: {failure}"));
+                return self
+                    .missing
+                    .push(format!("the request error rate was not read: {failure}"));
             }
         };
         let mut measured = Vec::new();
@@ -167,15 +171,15 @@ impl<'a> Reader<'a> {
         facts.extend(measured);
     }
 
-    /// Reads the last lines that a container wrote.
+    /// Reads the last log lines of a container.
     pub(super) async fn logs(&mut self, query: &LogQuery) -> Vec<String> {
-        if !self.may_call("a log") {
+        if !self.take_call("a container log") {
             return Vec::new();
         }
         match self.cluster.logs(query).await {
             Ok(lines) => lines,
             Err(failure) => {
-                self.gaps.push(format!("the log of {} was not read: {failure}", query.pod));
+                self.missing.push(format!("the log of {} was not read: {failure}", query.pod));
                 Vec::new()
             }
         }

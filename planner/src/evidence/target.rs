@@ -1,24 +1,27 @@
 use cluster::{Kind, Object, ObjectRef};
 use workflow::{Incident, fact};
 
-use super::reader::{Reader, Unread};
+use super::reader::{ReadError, Reader};
 
-/// Kinds that are read around every target.
-const AROUND: [&str; 7] =
+/// Kinds that are listed in the namespace of every target.
+const LISTED_KINDS: [&str; 7] =
     ["Deployment", "ReplicaSet", "Pod", "Service", "EndpointSlice", "ConfigMap", "Event"];
 
-/// Reads the namespace of an incident and finds the object that its hints lead to, or says why there is none.
-pub(super) async fn find(
+/// Reads the namespace of an incident and resolves the object that its alert is about.
+///
+/// # Errors
+/// A sentence for the operator that says why the incident has no target.
+pub(super) async fn resolve(
     reader: &mut Reader<'_>,
     incident: &Incident,
 ) -> Result<ObjectRef, String> {
     let (label, name) = (incident.subject.0.as_str(), incident.subject.1.as_str());
     let Some(kind) = kind_of(label) else {
-        return Err("the alert names no object: a person must say what it is about".into());
+        return Err("the alert has no label that names a Kubernetes object; add a label such as `deployment`, `pod` or `service` to its rule".into());
     };
     if !is_name(name) {
         return Err(format!(
-            "the alert's label `{label}` holds {} characters that are no name of an object",
+            "the value of the alert label `{label}` ({} characters) is not a valid Kubernetes object name",
             name.chars().count()
         ));
     }
@@ -27,26 +30,27 @@ pub(super) async fn find(
     if !is_cluster_scoped {
         if !is_name(namespace) {
             return Err(format!(
-                "the alert names {kind} {name} and no namespace in which to look for it"
+                "the alert names {kind} {name} but has no valid `namespace` label"
             ));
         }
-        for kind in AROUND {
+        for kind in LISTED_KINDS {
             reader.list(kind, namespace).await;
         }
-        if !AROUND.contains(&kind) && matches!(kind, "StatefulSet" | "DaemonSet") {
+        if !LISTED_KINDS.contains(&kind) && matches!(kind, "StatefulSet" | "DaemonSet") {
             reader.list(kind, namespace).await;
         }
     }
-    // What evidence found before is asked for by its uid: a namesake is another object. A Service stands for itself: the
-    // workload behind it owns its incident, and is not what its alert is about.
+    // A target that earlier evidence resolved is read by its uid, because an object recreated under the same name is a
+    // different object. Services are excluded: the workload behind one owns its incident, but the alert is about the
+    // Service.
     if let Some(owner) = incident.owner.as_ref().filter(|_| kind != "Service") {
         let there = reader.get(owner).await;
         return match there {
             Ok(Some(object)) => Ok(object.reference(reader.cluster.name())),
             Ok(None) => Err(format!(
-                "{owner} is gone, or was made again since the incident began: nothing is guessed"
+                "{owner} was deleted or recreated since the incident began, so no target was selected"
             )),
-            Err(Unread) => Err(unseen(owner)),
+            Err(ReadError) => Err(unreadable(owner)),
         };
     }
     let hinted = ObjectRef::builtin(
@@ -59,33 +63,33 @@ pub(super) async fn find(
         Ok(Some(object)) => object,
         Ok(None) => {
             return Err(format!(
-                "{hinted}, which the alert names, does not exist: nothing is guessed"
+                "the alert names {hinted}, which does not exist, so no target was selected"
             ));
         }
-        Err(Unread) => return Err(unseen(&hinted)),
+        Err(ReadError) => return Err(unreadable(&hinted)),
     };
     let began = incident.first.starts_at;
     if kind != "Pod" && object.metadata().creation_timestamp.is_some_and(|made| made > began) {
         return Err(format!(
-            "{hinted} was made again after the alert began: it is not the object that the alert is about"
+            "{hinted} was recreated after the alert started, so it is not the object that the alert is about"
         ));
     }
     let owner = owner_of(&object, reader);
     Ok(owner.unwrap_or(&object).reference(reader.cluster.name()))
 }
 
-/// What is said of an object that may well be there.
-fn unseen(object: &ObjectRef) -> String {
-    format!("{object} could not be looked at: nothing is guessed")
+/// Returns the message for an object that could not be read: it may or may not exist.
+fn unreadable(object: &ObjectRef) -> String {
+    format!("{object} could not be read, so no target was selected")
 }
 
-/// The workload that a pod or a ReplicaSet belongs to; a Service and a workload stand for themselves.
+/// Returns the workload that owns a pod or a ReplicaSet. `None` for a Service or a workload, which is its own target.
 fn owner_of<'a>(object: &Object, reader: &'a Reader<'_>) -> Option<&'a Object> {
-    let seen = reader.objects.iter().find(|seen| seen.is_same_value(object))?;
+    let seen = reader.objects.iter().find(|seen| seen.ptr_eq(object))?;
     fact::workload_of(seen, &reader.objects)
 }
 
-/// The kind that a label of an alert names, of the labels that design D2 knows.
+/// Returns the kind that an alert label names. Only the labels of design D2 are recognised.
 fn kind_of(label: &str) -> Option<&'static str> {
     Some(match label {
         "deployment" => "Deployment",
@@ -102,7 +106,9 @@ fn kind_of(label: &str) -> Option<&'static str> {
     })
 }
 
-/// Whether a text can name an object (RFC 1123): whatever else a label holds never reaches a cluster or a sentence.
+/// Returns whether `text` is a valid object name (RFC 1123 subdomain).
+///
+/// Any other label value is rejected here and never reaches a cluster request or a message.
 fn is_name(text: &str) -> bool {
     let is_end = |byte: Option<&u8>| {
         byte.is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
@@ -121,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_names_of_objects_are_looked_up() {
+    fn is_name_accepts_only_rfc_1123_names() {
         for name in ["cart", "cart-7d9f-x", "a.b", "0"] {
             assert!(is_name(name), "{name}");
         }

@@ -1,13 +1,13 @@
 use cluster::digest_of_parts;
 
-/// How many numbers an embedding has.
+/// Number of dimensions of an embedding.
 pub const DIMENSIONS: usize = 256;
 
-/// Embeds the words of a signature: each word, and each of its parts, adds ±1 at a place that its digest names; the
-/// result has length 1, or is 0 for no words.
+/// Embeds the words of a signature by feature hashing.
 ///
-/// Words that share parts (`waiting:ImagePullBackOff`, `waiting:ErrImagePull`) are alike. No weights but the seed in the
-/// label of the digest.
+/// Each word adds ±1 and each of its parts ±0.5 in the dimension that its digest selects. The result has L2 norm 1, or
+/// is all zeros if there are no words. Words that share parts (`waiting:ImagePullBackOff`, `waiting:ErrImagePull`) have
+/// similar embeddings. There are no trained weights; the only seed is the label that is hashed with each word.
 ///
 /// # Source
 /// Weinberger et al., "Feature Hashing for Large Scale Multitask Learning", ICML 2009.
@@ -35,7 +35,8 @@ fn add(sum: &mut [f32; DIMENSIONS], word: &str, weight: f32) {
     sum[usize::from(bytes[0])] += sign * weight;
 }
 
-/// The parts of a word: what stands before the colon, and the capitalised pieces behind it, each with the first.
+/// Splits the part of a word after the colon at capital letters and prefixes each piece with the part before the colon:
+/// `waiting:ErrImagePull` gives `waiting/err`, `waiting/image` and `waiting/pull`.
 fn parts(word: &str) -> Vec<String> {
     let Some((class, rest)) = word.split_once(':') else { return Vec::new() };
     let mut pieces: Vec<String> = Vec::new();
@@ -51,7 +52,9 @@ fn parts(word: &str) -> Vec<String> {
     pieces.into_iter().map(|piece| format!("{class}/{piece}")).collect()
 }
 
-/// The dot product. Eight sums in step, so that the loop runs on vector registers, and always in the same order.
+/// Returns the dot product of `a` and `b`.
+///
+/// Eight independent partial sums let the compiler vectorise the loop; their fixed order keeps the result reproducible.
 pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
     let mut sums = [0.0_f32; 8];
     for (a, b) in a.chunks_exact(8).zip(b.chunks_exact(8)) {

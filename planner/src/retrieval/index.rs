@@ -2,11 +2,11 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use workflow::outcome::Verdict;
+use workflow::outcome::OutcomeStatus;
 use workflow::{PastExecution, Provenance};
 
 use super::embedding::{DIMENSIONS, dot, embed};
-use super::shape::{Shape, shape_of};
+use super::skeleton::{PlanSkeleton, execution_skeleton};
 use super::{Neighbour, Retrieval};
 
 /// Term saturation of BM25.
@@ -18,17 +18,17 @@ const B: f64 = 0.75;
 /// Constant of reciprocal rank fusion.
 const RRF_K: f64 = 60.0;
 
-/// How deep each list goes into the fusion.
-const DEPTH: usize = 200;
+/// Number of documents of each ranking that take part in the fusion.
+const FUSION_DEPTH: usize = 200;
 
-/// An exact hybrid index: dense dot products and BM25, fused by reciprocal ranks.
+/// An exact hybrid index: dense dot products and BM25, combined by reciprocal rank fusion.
 ///
-/// Nothing is approximated: every signature is scored against every other. Executions of the same signature share one
-/// document, so that the scan grows with what happened differently, not with how often.
+/// Nothing is approximated: a query is scored against every signature. Executions with the same signature share one
+/// document, so the cost of a query grows with the number of distinct signatures, not with the number of executions.
 ///
 /// # Source
-/// Robertson and Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond", 2009; Cormack, Clarke and Buettcher,
-/// "Reciprocal Rank Fusion outperforms Condorcet and individual Rank Learning Methods", SIGIR 2009.
+/// Robertson and Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond", 2009; Cormack, Clarke and
+/// Buettcher, "Reciprocal Rank Fusion outperforms Condorcet and individual Rank Learning Methods", SIGIR 2009.
 #[derive(Clone, Debug, Default)]
 pub struct HybridIndex {
     documents: Vec<Document>,
@@ -37,15 +37,15 @@ pub struct HybridIndex {
     embeddings: Vec<f32>,
     postings: BTreeMap<String, Postings>,
     executions: usize,
-    /// Words of all executions together.
+    /// Total number of words in the signatures of all executions.
     words: usize,
 }
 
-/// Where a word stands.
+/// The documents that contain a word.
 #[derive(Clone, Debug, Default)]
 struct Postings {
     documents: Vec<u32>,
-    /// How many executions these documents hold together.
+    /// Total number of executions in these documents.
     executions: usize,
 }
 
@@ -53,22 +53,22 @@ struct Postings {
 struct Document {
     words: usize,
     /// Latest first.
-    executions: Vec<Kept>,
+    executions: Vec<IndexedPlan>,
 }
 
-/// What is kept of an execution: nothing of its names and values.
+/// The part of an execution that the index keeps. Contains no object names and no values.
 #[derive(Clone, Debug)]
-struct Kept {
+struct IndexedPlan {
     id: String,
     at: Timestamp,
     arm: String,
-    verdict: Verdict,
-    shape: Shape,
+    outcome: OutcomeStatus,
+    skeleton: PlanSkeleton,
     origin: Provenance,
 }
 
 impl HybridIndex {
-    /// An empty index.
+    /// Creates an empty index.
     pub fn new() -> Self {
         Self::default()
     }
@@ -87,7 +87,7 @@ impl HybridIndex {
             let idf = (1.0 + (n - df + 0.5) / (df + 0.5)).ln();
             for document in &postings.documents {
                 let length = self.documents[*document as usize].words as f64;
-                // A signature holds a word once, so the term frequency is 1.
+                // A signature contains each word once, so the term frequency is 1.
                 scores[*document as usize] +=
                     idf * (K1 + 1.0) / (1.0 + K1 * (1.0 - B + B * length / average));
             }
@@ -96,8 +96,8 @@ impl HybridIndex {
     }
 }
 
-/// The best documents by `score`, at most `depth`, ties in the order in which they came.
-fn ranked(scores: &[f64], depth: usize) -> Vec<usize> {
+/// Returns the `depth` documents with the highest positive scores. Ties are ordered by insertion.
+fn top_documents(scores: &[f64], depth: usize) -> Vec<usize> {
     let order = |a: &usize, b: &usize| scores[*b].total_cmp(&scores[*a]).then(a.cmp(b));
     let mut documents: Vec<usize> =
         (0..scores.len()).filter(|document| scores[*document] > 0.0).collect();
@@ -111,8 +111,9 @@ fn ranked(scores: &[f64], depth: usize) -> Vec<usize> {
 
 impl Retrieval for HybridIndex {
     fn add(&mut self, execution: &PastExecution) {
-        // What acted on something without a role cannot be carried over, and is still evidence of its arm.
-        let shape = shape_of(execution).unwrap_or_default();
+        // A plan that acted on an object without a role cannot be adapted, but it still counts as evidence about its
+        // arm.
+        let skeleton = execution_skeleton(execution).unwrap_or_default();
         let mut signature = execution.signature.clone();
         signature.sort();
         signature.dedup();
@@ -131,19 +132,21 @@ impl Retrieval for HybridIndex {
                 postings.documents.push(u32::try_from(at).expect("fewer than 2^32 signatures"));
             }
         }
-        let kept = Kept {
+        let kept = IndexedPlan {
             id: execution.id.clone(),
             at: execution.at,
             arm: execution.features.arm.clone(),
-            verdict: execution.verdict,
-            shape,
+            outcome: execution.outcome,
+            skeleton,
             origin: execution.origin.clone(),
         };
         let executions = &mut self.documents[at].executions;
-        let later = |a: &Kept, b: &Kept| b.at.cmp(&a.at).then_with(|| a.id.cmp(&b.id));
-        let place =
-            executions.binary_search_by(|other| later(other, &kept)).unwrap_or_else(|place| place);
-        executions.insert(place, kept);
+        let later =
+            |a: &IndexedPlan, b: &IndexedPlan| b.at.cmp(&a.at).then_with(|| a.id.cmp(&b.id));
+        let position = executions
+            .binary_search_by(|other| later(other, &kept))
+            .unwrap_or_else(|position| position);
+        executions.insert(position, kept);
     }
 
     fn similar(&self, signature: &[String], top_k: usize) -> Vec<Neighbour> {
@@ -153,7 +156,9 @@ impl Retrieval for HybridIndex {
         let cosines = self.cosines(&embed(&words));
         let dense: Vec<f64> = cosines.iter().map(|cosine| f64::from(*cosine)).collect();
         let mut fused: BTreeMap<usize, f64> = BTreeMap::new();
-        for list in [ranked(&dense, DEPTH), ranked(&self.bm25(&words), DEPTH)] {
+        for list in
+            [top_documents(&dense, FUSION_DEPTH), top_documents(&self.bm25(&words), FUSION_DEPTH)]
+        {
             for (rank, document) in list.into_iter().enumerate() {
                 *fused.entry(document).or_default() += 1.0 / (RRF_K + rank as f64 + 1.0);
             }
@@ -171,8 +176,8 @@ impl Retrieval for HybridIndex {
             .map(|(index, (at, kept))| Neighbour {
                 execution: kept.id.clone(),
                 arm: kept.arm.clone(),
-                verdict: kept.verdict,
-                shape: kept.shape.clone(),
+                outcome: kept.outcome,
+                skeleton: kept.skeleton.clone(),
                 similarity: dense[at].clamp(f64::MIN_POSITIVE, 1.0),
                 rank: index + 1,
                 origin: kept.origin.clone(),

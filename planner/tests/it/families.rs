@@ -1,8 +1,8 @@
-//! Family by family: evidence finds the target and shows what happened, and a candidate mends it.
+//! For each fault family: the evidence contains the target and the change, and a candidate fixes the fault.
 
-use planner::Reversal;
+use planner::ReversalMode;
 
-use crate::shop::{Broken, broken, templates};
+use crate::harness::{FaultyWorld, faulty_world, templates};
 
 const FAULTS: [(&str, &str); 8] = [
     ("bad-image", "image"),
@@ -18,21 +18,21 @@ const FAULTS: [(&str, &str); 8] = [
 const SEEDS: std::ops::Range<u64> = 0..3;
 
 #[tokio::test]
-async fn evidence_finds_the_target_and_shows_what_changed() {
+async fn evidence_contains_target_and_changed_field() {
     for (family, field) in FAULTS {
         for seed in SEEDS {
-            let broken = broken(family, seed).await;
-            let found = broken.at_fault().await;
+            let faulty = faulty_world(family, seed).await;
+            let found = faulty.evidence_at_fault().await;
             assert!(
                 !found.is_empty(),
                 "{family} {seed}: {:?}",
-                broken.incidents.iter().map(|i| &i.subject).collect::<Vec<_>>()
+                faulty.incidents.iter().map(|i| &i.subject).collect::<Vec<_>>()
             );
             for evidence in &found {
                 assert!(
-                    evidence.calls <= 60 && evidence.gaps.is_empty(),
+                    evidence.api_calls <= 60 && evidence.missing.is_empty(),
                     "{family} {seed}: {:?}",
-                    evidence.gaps
+                    evidence.missing
                 );
                 let is_shown = evidence.facts.iter().any(|fact| {
                     fact.predicate == workflow::Predicate::Changed && fact.key == field
@@ -46,17 +46,16 @@ async fn evidence_finds_the_target_and_shows_what_changed() {
 }
 
 #[tokio::test]
-async fn every_incident_at_fault_is_owned_by_the_workload_whether_its_alert_names_that_or_a_service()
- {
+async fn owning_workload_is_faulty_deployment_for_workload_and_service_alerts() {
     let mut services = 0;
     for (family, _) in FAULTS {
         for seed in SEEDS {
-            let broken = broken(family, seed).await;
-            let target = broken.oracle.target();
-            for evidence in broken.at_fault().await {
+            let faulty = faulty_world(family, seed).await;
+            let target = faulty.oracle.target();
+            for evidence in faulty.evidence_at_fault().await {
                 let asked = evidence.target.as_ref().unwrap();
                 services += usize::from(asked.kind == "Service");
-                let owner = planner::evidence::owner(&evidence).unwrap();
+                let owner = planner::evidence::owning_workload(&evidence).unwrap();
                 assert_eq!(
                     (owner.kind.as_str(), owner.name.as_str()),
                     ("Deployment", target.name.as_str()),
@@ -68,73 +67,74 @@ async fn every_incident_at_fault_is_owned_by_the_workload_whether_its_alert_name
     assert!(services > 6, "{services}");
 }
 
-/// Says of each incident at fault which of its candidates mends the world.
-async fn mending(
-    broken: &Broken,
-    reversal: Reversal,
+/// Returns the number of incidents with a candidate that fixes the fault, the number of incidents, and one line per
+/// candidate for failure messages.
+async fn fixed_incidents(
+    faulty: &FaultyWorld,
+    reversal: ReversalMode,
     templates: &[workflow::Template],
 ) -> (usize, usize, Vec<String>) {
-    let (mut mended, mut incidents, mut arms) = (0, 0, Vec::new());
-    for evidence in broken.at_fault().await {
+    let (mut fixed, mut incidents, mut arms) = (0, 0, Vec::new());
+    for evidence in faulty.evidence_at_fault().await {
         incidents += 1;
-        let mut is_mended = false;
-        for candidate in broken
+        let mut is_fixed = false;
+        for candidate in faulty
             .verified(&evidence, templates, reversal)
             .await
             .iter()
-            .filter(|candidate| candidate.source.acts())
+            .filter(|candidate| candidate.source.has_effects())
         {
             assert!(
-                !candidate.because.is_empty() && !candidate.targets.is_empty(),
+                !candidate.reasons.is_empty() && !candidate.targets.is_empty(),
                 "{candidate:#?}"
             );
-            let result = broken.is_mended_by(candidate).await;
+            let result = faulty.is_fixed_by(candidate).await;
             arms.push(format!(
                 "{} {}: {}",
                 evidence.alert,
                 candidate.features.arm,
-                result.as_ref().err().map_or("mends", String::as_str)
+                result.as_ref().err().map_or("fixes the fault", String::as_str)
             ));
-            is_mended |= result.is_ok();
+            is_fixed |= result.is_ok();
         }
-        mended += usize::from(is_mended);
+        fixed += usize::from(is_fixed);
     }
-    (mended, incidents, arms)
+    (fixed, incidents, arms)
 }
 
 #[tokio::test]
-async fn turning_the_change_back_mends_every_family() {
+async fn reversal_fixes_every_fault_family() {
     for (family, _) in FAULTS {
         for seed in SEEDS {
-            let (mended, incidents, arms) =
-                mending(&broken(family, seed).await, Reversal::On, &[]).await;
+            let (fixed, incidents, arms) =
+                fixed_incidents(&faulty_world(family, seed).await, ReversalMode::On, &[]).await;
             assert!(
-                mended > 0 && mended == incidents,
-                "{family} {seed}: {mended} of {incidents}: {arms:#?}"
+                fixed > 0 && fixed == incidents,
+                "{family} {seed}: {fixed} of {incidents}: {arms:#?}"
             );
         }
     }
 }
 
 #[tokio::test]
-async fn templates_alone_mend_every_family() {
+async fn templates_alone_fix_every_fault_family() {
     let templates = templates();
     assert!(templates.len() >= 8);
     for (family, _) in FAULTS {
-        let (mended, incidents, arms) =
-            mending(&broken(family, 1).await, Reversal::Off, &templates).await;
-        assert!(mended > 0, "{family}: {mended} of {incidents}: {arms:#?}");
+        let (fixed, incidents, arms) =
+            fixed_incidents(&faulty_world(family, 1).await, ReversalMode::Off, &templates).await;
+        assert!(fixed > 0, "{family}: {fixed} of {incidents}: {arms:#?}");
     }
 }
 
 #[tokio::test]
-async fn where_nothing_is_wrong_every_acting_candidate_is_refused() {
+async fn verify_rejects_every_change_for_healthy_target() {
     for seed in 0..6 {
-        let broken = broken("nothing-wrong", seed).await;
-        let found = broken.at_fault().await;
-        assert!(!found.is_empty(), "seed {seed}: {} incidents", broken.incidents.len());
+        let faulty = faulty_world("nothing-wrong", seed).await;
+        let found = faulty.evidence_at_fault().await;
+        assert!(!found.is_empty(), "seed {seed}: {} incidents", faulty.incidents.len());
         for evidence in found {
-            let verified = broken.verified(&evidence, &templates(), Reversal::On).await;
+            let verified = faulty.verified(&evidence, &templates(), ReversalMode::On).await;
             let arms: Vec<&str> =
                 verified.iter().map(|candidate| candidate.features.arm.as_str()).collect();
             assert_eq!(arms, ["do-nothing", "escalate"], "seed {seed}");
@@ -143,27 +143,31 @@ async fn where_nothing_is_wrong_every_acting_candidate_is_refused() {
 }
 
 #[tokio::test]
-async fn no_incident_elsewhere_touches_what_is_well() {
-    // A fault shows at its callers too; what is proposed there may only mend what is ill.
+async fn verified_candidates_change_only_unhealthy_workloads() {
+    // A fault raises alerts at the callers of the faulty workload too. Candidates for those incidents may only change
+    // unhealthy objects.
     for (family, _) in FAULTS {
-        let broken = broken(family, 2).await;
-        for incident in &broken.incidents {
-            let evidence = broken.evidence(incident).await;
-            for candidate in broken
-                .verified(&evidence, &templates(), Reversal::On)
+        let faulty = faulty_world(family, 2).await;
+        for incident in &faulty.incidents {
+            let evidence = faulty.evidence(incident).await;
+            for candidate in faulty
+                .verified(&evidence, &templates(), ReversalMode::On)
                 .await
                 .iter()
-                .filter(|candidate| candidate.source.acts())
+                .filter(|candidate| candidate.source.has_effects())
             {
                 for target in candidate.targets.iter().filter(|target| target.kind == "Deployment")
                 {
                     let health = evidence.health_of(target).map(|health| health.is_healthy());
-                    let by_service = planner::focus(&evidence).iter().any(|near| {
-                        near.kind == "Service"
-                            && evidence.health_of(near).is_some_and(|health| !health.is_healthy())
-                    });
+                    let is_service_unhealthy =
+                        planner::target_and_neighbours(&evidence).iter().any(|near| {
+                            near.kind == "Service"
+                                && evidence
+                                    .health_of(near)
+                                    .is_some_and(|health| !health.is_healthy())
+                        });
                     assert!(
-                        health != Some(true) || by_service,
+                        health != Some(true) || is_service_unhealthy,
                         "{family}: {} on {target}",
                         candidate.features.arm
                     );
@@ -174,11 +178,11 @@ async fn no_incident_elsewhere_touches_what_is_well() {
 }
 
 #[tokio::test]
-async fn what_is_broken_is_not_remembered_as_good_though_the_pods_run_on() {
+async fn related_objects_leaves_out_broken_service_and_config() {
     for family in ["wrong-service-selector", "wrong-target-port", "missing-config-key"] {
-        let mut broken = broken(family, 1).await;
-        let target = broken.oracle.target().clone();
-        let workload = broken
+        let mut faulty = faulty_world(family, 1).await;
+        let target = faulty.oracle.target().clone();
+        let workload = faulty
             .world
             .objects()
             .map(|object| object.reference("sim"))
@@ -189,28 +193,30 @@ async fn what_is_broken_is_not_remembered_as_good_though_the_pods_run_on() {
             })
             .unwrap();
         let related =
-            planner::surroundings(&crate::shop::simulated(&broken.world), &workload).await.unwrap();
+            planner::related_objects(&crate::harness::simulated(&faulty.world), &workload)
+                .await
+                .unwrap();
         assert!(related.iter().all(|object| object.field("status").is_none()));
-        broken.known_good.remember(&workload, &related);
-        assert!(broken.known_good.holds(&workload, &related));
-        let (mended, incidents, arms) = mending(&broken, Reversal::On, &[]).await;
-        assert!(mended > 0 && mended == incidents, "{family}: {arms:#?}");
+        faulty.known_good.record(&workload, &related);
+        assert!(faulty.known_good.contains_all(&workload, &related));
+        let (fixed, incidents, arms) = fixed_incidents(&faulty, ReversalMode::On, &[]).await;
+        assert!(fixed > 0 && fixed == incidents, "{family}: {arms:#?}");
     }
 }
 
 #[tokio::test]
-async fn what_could_not_be_looked_at_is_not_said_to_be_gone() {
-    let mut broken = broken("bad-image", 1).await;
+async fn evidence_reports_unreadable_target_as_unread_not_missing() {
+    let mut faulty = faulty_world("bad-image", 1).await;
     let kinds = ["Pod", "Deployment", "Service", "ReplicaSet"];
     for (verb, kind) in kinds.iter().flat_map(|kind| [("get", kind), ("list", kind)]) {
-        broken.world.forbid(verb, kind, None);
+        faulty.world.forbid(verb, kind, None);
     }
-    assert!(!broken.incidents.is_empty());
-    for incident in &broken.incidents {
-        let evidence = broken.evidence(incident).await;
+    assert!(!faulty.incidents.is_empty());
+    for incident in &faulty.incidents {
+        let evidence = faulty.evidence(incident).await;
         assert_eq!(evidence.target, None);
-        let gaps = evidence.gaps.join("\n");
-        assert!(gaps.contains("could not be looked at: nothing is guessed"), "{gaps}");
+        let gaps = evidence.missing.join("\n");
+        assert!(gaps.contains("could not be read, so no target was selected"), "{gaps}");
         assert!(gaps.contains("was not read") && !gaps.contains("does not exist"), "{gaps}");
     }
 }

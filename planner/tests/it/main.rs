@@ -1,11 +1,8 @@
-//! The planner against the simulated cluster.
+//! Tests of the planner against the simulated cluster.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test ends at the first thing that is not as it should be"
-)]
+#![expect(clippy::unwrap_used, reason = "a test fails at the first unexpected value")]
 
 mod families;
+mod harness;
 mod hostile;
 mod names;
-mod shop;

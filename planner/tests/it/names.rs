@@ -1,19 +1,19 @@
-//! What the learner sees does not depend on what things are called.
+//! Features, signatures and retrieval do not depend on the names of objects.
 
 use std::collections::BTreeMap;
 
 use cluster::digest_of_parts;
-use planner::{HybridIndex, Retrieval, Reversal, Sources};
+use planner::{CandidateSources, HybridIndex, Retrieval, ReversalMode};
 use serde_json::Value;
-use workflow::outcome::Verdict;
+use workflow::outcome::OutcomeStatus;
 use workflow::{Candidate, Evidence, PastExecution, Provenance};
 
-use crate::shop::{broken, templates};
+use crate::harness::{faulty_world, templates};
 
 fn past(
     evidence: &Evidence,
     candidate: &Candidate,
-    verdict: Verdict,
+    outcome: OutcomeStatus,
     number: i64,
 ) -> PastExecution {
     PastExecution {
@@ -24,7 +24,7 @@ fn past(
         signature: planner::signature(evidence),
         workflow: candidate.workflow.clone(),
         features: candidate.features.clone(),
-        verdict,
+        outcome,
         reward: None,
         steps: Vec::new(),
         seconds_to_resolve: None,
@@ -36,16 +36,17 @@ fn past(
 fn propose(evidence: &Evidence, index: &HybridIndex) -> Vec<Candidate> {
     let templates = templates();
     let neighbours = planner::neighbours(evidence, index);
-    let sources = Sources {
+    let sources = CandidateSources {
         templates: &templates,
         neighbours: &neighbours,
-        reversal: Reversal::On,
-        demonstrations: &[],
+        reversal: ReversalMode::On,
+        corrections: &[],
     };
     planner::propose(evidence, &sources, &actions::catalogue())
 }
 
-/// Every name that somebody chose: of objects, containers, keys, variables and images, and every annotation.
+/// Returns every user-chosen name in the evidence with its replacement: names of objects, namespaces and containers,
+/// and annotation values.
 fn names(evidence: &Evidence) -> BTreeMap<String, String> {
     let mut found = std::collections::BTreeSet::new();
     for object in &evidence.objects {
@@ -64,7 +65,7 @@ fn names(evidence: &Evidence) -> BTreeMap<String, String> {
         );
     }
     found.extend(evidence.inventory.iter().map(|object| object.name.clone()));
-    // Longest first, so that no name is taken for a part of another.
+    // Names of one or two characters are kept: they may be parts of other words.
     found
         .into_iter()
         .filter(|name| name.len() > 2)
@@ -72,7 +73,7 @@ fn names(evidence: &Evidence) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// The evidence with every such name replaced, wherever it stands as a whole word.
+/// Returns the evidence with every such name replaced wherever it occurs as a whole word.
 fn renamed(evidence: &Evidence) -> Evidence {
     fn replace(value: &mut Value, names: &BTreeMap<String, String>) {
         match value {
@@ -108,7 +109,7 @@ fn renamed(evidence: &Evidence) -> Evidence {
 }
 
 #[tokio::test]
-async fn features_and_arms_stay_when_every_name_and_annotation_is_replaced() {
+async fn features_and_arms_do_not_depend_on_names_and_annotations() {
     for family in [
         "bad-image",
         "missing-config-key",
@@ -116,8 +117,8 @@ async fn features_and_arms_stay_when_every_name_and_annotation_is_replaced() {
         "crash-after-bad-config",
         "wrong-target-port",
     ] {
-        let broken = broken(family, 1).await;
-        let evidence = broken.at_fault().await.remove(0);
+        let faulty = faulty_world(family, 1).await;
+        let evidence = faulty.evidence_at_fault().await.remove(0);
         let other = renamed(&evidence);
         assert_ne!(evidence.target, other.target, "{family}: it was renamed");
         assert_eq!(planner::signature(&evidence), planner::signature(&other), "{family}");
@@ -125,7 +126,7 @@ async fn features_and_arms_stay_when_every_name_and_annotation_is_replaced() {
         let plain = |evidence: &Evidence| {
             let mut seen: Vec<_> =
                 propose(evidence, &index).into_iter().map(|candidate| candidate.features).collect();
-            // Names order what is equally near; what is proposed stays the same.
+            // Names break ties between equally distant objects, so only the set of candidates is compared.
             seen.sort_by(|a, b| {
                 a.arm
                     .cmp(&b.arm)
@@ -138,11 +139,11 @@ async fn features_and_arms_stay_when_every_name_and_annotation_is_replaced() {
 }
 
 #[tokio::test]
-async fn every_feature_has_a_name_and_lies_between_0_and_1() {
+async fn features_match_schema_and_are_between_0_and_1() {
     let schema = planner::schema();
     assert!((24..=40).contains(&schema.names.len()), "{}", schema.names.len());
     for family in ["bad-image", "scaled-to-zero", "nothing-wrong"] {
-        let found = broken(family, 1).await.at_fault().await;
+        let found = faulty_world(family, 1).await.evidence_at_fault().await;
         assert!(!found.is_empty(), "{family}");
         for evidence in found {
             for candidate in propose(&evidence, &HybridIndex::new()) {
@@ -164,7 +165,7 @@ async fn every_feature_has_a_name_and_lies_between_0_and_1() {
 }
 
 #[tokio::test]
-async fn what_helped_elsewhere_is_adapted_with_values_of_this_place_alone() {
+async fn retrieved_plan_uses_names_and_values_of_current_incident_only() {
     for family in [
         "bad-image",
         "missing-config-key",
@@ -172,55 +173,57 @@ async fn what_helped_elsewhere_is_adapted_with_values_of_this_place_alone() {
         "scaled-to-zero",
         "memory-limit-too-low",
     ] {
-        let (first, second) = (broken(family, 1).await, broken(family, 2).await);
-        let (there, here) = (first.at_fault().await.remove(0), second.at_fault().await.remove(0));
+        let (first, second) = (faulty_world(family, 1).await, faulty_world(family, 2).await);
+        let (there, here) =
+            (first.evidence_at_fault().await.remove(0), second.evidence_at_fault().await.remove(0));
         let mut index = HybridIndex::new();
-        let mut mending = Vec::new();
+        let mut fixes = Vec::new();
         for candidate in
-            propose(&there, &index).into_iter().filter(|candidate| candidate.source.acts())
+            propose(&there, &index).into_iter().filter(|candidate| candidate.source.has_effects())
         {
-            if first.is_mended_by(&candidate).await.is_ok() {
-                mending.push(candidate);
+            if first.is_fixed_by(&candidate).await.is_ok() {
+                fixes.push(candidate);
             }
         }
-        for (number, candidate) in mending.iter().enumerate() {
+        for (number, candidate) in fixes.iter().enumerate() {
             let origin = Provenance::Import("elsewhere.jsonl".into());
-            let past = past(&there, candidate, Verdict::Resolved, number as i64);
+            let past = past(&there, candidate, OutcomeStatus::Resolved, number as i64);
             index.add(&PastExecution { origin, ..past });
         }
         let neighbours = planner::neighbours(&here, &index);
-        let sources = Sources {
+        let sources = CandidateSources {
             templates: &[],
             neighbours: &neighbours,
-            reversal: Reversal::Off,
-            demonstrations: &[],
+            reversal: ReversalMode::Off,
+            corrections: &[],
         };
         let adapted: Vec<Candidate> = planner::propose(&here, &sources, &actions::catalogue())
             .into_iter()
             .filter(|candidate| matches!(candidate.source, workflow::Source::Retrieval { .. }))
             .collect();
         assert!(!adapted.is_empty(), "{family}");
-        let mut is_mended = false;
+        let mut is_fixed = false;
         for candidate in &adapted {
             let text = serde_json::to_string(&candidate.workflow).unwrap();
             for name in names(&there).into_keys().filter(|name| !names(&here).contains_key(name)) {
                 assert!(
                     !text.contains(&format!("\"{name}\"")),
-                    "{family}: {name} of the other place stands in {text}"
+                    "{family}: {name} of the other incident occurs in {text}"
                 );
             }
-            let told = planner::explain(candidate, &here).join("\n");
-            assert!(told.contains("not made here: imported from `elsewhere.jsonl`"), "{told}");
-            is_mended |= second.is_mended_by(candidate).await.is_ok();
+            let text = planner::explain(candidate, &here).join("\n");
+            assert!(text.contains("(imported from `elsewhere.jsonl`)"), "{text}");
+            is_fixed |= second.is_fixed_by(candidate).await.is_ok();
         }
-        assert!(is_mended, "{family}");
+        assert!(is_fixed, "{family}");
     }
 }
 
 #[tokio::test]
-async fn a_person_s_correction_is_proposed_under_the_same_alert() {
-    let (first, second) = (broken("bad-image", 1).await, broken("bad-image", 2).await);
-    let (there, mut here) = (first.at_fault().await.remove(0), second.at_fault().await.remove(0));
+async fn correction_is_proposed_for_same_alert() {
+    let (first, second) = (faulty_world("bad-image", 1).await, faulty_world("bad-image", 2).await);
+    let (there, mut here) =
+        (first.evidence_at_fault().await.remove(0), second.evidence_at_fault().await.remove(0));
     here.alert.clone_from(&there.alert);
     let candidate = propose(&there, &HybridIndex::new())
         .into_iter()
@@ -229,12 +232,12 @@ async fn a_person_s_correction_is_proposed_under_the_same_alert() {
         })
         .unwrap();
     let plan = workflow::id::PlanId::derive(there.at, "x", 1);
-    let shown = [(plan.clone(), past(&there, &candidate, Verdict::Unknown, 1))];
-    let sources = Sources {
+    let shown = [(plan.clone(), past(&there, &candidate, OutcomeStatus::Unknown, 1))];
+    let sources = CandidateSources {
         templates: &[],
         neighbours: &[],
-        reversal: Reversal::Off,
-        demonstrations: &shown,
+        reversal: ReversalMode::Off,
+        corrections: &shown,
     };
     let proposed = planner::propose(&here, &sources, &actions::catalogue());
     assert!(
@@ -245,9 +248,9 @@ async fn a_person_s_correction_is_proposed_under_the_same_alert() {
 }
 
 #[tokio::test]
-async fn failures_of_neighbours_lower_what_the_learner_sees_of_the_same_deed() {
-    let broken = broken("bad-image", 1).await;
-    let evidence = broken.at_fault().await.remove(0);
+async fn failed_neighbours_lower_success_feature_of_same_plan() {
+    let faulty = faulty_world("bad-image", 1).await;
+    let evidence = faulty.evidence_at_fault().await.remove(0);
     let at =
         planner::schema().names.iter().position(|name| name == "neighbours-succeeded").unwrap();
     let seen = |index: &HybridIndex| {
@@ -262,8 +265,8 @@ async fn failures_of_neighbours_lower_what_the_learner_sees_of_the_same_deed() {
         .unwrap();
     let (mut failed, mut succeeded) = (HybridIndex::new(), HybridIndex::new());
     for number in 0..5 {
-        failed.add(&past(&evidence, &candidate, Verdict::NotResolved, number));
-        succeeded.add(&past(&evidence, &candidate, Verdict::Resolved, number));
+        failed.add(&past(&evidence, &candidate, OutcomeStatus::NotResolved, number));
+        succeeded.add(&past(&evidence, &candidate, OutcomeStatus::Resolved, number));
     }
     assert!(
         seen(&failed) < seen(&HybridIndex::new()) && seen(&HybridIndex::new()) < seen(&succeeded)

@@ -4,7 +4,7 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
 use serde_json::Value;
 
-use super::house::{HOST, House, TOKEN};
+use super::harness::{HOST, ServerHarness, TOKEN};
 
 fn with(host: Option<&str>, authorization: Option<&str>, path: &str) -> Request<Body> {
     let mut request = Request::builder().uri(path);
@@ -18,8 +18,8 @@ fn with(host: Option<&str>, authorization: Option<&str>, path: &str) -> Request<
 }
 
 #[tokio::test]
-async fn every_route_but_the_probes_wants_the_token() {
-    let house = House::new().await;
+async fn all_routes_except_probes_require_the_token() {
+    let server = ServerHarness::new().await;
     let document = crate::openapi();
     let mut guarded = 0;
     for (path, methods) in document["paths"].as_object().unwrap() {
@@ -27,7 +27,7 @@ async fn every_route_but_the_probes_wants_the_token() {
         for method in methods.as_object().unwrap().keys() {
             let mut request = with(Some(HOST), None, &path);
             *request.method_mut() = method.to_uppercase().parse().unwrap();
-            let reply = house.send(request).await;
+            let reply = server.send(request).await;
             if ["/livez", "/readyz"].contains(&path.as_str()) {
                 assert_eq!(reply.status, StatusCode::OK);
             } else {
@@ -39,54 +39,54 @@ async fn every_route_but_the_probes_wants_the_token() {
     }
     assert_eq!(guarded, 36);
     for path in ["/demo", "/nowhere"] {
-        assert_eq!(house.send(with(Some(HOST), None, path)).await.problem().0, 401, "{path}");
+        assert_eq!(server.send(with(Some(HOST), None, path)).await.problem().0, 401, "{path}");
     }
 }
 
 #[tokio::test]
-async fn another_token_or_another_scheme_is_refused() {
-    let house = House::new().await;
+async fn wrong_token_or_scheme_is_unauthorized() {
+    let server = ServerHarness::new().await;
     for wrong in
         [format!("Bearer {TOKEN}x"), "Bearer ".into(), format!("Basic {TOKEN}"), TOKEN.into()]
     {
-        let reply = house.send(with(Some(HOST), Some(&wrong), "/api/v1/alerts")).await;
+        let reply = server.send(with(Some(HOST), Some(&wrong), "/api/v1/alerts")).await;
         assert_eq!(reply.problem(), (401, "unauthorized"), "{wrong}");
         assert!(!reply.body.to_string().contains(TOKEN), "no secret is echoed");
     }
     let right = format!("bearer {TOKEN}");
     assert_eq!(
-        house.send(with(Some(HOST), Some(&right), "/api/v1/alerts")).await.status,
+        server.send(with(Some(HOST), Some(&right), "/api/v1/alerts")).await.status,
         StatusCode::OK
     );
-    assert_eq!(house.send(with(Some(HOST), Some(&right), "/demo")).await.status, StatusCode::OK);
+    assert_eq!(server.send(with(Some(HOST), Some(&right), "/demo")).await.status, StatusCode::OK);
 }
 
 #[tokio::test]
-async fn an_unknown_host_is_refused_even_with_the_token() {
-    let house = House::new().await;
+async fn unknown_host_is_refused_even_with_the_token() {
+    let server = ServerHarness::new().await;
     let right = format!("Bearer {TOKEN}");
     for host in [None, Some("evil.example"), Some("127.0.0.1:81"), Some("127.0.0.1")] {
-        let reply = house.send(with(host, Some(&right), "/api/v1/alerts")).await;
+        let reply = server.send(with(host, Some(&right), "/api/v1/alerts")).await;
         assert_eq!(reply.problem(), (421, "unknown_host"), "{host:?}");
     }
     // A kubelet probes by the address of the pod.
     assert_eq!(
-        house.send(with(Some("10.0.0.7:8080"), None, "/readyz")).await.status,
+        server.send(with(Some("10.0.0.7:8080"), None, "/readyz")).await.status,
         StatusCode::OK
     );
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_a_problem_document_too() {
-    let house = House::new().await;
-    assert_eq!(house.get("/api/v1/nowhere").await.problem(), (404, "no_route"));
-    assert_eq!(house.get("/api/v1/stop").await.problem(), (405, "no_method"));
+async fn unknown_route_or_method_returns_a_problem_document() {
+    let server = ServerHarness::new().await;
+    assert_eq!(server.get("/api/v1/nowhere").await.problem(), (404, "route_not_found"));
+    assert_eq!(server.post("/api/v1/events", "").await.problem(), (405, "method_not_allowed"));
 }
 
 #[tokio::test]
-async fn the_openapi_document_lists_every_route() {
-    let house = House::new().await;
-    let document = house.get("/api/openapi.json").await.body;
+async fn openapi_document_lists_all_routes() {
+    let server = ServerHarness::new().await;
+    let document = server.get("/api/openapi.json").await.body;
     assert_eq!(document["openapi"], "3.1.0");
     assert_eq!(document["components"]["securitySchemes"]["token"]["scheme"], "bearer");
     let listed: BTreeSet<String> = document["paths"]
@@ -124,9 +124,9 @@ async fn the_openapi_document_lists_every_route() {
         "post /api/v1/runs/{id}/cancel",
         "post /api/v1/runs/{id}/steps/{step}/approve",
         "post /api/v1/runs/{id}/steps/{step}/reject",
-        "post /api/v1/stop",
-        "post /api/v1/resume",
-        "get /api/v1/stops",
+        "get /api/v1/emergency-stops",
+        "post /api/v1/emergency-stops",
+        "delete /api/v1/emergency-stops",
         "get /api/v1/experiments",
         "post /api/v1/experiments",
         "get /api/v1/experiments/{id}",
@@ -135,10 +135,10 @@ async fn the_openapi_document_lists_every_route() {
         "get /api/v1/experiments/{id}/results",
         "get /api/v1/learner",
         "get /api/v1/events",
-        "post /api/v1/workflow-validations",
+        "post /api/v1/manifests:validate",
     ];
     assert_eq!(listed, expected.into_iter().map(Into::into).collect());
-    // Every reference leads somewhere.
+    // Every reference resolves.
     for reference in references(&document) {
         assert!(document.pointer(reference.trim_start_matches('#')).is_some(), "{reference}");
     }

@@ -1,4 +1,4 @@
-//! What a kind's own rules say of an object that is to be stored.
+//! Validation of objects before they are stored, by kind.
 
 mod budget;
 mod data;
@@ -10,38 +10,40 @@ mod workload;
 use cluster::Object;
 use serde_json::Value;
 
-use super::refusal::{Cause, Named, Refusal};
-use super::resource::Resource;
+use super::resource::ServedResource;
+use super::status_error::{ResourceName, StatusCause, StatusError};
 
-/// What is wrong with a field, in Kubernetes' words.
-enum Wrong<'a> {
-    /// It must be there.
+/// An error in one field, as in Kubernetes' `field.Error`.
+enum FieldError<'a> {
+    /// A required field is missing.
     Required(&'a str),
-    /// It has a value that it may not have.
+    /// The value is invalid.
     Invalid(&'a Value, &'a str),
-    /// It may not have this value here.
+    /// The value is not allowed in this context.
     Forbidden(&'a str),
-    /// Another element has the value already.
+    /// Another list element has the same value.
     Duplicate(&'a Value),
-    /// It holds more bytes than this.
+    /// The value is longer than this many bytes.
     TooLong(usize),
-    /// It is none of these.
+    /// The value is not one of the supported values.
     Unsupported(&'a Value, &'a [&'a str]),
 }
 
-fn cause(field: &str, what: &Wrong<'_>) -> Cause {
-    let (reason, message) = match what {
-        Wrong::Required("") => ("FieldValueRequired", "Required value".to_string()),
-        Wrong::Required(why) => ("FieldValueRequired", format!("Required value: {why}")),
-        Wrong::Invalid(value, why) => {
-            ("FieldValueInvalid", format!("Invalid value: {value}: {why}"))
+fn cause(field: &str, error: &FieldError<'_>) -> StatusCause {
+    let (reason, message) = match error {
+        FieldError::Required("") => ("FieldValueRequired", "Required value".to_string()),
+        FieldError::Required(detail) => ("FieldValueRequired", format!("Required value: {detail}")),
+        FieldError::Invalid(value, detail) => {
+            ("FieldValueInvalid", format!("Invalid value: {value}: {detail}"))
         }
-        Wrong::Forbidden(why) => ("FieldValueForbidden", format!("Forbidden: {why}")),
-        Wrong::Duplicate(value) => ("FieldValueDuplicate", format!("Duplicate value: {value}")),
-        Wrong::TooLong(most) => {
-            ("FieldValueTooLong", format!("Too long: may not be more than {most} bytes"))
+        FieldError::Forbidden(detail) => ("FieldValueForbidden", format!("Forbidden: {detail}")),
+        FieldError::Duplicate(value) => {
+            ("FieldValueDuplicate", format!("Duplicate value: {value}"))
         }
-        Wrong::Unsupported(value, known) => {
+        FieldError::TooLong(limit) => {
+            ("FieldValueTooLong", format!("Too long: may not be more than {limit} bytes"))
+        }
+        FieldError::Unsupported(value, known) => {
             let known: Vec<String> = known.iter().map(|one| format!("{one:?}")).collect();
             let known = known.join(", ");
             (
@@ -50,25 +52,25 @@ fn cause(field: &str, what: &Wrong<'_>) -> Cause {
             )
         }
     };
-    Cause::new(reason, field, message)
+    StatusCause::new(reason, field, message)
 }
 
-fn wrong(object: &Object, field: &str, what: &Wrong<'_>) -> Refusal {
-    refused(object, vec![cause(field, what)])
+fn invalid_field(object: &Object, field: &str, error: &FieldError<'_>) -> StatusError {
+    invalid_object(object, vec![cause(field, error)])
 }
 
-fn refused(object: &Object, causes: Vec<Cause>) -> Refusal {
-    Refusal::invalid(&Named::new(None, object.kind(), object.name()), causes)
+fn invalid_object(object: &Object, causes: Vec<StatusCause>) -> StatusError {
+    StatusError::invalid(&ResourceName::new(None, object.kind(), object.name()), causes)
 }
 
-/// Checks an object as it is to be stored.
-pub(super) fn check(resource: &Resource, object: &Object) -> Result<(), Refusal> {
+/// Checks that `object` may be stored.
+pub(super) fn check(resource: &ServedResource, object: &Object) -> Result<(), StatusError> {
     metadata::check_name(resource, object)?;
     metadata::check_labels(object)?;
     metadata::check_annotations(object)?;
     metadata::check_owners(object)?;
     metadata::check_finalizers(object)?;
-    match resource.shelf {
+    match resource.storage_kind {
         "Deployment" | "ReplicaSet" => workload::check(object),
         "Pod" => workload::check_containers(object, "spec"),
         "Service" => service::check(object),
@@ -79,31 +81,35 @@ pub(super) fn check(resource: &Resource, object: &Object) -> Result<(), Refusal>
     }
 }
 
-/// Checks an object that is to take the place of another, and tells all that is wrong with it.
+/// Checks that `after` may replace `before`, and returns the causes of both checks in one error.
 pub(super) fn check_change(
-    resource: &Resource,
+    resource: &ServedResource,
     before: &Object,
     after: &Object,
-) -> Result<(), Refusal> {
+) -> Result<(), StatusError> {
     match (check(resource, after), check_update(resource, before, after)) {
         (Err(state), Err(change)) if state.code == change.code => {
-            Err(refused(after, state.causes.into_iter().chain(change.causes).collect()))
+            Err(invalid_object(after, state.causes.into_iter().chain(change.causes).collect()))
         }
-        (Err(refusal), _) | (Ok(()), Err(refusal)) => Err(refusal),
+        (Err(error), _) | (Ok(()), Err(error)) => Err(error),
         (Ok(()), Ok(())) => Ok(()),
     }
 }
 
-/// Checks that a change leaves alone what may not change.
-fn check_update(resource: &Resource, before: &Object, after: &Object) -> Result<(), Refusal> {
+/// Checks that no immutable field changes.
+fn check_update(
+    resource: &ServedResource,
+    before: &Object,
+    after: &Object,
+) -> Result<(), StatusError> {
     metadata::check_update(before, after)?;
     let is_same = |pointer: &str| before.at(pointer) == after.at(pointer);
     let immutable = |pointer: &str| {
         let value = after.at(pointer).cloned().unwrap_or_default();
         let field = pointer[1..].replace('/', ".");
-        Err(wrong(after, &field, &Wrong::Invalid(&value, "field is immutable")))
+        Err(invalid_field(after, &field, &FieldError::Invalid(&value, "field is immutable")))
     };
-    match resource.shelf {
+    match resource.storage_kind {
         "Deployment" | "ReplicaSet" if !is_same("/spec/selector") => immutable("/spec/selector"),
         "ReplicaSet" if !is_same("/spec/template") && before.controller().is_some() => {
             immutable("/spec/template")
@@ -112,9 +118,13 @@ fn check_update(resource: &Resource, before: &Object, after: &Object) -> Result<
         "ConfigMap" | "Secret" => data::check_update(before, after),
         "RoleBinding" | "ClusterRoleBinding" if !is_same("/roleRef") => {
             let part = |name: &str| after.at(&format!("/roleRef/{name}")).cloned();
-            // Told as the server holds it, not as it is on the wire.
+            // The message of a real server shows the internal (Go) representation, not the serialized one.
             let value = serde_json::json!({"APIGroup": part("apiGroup"), "Kind": part("kind"), "Name": part("name")});
-            Err(wrong(after, "roleRef", &Wrong::Invalid(&value, "cannot change roleRef")))
+            Err(invalid_field(
+                after,
+                "roleRef",
+                &FieldError::Invalid(&value, "cannot change roleRef"),
+            ))
         }
         "Pod" => workload::check_pod_update(before, after),
         _ => Ok(()),

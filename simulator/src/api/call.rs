@@ -1,54 +1,54 @@
-//! One call of the Kubernetes API, and what is answered.
+//! A call of the Kubernetes API that changes objects, and its result.
 
 use cluster::{Agent, Kind, Mode, Object, Patch, Preconditions};
 use serde::{Deserialize, Serialize};
 
-use super::refusal::{Named, Refusal};
 use super::selection::Selection;
-use crate::interference::Interference;
+use super::status_error::{ResourceName, StatusError};
+use crate::injected_reply::InjectedReply;
 use crate::objects::Key;
-use crate::queue::Wake;
-use crate::world::{CONTROLLER, World};
+use crate::queue::Timer;
+use crate::world::{CONTROLLER_DELAY, World};
 
-/// One call of the Kubernetes API that may change something, as it is on the wire.
+/// A call of the Kubernetes API that may change objects.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Call {
-    /// The kind of the object that the path names.
+pub struct ApiCall {
+    /// The kind of the object in the path.
     pub kind: Kind,
-    /// The namespace of the path.
+    /// The namespace in the path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
-    /// The name of the path; empty where it names none (a create, a deletion of many).
+    /// The object name in the path. Empty for a create and for a deletion of a collection.
     pub name: String,
-    /// `status` or `scale`; absent for the object itself.
+    /// The subresource: `status` or `scale`. `None` for the object itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subresource: Option<String>,
-    /// What is to be done.
-    pub deed: Deed,
-    /// How.
+    /// What to do.
+    pub operation: Operation,
+    /// Query parameters and `DeleteOptions`.
     #[serde(default)]
-    pub options: Options,
-    /// Who asks, as far as its User-Agent says.
+    pub options: CallOptions,
+    /// The client, as its User-Agent describes it.
     #[serde(default)]
     pub agent: Agent,
 }
 
-/// What a call does.
+/// The operation of a call.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub enum Deed {
-    /// POST: makes the object.
+pub enum Operation {
+    /// POST: creates the object.
     Create(Object),
-    /// PUT: the object as it shall be.
+    /// PUT: replaces the object.
     Update(Object),
     /// PATCH with a JSON patch, a merge patch or a strategic merge patch.
     Patch(Patch),
-    /// PATCH with server-side apply: the fields that the manager wants.
+    /// PATCH with server-side apply: the fields that the manager sets.
     Apply(Object),
     /// DELETE of one object.
     Delete,
-    /// DELETE of all that are selected.
+    /// DELETE of a collection: all selected objects.
     DeleteAll(Selection),
     /// POST of an Eviction.
     Evict,
@@ -57,27 +57,27 @@ pub enum Deed {
 /// The parameters of a call.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Options {
-    /// For real, or `dryRun=All`.
+pub struct CallOptions {
+    /// Whether the change is persisted or is a dry run (`dryRun=All`).
     pub mode: Mode,
-    /// `fieldManager`; where the call has none, the first word of its User-Agent.
+    /// `fieldManager`. Default: the first word of the User-Agent.
     pub manager: String,
-    /// `force` of server-side apply: fields of others are taken over.
+    /// `force` of server-side apply: takes over fields of other managers.
     pub force: bool,
-    /// What must hold of the stored object.
+    /// Conditions on the stored object.
     pub preconditions: Preconditions,
-    /// What becomes of owned objects; absent for the server's default, which is the background.
+    /// How dependents are deleted. Default: in the background.
     pub propagation: Option<Propagation>,
-    /// Seconds that a pod may take to end; absent for the object's own figure.
+    /// The grace period of a pod, in seconds. Default: the value in the pod's spec.
     pub grace_seconds: Option<u32>,
-    /// What is done about fields that the kind does not have.
+    /// How unknown fields are handled.
     pub validation: FieldValidation,
 }
 
-impl Default for Options {
+impl Default for CallOptions {
     fn default() -> Self {
         Self {
-            mode: Mode::Apply,
+            mode: Mode::Commit,
             manager: String::new(),
             force: false,
             preconditions: Preconditions::default(),
@@ -88,119 +88,120 @@ impl Default for Options {
     }
 }
 
-/// What becomes of the objects that a deleted one owns.
+/// How the dependents of a deleted object are handled (`propagationPolicy`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Propagation {
-    /// They are deleted afterwards.
+    /// They are deleted after the owner.
     Background,
-    /// They are deleted first.
+    /// They are deleted before the owner.
     Foreground,
-    /// They stay, without their owner.
+    /// They are kept, without the owner reference.
     Orphan,
 }
 
-/// What is done about fields that the kind does not have (`fieldValidation`).
+/// How fields are handled that the kind does not have (`fieldValidation`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FieldValidation {
-    /// They are left out.
+    /// They are dropped.
     Ignore,
-    /// They are left out, and the answer warns.
+    /// They are dropped, and the response contains a warning.
     #[default]
     Warn,
-    /// The call is refused.
+    /// The call fails.
     Strict,
 }
 
-/// What the API server answers.
+/// The result of a call.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub enum Answer {
+pub enum CallResult {
     /// 201: the new object as stored.
     Created(Object),
-    /// 200: the object as stored now.
+    /// 200: the object as it is stored now.
     Stored(Object),
-    /// 200: it is marked, and still there.
-    Marked(Object),
-    /// 200: it is gone; as it was last.
+    /// 200: the object is marked for deletion and still exists.
+    Terminating(Object),
+    /// 200: the object is deleted. Contains its last state.
     Deleted(Object),
-    /// 200: all that were meant are gone or marked; as they were before.
+    /// 200: the selected objects are deleted or marked for deletion. Contains their previous state.
     DeletedAll(Vec<Object>),
-    /// It is not done, and why.
-    Refused(Refusal),
-    /// No answer arrives: the connection was reset, whether before the call was applied or after.
-    Lost {
-        /// What the sender sees.
+    /// The call failed.
+    Refused(StatusError),
+    /// The client gets no response: the connection was reset before or after the call was applied.
+    ConnectionLost {
+        /// What the client sees.
         message: String,
     },
 }
 
 impl World {
-    /// Takes one call at the present moment and answers it.
-    pub fn call(&mut self, call: &Call) -> Answer {
-        self.take(call).1
+    /// Executes a call at the current simulated time.
+    pub fn call(&mut self, call: &ApiCall) -> CallResult {
+        self.execute(call).1
     }
 
-    /// Does again what a stored call did at `at`: time passes until then, and the call is made.
-    pub fn replay_call(&mut self, at: jiff::Timestamp, call: &Call) -> Answer {
+    /// Replays a recorded call: advances the world to `at` and executes the call.
+    pub fn replay_call(&mut self, at: jiff::Timestamp, call: &ApiCall) -> CallResult {
         self.advance_fully(at);
         self.call(call)
     }
 
-    /// Takes one call: what the cluster decided, if it arrived there, and what the caller sees of it.
-    pub(crate) fn take(&mut self, call: &Call) -> (Option<Answer>, Answer) {
+    /// Executes a call. Returns the decision of the server, if the call reached it, and the result that the client sees.
+    pub(crate) fn execute(&mut self, call: &ApiCall) -> (Option<CallResult>, CallResult) {
         let interference = match call.options.mode {
-            Mode::Apply => self.interference.pop_front().unwrap_or(Interference::Pass),
-            Mode::DryRun => Interference::Pass,
+            Mode::Commit => self.injected_replies.pop_front().unwrap_or(InjectedReply::Pass),
+            Mode::DryRun => InjectedReply::Pass,
         };
-        let lost =
-            |when: &str| Answer::Lost { message: format!("the connection was reset {when}") };
+        let lost = |when: &str| CallResult::ConnectionLost {
+            message: format!("the connection was reset {when}"),
+        };
         match interference {
-            Interference::UnknownBeforeApply => {
+            InjectedReply::UnknownBeforeApply => {
                 return (None, lost("before the request arrived"));
             }
-            Interference::Conflict => {
-                return (None, Answer::Refused(Refusal::modified(&self.meant_by(call))));
+            InjectedReply::Conflict => {
+                return (None, CallResult::Refused(StatusError::modified(&self.target_of(call))));
             }
-            Interference::Throttled { retry_after_seconds } => {
-                return (None, Answer::Refused(Refusal::throttled(retry_after_seconds)));
+            InjectedReply::Throttled { retry_after_seconds } => {
+                return (None, CallResult::Refused(StatusError::throttled(retry_after_seconds)));
             }
-            Interference::Forbidden => {
-                let why = format!("forbidden: {} {}", call.kind.kind, call.name);
-                return (None, Answer::Refused(Refusal::new(403, "Forbidden", why)));
+            InjectedReply::Forbidden => {
+                let message = format!("forbidden: {} {}", call.kind.kind, call.name);
+                return (None, CallResult::Refused(StatusError::new(403, "Forbidden", message)));
             }
-            Interference::Pass | Interference::UnknownAfterApply => {}
+            InjectedReply::Pass | InjectedReply::UnknownAfterApply => {}
         }
         let before = self.objects.version();
-        let answer = self.answer(call);
-        if call.options.mode == Mode::Apply {
+        let result = self.decide_and_commit(call);
+        if call.options.mode == Mode::Commit {
             if self.objects.version() != before && !call.agent.effect_key.is_empty() {
                 *self.effects.entry(call.agent.effect_key.clone()).or_default() += 1;
             }
-            self.look_for_forbidden();
-            if let Answer::Created(made) = &answer
-                && let Some(key) = Key::of(made).filter(|key| key.kind == "Namespace")
+            self.check_forbidden_patterns();
+            if let CallResult::Created(created) = &result
+                && let Some(key) = Key::of(created).filter(|key| key.kind == "Namespace")
             {
-                self.wake(CONTROLLER, Wake::Namespace(key));
+                self.set_timer(CONTROLLER_DELAY, Timer::Namespace(key));
             }
         }
-        if interference == Interference::UnknownAfterApply {
-            (Some(answer), lost("before the answer arrived"))
+        if interference == InjectedReply::UnknownAfterApply {
+            (Some(result), lost("before the response arrived"))
         } else {
-            (Some(answer.clone()), answer)
+            (Some(result.clone()), result)
         }
     }
 
-    fn answer(&mut self, call: &Call) -> Answer {
+    fn decide_and_commit(&mut self, call: &ApiCall) -> CallResult {
         let is_dry = call.options.mode == Mode::DryRun;
         match self.decide(call) {
-            Err(refusal) => Answer::Refused(refusal),
-            Ok(change) if is_dry => self.pretend(change),
+            Err(error) => CallResult::Refused(error),
+            Ok(change) if is_dry => self.dry_run(change),
             Ok(change) => self.commit(change),
         }
     }
 
-    /// What the call names, for messages.
-    fn meant_by(&self, call: &Call) -> Named {
-        Named::new(self.resource(&call.kind).as_deref(), &call.kind, &call.name)
+    /// Returns the resource and name in the call, for error messages.
+    fn target_of(&self, call: &ApiCall) -> ResourceName {
+        ResourceName::new(self.resource(&call.kind).as_deref(), &call.kind, &call.name)
     }
 }

@@ -1,170 +1,180 @@
 use cluster::Object;
 use serde_json::json;
 
-use super::call::{Answer, Call, Deed};
-use super::managed::Operation;
-use super::refusal::{Named, Refusal};
-use super::resource::Resource;
+use super::call::{ApiCall, CallResult, Operation};
+use super::managed::ManagerOperation;
+use super::resource::ServedResource;
+use super::status_error::{ResourceName, StatusError};
 use super::{defaults, update};
-use crate::chance::Chance;
 use crate::objects::Key;
-use crate::queue::Wake;
-use crate::world::{ENDPOINTS, RULES, World};
+use crate::queue::Timer;
+use crate::rng::SeededRng;
+use crate::world::{ENDPOINTS_DELAY, RULES_DELAY, World};
 
-/// What a call that may be granted does.
-pub(super) enum Change {
-    /// A new object.
+/// The change that an admitted call makes to the stored objects.
+pub(super) enum StorageChange {
+    /// Stores a new object.
     Create(Key, Object),
-    /// A stored object in another state.
+    /// Replaces the state of a stored object.
     Update(Key, Object),
-    /// A stored object in another state, shown through its Scale.
+    /// Like `Update`, but the response is the object's Scale.
     Scale(Key, Object),
-    /// A stored object goes at once.
+    /// Deletes an object immediately.
     Remove(Key, Object),
-    /// A stored object loses the last thing that held it, and goes.
+    /// Deletes an object whose last finalizer was removed.
     Release(Key, Object),
-    /// A stored object is marked; whoever is in charge removes it.
+    /// Sets the deletion timestamp. The kubelet or a controller deletes the object later.
     Mark(Key, Object),
-    /// Nothing would be different.
-    Nothing(Object),
-    /// It is going already.
-    Going(Object),
-    /// One, and with it the one that was asked for.
-    Both(Box<Change>, Box<Change>),
-    /// Many of them, and the objects that are deleted by them, as they were.
-    Many { changes: Vec<Change>, deleted: Vec<Object> },
+    /// The object would not change.
+    Unchanged(Object),
+    /// The object is already marked for deletion.
+    AlreadyDeleting(Object),
+    /// A side effect, and the requested change.
+    Pair(Box<StorageChange>, Box<StorageChange>),
+    /// The deletion of a collection. `deleted` contains the objects in their previous state.
+    Many { changes: Vec<StorageChange>, deleted: Vec<Object> },
 }
 
 impl World {
-    /// What `call` would do to what is stored now.
-    pub(super) fn decide(&self, call: &Call) -> Result<Change, Refusal> {
-        let resource = self.resource(&call.kind).ok_or_else(Refusal::unknown_resource)?;
-        let named = Named::new(Some(&resource), &call.kind, &call.name);
-        let verb = match &call.deed {
-            Deed::Create(_) | Deed::Evict => "create",
-            Deed::Update(_) => "update",
-            Deed::Patch(_) | Deed::Apply(_) => "patch",
-            Deed::Delete | Deed::DeleteAll(_) => "delete",
+    /// Decides what `call` changes in the current state.
+    pub(super) fn decide(&self, call: &ApiCall) -> Result<StorageChange, StatusError> {
+        let resource = self.resource(&call.kind).ok_or_else(StatusError::unknown_resource)?;
+        let target = ResourceName::new(Some(&resource), &call.kind, &call.name);
+        let verb = match &call.operation {
+            Operation::Create(_) | Operation::Evict => "create",
+            Operation::Update(_) => "update",
+            Operation::Patch(_) | Operation::Apply(_) => "patch",
+            Operation::Delete | Operation::DeleteAll(_) => "delete",
         };
-        if !self.may(verb, &call.kind.kind, call.namespace.as_deref()) {
-            return Err(Refusal::forbidden(&named, &format!("cannot {verb} {}", call.kind.kind)));
+        if !self.is_verb_allowed(verb, &call.kind.kind, call.namespace.as_deref()) {
+            return Err(StatusError::forbidden(
+                &target,
+                &format!("cannot {verb} {}", call.kind.kind),
+            ));
         }
-        let key =
-            Key::new(resource.shelf, call.namespace.as_deref().unwrap_or_default(), &call.name);
-        let object = match &call.deed {
-            Deed::Create(object) => {
+        let key = Key::new(
+            resource.storage_kind,
+            call.namespace.as_deref().unwrap_or_default(),
+            &call.name,
+        );
+        let object = match &call.operation {
+            Operation::Create(object) => {
                 let object = object.clone();
                 return self.admit_create(
                     &resource,
                     Some(&key),
                     object,
                     &call.options,
-                    Operation::Update,
+                    ManagerOperation::Update,
                 );
             }
-            Deed::DeleteAll(selection) => {
+            Operation::DeleteAll(selection) => {
                 return Ok(self.admit_delete_all(&resource, call, selection));
             }
-            Deed::Apply(wanted) => {
+            Operation::Apply(wanted) => {
                 let live = self.objects.get(&key);
                 if let Some(live) = live {
-                    check_preconditions(call, &named, live)?;
+                    check_preconditions(call, &target, live)?;
                 }
                 return self.admit_apply(&resource, &key, live, wanted, call);
             }
-            Deed::Update(_) | Deed::Patch(_) | Deed::Delete | Deed::Evict => {
-                self.objects.get(&key).ok_or_else(|| Refusal::absent(&named))?
+            Operation::Update(_) | Operation::Patch(_) | Operation::Delete | Operation::Evict => {
+                self.objects.get(&key).ok_or_else(|| StatusError::not_found(&target))?
             }
         };
-        check_preconditions(call, &named, object)?;
-        match &call.deed {
-            Deed::Update(wanted) => self.admit_update(&resource, &key, object, call, wanted),
-            Deed::Patch(patch) => self.admit_patch(&resource, &key, object, patch, call),
-            Deed::Delete => Ok(self.admit_delete(&key, object, &call.options)),
-            Deed::Evict => self.admit_evict(&key, object, &call.options),
-            Deed::Apply(_) | Deed::Create(_) | Deed::DeleteAll(_) => {
-                unreachable!("they were decided above")
+        check_preconditions(call, &target, object)?;
+        match &call.operation {
+            Operation::Update(wanted) => self.admit_update(&resource, &key, object, call, wanted),
+            Operation::Patch(patch) => self.admit_patch(&resource, &key, object, patch, call),
+            Operation::Delete => Ok(self.admit_delete(&key, object, &call.options)),
+            Operation::Evict => self.admit_evict(&key, object, &call.options),
+            Operation::Apply(_) | Operation::Create(_) | Operation::DeleteAll(_) => {
+                unreachable!("these operations are handled above")
             }
         }
     }
 
-    pub(super) fn pretend(&self, change: Change) -> Answer {
+    pub(super) fn dry_run(&self, change: StorageChange) -> CallResult {
         match change {
-            Change::Create(_, object) => {
-                Answer::Created(self.born(object, &mut self.chance.clone()))
+            StorageChange::Create(_, object) => {
+                CallResult::Created(self.with_server_fields(object, &mut self.rng.clone()))
             }
-            Change::Scale(key, object) => shown_as_scale(&key, &object),
-            Change::Update(_, object) | Change::Release(_, object) | Change::Nothing(object) => {
-                Answer::Stored(object)
+            StorageChange::Scale(key, object) => scale_result(&key, &object),
+            StorageChange::Update(_, object)
+            | StorageChange::Release(_, object)
+            | StorageChange::Unchanged(object) => CallResult::Stored(object),
+            StorageChange::Remove(_, object) => CallResult::Deleted(object),
+            StorageChange::Mark(_, object) | StorageChange::AlreadyDeleting(object) => {
+                CallResult::Terminating(object)
             }
-            Change::Remove(_, object) => Answer::Deleted(object),
-            Change::Mark(_, object) | Change::Going(object) => Answer::Marked(object),
-            Change::Both(_, asked) => self.pretend(*asked),
-            Change::Many { deleted, .. } => Answer::DeletedAll(deleted),
+            StorageChange::Pair(_, requested) => self.dry_run(*requested),
+            StorageChange::Many { deleted, .. } => CallResult::DeletedAll(deleted),
         }
     }
 
-    pub(super) fn commit(&mut self, change: Change) -> Answer {
+    pub(super) fn commit(&mut self, change: StorageChange) -> CallResult {
         match change {
-            Change::Create(key, object) => {
-                let mut chance = self.chance.clone();
+            StorageChange::Create(key, object) => {
+                let mut rng = self.rng.clone();
                 if object.metadata().rest.contains_key("generateName") {
-                    // Where the name was drawn, it was from this place of the stream; an object that brings both wastes a draw.
-                    chance.suffix(5);
+                    // The generated name used this part of the random stream, so it is skipped. An object with both `name` and
+                    // `generateName` wastes a draw.
+                    rng.suffix(5);
                 }
-                let object = self.born(object, &mut chance);
-                self.chance = chance;
-                Answer::Created(self.store(&key, &object))
+                let object = self.with_server_fields(object, &mut rng);
+                self.rng = rng;
+                CallResult::Created(self.store(&key, &object))
             }
-            Change::Scale(key, object) => {
+            StorageChange::Scale(key, object) => {
                 let stored = self.store(&key, &object);
-                shown_as_scale(&key, &stored)
+                scale_result(&key, &stored)
             }
-            Change::Update(key, object) => Answer::Stored(self.store(&key, &object)),
-            Change::Nothing(object) => Answer::Stored(object),
-            Change::Remove(key, object) => {
+            StorageChange::Update(key, object) => CallResult::Stored(self.store(&key, &object)),
+            StorageChange::Unchanged(object) => CallResult::Stored(object),
+            StorageChange::Remove(key, object) => {
                 self.discard(&key);
-                self.wake(RULES, Wake::Rules);
-                Answer::Deleted(object)
+                self.set_timer(RULES_DELAY, Timer::Rules);
+                CallResult::Deleted(object)
             }
-            Change::Release(key, object) => {
+            StorageChange::Release(key, object) => {
                 self.discard(&key);
-                Answer::Stored(object)
+                CallResult::Stored(object)
             }
-            Change::Mark(key, object) => {
+            StorageChange::Mark(key, object) => {
                 let stored = self.store(&key, &object);
                 if !stored.metadata().finalizers.is_empty() {
-                    self.wake(ENDPOINTS, Wake::Garbage);
+                    self.set_timer(ENDPOINTS_DELAY, Timer::GarbageCollector);
                 }
-                Answer::Marked(stored)
+                CallResult::Terminating(stored)
             }
-            Change::Going(object) => Answer::Marked(object),
-            Change::Both(first, asked) => {
+            StorageChange::AlreadyDeleting(object) => CallResult::Terminating(object),
+            StorageChange::Pair(first, requested) => {
                 self.commit(*first);
-                self.commit(*asked)
+                self.commit(*requested)
             }
-            Change::Many { changes, deleted } => {
+            StorageChange::Many { changes, deleted } => {
                 for change in changes {
                     self.commit(change);
                 }
-                Answer::DeletedAll(deleted)
+                CallResult::DeletedAll(deleted)
             }
         }
     }
 
-    /// The object with what the cluster gives it at birth.
-    fn born(&self, object: Object, chance: &mut Chance) -> Object {
+    /// Sets server-assigned fields on create (uid, creationTimestamp, generation, status).
+    fn with_server_fields(&self, object: Object, rng: &mut SeededRng) -> Object {
         let resource = self.resource(object.kind());
-        let is = |claim: fn(&Resource) -> bool| resource.as_deref().is_some_and(claim);
+        let is =
+            |predicate: fn(&ServedResource) -> bool| resource.as_deref().is_some_and(predicate);
         let (is_counted, has_status) = (is(defaults::has_generation), is(defaults::has_status));
         let mut metadata = object.metadata().clone();
-        metadata.uid = chance.uid();
+        metadata.uid = rng.uid();
         metadata.resource_version = String::new();
         metadata.creation_timestamp = jiff::Timestamp::from_second(self.now.as_second()).ok();
         metadata.deletion_timestamp = None;
         metadata.generation = i64::from(is_counted);
         let object = object.with_metadata(metadata);
-        match resource.map_or("", |resource| resource.shelf) {
+        match resource.map_or("", |resource| resource.storage_kind) {
             "Pod" => {
                 object.with_field("status", json!({"phase": "Pending", "qosClass": "Burstable"}))
             }
@@ -178,12 +188,12 @@ impl World {
                     return object;
                 }
                 let mut spec = object.field("spec").cloned().unwrap_or_default();
-                let address = format!("10.96.{}.{}", chance.below(254) + 1, chance.below(254) + 1);
+                let address = format!("10.96.{}.{}", rng.below(254) + 1, rng.below(254) + 1);
                 spec["clusterIP"] = address.clone().into();
                 spec["clusterIPs"] = json!([address]);
                 object.with_field("spec", spec)
             }
-            // What a node is like, only the node can say.
+            // A Node is created with its status, because the simulated kubelet does not report one.
             "Node" => object,
             _ if has_status && object.field("status").is_some() => object.without_field("status"),
             _ => object,
@@ -191,38 +201,42 @@ impl World {
     }
 }
 
-fn check_preconditions(call: &Call, named: &Named, object: &Object) -> Result<(), Refusal> {
+fn check_preconditions(
+    call: &ApiCall,
+    target: &ResourceName,
+    object: &Object,
+) -> Result<(), StatusError> {
     let (metadata, wanted) = (object.metadata(), &call.options.preconditions);
     if let Some(uid) = wanted.uid.as_ref().filter(|uid| **uid != metadata.uid) {
-        let why = format!(
+        let message = format!(
             "Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
             metadata.uid
         );
-        return Err(Refusal::conflict(named, &why));
+        return Err(StatusError::conflict(target, &message));
     }
     match &wanted.resource_version {
         Some(version) if *version != metadata.resource_version => {
-            if matches!(call.deed, Deed::Delete | Deed::Evict) {
-                let why = format!(
+            if matches!(call.operation, Operation::Delete | Operation::Evict) {
+                let message = format!(
                     "Precondition failed: ResourceVersion in precondition: {version}, ResourceVersion in object meta: {}",
                     metadata.resource_version
                 );
-                return Err(Refusal::conflict(named, &why));
+                return Err(StatusError::conflict(target, &message));
             }
-            Err(Refusal::modified(named))
+            Err(StatusError::modified(target))
         }
         Some(_) | None => Ok(()),
     }
 }
 
-fn shown_as_scale(key: &Key, object: &Object) -> Answer {
+fn scale_result(key: &Key, object: &Object) -> CallResult {
     match update::scale_of(key.kind, object) {
-        Some(scale) => Answer::Stored(scale),
-        None => Answer::Stored(object.clone()),
+        Some(scale) => CallResult::Stored(scale),
+        None => CallResult::Stored(object.clone()),
     }
 }
 
-/// Whether the resource has this subresource.
-pub(super) fn has_subresource(resource: &Resource, name: &str) -> bool {
+/// Whether the resource has the subresource `name`.
+pub(super) fn has_subresource(resource: &ServedResource, name: &str) -> bool {
     resource.subresources.iter().any(|known| known == name)
 }

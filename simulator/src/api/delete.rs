@@ -2,38 +2,43 @@ use cluster::{Object, Pod};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use super::call::{Call, Options, Propagation};
-use super::change::Change;
-use super::resource::Resource;
+use super::call::{ApiCall, CallOptions, Propagation};
+use super::change::StorageChange;
+use super::resource::ServedResource;
 use super::selection::Selection;
 use crate::controller::CLEANUP;
 use crate::objects::Key;
 use crate::world::World;
 
-/// Holds an object until all that it owns is gone.
+/// The finalizer that keeps an object until its dependents are deleted.
 pub(crate) const FOREGROUND: &str = "foregroundDeletion";
-/// Holds an object until nothing names it as owner any more.
+/// The finalizer that keeps an object until no dependent refers to it as owner.
 pub(crate) const ORPHAN: &str = "orphan";
 
 impl World {
-    /// Deletes an object as a controller does.
+    /// Deletes an object on behalf of a controller.
     pub(crate) fn delete(&mut self, key: &Key) {
-        self.delete_as(key, None);
+        self.delete_with(key, None);
     }
 
-    pub(crate) fn delete_as(&mut self, key: &Key, propagation: Option<Propagation>) {
+    pub(crate) fn delete_with(&mut self, key: &Key, propagation: Option<Propagation>) {
         if let Some(object) = self.objects.get(key).cloned() {
-            let options = Options { propagation, ..Options::default() };
+            let options = CallOptions { propagation, ..CallOptions::default() };
             let change = self.admit_delete(key, &object, &options);
             self.commit(change);
         }
     }
 
-    pub(super) fn admit_delete(&self, key: &Key, object: &Object, options: &Options) -> Change {
-        let own =
+    pub(super) fn admit_delete(
+        &self,
+        key: &Key,
+        object: &Object,
+        options: &CallOptions,
+    ) -> StorageChange {
+        let default_grace =
             object.at("/spec/terminationGracePeriodSeconds").and_then(Value::as_u64).unwrap_or(30);
-        let grace = options.grace_seconds.map_or(own, u64::from);
-        let is_running = |pod: Pod<'_>| !pod.is_over() && pod.node().is_some();
+        let grace = options.grace_seconds.map_or(default_grace, u64::from);
+        let is_running = |pod: Pod<'_>| !pod.is_finished() && pod.node().is_some();
         let is_graceful = grace > 0 && Pod::of(object).is_some_and(is_running);
         let mut metadata = object.metadata().clone();
         let finalizer = match options.propagation {
@@ -51,10 +56,10 @@ impl World {
             metadata.finalizers.push(CLEANUP.into());
         }
         if !is_graceful && key.kind != "Namespace" && metadata.finalizers.is_empty() {
-            return Change::Remove(key.clone(), object.clone());
+            return StorageChange::Remove(key.clone(), object.clone());
         }
         if metadata.deletion_timestamp.is_some() && metadata == *object.metadata() {
-            return Change::Going(object.clone());
+            return StorageChange::AlreadyDeleting(object.clone());
         }
         if metadata.deletion_timestamp.is_none() {
             let seconds = if is_graceful { grace } else { 0 };
@@ -71,23 +76,26 @@ impl World {
         } else {
             marked
         };
-        Change::Mark(key.clone(), marked)
+        StorageChange::Mark(key.clone(), marked)
     }
 
     pub(super) fn admit_delete_all(
         &self,
-        resource: &Resource,
-        call: &Call,
+        resource: &ServedResource,
+        call: &ApiCall,
         selection: &Selection,
-    ) -> Change {
-        let objects = self.objects.of_kind(resource.shelf, call.namespace.as_deref());
+    ) -> StorageChange {
+        let objects = self.objects.of_kind(resource.storage_kind, call.namespace.as_deref());
         let deleted: Vec<Object> =
             objects.filter(|object| selection.matches(object)).cloned().collect();
         let changes = deleted.iter().map(|object| {
-            let key =
-                Key::new(resource.shelf, object.namespace().unwrap_or_default(), object.name());
+            let key = Key::new(
+                resource.storage_kind,
+                object.namespace().unwrap_or_default(),
+                object.name(),
+            );
             self.admit_delete(&key, object, &call.options)
         });
-        Change::Many { changes: changes.collect(), deleted }
+        StorageChange::Many { changes: changes.collect(), deleted }
     }
 }

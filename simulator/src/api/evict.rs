@@ -1,9 +1,9 @@
 use cluster::Object;
 use serde_json::Value;
 
-use super::call::Options;
-use super::change::Change;
-use super::refusal::{Cause, Refusal};
+use super::call::CallOptions;
+use super::change::StorageChange;
+use super::status_error::{StatusCause, StatusError};
 use crate::controller::is_healthy;
 use crate::objects::Key;
 use crate::world::World;
@@ -13,59 +13,59 @@ impl World {
         &self,
         key: &Key,
         object: &Object,
-        options: &Options,
-    ) -> Result<Change, Refusal> {
+        options: &CallOptions,
+    ) -> Result<StorageChange, StatusError> {
         if key.kind != "Pod" {
-            return Err(Refusal::unknown_resource());
+            return Err(StatusError::unknown_resource());
         }
-        let going = self.admit_delete(key, object, options);
+        let deletion = self.admit_delete(key, object, options);
         let phase = object.at("/status/phase").and_then(Value::as_str).unwrap_or("Pending");
-        let is_nothing_lost = matches!(phase, "Pending" | "Succeeded" | "Failed")
+        let is_always_allowed = matches!(phase, "Pending" | "Succeeded" | "Failed")
             || object.metadata().deletion_timestamp.is_some();
         let budgets = self.budgets_of(object);
         let budget = match &budgets[..] {
-            _ if is_nothing_lost => return Ok(going),
-            [] => return Ok(going),
+            _ if is_always_allowed => return Ok(deletion),
+            [] => return Ok(deletion),
             [budget] => *budget,
             [_, _, ..] => {
                 let message = "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.";
-                return Err(Refusal::new(500, "InternalError", message));
+                return Err(StatusError::new(500, "InternalError", message));
             }
         };
-        let figure =
+        let count =
             |name: &str| budget.at(&format!("/status/{name}")).and_then(Value::as_i64).unwrap_or(0);
-        let (healthy, desired) = (figure("currentHealthy"), figure("desiredHealthy"));
-        // A pod that does not serve costs the budget nothing, as long as the others do.
+        let (healthy, desired) = (count("currentHealthy"), count("desiredHealthy"));
+        // An unready pod does not count against the budget while enough other pods are healthy.
         let policy = budget.at("/spec/unhealthyPodEvictionPolicy").and_then(Value::as_str);
-        let is_free = !is_healthy(object)
+        let is_exempt = !is_healthy(object)
             && (policy == Some("AlwaysAllow") || healthy >= desired && desired > 0);
-        if is_free {
-            return Ok(going);
+        if is_exempt {
+            return Ok(deletion);
         }
-        if figure("observedGeneration") < budget.metadata().generation {
-            return Err(refused(format!(
+        if count("observedGeneration") < budget.metadata().generation {
+            return Err(budget_error(format!(
                 "The disruption budget {} is still being processed by the server.",
                 budget.name()
             )));
         }
-        let allowed = figure("disruptionsAllowed");
+        let allowed = count("disruptionsAllowed");
         if allowed <= 0 {
-            return Err(refused(format!(
+            return Err(budget_error(format!(
                 "The disruption budget {} needs {desired} healthy pods and has {healthy} currently",
                 budget.name()
             )));
         }
         let mut status = budget.field("status").cloned().unwrap_or_default();
         status["disruptionsAllowed"] = (allowed - 1).into();
-        let spent = Key::new("PodDisruptionBudget", &key.namespace, budget.name());
-        let spent = Change::Update(spent, budget.with_field("status", status));
-        Ok(Change::Both(Box::new(spent), Box::new(going)))
+        let update = Key::new("PodDisruptionBudget", &key.namespace, budget.name());
+        let update = StorageChange::Update(update, budget.with_field("status", status));
+        Ok(StorageChange::Pair(Box::new(update), Box::new(deletion)))
     }
 }
 
-fn refused(why: String) -> Refusal {
+fn budget_error(detail: String) -> StatusError {
     let message = "Cannot evict pod as it would violate the pod's disruption budget.";
-    let mut refusal = Refusal::new(429, "TooManyRequests", message);
-    refusal.causes.push(Cause::new("DisruptionBudget", "", why));
-    refusal
+    let mut error = StatusError::new(429, "TooManyRequests", message);
+    error.causes.push(StatusCause::new("DisruptionBudget", "", detail));
+    error
 }

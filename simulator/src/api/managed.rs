@@ -1,22 +1,22 @@
-//! Who owns which fields of an object: `metadata.managedFields`.
+//! Field ownership: `metadata.managedFields`.
 //!
-//! Only what named managers change is written into an object. What the world's own controllers own is worked out when
-//! somebody reads it, so that their many small changes cost nothing.
+//! Only the entries of named managers are stored. The entries of the built-in controllers are derived on read, so that
+//! their frequent small changes do not update `managedFields`.
 
 use cluster::Object;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::fields::{Changes, FieldSet};
-use super::refusal::{Cause, Refusal};
+use super::status_error::{StatusCause, StatusError};
 
-const FIELD: &str = "managedFields";
+const MANAGED_FIELDS: &str = "managedFields";
 const CONTROLLERS: &str = "kube-controller-manager";
 const KUBELET: &str = "kubelet";
-/// Whoever made what stands in a world's file.
-const FIRST: &str = "kubectl-create";
-/// Parts of an object that nobody owns.
-const UNOWNED: &[&[&str]] = &[
+/// The manager of the objects in a world file.
+const INITIAL_MANAGER: &str = "kubectl-create";
+/// Fields without an owner.
+const UNOWNED_FIELDS: &[&[&str]] = &[
     &["f:apiVersion"],
     &["f:kind"],
     &["f:metadata", "f:name"],
@@ -32,41 +32,41 @@ const UNOWNED: &[&[&str]] = &[
     &["f:metadata", "f:managedFields"],
 ];
 
-/// Whether a manager says what it wants, or changes what it finds.
+/// `managedFields[].operation`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Operation {
+pub(super) enum ManagerOperation {
     Apply,
     Update,
 }
 
-/// One manager and the fields that it owns.
+/// One entry of `managedFields`: a manager and the fields that it owns.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Manager {
+pub(super) struct ManagedFieldsEntry {
     name: String,
-    operation: Operation,
+    operation: ManagerOperation,
     api_version: String,
     subresource: String,
     time: Option<Timestamp>,
     pub(super) fields: FieldSet,
 }
 
-/// Who acts, in one call.
+/// The field manager of one call.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Actor<'a> {
+pub(super) struct FieldManager<'a> {
     pub(super) name: &'a str,
     pub(super) subresource: Option<&'a str>,
     pub(super) now: Timestamp,
 }
 
-/// The fields of a value that somebody can own.
+/// Returns the fields of `value` that can have an owner.
 pub(super) fn owned_fields(value: &Value, is_new: bool) -> FieldSet {
-    FieldSet::of(value, is_new).without(UNOWNED)
+    FieldSet::of(value, is_new).without(UNOWNED_FIELDS)
 }
 
-impl Manager {
+impl ManagedFieldsEntry {
     fn new(
         name: &str,
-        operation: Operation,
+        operation: ManagerOperation,
         object: &Object,
         subresource: &str,
         time: Option<Timestamp>,
@@ -82,40 +82,45 @@ impl Manager {
         }
     }
 
-    pub(super) fn is(&self, actor: &Actor<'_>, operation: Operation) -> bool {
-        self.name == actor.name
+    pub(super) fn belongs_to(
+        &self,
+        manager: &FieldManager<'_>,
+        operation: ManagerOperation,
+    ) -> bool {
+        self.name == manager.name
             && self.operation == operation
-            && self.subresource == actor.subresource.unwrap_or_default()
+            && self.subresource == manager.subresource.unwrap_or_default()
     }
 
-    /// Whether this is one of the world's own, whose fields are worked out and not written.
-    fn is_worked_out(&self) -> bool {
-        self.operation == Operation::Update && matches!(self.name.as_str(), CONTROLLERS | KUBELET)
+    /// Whether this is an entry of a built-in controller, which is derived and not stored.
+    fn is_derived(&self) -> bool {
+        self.operation == ManagerOperation::Update
+            && matches!(self.name.as_str(), CONTROLLERS | KUBELET)
     }
 
-    fn of_wire(value: &Value) -> Option<Self> {
+    fn from_value(value: &Value) -> Option<Self> {
         let text = |member: &str| value.get(member).and_then(Value::as_str);
         Some(Self {
             name: text("manager").unwrap_or_default().into(),
             operation: match text("operation")? {
-                "Apply" => Operation::Apply,
-                "Update" => Operation::Update,
+                "Apply" => ManagerOperation::Apply,
+                "Update" => ManagerOperation::Update,
                 _ => return None,
             },
             api_version: text("apiVersion")?.into(),
             subresource: text("subresource").unwrap_or_default().into(),
             time: text("time").and_then(|time| time.parse().ok()),
-            fields: FieldSet::from_wire(value.get("fieldsV1")?),
+            fields: FieldSet::from_fields_v1(value.get("fieldsV1")?),
         })
     }
 
-    fn to_wire(&self) -> Value {
+    fn to_value(&self) -> Value {
         let mut value = json!({
             "manager": self.name,
-            "operation": match self.operation { Operation::Apply => "Apply", Operation::Update => "Update" },
+            "operation": match self.operation { ManagerOperation::Apply => "Apply", ManagerOperation::Update => "Update" },
             "apiVersion": self.api_version,
             "fieldsType": "FieldsV1",
-            "fieldsV1": self.fields.to_wire(),
+            "fieldsV1": self.fields.to_fields_v1(),
         });
         if let Some(time) = self.time {
             value["time"] = time.to_string().into();
@@ -126,21 +131,21 @@ impl Manager {
         value
     }
 
-    /// As messages name it.
-    fn told(&self) -> String {
-        let mut told = format!("{:?}", self.name);
+    /// Describes the entry as conflict messages do.
+    fn describe(&self) -> String {
+        let mut text = format!("{:?}", self.name);
         if !self.subresource.is_empty() {
-            told.push_str(&format!(" with subresource {:?}", self.subresource));
+            text.push_str(&format!(" with subresource {:?}", self.subresource));
         }
-        if self.operation == Operation::Update {
-            told.push_str(&format!(" using {}", self.api_version));
+        if self.operation == ManagerOperation::Update {
+            text.push_str(&format!(" using {}", self.api_version));
         }
-        told
+        text
     }
 }
 
-/// Without what the server gives an object, and nobody owns.
-fn unasked(object: &Object, fields: FieldSet) -> FieldSet {
+/// Removes the fields that the server sets on create, which have no owner.
+fn without_server_defaults(object: &Object, fields: FieldSet) -> FieldSet {
     if object.kind().kind != "Service" || object.kind().api_version != "v1" {
         return fields;
     }
@@ -153,199 +158,240 @@ fn unasked(object: &Object, fields: FieldSet) -> FieldSet {
     ])
 }
 
-/// The managers that are written into the object.
-fn written(object: &Object) -> Option<Vec<Manager>> {
-    let list = object.metadata().rest.get(FIELD)?.as_array()?;
-    Some(list.iter().filter_map(Manager::of_wire).collect())
+/// Returns the stored entries.
+fn stored_managers(object: &Object) -> Option<Vec<ManagedFieldsEntry>> {
+    let list = object.metadata().rest.get(MANAGED_FIELDS)?.as_array()?;
+    Some(list.iter().filter_map(ManagedFieldsEntry::from_value).collect())
 }
 
-/// Every manager of an object: those that are written, and those that can be told from what it is.
-pub(super) fn managers(object: &Object) -> Vec<Manager> {
+/// Returns all entries of an object: the stored and the derived ones.
+pub(super) fn managers(object: &Object) -> Vec<ManagedFieldsEntry> {
     let value = object.to_value();
     let all = owned_fields(&value, true);
-    let known = written(object);
-    let is_known = known.is_some();
-    let mut managers: Vec<Manager> = known.unwrap_or_default();
-    for manager in &mut managers {
-        manager.fields = manager.fields.intersection(&all);
+    let stored = stored_managers(object);
+    let has_stored = stored.is_some();
+    let mut managers: Vec<ManagedFieldsEntry> = stored.unwrap_or_default();
+    for entry in &mut managers {
+        entry.fields = entry.fields.intersection(&all);
     }
     let owned =
-        managers.iter().fold(FieldSet::default(), |owned, manager| owned.union(&manager.fields));
-    let (status, mut rest) = unasked(object, all.difference(&owned)).split("f:status");
-    if is_known {
-        // What nobody asked for is a default of the server, and nobody's; metadata is what controllers write.
+        managers.iter().fold(FieldSet::default(), |owned, entry| owned.union(&entry.fields));
+    let (status, mut rest) =
+        without_server_defaults(object, all.difference(&owned)).split("f:status");
+    if has_stored {
+        // Fields that no manager set are server defaults without an owner, except metadata, which controllers write.
         let fields = owned_fields(&value, false).difference(&owned);
         rest = fields.split("f:metadata").0;
     }
-    let birth = object.metadata().creation_timestamp;
-    let is_made_by_controller = object.controller().is_some() || is_known;
-    let (maker, keeper) = match object.kind().kind.as_str() {
+    let created_at = object.metadata().creation_timestamp;
+    let is_made_by_controller = object.controller().is_some() || has_stored;
+    let (creator, status_manager) = match object.kind().kind.as_str() {
         "Node" => (KUBELET, KUBELET),
         "Pod" if is_made_by_controller => (CONTROLLERS, KUBELET),
-        "Pod" => (FIRST, KUBELET),
+        "Pod" => (INITIAL_MANAGER, KUBELET),
         "EndpointSlice" | "Event" => (CONTROLLERS, CONTROLLERS),
         _ if is_made_by_controller => (CONTROLLERS, CONTROLLERS),
-        _ => (FIRST, CONTROLLERS),
+        _ => (INITIAL_MANAGER, CONTROLLERS),
     };
-    let (status, rest) = match is_known {
-        // A controller writes what it says of an object together with its status.
+    let (status, rest) = match has_stored {
+        // A controller writes metadata together with the status.
         true => (status.union(&rest), FieldSet::default()),
         false => (status, rest),
     };
     if !rest.is_empty() {
-        managers.push(Manager::new(maker, Operation::Update, object, "", birth, rest));
+        managers.push(ManagedFieldsEntry::new(
+            creator,
+            ManagerOperation::Update,
+            object,
+            "",
+            created_at,
+            rest,
+        ));
     }
     if !status.is_empty() {
-        let time = last_told(object).or(birth);
-        managers.push(Manager::new(keeper, Operation::Update, object, "status", time, status));
+        let time = last_condition_time(object).or(created_at);
+        managers.push(ManagedFieldsEntry::new(
+            status_manager,
+            ManagerOperation::Update,
+            object,
+            "status",
+            time,
+            status,
+        ));
     }
-    managers.retain(|manager| !manager.fields.is_empty());
+    managers.retain(|entry| !entry.fields.is_empty());
     managers
 }
 
-/// When the latest of its conditions was written.
-fn last_told(object: &Object) -> Option<Timestamp> {
+/// Returns the time of the most recent condition.
+fn last_condition_time(object: &Object) -> Option<Timestamp> {
     let conditions = object.at("/status/conditions").and_then(Value::as_array)?;
     let times =
         conditions.iter().flat_map(|one| [&one["lastUpdateTime"], &one["lastTransitionTime"]]);
     times.filter_map(|time| time.as_str()?.parse().ok()).max()
 }
 
-/// The object as a reader of the whole API sees it: with all its managers, those of the world's own among them.
-pub fn shown(object: &Object) -> Object {
+/// Returns the object as the API shows it: with the stored and the derived entries of `managedFields`.
+pub fn with_managed_fields(object: &Object) -> Object {
     with_managers(object, &managers(object))
 }
 
-pub(super) fn with_managers(object: &Object, managers: &[Manager]) -> Object {
+pub(super) fn with_managers(object: &Object, managers: &[ManagedFieldsEntry]) -> Object {
     let mut metadata = object.metadata().clone();
     if managers.is_empty() {
-        metadata.rest.remove(FIELD);
+        metadata.rest.remove(MANAGED_FIELDS);
     } else {
-        let mut managers: Vec<&Manager> = managers.iter().collect();
+        let mut managers: Vec<&ManagedFieldsEntry> = managers.iter().collect();
         managers.sort_by_key(|one| (one.operation, one.time, &one.name, &one.subresource));
-        metadata.rest.insert(FIELD.into(), managers.into_iter().map(Manager::to_wire).collect());
+        metadata.rest.insert(
+            MANAGED_FIELDS.into(),
+            managers.into_iter().map(ManagedFieldsEntry::to_value).collect(),
+        );
     }
     object.with_metadata(metadata)
 }
 
-/// The object with the managers that are written into another state of it.
+/// Returns `object` with the stored entries of `other`.
 pub(super) fn with_managers_of(object: &Object, other: &Object) -> Object {
-    let (own, wanted) = (object.metadata().rest.get(FIELD), other.metadata().rest.get(FIELD));
+    let (own, wanted) =
+        (object.metadata().rest.get(MANAGED_FIELDS), other.metadata().rest.get(MANAGED_FIELDS));
     if own == wanted {
         return object.clone();
     }
     let mut metadata = object.metadata().clone();
     match wanted {
-        Some(wanted) => metadata.rest.insert(FIELD.into(), wanted.clone()),
-        None => metadata.rest.remove(FIELD),
+        Some(wanted) => metadata.rest.insert(MANAGED_FIELDS.into(), wanted.clone()),
+        None => metadata.rest.remove(MANAGED_FIELDS),
     };
     object.with_metadata(metadata)
 }
 
-/// The new object as `actor` makes it, who owns `fields` of it.
-pub(super) fn made(
+/// Returns the new object with `manager` as the owner of `fields`.
+pub(super) fn record_create(
     object: &Object,
-    actor: &Actor<'_>,
-    operation: Operation,
+    manager: &FieldManager<'_>,
+    operation: ManagerOperation,
     fields: FieldSet,
 ) -> Object {
-    if actor.name.is_empty() {
+    if manager.name.is_empty() {
         return with_managers(object, &[]);
     }
     let (_, fields) = fields.split("f:status");
     let fields = match operation {
-        Operation::Apply => fields,
-        Operation::Update => unasked(object, fields),
+        ManagerOperation::Apply => fields,
+        ManagerOperation::Update => without_server_defaults(object, fields),
     };
-    let maker = Manager::new(actor.name, operation, object, "", Some(actor.now), fields);
-    let managers = if maker.fields.is_empty() { Vec::new() } else { vec![maker] };
+    let creator =
+        ManagedFieldsEntry::new(manager.name, operation, object, "", Some(manager.now), fields);
+    let managers = if creator.fields.is_empty() { Vec::new() } else { vec![creator] };
     with_managers(object, &managers)
 }
 
-/// The changed object, whose changed fields `actor` owns from now on.
-pub(super) fn updated(before: &Object, after: &Object, actor: &Actor<'_>) -> Object {
-    if actor.name.is_empty() {
+/// Returns the updated object with `manager` as the owner of the changed fields.
+pub(super) fn record_update(before: &Object, after: &Object, manager: &FieldManager<'_>) -> Object {
+    if manager.name.is_empty() {
         return after.clone();
     }
     let mut managers = managers(before);
     let changes = Changes::between(&before.to_value(), &after.to_value());
-    let changed = changes.changed.without(UNOWNED);
-    for manager in &mut managers {
-        manager.fields = manager.fields.difference(&changes.removed);
-        if !manager.is(actor, Operation::Update) {
-            manager.fields = manager.fields.difference(&changed);
+    let changed = changes.changed.without(UNOWNED_FIELDS);
+    for entry in &mut managers {
+        entry.fields = entry.fields.difference(&changes.removed);
+        if !entry.belongs_to(manager, ManagerOperation::Update) {
+            entry.fields = entry.fields.difference(&changed);
         }
     }
     if !changed.is_empty() {
-        let own = managers.iter_mut().find(|manager| manager.is(actor, Operation::Update));
-        let subresource = actor.subresource.unwrap_or_default();
-        // Kubernetes does not note when something was scaled.
-        let time = (subresource != "scale").then_some(actor.now);
-        let fresh = Manager::new(actor.name, Operation::Update, after, subresource, time, changed);
+        let own =
+            managers.iter_mut().find(|entry| entry.belongs_to(manager, ManagerOperation::Update));
+        let subresource = manager.subresource.unwrap_or_default();
+        // Kubernetes sets no time on the entry of the scale subresource.
+        let time = (subresource != "scale").then_some(manager.now);
+        let new = ManagedFieldsEntry::new(
+            manager.name,
+            ManagerOperation::Update,
+            after,
+            subresource,
+            time,
+            changed,
+        );
         match own {
-            Some(own) => *own = Manager { fields: own.fields.union(&fresh.fields), ..fresh },
-            None => managers.push(fresh),
+            Some(own) => *own = ManagedFieldsEntry { fields: own.fields.union(&new.fields), ..new },
+            None => managers.push(new),
         }
     }
-    managers.retain(|manager| !manager.fields.is_empty() && !manager.is_worked_out());
+    managers.retain(|entry| !entry.fields.is_empty() && !entry.is_derived());
     with_managers(after, &managers)
 }
 
-/// What `actor` owned as an applier until now.
-pub(super) fn applied_before(managers: &[Manager], actor: &Actor<'_>) -> FieldSet {
-    let own = managers.iter().find(|manager| manager.is(actor, Operation::Apply));
+/// Returns the fields that `manager` applied before.
+pub(super) fn previously_applied(
+    managers: &[ManagedFieldsEntry],
+    manager: &FieldManager<'_>,
+) -> FieldSet {
+    let own = managers.iter().find(|entry| entry.belongs_to(manager, ManagerOperation::Apply));
     own.map(|own| own.fields.clone()).unwrap_or_default()
 }
 
-/// What all others own.
-pub(super) fn owned_by_others(managers: &[Manager], actor: &Actor<'_>) -> FieldSet {
-    let others = managers.iter().filter(|manager| !manager.is(actor, Operation::Apply));
-    others.fold(FieldSet::default(), |all, manager| all.union(&manager.fields))
+/// Returns the fields that other entries own.
+pub(super) fn owned_by_others(
+    managers: &[ManagedFieldsEntry],
+    manager: &FieldManager<'_>,
+) -> FieldSet {
+    let others =
+        managers.iter().filter(|entry| !entry.belongs_to(manager, ManagerOperation::Apply));
+    others.fold(FieldSet::default(), |all, entry| all.union(&entry.fields))
 }
 
-/// `after` with its managers, who were `managers` before `actor` applied `fields` and that changed `before` to it.
+/// Returns `after` with updated entries. `managers` are the entries before `manager` applied `fields`.
 ///
 /// # Errors
-/// 409 where a field changes that another manager owns, unless it is `forced`.
-pub(super) fn applied(
+/// Returns 409 if a changed field belongs to another manager, unless `forced`.
+pub(super) fn record_apply(
     before: &Object,
     after: &Object,
-    mut managers: Vec<Manager>,
-    actor: &Actor<'_>,
+    mut managers: Vec<ManagedFieldsEntry>,
+    manager: &FieldManager<'_>,
     fields: FieldSet,
     forced: bool,
-) -> Result<Object, Refusal> {
+) -> Result<Object, StatusError> {
     let changes = Changes::between(&before.to_value(), &after.to_value());
-    let changed = changes.changed.without(UNOWNED);
+    let changed = changes.changed.without(UNOWNED_FIELDS);
     let mut conflicts: Vec<(String, String)> = Vec::new();
-    for manager in &mut managers {
-        if manager.is(actor, Operation::Apply) {
+    for entry in &mut managers {
+        if entry.belongs_to(manager, ManagerOperation::Apply) {
             continue;
         }
-        let theirs = manager.fields.intersection(&changed);
-        conflicts.extend(theirs.paths().into_iter().map(|path| (manager.told(), path)));
-        manager.fields = manager.fields.difference(&theirs).difference(&changes.removed);
+        let theirs = entry.fields.intersection(&changed);
+        conflicts.extend(theirs.paths().into_iter().map(|path| (entry.describe(), path)));
+        entry.fields = entry.fields.difference(&theirs).difference(&changes.removed);
     }
     if !forced && !conflicts.is_empty() {
         return Err(conflict(conflicts));
     }
-    let subresource = actor.subresource.unwrap_or_default();
-    let mut fresh =
-        Manager::new(actor.name, Operation::Apply, after, subresource, Some(actor.now), fields);
-    match managers.iter_mut().find(|manager| manager.is(actor, Operation::Apply)) {
+    let subresource = manager.subresource.unwrap_or_default();
+    let mut new = ManagedFieldsEntry::new(
+        manager.name,
+        ManagerOperation::Apply,
+        after,
+        subresource,
+        Some(manager.now),
+        fields,
+    );
+    match managers.iter_mut().find(|entry| entry.belongs_to(manager, ManagerOperation::Apply)) {
         Some(own) => {
-            if own.fields == fresh.fields && changed.is_empty() && changes.removed.is_empty() {
-                fresh.time = own.time;
+            if own.fields == new.fields && changed.is_empty() && changes.removed.is_empty() {
+                new.time = own.time;
             }
-            *own = fresh;
+            *own = new;
         }
-        None => managers.push(fresh),
+        None => managers.push(new),
     }
-    managers.retain(|manager| !manager.fields.is_empty() && !manager.is_worked_out());
+    managers.retain(|entry| !entry.fields.is_empty() && !entry.is_derived());
     Ok(with_managers(after, &managers))
 }
 
-fn conflict(mut conflicts: Vec<(String, String)>) -> Refusal {
+fn conflict(mut conflicts: Vec<(String, String)>) -> StatusError {
     conflicts.sort();
     let message = if let [(manager, path)] = &conflicts[..] {
         format!("Apply failed with 1 conflict: conflict with {manager}: {path}")
@@ -362,7 +408,7 @@ fn conflict(mut conflicts: Vec<(String, String)>) -> Refusal {
         format!("Apply failed with {} conflicts: {}", conflicts.len(), lines.join("\n"))
     };
     let causes = conflicts.iter().map(|(manager, path)| {
-        Cause::new("FieldManagerConflict", path, format!("conflict with {manager}"))
+        StatusCause::new("FieldManagerConflict", path, format!("conflict with {manager}"))
     });
-    Refusal { causes: causes.collect(), ..Refusal::new(409, "Conflict", message) }
+    StatusError { causes: causes.collect(), ..StatusError::new(409, "Conflict", message) }
 }

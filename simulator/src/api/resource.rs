@@ -6,35 +6,35 @@ use serde_json::Value;
 
 use crate::world::World;
 
-/// A kind as the API server serves it.
+/// A resource that the API server serves.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Resource {
-    /// The kind.
+pub struct ServedResource {
+    /// The group, version and kind.
     pub kind: Kind,
-    /// Its name in paths: `deployments`.
+    /// The plural name, used in paths: `deployments`.
     pub plural: String,
-    /// Its name for people: `deployment`.
+    /// The singular name: `deployment`.
     pub singular: String,
-    /// What kubectl takes for it: `deploy`.
+    /// The short names that kubectl accepts: `deploy`.
     pub short_names: Vec<String>,
-    /// Whether its objects live in namespaces.
+    /// Whether the resource is namespaced.
     pub namespaced: bool,
-    /// Groups of kinds: `all`.
+    /// The categories that contain the resource: `all`.
     pub categories: Vec<String>,
-    /// What can be done with it.
+    /// The supported verbs.
     pub verbs: Vec<String>,
-    /// `status`, `scale`, `eviction`, `log`.
+    /// The subresources: `status`, `scale`, `eviction`, `log`.
     pub subresources: Vec<String>,
-    /// Under which name its objects are kept: one for all versions.
-    pub(crate) shelf: &'static str,
+    /// The name under which its objects are stored, the same for all versions.
+    pub(crate) storage_kind: &'static str,
 }
 
-/// Kind, version, plural, short names, whether it is namespaced, categories, subresources; words divided by spaces.
-type Row =
+/// Kind, version, plural, short names, namespaced, categories, subresources. Lists are separated by spaces.
+type BuiltinKind =
     (&'static str, &'static str, &'static str, &'static str, bool, &'static str, &'static str);
 
-/// The kinds that are built in.
-const TABLE: &[Row] = &[
+/// The built-in kinds.
+const BUILTIN_KINDS: &[BuiltinKind] = &[
     ("ConfigMap", "v1", "configmaps", "cm", true, "", ""),
     ("Endpoints", "v1", "endpoints", "ep", true, "", ""),
     ("Event", "v1", "events", "ev", true, "", ""),
@@ -112,7 +112,7 @@ const TABLE: &[Row] = &[
     ("RoleBinding", "rbac.authorization.k8s.io/v1", "rolebindings", "", true, "", ""),
     ("PriorityClass", "scheduling.k8s.io/v1", "priorityclasses", "pc", false, "", ""),
     ("StorageClass", "storage.k8s.io/v1", "storageclasses", "sc", false, "", ""),
-    // Kept, and nothing more.
+    // Objects of these kinds are only stored; no controller handles them.
     ("ComponentStatus", "v1", "componentstatuses", "cs", false, "", ""),
     ("PodTemplate", "v1", "podtemplates", "", true, "", ""),
     (
@@ -196,11 +196,11 @@ const TABLE: &[Row] = &[
 const VERBS: [&str; 8] =
     ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
 
-static BUILTIN: LazyLock<BTreeMap<&'static str, Arc<Resource>>> = LazyLock::new(|| {
+static BUILTIN: LazyLock<BTreeMap<&'static str, Arc<ServedResource>>> = LazyLock::new(|| {
     let words = |text: &str| text.split_whitespace().map(String::from).collect();
-    let rows =
-        TABLE.iter().map(|(kind, version, plural, short, namespaced, categories, subresources)| {
-            let resource = Resource {
+    let rows = BUILTIN_KINDS.iter().map(
+        |(kind, version, plural, short, namespaced, categories, subresources)| {
+            let resource = ServedResource {
                 kind: Kind::new(*version, *kind),
                 plural: (*plural).into(),
                 singular: kind.to_lowercase(),
@@ -209,55 +209,58 @@ static BUILTIN: LazyLock<BTreeMap<&'static str, Arc<Resource>>> = LazyLock::new(
                 categories: words(categories),
                 verbs: VERBS.map(String::from).into(),
                 subresources: words(subresources),
-                shelf: kind,
+                storage_kind: kind,
             };
             (*kind, Arc::new(resource))
-        });
+        },
+    );
     rows.collect()
 });
 
-/// The group of a kind; empty for the core group.
+/// Returns the group of a kind. Empty for the core group.
 pub(crate) fn group(kind: &Kind) -> &str {
     kind.api_version.split_once('/').map_or("", |(group, _)| group)
 }
 
-/// The version of a kind within its group: `v1`.
+/// Returns the version of a kind within its group: `v1`.
 #[cfg(feature = "http")]
 pub(crate) fn version_of(kind: &Kind) -> &str {
     kind.api_version.rsplit('/').next().unwrap_or_default()
 }
 
-/// The built-in resource of `kind`.
-pub(crate) fn builtin(kind: &Kind) -> Option<&'static Arc<Resource>> {
+/// Returns the built-in resource of `kind`.
+pub(crate) fn builtin(kind: &Kind) -> Option<&'static Arc<ServedResource>> {
     BUILTIN.get(kind.kind.as_str()).filter(|known| known.kind.api_version == kind.api_version)
 }
 
-/// Under which name objects of a kind are kept: its own for a built-in kind, with its group for any other.
+/// Returns the name under which objects of a kind are stored: the kind of a built-in resource, `Kind.group` of a custom one.
 ///
-/// Names of custom kinds are kept for the life of the process, one for each kind that a definition ever named, so that
-/// the key of an object stays a pointer and a copy of a world copies none of them.
-pub(crate) fn shelf(kind: &Kind) -> &'static str {
+/// The names of custom kinds are leaked, once per kind and process. The key of an object is then a `&'static str`, and
+/// cloning a world copies no names.
+pub(crate) fn storage_kind(kind: &Kind) -> &'static str {
     static CUSTOM: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
     if let Some(known) = builtin(kind) {
-        return known.shelf;
+        return known.storage_kind;
     }
     let name = format!("{}.{}", kind.kind, group(kind));
     let mut custom = CUSTOM.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(known) = custom.get(name.as_str()) {
         return known;
     }
-    let kept: &'static str = Box::leak(name.into_boxed_str());
-    custom.insert(kept);
-    kept
+    let leaked: &'static str = Box::leak(name.into_boxed_str());
+    custom.insert(leaked);
+    leaked
 }
 
 impl World {
-    /// Every kind that is served now: those built in, and those that established definitions name.
-    pub fn resources(&self) -> Vec<Resource> {
-        let mut resources: Vec<Resource> =
+    /// Returns all served resources: the built-in ones and those of established CustomResourceDefinitions.
+    pub fn resources(&self) -> Vec<ServedResource> {
+        let mut resources: Vec<ServedResource> =
             BUILTIN.values().map(|resource| (**resource).clone()).collect();
         let definitions = self.objects.of_kind("CustomResourceDefinition", None);
-        resources.extend(definitions.filter(|one| is_established(one)).flat_map(defined));
+        resources.extend(
+            definitions.filter(|one| is_established(one)).flat_map(resources_of_definition),
+        );
         resources.sort_by(|a, b| {
             (group(&a.kind), &a.kind.api_version, &a.plural).cmp(&(
                 group(&b.kind),
@@ -268,16 +271,21 @@ impl World {
         resources
     }
 
-    /// The resource of this group whose name in paths this is.
-    pub(crate) fn resource_named(&self, of_group: &str, plural: &str) -> Option<Arc<Resource>> {
-        let is_meant =
-            |resource: &Resource| resource.plural == plural && group(&resource.kind) == of_group;
-        let known = BUILTIN.values().find(|resource| is_meant(resource)).cloned();
-        known.or_else(|| self.resources().into_iter().find(is_meant).map(Arc::new))
+    /// Returns the resource with this group and plural name.
+    pub(crate) fn resource_named(
+        &self,
+        group_name: &str,
+        plural: &str,
+    ) -> Option<Arc<ServedResource>> {
+        let matches = |resource: &ServedResource| {
+            resource.plural == plural && group(&resource.kind) == group_name
+        };
+        let known = BUILTIN.values().find(|resource| matches(resource)).cloned();
+        known.or_else(|| self.resources().into_iter().find(matches).map(Arc::new))
     }
 
-    /// The resource of `kind`, if it is served.
-    pub fn resource(&self, kind: &Kind) -> Option<Arc<Resource>> {
+    /// Returns the resource of `kind`, if it is served.
+    pub fn resource(&self, kind: &Kind) -> Option<Arc<ServedResource>> {
         if let Some(known) = builtin(kind) {
             return Some(known.clone());
         }
@@ -289,7 +297,7 @@ impl World {
                 && is_established(one)
         });
         definitions
-            .find_map(|one| defined(one).into_iter().find(|one| one.kind == *kind))
+            .find_map(|one| resources_of_definition(one).into_iter().find(|one| one.kind == *kind))
             .map(Arc::new)
     }
 }
@@ -302,12 +310,12 @@ fn is_established(definition: &Object) -> bool {
         .any(|one| one["type"] == "Established" && one["status"] == "True")
 }
 
-/// The resources of a definition, one for each version that is served.
-fn defined(definition: &Object) -> Vec<Resource> {
+/// Returns the resources of a CustomResourceDefinition, one per served version.
+fn resources_of_definition(definition: &Object) -> Vec<ServedResource> {
     let text = |pointer: &str| {
         definition.at(pointer).and_then(Value::as_str).unwrap_or_default().to_string()
     };
-    let texts = |pointer: &str| -> Vec<String> {
+    let strings = |pointer: &str| -> Vec<String> {
         let list = definition.at(pointer).and_then(Value::as_array).into_iter().flatten();
         list.filter_map(|item| item.as_str().map(String::from)).collect()
     };
@@ -317,15 +325,15 @@ fn defined(definition: &Object) -> Vec<Resource> {
         let name = version["name"].as_str().unwrap_or_default();
         let kind = Kind::new(format!("{}/{name}", text("/spec/group")), text("/spec/names/kind"));
         let subresources = version["subresources"].as_object().into_iter().flatten();
-        Resource {
+        ServedResource {
             plural: text("/spec/names/plural"),
             singular: text("/spec/names/singular"),
-            short_names: texts("/spec/names/shortNames"),
+            short_names: strings("/spec/names/shortNames"),
             namespaced: text("/spec/scope") == "Namespaced",
-            categories: texts("/spec/names/categories"),
+            categories: strings("/spec/names/categories"),
             verbs: VERBS.map(String::from).into(),
             subresources: subresources.map(|(name, _)| name.clone()).collect(),
-            shelf: shelf(&kind),
+            storage_kind: storage_kind(&kind),
             kind,
         }
     });

@@ -4,70 +4,70 @@ use cluster::{Object, Selector};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// Which objects of a list or a watch are wanted.
+/// The label and field selectors of a list or watch.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Selection {
-    /// By their labels.
+    /// The label selector.
     pub labels: Selector,
-    /// By their fields.
+    /// The field selector.
     pub fields: FieldSelector,
 }
 
 impl Selection {
-    /// Whether `object` is wanted.
+    /// Whether `object` matches both selectors.
     pub fn matches(&self, object: &Object) -> bool {
         self.labels.matches(&object.metadata().labels) && self.fields.matches(object)
     }
 }
 
-/// Which fields an object must have: `status.phase=Running,spec.nodeName!=node-1`.
+/// A field selector: `status.phase=Running,spec.nodeName!=node-1`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct FieldSelector(Vec<FieldDemand>);
+pub struct FieldSelector(Vec<FieldRequirement>);
 
-/// One demand on one field.
+/// One requirement of a field selector.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct FieldDemand {
+struct FieldRequirement {
     path: String,
     value: String,
-    is_wanted: bool,
+    is_equal: bool,
 }
 
-/// A text that is not a field selector.
+/// The text is not a valid field selector.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("invalid selector: '{text}'; can't understand '{part}'")]
-pub struct BadFieldSelector {
+pub struct ParseFieldSelectorError {
     text: String,
     part: String,
 }
 
 impl FieldSelector {
-    /// Whether nothing is demanded.
+    /// Whether the selector matches every object.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Names of the fields, as written.
+    /// Returns the paths of the selected fields.
     pub fn paths(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|demand| demand.path.as_str())
+        self.0.iter().map(|requirement| requirement.path.as_str())
     }
 
-    /// Whether `object` meets every demand; a field that it does not have is empty.
+    /// Whether `object` meets every requirement. An absent field has the empty value.
     pub fn matches(&self, object: &Object) -> bool {
-        self.0
-            .iter()
-            .all(|demand| (text_at(object, &demand.path) == demand.value) == demand.is_wanted)
+        self.0.iter().all(|requirement| {
+            (text_at(object, &requirement.path) == requirement.value) == requirement.is_equal
+        })
     }
 }
 
-/// The field at a dotted path, as text.
+/// Returns the field at a dotted path, as text.
 fn text_at(object: &Object, path: &str) -> String {
     match path {
         "metadata.name" => return object.name().into(),
         "metadata.namespace" => return object.namespace().unwrap_or_default().into(),
-        // Of an Event: the part of the cluster that wrote it.
+        // `source` of an Event selects by the component.
         "source" => return text_at(object, "source.component"),
         _ => {}
     }
@@ -81,21 +81,21 @@ fn text_at(object: &Object, path: &str) -> String {
 }
 
 impl FromStr for FieldSelector {
-    type Err = BadFieldSelector;
-    fn from_str(text: &str) -> Result<Self, BadFieldSelector> {
+    type Err = ParseFieldSelectorError;
+    fn from_str(text: &str) -> Result<Self, ParseFieldSelectorError> {
         let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
-        let demands = parts.map(|part| {
-            let (path, value, is_wanted) = match (part.split_once("!="), part.split_once("=")) {
+        let requirements = parts.map(|part| {
+            let (path, value, is_equal) = match (part.split_once("!="), part.split_once("=")) {
                 (Some((path, value)), _) => (path, value, false),
                 (None, Some((path, value))) => {
                     (path, value.strip_prefix('=').unwrap_or(value), true)
                 }
                 (None, None) => {
-                    return Err(BadFieldSelector { text: text.into(), part: part.into() });
+                    return Err(ParseFieldSelectorError { text: text.into(), part: part.into() });
                 }
             };
-            Ok(FieldDemand { path: path.trim().into(), value: value.trim().into(), is_wanted })
+            Ok(FieldRequirement { path: path.trim().into(), value: value.trim().into(), is_equal })
         });
-        demands.collect::<Result<_, _>>().map(Self)
+        requirements.collect::<Result<_, _>>().map(Self)
     }
 }

@@ -1,83 +1,91 @@
 use cluster::{JsonOp, Object, Patch};
 use serde_json::json;
 
-use super::call::{Call, Options};
-use super::change::{Change, has_subresource};
-use super::managed::{self, Actor};
-use super::refusal::{Cause, Named, Refusal};
-use super::resource::Resource;
+use super::call::{ApiCall, CallOptions};
+use super::change::{StorageChange, has_subresource};
+use super::managed::{self, FieldManager};
+use super::resource::ServedResource;
+use super::status_error::{ResourceName, StatusCause, StatusError};
 use super::{admission, defaults};
 use crate::objects::Key;
 use crate::world::World;
 
 impl World {
-    /// Patches an object as somebody with every right, unseen by the log of requests.
-    pub(crate) fn patch_as_admin(&mut self, key: &Key, patch: &Patch) -> Result<(), Refusal> {
+    /// Patches an object with administrator permissions. The call does not appear in the request log.
+    pub(crate) fn patch_as_admin(&mut self, key: &Key, patch: &Patch) -> Result<(), StatusError> {
         let Some(object) = self.objects.get(key).cloned() else {
-            return Err(Refusal::new(
+            return Err(StatusError::new(
                 404,
                 "NotFound",
                 format!("{} {} not found", key.kind, key.name),
             ));
         };
-        let resource = self.resource(object.kind()).ok_or_else(Refusal::unknown_resource)?;
+        let resource = self.resource(object.kind()).ok_or_else(StatusError::unknown_resource)?;
         let after = patched(&resource, &object, patch)?;
         let change =
-            self.admit_change(&resource, key, &object, after, None, &Options::default())?;
+            self.admit_change(&resource, key, &object, after, None, &CallOptions::default())?;
         self.commit(change);
         Ok(())
     }
 
     pub(super) fn admit_patch(
         &self,
-        resource: &Resource,
+        resource: &ServedResource,
         key: &Key,
         object: &Object,
         patch: &Patch,
-        call: &Call,
-    ) -> Result<Change, Refusal> {
+        call: &ApiCall,
+    ) -> Result<StorageChange, StatusError> {
         let subresource = call.subresource.as_deref();
         check_subresource(resource, subresource)?;
         if subresource == Some("scale") {
-            let scale = scale_of(key.kind, object).ok_or_else(Refusal::unknown_resource)?;
-            let after = rescaled(resource, object, &patched(resource, &scale, patch)?)?;
+            let scale = scale_of(key.kind, object).ok_or_else(StatusError::unknown_resource)?;
+            let after = apply_scale(resource, object, &patched(resource, &scale, patch)?)?;
             return self.admit_change(resource, key, object, after, subresource, &call.options);
         }
-        let is_about_managers = matches!(patch, Patch::Json(_))
-            && patch.touched().iter().any(|path| path.starts_with("/metadata/managedFields"));
-        if !is_about_managers {
+        let patches_managed_fields = matches!(patch, Patch::Json(_))
+            && patch
+                .changed_pointers()
+                .iter()
+                .any(|path| path.starts_with("/metadata/managedFields"));
+        if !patches_managed_fields {
             let after = patched(resource, object, patch)?;
             return self.admit_change(resource, key, object, after, subresource, &call.options);
         }
-        // Whoever writes down managers themselves is taken at their word, as when kubectl begins to apply on the server.
-        let told = patched(resource, &managed::shown(object), patch)?;
-        let after = self.checked(resource, object, told.clone(), subresource)?;
-        Ok(self.concluded(key, object, managed::with_managers_of(&after, &told), subresource))
+        // A JSON patch of `managedFields` is stored as given: kubectl migrates to server-side apply this way.
+        let patched_object = patched(resource, &managed::with_managed_fields(object), patch)?;
+        let after = self.validate_update(resource, object, patched_object.clone(), subresource)?;
+        Ok(self.finish_update(
+            key,
+            object,
+            managed::with_managers_of(&after, &patched_object),
+            subresource,
+        ))
     }
 
     pub(super) fn admit_update(
         &self,
-        resource: &Resource,
+        resource: &ServedResource,
         key: &Key,
         object: &Object,
-        call: &Call,
+        call: &ApiCall,
         wanted: &Object,
-    ) -> Result<Change, Refusal> {
+    ) -> Result<StorageChange, StatusError> {
         let subresource = call.subresource.as_deref();
         check_subresource(resource, subresource)?;
         if wanted.name() != &*key.name {
-            return Err(Refusal::misnamed(wanted.name(), &key.name));
+            return Err(StatusError::name_mismatch(wanted.name(), &key.name));
         }
         if wanted.namespace().is_some_and(|namespace| namespace != &*key.namespace) {
-            return Err(Refusal::misplaced());
+            return Err(StatusError::namespace_mismatch());
         }
         let is_custom = super::builtin(&resource.kind).is_none();
         if is_custom && wanted.metadata().resource_version.is_empty() {
-            let named = Named::new(Some(resource), &resource.kind, object.name());
-            return Err(Refusal::unversioned(&named));
+            let target = ResourceName::new(Some(resource), &resource.kind, object.name());
+            return Err(StatusError::missing_resource_version(&target));
         }
         let after = if subresource == Some("scale") {
-            rescaled(resource, object, wanted)?
+            apply_scale(resource, object, wanted)?
         } else {
             let mut metadata = wanted.metadata().clone();
             metadata.namespace.clone_from(&object.metadata().namespace);
@@ -87,81 +95,81 @@ impl World {
             wanted.with_metadata(metadata)
         };
         if after.kind() != object.kind() {
-            return Err(Refusal::of_another_kind());
+            return Err(StatusError::kind_mismatch());
         }
         self.admit_change(resource, key, object, after, subresource, &call.options)
     }
 
     pub(super) fn admit_change(
         &self,
-        resource: &Resource,
+        resource: &ServedResource,
         key: &Key,
         object: &Object,
         wanted: Object,
         subresource: Option<&str>,
-        options: &Options,
-    ) -> Result<Change, Refusal> {
-        let after = self.checked(resource, object, wanted, subresource)?;
+        options: &CallOptions,
+    ) -> Result<StorageChange, StatusError> {
+        let after = self.validate_update(resource, object, wanted, subresource)?;
         if after == *object {
-            return Ok(Change::Nothing(object.clone()));
+            return Ok(StorageChange::Unchanged(object.clone()));
         }
-        let actor = Actor { name: &options.manager, subresource, now: self.now };
-        let after = managed::updated(object, &after, &actor);
-        Ok(self.concluded(key, object, after, subresource))
+        let manager = FieldManager { name: &options.manager, subresource, now: self.now };
+        let after = managed::record_update(object, &after, &manager);
+        Ok(self.finish_update(key, object, after, subresource))
     }
 
-    /// What it takes that `object` becomes `after`.
-    pub(super) fn concluded(
+    /// Returns the change that replaces `object` with `after`.
+    pub(super) fn finish_update(
         &self,
         key: &Key,
         object: &Object,
         after: Object,
         subresource: Option<&str>,
-    ) -> Change {
+    ) -> StorageChange {
         if after == *object {
-            return Change::Nothing(object.clone());
+            return StorageChange::Unchanged(object.clone());
         }
-        let is_held = |object: &Object| !object.metadata().finalizers.is_empty();
-        let is_going = after.metadata().deletion_timestamp.is_some()
+        let has_finalizers = |object: &Object| !object.metadata().finalizers.is_empty();
+        let is_deleting = after.metadata().deletion_timestamp.is_some()
             && key.kind != "Namespace"
             && !self.is_on_node(key, &object.metadata().uid);
-        if is_going && is_held(object) && !is_held(&after) {
-            return Change::Release(key.clone(), after);
+        if is_deleting && has_finalizers(object) && !has_finalizers(&after) {
+            return StorageChange::Release(key.clone(), after);
         }
         match subresource {
-            Some("scale") => Change::Scale(key.clone(), after),
-            Some(_) | None => Change::Update(key.clone(), after),
+            Some("scale") => StorageChange::Scale(key.clone(), after),
+            Some(_) | None => StorageChange::Update(key.clone(), after),
         }
     }
 
-    /// The wanted state of an object as it may be stored, owned as before.
-    pub(super) fn checked(
+    /// Validates an update and sets the fields that a client cannot change. Field ownership stays as before.
+    pub(super) fn validate_update(
         &self,
-        resource: &Resource,
+        resource: &ServedResource,
         object: &Object,
         wanted: Object,
         subresource: Option<&str>,
-    ) -> Result<Object, Refusal> {
-        let named = Named::new(Some(resource), &resource.kind, object.name());
+    ) -> Result<Object, StatusError> {
+        let target = ResourceName::new(Some(resource), &resource.kind, object.name());
         let before = object.metadata();
         let wanted = managed::with_managers_of(&wanted, object);
         let mut metadata = wanted.metadata().clone();
         if metadata.resource_version != before.resource_version
             && !metadata.resource_version.is_empty()
         {
-            return Err(Refusal::modified(&named));
+            return Err(StatusError::modified(&target));
         }
         if metadata.name != before.name {
-            return Err(Refusal::misnamed(&metadata.name, &before.name));
+            return Err(StatusError::name_mismatch(&metadata.name, &before.name));
         }
         if metadata.namespace != before.namespace {
-            return Err(Refusal::misplaced());
+            return Err(StatusError::namespace_mismatch());
         }
         if metadata.uid != before.uid {
-            let why = format!("Invalid value: {:?}: field is immutable", metadata.uid);
-            return Err(Refusal::invalid(
-                &named,
-                vec![Cause::new("FieldValueInvalid", "metadata.uid", why)],
+            let message = format!("Invalid value: {:?}: field is immutable", metadata.uid);
+            return Err(StatusError::invalid(
+                &target,
+                vec![StatusCause::new("FieldValueInvalid", "metadata.uid", message)],
             ));
         }
         let after = match subresource {
@@ -177,13 +185,13 @@ impl World {
         metadata.creation_timestamp = before.creation_timestamp;
         metadata.deletion_timestamp = before.deletion_timestamp;
         metadata.generation = before.generation;
-        for own in ["deletionGracePeriodSeconds", "generateName"] {
-            match before.rest.get(own) {
-                Some(value) => metadata.rest.insert(own.into(), value.clone()),
-                None => metadata.rest.remove(own),
+        for field in ["deletionGracePeriodSeconds", "generateName"] {
+            match before.rest.get(field) {
+                Some(value) => metadata.rest.insert(field.into(), value.clone()),
+                None => metadata.rest.remove(field),
             };
         }
-        let mut after = defaults::fill(after.with_metadata(metadata));
+        let mut after = defaults::with_defaults(after.with_metadata(metadata));
         if after == *object {
             return Ok(after);
         }
@@ -199,8 +207,8 @@ impl World {
     }
 }
 
-/// Whether something changed that is neither metadata nor status.
-fn is_spec_changed(resource: &Resource, before: &Object, after: &Object) -> bool {
+/// Whether a field outside metadata and status changed.
+fn is_spec_changed(resource: &ServedResource, before: &Object, after: &Object) -> bool {
     if super::builtin(&resource.kind).is_some() {
         return before.field("spec") != after.field("spec");
     }
@@ -210,37 +218,37 @@ fn is_spec_changed(resource: &Resource, before: &Object, after: &Object) -> bool
 }
 
 pub(super) fn check_subresource(
-    resource: &Resource,
+    resource: &ServedResource,
     subresource: Option<&str>,
-) -> Result<(), Refusal> {
+) -> Result<(), StatusError> {
     match subresource {
-        Some(name) if !has_subresource(resource, name) => Err(Refusal::unknown_resource()),
+        Some(name) if !has_subresource(resource, name) => Err(StatusError::unknown_resource()),
         Some(_) | None => Ok(()),
     }
 }
 
-/// The object with the patch laid over it.
+/// Applies `patch` to `object`.
 ///
-/// A failed `test` of a JSON patch is 422 too, as a real API server has it, which does not say what failed either.
+/// A failed `test` operation of a JSON patch is 422 without details, as on a real API server.
 pub(super) fn patched(
-    resource: &Resource,
+    resource: &ServedResource,
     object: &Object,
     patch: &Patch,
-) -> Result<Object, Refusal> {
+) -> Result<Object, StatusError> {
     let is_custom = super::builtin(&resource.kind).is_none();
     patch.apply(object).map_err(|error| match patch {
         Patch::Strategic(_) if is_custom => {
             let message = "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml";
-            Refusal::new(415, "UnsupportedMediaType", message)
+            StatusError::new(415, "UnsupportedMediaType", message)
         }
         Patch::Json(_) => {
             let message = "the server rejected our request due to an error in our request";
-            Refusal::new(422, "Invalid", message)
+            StatusError::new(422, "Invalid", message)
         }
         Patch::Merge(_) | Patch::Strategic(_) => {
-            let named = Named::new(Some(resource), &resource.kind, object.name());
-            let cause = Cause::new("FieldValueInvalid", "patch", error.to_string());
-            Refusal::invalid(&named, vec![cause])
+            let target = ResourceName::new(Some(resource), &resource.kind, object.name());
+            let cause = StatusCause::new("FieldValueInvalid", "patch", error.to_string());
+            StatusError::invalid(&target, vec![cause])
         }
     })
 }
@@ -254,7 +262,7 @@ fn with_status_of(object: Object, other: &Object) -> Object {
     }
 }
 
-/// The Scale that stands for an object under its subresource; none where it has none.
+/// Returns the Scale of an object, or `None` if its kind has no scale subresource.
 pub(crate) fn scale_of(kind: &str, object: &Object) -> Option<Object> {
     if !matches!(kind, "Deployment" | "ReplicaSet" | "StatefulSet" | "ReplicationController") {
         return None;
@@ -267,13 +275,13 @@ pub(crate) fn scale_of(kind: &str, object: &Object) -> Option<Object> {
     {
         status["selector"] = selector.to_string().into();
     }
-    let whole = object.metadata();
+    let stored = object.metadata();
     let metadata = cluster::Metadata {
-        name: whole.name.clone(),
-        namespace: whole.namespace.clone(),
-        uid: whole.uid.clone(),
-        resource_version: whole.resource_version.clone(),
-        creation_timestamp: whole.creation_timestamp,
+        name: stored.name.clone(),
+        namespace: stored.namespace.clone(),
+        uid: stored.uid.clone(),
+        resource_version: stored.resource_version.clone(),
+        creation_timestamp: stored.creation_timestamp,
         ..cluster::Metadata::default()
     };
     let fields =
@@ -281,23 +289,27 @@ pub(crate) fn scale_of(kind: &str, object: &Object) -> Option<Object> {
     Some(Object::new(cluster::Kind::new("autoscaling/v1", "Scale"), metadata, fields.into()))
 }
 
-/// `object` with the replicas of its changed Scale.
-fn rescaled(resource: &Resource, object: &Object, scale: &Object) -> Result<Object, Refusal> {
-    let named = Named::new(Some(resource), &resource.kind, object.name());
+/// Returns `object` with the replicas of `scale`.
+fn apply_scale(
+    resource: &ServedResource,
+    object: &Object,
+    scale: &Object,
+) -> Result<Object, StatusError> {
+    let target = ResourceName::new(Some(resource), &resource.kind, object.name());
     let replicas = scale.at("/spec/replicas").cloned().unwrap_or_else(|| 0.into());
     let set = Patch::Json(vec![JsonOp::Add { path: "/spec/replicas".into(), value: replicas }]);
     let after = patched(resource, object, &set)?;
-    let (wanted, whole) = (scale.metadata(), object.metadata());
-    let is_other = |wanted: &str, own: &str| !wanted.is_empty() && wanted != own;
-    if is_other(&wanted.uid, &whole.uid) {
-        let why = format!(
+    let (wanted, stored) = (scale.metadata(), object.metadata());
+    let is_mismatch = |given: &str, stored: &str| !given.is_empty() && given != stored;
+    if is_mismatch(&wanted.uid, &stored.uid) {
+        let message = format!(
             "Precondition failed: UID in precondition: {}, UID in object meta: {}",
-            wanted.uid, whole.uid
+            wanted.uid, stored.uid
         );
-        return Err(Refusal::conflict(&named, &why));
+        return Err(StatusError::conflict(&target, &message));
     }
-    if is_other(&wanted.resource_version, &whole.resource_version) {
-        return Err(Refusal::modified(&named));
+    if is_mismatch(&wanted.resource_version, &stored.resource_version) {
+        return Err(StatusError::modified(&target));
     }
     Ok(after)
 }

@@ -8,7 +8,7 @@ use crate::objects::Key;
 use crate::world::World;
 
 impl World {
-    /// Writes for each disruption budget of a namespace how many more pods may go.
+    /// Writes the status of each PodDisruptionBudget in a namespace.
     pub(crate) fn reconcile_budgets(&mut self, namespace: &Arc<str>) {
         let budgets: Vec<Object> =
             self.objects.of_kind("PodDisruptionBudget", Some(namespace)).cloned().collect();
@@ -21,7 +21,7 @@ impl World {
         }
     }
 
-    /// The disruption budgets that hold for `pod`.
+    /// Returns the PodDisruptionBudgets that select `pod`.
     pub(crate) fn budgets_of(&self, pod: &Object) -> Vec<&Object> {
         let budgets = self.objects.of_kind("PodDisruptionBudget", pod.namespace());
         let labels = &pod.metadata().labels;
@@ -34,7 +34,7 @@ impl World {
         let selector = selector_of(budget);
         let is_counted = |object: &&Object| {
             selector.as_ref().is_some_and(|selector| selector.matches(&object.metadata().labels))
-                && Pod::of(object).is_some_and(|pod| !pod.is_over())
+                && Pod::of(object).is_some_and(|pod| !pod.is_finished())
         };
         let pods: Vec<&Object> =
             self.objects.of_kind("Pod", budget.namespace()).filter(is_counted).collect();
@@ -43,9 +43,9 @@ impl World {
         let scale = self.scale_of_pods(&pods);
         let (expected, desired) =
             match (budget.at("/spec/minAvailable"), budget.at("/spec/maxUnavailable")) {
-                (_, Some(most)) => (scale, scale.saturating_sub(share(most, scale))),
-                (Some(Value::Number(least)), None) => (counted, least.as_u64().unwrap_or(0)),
-                (Some(least), None) => (scale, share(least, scale)),
+                (_, Some(max)) => (scale, scale.saturating_sub(resolve(max, scale))),
+                (Some(Value::Number(min)), None) => (counted, min.as_u64().unwrap_or(0)),
+                (Some(min), None) => (scale, resolve(min, scale)),
                 (None, None) => (counted, 0),
             };
         let allowed = if expected == 0 { 0 } else { healthy.saturating_sub(desired) };
@@ -54,7 +54,7 @@ impl World {
             if allowed > 0 { ("True", "SufficientPods") } else { ("False", "InsufficientPods") };
         let old = budget.at("/status/conditions/0").filter(|old| old["status"] == status);
         let since = old.map_or_else(
-            || Value::from(self.written_now()),
+            || Value::from(self.now_rfc3339()),
             |old| old["lastTransitionTime"].clone(),
         );
         json!({
@@ -65,7 +65,7 @@ impl World {
         })
     }
 
-    /// How many pods the controllers of these ask for, all together; a pod without one counts for itself.
+    /// Returns the total desired replicas of the controllers of `pods`. A pod without a controller counts as one.
     fn scale_of_pods(&self, pods: &[&Object]) -> u64 {
         let mut scales: BTreeMap<&str, u64> = BTreeMap::new();
         for pod in pods {
@@ -78,26 +78,26 @@ impl World {
             let top = set.and_then(Object::controller).and_then(|owner| {
                 self.objects.get(&Key::new("Deployment", namespace, &owner.name))
             });
-            let Some(asking) = top.or(set) else { continue };
-            let replicas = asking.at("/spec/replicas").and_then(Value::as_u64).unwrap_or(1);
-            scales.insert(&asking.metadata().uid, replicas);
+            let Some(controller) = top.or(set) else { continue };
+            let replicas = controller.at("/spec/replicas").and_then(Value::as_u64).unwrap_or(1);
+            scales.insert(&controller.metadata().uid, replicas);
         }
         scales.values().sum()
     }
 }
 
-/// Which pods a budget is for; none where it cannot be read.
+/// Returns the selector of a budget, or `None` if it is absent or invalid.
 fn selector_of(budget: &Object) -> Option<Selector> {
     serde_json::from_value(budget.at("/spec/selector")?.clone()).ok()
 }
 
-/// Whether `pod` serves, as far as a budget is concerned.
+/// Whether `pod` counts as healthy for a budget.
 pub(crate) fn is_healthy(pod: &Object) -> bool {
     Pod::of(pod).is_some_and(|pod| pod.is_ready() && !pod.is_terminating())
 }
 
-/// A number, or a share of `all` rounded up.
-fn share(value: &Value, all: u64) -> u64 {
+/// Resolves a number, or a percentage of `all`, rounded up.
+fn resolve(value: &Value, all: u64) -> u64 {
     match value {
         Value::Number(number) => number.as_u64().unwrap_or(0),
         Value::String(text) => {

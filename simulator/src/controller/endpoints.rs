@@ -1,12 +1,12 @@
 use cluster::{Kind, Object, Pod, PortRef, Service};
 use serde_json::{Value, json};
 
-use super::deployment::owner;
+use super::deployment::owner_reference;
 use crate::objects::Key;
 use crate::world::World;
 
 impl World {
-    /// Writes the EndpointSlice of a Service: the pods that it selects, and where they listen.
+    /// Writes the EndpointSlice of a Service: the addresses and ports of the selected pods.
     pub(crate) fn reconcile_endpoints(&mut self, key: &Key) {
         let Some(object) = self.objects.get(key).cloned() else { return };
         let service = Service::of(&object).expect("a Service is stored under its kind");
@@ -52,7 +52,7 @@ impl World {
             })
             .collect();
 
-        let hash = crate::chance::template_hash(&object.metadata().uid.clone().into());
+        let hash = crate::rng::template_hash(&object.metadata().uid.clone().into());
         let slice_key =
             Key::new("EndpointSlice", &key.namespace, &format!("{}-{}", key.name, &hash[..5]));
         let (ports, endpoints) = (Value::Array(ports), Value::Array(endpoints));
@@ -68,21 +68,21 @@ impl World {
             }
             None => {
                 let value = json!({
-                    "apiVersion": Kind::builtin("EndpointSlice").expect("it is built in").api_version,
+                    "apiVersion": Kind::builtin("EndpointSlice").expect("EndpointSlice is built in").api_version,
                     "kind": "EndpointSlice",
                     "metadata": {
                         "name": &*slice_key.name,
                         "namespace": &*key.namespace,
                         "labels": {"kubernetes.io/service-name": &*key.name, "endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io"},
-                        "ownerReferences": [owner(&object)],
+                        "ownerReferences": [owner_reference(&object)],
                     },
                     "addressType": "IPv4",
                     "ports": ports,
                     "endpoints": endpoints,
                 });
-                let slice = Object::from_value(value).expect("it is written as an object");
-                // Refused only where the namespace is going, and then nobody needs it.
-                let _ = self.make(slice);
+                let slice = Object::from_value(value).expect("the literal is a valid object");
+                // The create fails only if the namespace is terminating; the slice is then not needed.
+                let _ = self.create_object(slice);
             }
         }
     }

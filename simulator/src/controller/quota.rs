@@ -4,12 +4,12 @@ use std::sync::Arc;
 use cluster::{Object, Pod, Quantity, containers};
 use serde_json::{Map, Value, json};
 
-use crate::api::{Named, Refusal, Resource, group};
+use crate::api::{ResourceName, ServedResource, StatusError, group};
 use crate::objects::Key;
 use crate::world::World;
 
 impl World {
-    /// Writes what each quota of a namespace allows, and what of it is used.
+    /// Writes the status of each ResourceQuota in a namespace.
     pub(crate) fn reconcile_quotas(&mut self, namespace: &Arc<str>) {
         let quotas: Vec<Object> =
             self.objects.of_kind("ResourceQuota", Some(namespace)).cloned().collect();
@@ -30,42 +30,43 @@ impl World {
         }
     }
 
-    /// How much of what a quota calls `name` exists; none where nothing is known under that name.
+    /// Returns the current usage of the quota resource `name`, or `None` for an unknown name.
     fn used(&self, namespace: &str, name: &str) -> Option<Quantity> {
-        let (plural, of_group) = counted(name)?;
-        let resource = self.resource_named(of_group, plural)?;
-        let objects = self.objects.of_kind(resource.shelf, Some(namespace));
-        let demands = objects.filter_map(|object| demand(&resource, object, name));
-        Some(demands.fold(Quantity::from_millis(0), |sum, one| sum.add(&one)))
+        let (plural, group_name) = counted_resource(name)?;
+        let resource = self.resource_named(group_name, plural)?;
+        let objects = self.objects.of_kind(resource.storage_kind, Some(namespace));
+        let usages = objects.filter_map(|object| usage_of(&resource, object, name));
+        Some(usages.fold(Quantity::from_millis(0), |sum, one| sum.add(&one)))
     }
 
-    /// Whether the quotas of its namespace have room for a new object.
+    /// Checks that a new object fits into the quotas of its namespace.
     pub(crate) fn check_quotas(
         &self,
-        resource: &Resource,
-        named: &Named,
+        resource: &ServedResource,
+        target: &ResourceName,
         object: &Object,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), StatusError> {
         let Some(namespace) = object.namespace().filter(|_| self.objects.has_any("ResourceQuota"))
         else {
             return Ok(());
         };
         for quota in self.objects.of_kind("ResourceQuota", Some(namespace)) {
-            // Until its controller has looked at a quota, it limits nothing.
+            // A quota without a status is not enforced yet.
             let hard = quota.at("/status/hard").and_then(Value::as_object).into_iter().flatten();
             let (mut requested, mut used, mut limited) = (Vec::new(), Vec::new(), Vec::new());
-            let mut unsaid: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+            let mut unspecified: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
             for (name, limit) in hard {
-                if resource.shelf == "Pod" && figure(name).is_some() {
-                    let without = containers(object).filter(|one| asked(one, name).is_none());
+                if resource.storage_kind == "Pod" && compute_resource(name).is_some() {
+                    let without =
+                        containers(object).filter(|one| container_quantity(one, name).is_none());
                     let without: Vec<&str> = without.map(|one| one.name()).collect();
                     if !without.is_empty() {
-                        unsaid.insert(name, without);
+                        unspecified.insert(name, without);
                         continue;
                     }
                 }
                 let Some(wanted) =
-                    demand(resource, object, name).filter(|wanted| !wanted.is_zero())
+                    usage_of(resource, object, name).filter(|wanted| !wanted.is_zero())
                 else {
                     continue;
                 };
@@ -77,36 +78,39 @@ impl World {
                     limited.push(format!("{name}={limit}"));
                 }
             }
-            if !unsaid.is_empty() {
-                let unsaid: Vec<String> = unsaid
+            if !unspecified.is_empty() {
+                let unspecified: Vec<String> = unspecified
                     .iter()
-                    .map(|(name, who)| format!("{name} for: {}", who.join(",")))
+                    .map(|(name, containers)| format!("{name} for: {}", containers.join(",")))
                     .collect();
-                let why =
-                    format!("failed quota: {}: must specify {}", quota.name(), unsaid.join("; "));
-                return Err(Refusal::forbidden(named, &why));
+                let message = format!(
+                    "failed quota: {}: must specify {}",
+                    quota.name(),
+                    unspecified.join("; ")
+                );
+                return Err(StatusError::forbidden(target, &message));
             }
             if !requested.is_empty() {
-                let why = format!(
+                let message = format!(
                     "exceeded quota: {}, requested: {}, used: {}, limited: {}",
                     quota.name(),
                     requested.join(","),
                     used.join(","),
                     limited.join(",")
                 );
-                return Err(Refusal::forbidden(named, &why));
+                return Err(StatusError::forbidden(target, &message));
             }
         }
         Ok(())
     }
 }
 
-/// The resource, by its plural and group, whose objects count under `name`.
-fn counted(name: &str) -> Option<(&str, &str)> {
-    if let Some(counted) = name.strip_prefix("count/") {
-        return Some(counted.split_once('.').unwrap_or((counted, "")));
+/// Returns the plural and group of the resource that counts towards the quota resource `name`.
+fn counted_resource(name: &str) -> Option<(&str, &str)> {
+    if let Some(counted_resource) = name.strip_prefix("count/") {
+        return Some(counted_resource.split_once('.').unwrap_or((counted_resource, "")));
     }
-    if figure(name).is_some() {
+    if compute_resource(name).is_some() {
         return Some(("pods", ""));
     }
     match name {
@@ -122,8 +126,8 @@ fn counted(name: &str) -> Option<(&str, &str)> {
     }
 }
 
-/// Which figure of a container counts: `requests` or `limits`, and of what.
-fn figure(name: &str) -> Option<(&'static str, &'static str)> {
+/// Returns the container field that counts towards `name`: `requests` or `limits`, and the resource.
+fn compute_resource(name: &str) -> Option<(&'static str, &'static str)> {
     match name {
         "cpu" | "requests.cpu" => Some(("requests", "cpu")),
         "memory" | "requests.memory" => Some(("requests", "memory")),
@@ -133,8 +137,8 @@ fn figure(name: &str) -> Option<(&'static str, &'static str)> {
     }
 }
 
-fn asked(container: &cluster::Container<'_>, name: &str) -> Option<Quantity> {
-    let (list, of) = figure(name)?;
+fn container_quantity(container: &cluster::Container<'_>, name: &str) -> Option<Quantity> {
+    let (list, of) = compute_resource(name)?;
     if list == "requests" {
         container.request(of).or_else(|| container.limit(of))
     } else {
@@ -142,20 +146,21 @@ fn asked(container: &cluster::Container<'_>, name: &str) -> Option<Quantity> {
     }
 }
 
-/// What one object counts under `name`.
-fn demand(resource: &Resource, object: &Object, name: &str) -> Option<Quantity> {
-    let (plural, of_group) = counted(name)?;
-    if resource.plural != plural || group(&resource.kind) != of_group {
+/// Returns how much one object counts towards `name`.
+fn usage_of(resource: &ServedResource, object: &Object, name: &str) -> Option<Quantity> {
+    let (plural, group_name) = counted_resource(name)?;
+    if resource.plural != plural || group(&resource.kind) != group_name {
         return None;
     }
     let one = Quantity::from_millis(1000);
-    let is_over = Pod::of(object).is_some_and(|pod| pod.is_over());
+    let is_over = Pod::of(object).is_some_and(|pod| pod.is_finished());
     if is_over && !name.starts_with("count/") {
         return None;
     }
-    if figure(name).is_some() {
-        let figures = containers(object).filter_map(|container| asked(&container, name));
-        return Some(figures.fold(Quantity::from_millis(0), |sum, one| sum.add(&one)));
+    if compute_resource(name).is_some() {
+        let quantities =
+            containers(object).filter_map(|container| container_quantity(&container, name));
+        return Some(quantities.fold(Quantity::from_millis(0), |sum, one| sum.add(&one)));
     }
     let kind = object.at("/spec/type").and_then(Value::as_str).unwrap_or_default();
     let is_counted = match name {

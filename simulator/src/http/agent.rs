@@ -1,13 +1,13 @@
-//! Who sends a request, as far as its User-Agent says.
+//! Parses the User-Agent of a request.
 
 use cluster::Agent;
 
-/// Reads what [`Agent`] writes: `chiron/<version> (run=…; step=…; key=…; epoch=…)`. Anybody else is nobody.
+/// Parses `chiron/<version> (run=…; step=…; key=…; epoch=…)`, as [`Agent`] formats it. Other clients have the default agent.
 pub(super) fn agent(header: Option<&str>) -> Agent {
     let mut agent = Agent::default();
-    let Some(said) = header.filter(|header| header.starts_with("chiron/")) else { return agent };
-    let Some((_, said)) = said.split_once('(') else { return agent };
-    for pair in said.trim_end_matches(')').split(';') {
+    let Some(comment) = header.filter(|header| header.starts_with("chiron/")) else { return agent };
+    let Some((_, comment)) = comment.split_once('(') else { return agent };
+    for pair in comment.trim_end_matches(')').split(';') {
         let Some((name, value)) = pair.trim().split_once('=') else { continue };
         match name {
             "run" => agent.run = value.into(),
@@ -20,7 +20,7 @@ pub(super) fn agent(header: Option<&str>) -> Agent {
     agent
 }
 
-/// Who manages the fields that a request sets, where it does not say: the first word of its User-Agent.
+/// Returns the default field manager of a request: the first word of its User-Agent.
 pub(super) fn manager(header: Option<&str>) -> String {
     let word = header.unwrap_or_default().split('/').next().unwrap_or_default();
     let printable: String = word.chars().filter(|c| !c.is_control()).take(128).collect();
@@ -32,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_agent_is_read_as_it_is_written() {
+    fn agent_parses_its_own_format() {
         let written = Agent {
             run: "run_01J".into(),
             step: "restart".into(),

@@ -1,4 +1,4 @@
-//! Who sends a request: the administrator of the kubeconfig, a service account, or nobody known.
+//! Authentication: the administrator of the kubeconfig, service accounts, or anonymous.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64_URL;
@@ -6,15 +6,15 @@ use cluster::{Kind, SecretKey};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use crate::api::Refusal;
+use crate::api::StatusError;
 use crate::user::User;
 use crate::world::World;
 
-/// What tells who somebody is.
+/// The secrets that authenticate clients.
 pub(super) struct Credentials {
-    /// The token of the administrator.
+    /// The bearer token of the administrator.
     pub(super) admin: String,
-    /// What signs the tokens of service accounts.
+    /// The key that signs service-account tokens.
     key: SecretKey,
 }
 
@@ -22,37 +22,37 @@ pub(super) struct Credentials {
 const ISSUER: &str = "https://kubernetes.default.svc";
 
 impl Credentials {
-    /// Takes 64 bytes of chance: half for the administrator's token, half for the key.
-    pub(super) fn new(chance: &[u8; 64]) -> Self {
-        let admin = chance[..32].iter().map(|byte| format!("{byte:02x}")).collect();
+    /// Derives the credentials from random bytes: the first half is the administrator's token, the second half the key.
+    pub(super) fn new(random: &[u8; 64]) -> Self {
+        let admin = random[..32].iter().map(|byte| format!("{byte:02x}")).collect();
         let mut key = [0; 32];
-        key.copy_from_slice(&chance[32..]);
+        key.copy_from_slice(&random[32..]);
         Self { admin, key: SecretKey::from_bytes(key) }
     }
 
-    /// Who the header `Authorization` says that this is.
+    /// Returns the user that the header `Authorization` authenticates. Without the header: the anonymous user.
     ///
     /// # Errors
-    /// 401 where it names somebody whom nobody knows.
-    pub(super) fn user(&self, header: Option<&str>, world: &World) -> Result<User, Refusal> {
+    /// Returns 401 if the token is invalid.
+    pub(super) fn user(&self, header: Option<&str>, world: &World) -> Result<User, StatusError> {
         let Some(header) = header else { return Ok(User::anonymous()) };
         let token = header
             .split_once(' ')
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
             .map(|(_, token)| token.trim())
-            .ok_or_else(Refusal::unauthorized)?;
+            .ok_or_else(StatusError::unauthorized)?;
         if self.is_admin(token) {
             return Ok(User::admin());
         }
-        self.service_account(token, world).ok_or_else(Refusal::unauthorized)
+        self.service_account(token, world).ok_or_else(StatusError::unauthorized)
     }
 
-    /// Compared by keyed digests, so that the time it takes says nothing of how much was right.
+    /// Compares keyed digests, so that the time of the comparison does not reveal a matching prefix.
     fn is_admin(&self, token: &str) -> bool {
         self.key.digest(token.as_bytes()) == self.key.digest(self.admin.as_bytes())
     }
 
-    /// A token for the service account, good for `lifetime` from `now`.
+    /// Issues a token for a service account, valid for `lifetime` from `now`.
     pub(super) fn issue(
         &self,
         namespace: &str,
@@ -75,11 +75,11 @@ impl Credentials {
         format!("{signed}.{}", BASE64_URL.encode(signature.bytes()))
     }
 
-    /// The service account whose token this is, if it is one of ours, in force, and the account is still there.
+    /// Returns the service account of a token, if the signature is valid, the token has not expired and the account exists.
     pub(super) fn service_account(&self, token: &str, world: &World) -> Option<User> {
         let (signed, signature) = token.rsplit_once('.')?;
         let digest = self.key.digest(signed.as_bytes());
-        // The key is not known outside, so that comparing digests of digests leaks nothing of it.
+        // Comparing digests of the signatures takes a time that does not depend on the matching prefix.
         if self.key.digest(BASE64_URL.encode(digest.bytes()).as_bytes())
             != self.key.digest(signature.as_bytes())
         {
@@ -93,9 +93,9 @@ impl Credentials {
         let account = &claims["kubernetes.io"];
         let (namespace, name) =
             (account["namespace"].as_str()?, account["serviceaccount"]["name"].as_str()?);
-        let found = world.find(&Kind::new("v1", "ServiceAccount"), Some(namespace), name).ok()?;
+        let found = world.get(&Kind::new("v1", "ServiceAccount"), Some(namespace), name).ok()?;
         let uid = &found.metadata().uid;
         (account["serviceaccount"]["uid"].as_str() == Some(uid))
-            .then(|| User::account(namespace, name, uid))
+            .then(|| User::service_account(namespace, name, uid))
     }
 }

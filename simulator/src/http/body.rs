@@ -1,4 +1,4 @@
-//! Bodies: what is answered, whole or as a stream, and what is sent, bounded.
+//! Response bodies, complete or streamed, and size-limited request bodies.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -10,26 +10,26 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use tokio::sync::mpsc;
 
-use crate::api::Refusal;
+use crate::api::StatusError;
 
-/// How large a body may be, as in a real API server.
-pub(super) const LIMIT: usize = 3 * 1024 * 1024;
+/// The maximum size of a request body in bytes, as on a real API server.
+pub(super) const MAX_BODY_BYTES: usize = 3 * 1024 * 1024;
 
-/// The body of an answer.
-pub(super) enum Body {
-    /// All of it at once.
-    Whole(Option<Bytes>),
-    /// Piece by piece, as they come; ends when the sender is gone.
+/// The body of a response.
+pub(super) enum ResponseBody {
+    /// A complete body.
+    Full(Option<Bytes>),
+    /// A stream of chunks that ends when the sender is dropped.
     Stream(mpsc::Receiver<Bytes>),
 }
 
-impl From<Vec<u8>> for Body {
+impl From<Vec<u8>> for ResponseBody {
     fn from(bytes: Vec<u8>) -> Self {
-        Self::Whole(Some(bytes.into()))
+        Self::Full(Some(bytes.into()))
     }
 }
 
-impl http_body::Body for Body {
+impl http_body::Body for ResponseBody {
     type Data = Bytes;
     type Error = Infallible;
 
@@ -38,36 +38,38 @@ impl http_body::Body for Body {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         match &mut *self {
-            Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Stream(pieces) => {
-                pieces.poll_recv(context).map(|piece| piece.map(|piece| Ok(Frame::data(piece))))
+            Self::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Stream(chunks) => {
+                chunks.poll_recv(context).map(|chunk| chunk.map(|chunk| Ok(Frame::data(chunk))))
             }
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self, Self::Whole(None))
+        matches!(self, Self::Full(None))
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
+            Self::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
             Self::Stream(_) => SizeHint::default(),
         }
     }
 }
 
-/// Reads what was sent.
+/// Reads a request body.
 ///
 /// # Errors
-/// 413 where it is larger than [`LIMIT`], 400 where it breaks off.
-pub(super) async fn read(incoming: Incoming) -> Result<Bytes, Refusal> {
-    if incoming.size_hint().lower() > LIMIT as u64 {
-        return Err(Refusal::too_large(LIMIT));
+/// Returns 413 if the body is larger than [`MAX_BODY_BYTES`], and 400 if it is incomplete.
+pub(super) async fn read(incoming: Incoming) -> Result<Bytes, StatusError> {
+    if incoming.size_hint().lower() > MAX_BODY_BYTES as u64 {
+        return Err(StatusError::too_large(MAX_BODY_BYTES));
     }
-    match Limited::new(incoming, LIMIT).collect().await {
+    match Limited::new(incoming, MAX_BODY_BYTES).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(Refusal::too_large(LIMIT)),
-        Err(error) => Err(Refusal::bad_request(format!("the body broke off: {error}"))),
+        Err(error) if error.is::<LengthLimitError>() => Err(StatusError::too_large(MAX_BODY_BYTES)),
+        Err(error) => {
+            Err(StatusError::bad_request(format!("cannot read the request body: {error}")))
+        }
     }
 }

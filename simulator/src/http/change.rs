@@ -1,4 +1,4 @@
-//! POST, PUT, PATCH and DELETE: bodies become calls, and answers become objects again.
+//! POST, PUT, PATCH and DELETE: converts requests to calls, and results to responses.
 
 use bytes::Bytes;
 use cluster::{Mode, Object};
@@ -7,60 +7,70 @@ use serde_json::json;
 use tokio::runtime::{Handle, RuntimeFlavor};
 
 use super::agent;
-use super::clock::Note;
-use super::door::{Door, Request};
+use super::clock::ChangeHook;
 use super::media;
-use super::options::{delete_body, options, take_over};
+use super::options::{delete_body, merge_delete_options, options};
 use super::patch;
 use super::payload::{object, object_body};
 use super::read;
-use super::respond::{self, Answered};
+use super::respond::{self, HandlerResult};
+use super::server::{ApiRequest, ApiServer};
 use super::status;
 use super::validate;
-use crate::api::{Answer, Call, Deed, FieldValidation, Refusal, Resource, scale_of};
+use crate::api::{
+    ApiCall, CallResult, FieldValidation, Operation, ServedResource, StatusError, scale_of,
+};
 
-/// The Scale that stands for an object.
-pub(super) fn scale(door: &Door, request: &Request, resource: &Resource, name: &str) -> Answered {
-    let object = door.world().find(&resource.kind, request.place.namespace.as_deref(), name)?;
-    let scale = scale_of(&resource.kind.kind, &object).ok_or_else(Refusal::no_such_path)?;
+/// Returns the Scale of an object.
+pub(super) fn scale(
+    server: &ApiServer,
+    request: &ApiRequest,
+    resource: &ServedResource,
+    name: &str,
+) -> HandlerResult {
+    let object = server.world().get(&resource.kind, request.target.namespace.as_deref(), name)?;
+    let scale = scale_of(&resource.kind.kind, &object).ok_or_else(StatusError::no_such_path)?;
     Ok(respond::object(200, &scale, request.accepted))
 }
 
-/// Does what the request asks, and answers with what became of it.
+/// Executes a changing request.
 pub(super) fn change(
-    door: &Door,
-    request: &Request,
-    resource: &Resource,
+    server: &ApiServer,
+    request: &ApiRequest,
+    resource: &ServedResource,
     verb: &str,
     bytes: &Bytes,
-) -> Answered {
+) -> HandlerResult {
     let mut warnings = Vec::new();
     let call = call(request, resource, verb, bytes, &mut warnings)?;
-    let mut response = match door.call(&call)? {
-        Answer::Refused(refusal) => return Err(refusal),
-        Answer::Lost { message } => {
-            return Err(Refusal::new(504, "Timeout", format!("Timeout: {message}")));
+    let mut response = match server.call(&call)? {
+        CallResult::Refused(error) => return Err(error),
+        CallResult::ConnectionLost { message } => {
+            return Err(StatusError::new(504, "Timeout", format!("Timeout: {message}")));
         }
-        Answer::Marked(_) | Answer::Deleted(_) if call.deed == Deed::Evict => {
-            let told = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
-            respond::written(201, &told, request.accepted.writing)
+        CallResult::Terminating(_) | CallResult::Deleted(_)
+            if call.operation == Operation::Evict =>
+        {
+            let status = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
+            respond::encoded(201, &status, request.accepted.encoding)
         }
-        Answer::Created(object) => respond::object(201, &object, request.accepted),
-        Answer::Stored(object) | Answer::Marked(object) => {
+        CallResult::Created(object) => respond::object(201, &object, request.accepted),
+        CallResult::Stored(object) | CallResult::Terminating(object) => {
             respond::object(200, &object, request.accepted)
         }
-        Answer::DeletedAll(objects) => {
-            let version = door.world().version();
-            let list = read::whole(resource, respond::list_metadata(version, None, None), &objects);
-            respond::written(200, &list, request.accepted.writing)
+        CallResult::DeletedAll(objects) => {
+            let version = server.world().version();
+            let list =
+                read::object_list(resource, respond::list_metadata(version, None, None), &objects);
+            respond::encoded(200, &list, request.accepted.encoding)
         }
-        Answer::Deleted(object) => {
-            let told = status::success(resource, &call.name, &object.metadata().uid);
-            respond::written(200, &told, request.accepted.writing)
+        CallResult::Deleted(object) => {
+            let status = status::success(resource, &call.name, &object.metadata().uid);
+            respond::encoded(200, &status, request.accepted.encoding)
         }
     };
     for warning in warnings {
-        // What cannot stand in a header is left out; the object says it all the same.
+        // A warning that is not a valid header value is skipped; the response body has the same information.
         if let Ok(value) = format!("299 - {warning:?}").parse() {
             response.headers_mut().append(header::WARNING, value);
         }
@@ -68,121 +78,132 @@ pub(super) fn change(
     Ok(response)
 }
 
-impl Door {
-    /// Makes a call at the present moment, notes it before, and tells the watches after.
-    fn call(&self, call: &Call) -> Result<Answer, Refusal> {
-        let (answer, before, after) = match &self.note {
-            Some(note) if call.options.mode == Mode::Apply => {
-                while_others_are_served(|| self.make(call, Some(note)))?
+impl ApiServer {
+    /// Executes a call at the current time. Calls the change hook before it, and notifies watches after it.
+    fn call(&self, call: &ApiCall) -> Result<CallResult, StatusError> {
+        let (result, before, after) = match &self.change_hook {
+            Some(hook) if call.options.mode == Mode::Commit => {
+                block_in_place(|| self.execute(call, Some(hook)))?
             }
-            Some(_) | None => self.make(call, None)?,
+            Some(_) | None => self.execute(call, None)?,
         };
         if after != before {
-            self.clock.tell(after);
+            self.clock.publish_change(after);
         }
-        Ok(answer)
+        Ok(result)
     }
 
-    /// Makes a call, noted first; its answer, and the world's version before and after it.
-    fn make(&self, call: &Call, note: Option<&Note>) -> Result<(Answer, u64, u64), Refusal> {
+    /// Executes a call after the change hook. Returns the result, and the world's version before and after the call.
+    fn execute(
+        &self,
+        call: &ApiCall,
+        hook: Option<&ChangeHook>,
+    ) -> Result<(CallResult, u64, u64), StatusError> {
         let mut world = self.world();
-        if let Some(note) = note {
-            note(world.now(), call).map_err(|error| {
-                Refusal::new(500, "InternalError", format!("Internal error occurred: {error}"))
+        if let Some(hook) = hook {
+            hook(world.now(), call).map_err(|error| {
+                StatusError::new(500, "InternalError", format!("Internal error occurred: {error}"))
             })?;
         }
         let before = world.version();
-        let answer = world.call(call);
-        Ok((answer, before, world.version()))
+        let result = world.call(call);
+        Ok((result, before, world.version()))
     }
 }
 
-/// Does something that waits for the disk; where there are several threads, this one serves nobody meanwhile.
-fn while_others_are_served<T>(something: impl FnOnce() -> T) -> T {
+/// Runs `f`, which waits for the disk. On a multi-threaded runtime, other tasks move to other threads meanwhile.
+fn block_in_place<T>(f: impl FnOnce() -> T) -> T {
     match Handle::current().runtime_flavor() {
-        RuntimeFlavor::MultiThread => tokio::task::block_in_place(something),
-        _ => something(),
+        RuntimeFlavor::MultiThread => tokio::task::block_in_place(f),
+        _ => f(),
     }
 }
 
 fn call(
-    request: &Request,
-    resource: &Resource,
+    request: &ApiRequest,
+    resource: &ServedResource,
     verb: &str,
     bytes: &Bytes,
     warnings: &mut Vec<String>,
-) -> Result<Call, Refusal> {
+) -> Result<ApiCall, StatusError> {
     let media = media::of_body(request.header(header::CONTENT_TYPE));
-    let place = &request.place;
-    let name = place.name.clone().unwrap_or_default();
+    let target = &request.target;
+    let name = target.name.clone().unwrap_or_default();
     let mut options = options(request)?;
-    let mut subresource = place.subresource.clone();
-    let deed = match (verb, subresource.as_deref()) {
+    let mut subresource = target.subresource.clone();
+    let operation = match (verb, subresource.as_deref()) {
         ("create", Some("eviction")) => {
             let body = object_body(media, bytes, "policy/v1", "Eviction")?;
-            take_over(&body["deleteOptions"], &mut options)?;
+            merge_delete_options(&body["deleteOptions"], &mut options)?;
             subresource = None;
-            Deed::Evict
+            Operation::Evict
         }
-        ("create", None) => {
-            Deed::Create(own_object(request, resource, media, bytes, options.validation, warnings)?)
-        }
+        ("create", None) => Operation::Create(parse_object(
+            request,
+            resource,
+            media,
+            bytes,
+            options.validation,
+            warnings,
+        )?),
         ("update", Some("scale")) => {
             let body = object_body(media, bytes, "autoscaling/v1", "Scale")?;
-            Deed::Update(object(body)?)
+            Operation::Update(object(body)?)
         }
         ("update", None | Some("status" | "finalize")) => {
-            let object = own_object(request, resource, media, bytes, options.validation, warnings)?;
+            let object =
+                parse_object(request, resource, media, bytes, options.validation, warnings)?;
             if !object.name().is_empty() && object.name() != name {
-                return Err(Refusal::misnamed(object.name(), &name));
+                return Err(StatusError::name_mismatch(object.name(), &name));
             }
-            Deed::Update(object)
+            Operation::Update(object)
         }
         ("patch", None | Some("status" | "scale")) => {
-            patch::deed(request, resource, media, bytes, &mut options, warnings)?
+            patch::operation(request, resource, media, bytes, &mut options, warnings)?
         }
         ("delete", None) => {
-            take_over(&delete_body(media, bytes)?, &mut options)?;
-            Deed::Delete
+            merge_delete_options(&delete_body(media, bytes)?, &mut options)?;
+            Operation::Delete
         }
         ("deletecollection", None) => {
-            take_over(&delete_body(media, bytes)?, &mut options)?;
-            Deed::DeleteAll(read::selection(request, resource)?)
+            merge_delete_options(&delete_body(media, bytes)?, &mut options)?;
+            Operation::DeleteAll(read::selection(request, resource)?)
         }
-        _ => return Err(Refusal::not_allowed()),
+        _ => return Err(StatusError::method_not_allowed()),
     };
     let agent = agent::agent(request.header(header::USER_AGENT));
-    Ok(Call {
+    Ok(ApiCall {
         kind: resource.kind.clone(),
-        namespace: place.namespace.clone(),
+        namespace: target.namespace.clone(),
         name,
         subresource,
-        deed,
+        operation: operation,
         options,
         agent,
     })
 }
 
-/// The body as an object of the resource that the path names.
-fn own_object(
-    request: &Request,
-    resource: &Resource,
+/// Parses the body as an object of the resource in the path.
+fn parse_object(
+    request: &ApiRequest,
+    resource: &ServedResource,
     media: &str,
     bytes: &Bytes,
     validation: FieldValidation,
     warnings: &mut Vec<String>,
-) -> Result<Object, Refusal> {
+) -> Result<Object, StatusError> {
     let kind = &resource.kind;
     let mut body = object_body(media, bytes, &kind.api_version, &kind.kind)?;
     warnings.extend(
-        validate::fit(kind, &mut body, validation).map_err(|misfit| misfit.of_object(kind))?,
+        validate::prune_unknown_fields(kind, &mut body, validation)
+            .map_err(|error| error.for_object(kind))?,
     );
-    if let Some(namespace) = &request.place.namespace {
+    if let Some(namespace) = &request.target.namespace {
         match body["metadata"]["namespace"].as_str() {
             None | Some("") => body["metadata"]["namespace"] = namespace.clone().into(),
             Some(own) if own == namespace => {}
             Some(_) => {
-                return Err(Refusal::misplaced());
+                return Err(StatusError::namespace_mismatch());
             }
         }
     }

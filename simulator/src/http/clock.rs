@@ -1,4 +1,4 @@
-//! How the world's time goes on while the door is open.
+//! The simulated time of a served world.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -6,83 +6,84 @@ use std::time::{Duration, Instant};
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{Notify, watch};
 
-use crate::api::Call;
+use crate::api::ApiCall;
 use crate::world::World;
 
-/// Who moves the world.
+/// Source of simulated time.
 #[derive(Clone)]
-pub enum Pace {
-    /// The door does, by the clock of the machine: so many simulated seconds a second, from the world's own time on.
+pub enum ClockSource {
+    /// The server advances the world by the system clock, starting at the world's current time.
     Wall {
-        /// Simulated seconds a second.
+        /// Simulated seconds per real second. 1.0 is real time.
         speed: f64,
     },
-    /// Somebody else does. What comes through the door takes effect at the world's present moment.
-    Led {
-        /// Called after each change that came through the door, so that whoever sleeps until the world's next event
-        /// looks again.
+    /// Another component advances the world. Requests take effect at the world's current time.
+    External {
+        /// Called after each change through the server, so that the component that sleeps until the world's next event
+        /// wakes up.
         changed: Arc<dyn Fn() + Send + Sync>,
     },
 }
 
-/// Called at the very moment of a call that is meant, before it is made: what it notes can be replayed.
-pub type Note = Arc<dyn Fn(Timestamp, &Call) -> std::io::Result<()> + Send + Sync>;
+/// Called before each call that is not a dry run, with the time of the call and while the world is locked. A journal
+/// of these calls can be replayed.
+pub type ChangeHook = Arc<dyn Fn(Timestamp, &ApiCall) -> std::io::Result<()> + Send + Sync>;
 
-/// The longest sleep of whoever moves the world, or looks whether it was moved.
-const SLEEP: Duration = Duration::from_secs(1);
-/// How often a world that somebody else moves is looked at.
-const LOOK: Duration = Duration::from_millis(50);
+/// The maximum sleep between two advances of the world.
+const MAX_SLEEP: Duration = Duration::from_secs(1);
+/// The interval at which a world with an external clock is checked for changes.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// The world, and its time.
-pub(super) struct Clock {
+/// The world and its source of time.
+pub(super) struct ServerClock {
     world: Arc<Mutex<World>>,
-    pace: Pace,
-    begin: (Timestamp, Instant),
-    /// The version of the latest change that watches were told of.
-    news: watch::Sender<u64>,
-    touched: Notify,
+    source: ClockSource,
+    origin: (Timestamp, Instant),
+    /// The last version that watches were notified of.
+    versions: watch::Sender<u64>,
+    changed: Notify,
 }
 
-impl Clock {
-    pub(super) fn new(world: Arc<Mutex<World>>, pace: Pace) -> Self {
+impl ServerClock {
+    pub(super) fn new(world: Arc<Mutex<World>>, source: ClockSource) -> Self {
         let (now, version) = {
             let world = lock(&world);
             (world.now(), world.version())
         };
-        let (news, _) = watch::channel(version);
-        Self { world, pace, begin: (now, Instant::now()), news, touched: Notify::new() }
+        let (versions, _) = watch::channel(version);
+        Self { world, source, origin: (now, Instant::now()), versions, changed: Notify::new() }
     }
 
-    /// The world at the present moment.
+    /// Locks the world, advanced to the current time.
     pub(super) fn world(&self) -> MutexGuard<'_, World> {
         let mut world = lock(&self.world);
-        if let Pace::Wall { speed } = self.pace {
+        if let ClockSource::Wall { speed } = self.source {
             let elapsed =
-                SignedDuration::from_secs_f64(self.begin.1.elapsed().as_secs_f64() * speed);
-            world.advance_fully(self.begin.0 + elapsed);
+                SignedDuration::from_secs_f64(self.origin.1.elapsed().as_secs_f64() * speed);
+            world.advance_fully(self.origin.0 + elapsed);
         }
         world
     }
 
-    /// Tells everyone who waits for it that the world is at `version`, after a change that came through the door.
-    pub(super) fn tell(&self, version: u64) {
+    /// Notifies watches and the external clock of a change through the server.
+    pub(super) fn publish_change(&self, version: u64) {
         self.publish(version);
-        self.touched.notify_one();
-        if let Pace::Led { changed } = &self.pace {
+        self.changed.notify_one();
+        if let ClockSource::External { changed } = &self.source {
             changed();
         }
     }
 
     fn publish(&self, version: u64) {
-        self.news.send_if_modified(|known| std::mem::replace(known, version) != version);
+        self.versions.send_if_modified(|known| std::mem::replace(known, version) != version);
     }
 
-    /// Wakes whenever the world's version moves.
-    pub(super) fn news(&self) -> watch::Receiver<u64> {
-        self.news.subscribe()
+    /// Returns a receiver that is notified of each new version of the world.
+    pub(super) fn versions(&self) -> watch::Receiver<u64> {
+        self.versions.subscribe()
     }
 
-    /// Moves the world, or looks whether it was moved, for ever.
+    /// Advances the world, or checks it for changes, in an endless loop.
     pub(super) async fn run(&self) {
         loop {
             let (version, now, next) = {
@@ -90,22 +91,22 @@ impl Clock {
                 (world.version(), world.now(), world.next_event())
             };
             self.publish(version);
-            let sleep = match self.pace {
-                Pace::Led { .. } => LOOK,
-                Pace::Wall { speed } => next.map_or(SLEEP, |next| {
+            let sleep = match self.source {
+                ClockSource::External { .. } => POLL_INTERVAL,
+                ClockSource::Wall { speed } => next.map_or(MAX_SLEEP, |next| {
                     let seconds = next.duration_since(now).as_secs_f64() / speed;
-                    Duration::from_secs_f64(seconds.clamp(0.001, SLEEP.as_secs_f64()))
+                    Duration::from_secs_f64(seconds.clamp(0.001, MAX_SLEEP.as_secs_f64()))
                 }),
             };
             tokio::select! {
                 () = tokio::time::sleep(sleep) => {}
-                () = self.touched.notified() => {}
+                () = self.changed.notified() => {}
             }
         }
     }
 }
 
 fn lock(world: &Mutex<World>) -> MutexGuard<'_, World> {
-    // A panic elsewhere leaves the world between two events at worst.
+    // After a panic in another thread the world is at worst between two events.
     world.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,16 +1,16 @@
-//! What there is: groups, versions and resources, one document each or all in one.
+//! Discovery: groups, versions and resources, in separate documents or aggregated.
 
 use serde_json::{Value, json};
 
 use super::openapi::group_version_kind;
-use crate::api::{Resource, group, version_of};
+use crate::api::{ServedResource, group, version_of};
 use crate::world::World;
 
-/// The version that the server gives as its own.
+/// The Kubernetes version that the server reports.
 pub(super) const GIT_VERSION: &str = "v1.36.3";
 
-/// The order in which a real API server names its groups; others follow by name.
-const ORDER: [&str; 19] = [
+/// The order of groups on a real API server. Other groups follow by name.
+const GROUP_ORDER: [&str; 19] = [
     "",
     "apiregistration.k8s.io",
     "apps",
@@ -32,8 +32,8 @@ const ORDER: [&str; 19] = [
     "discovery.k8s.io",
 ];
 
-/// Kinds of requests, of which no object is ever kept: group and version, kind, resource, whether it is of a namespace.
-const REQUESTS: [(&str, &str, &str, bool); 7] = [
+/// Virtual resources, whose objects are never stored: group and version, kind, resource, namespaced.
+const VIRTUAL_RESOURCES: [(&str, &str, &str, bool); 7] = [
     ("v1", "Binding", "bindings", true),
     ("authentication.k8s.io/v1", "SelfSubjectReview", "selfsubjectreviews", false),
     ("authentication.k8s.io/v1", "TokenReview", "tokenreviews", false),
@@ -43,12 +43,12 @@ const REQUESTS: [(&str, &str, &str, bool); 7] = [
     ("authorization.k8s.io/v1", "SubjectAccessReview", "subjectaccessreviews", false),
 ];
 
-/// A resource of which no object is kept: a request is made of it, and answered.
-pub(super) fn request(api_version: &str, plural: &str) -> Option<Resource> {
-    let (version, kind, plural, namespaced) = REQUESTS
+/// Returns a virtual resource: a create is answered immediately and nothing is stored.
+pub(super) fn virtual_resource(api_version: &str, plural: &str) -> Option<ServedResource> {
+    let (version, kind, plural, namespaced) = VIRTUAL_RESOURCES
         .into_iter()
         .find(|(version, _, known, _)| *version == api_version && *known == plural)?;
-    Some(Resource {
+    Some(ServedResource {
         kind: cluster::Kind::new(version, kind),
         plural: plural.into(),
         singular: kind.to_lowercase(),
@@ -57,43 +57,50 @@ pub(super) fn request(api_version: &str, plural: &str) -> Option<Resource> {
         categories: Vec::new(),
         verbs: vec!["create".into()],
         subresources: Vec::new(),
-        shelf: "",
+        storage_kind: "",
     })
 }
 
-/// Every resource, those of which no object is kept among them, by group and version and then by name.
-pub(super) fn resources(world: &World) -> Vec<Resource> {
+/// Returns all resources including the virtual ones, ordered by group, version and name.
+pub(super) fn resources(world: &World) -> Vec<ServedResource> {
     let mut all = world.resources();
-    all.extend(REQUESTS.iter().filter_map(|(version, _, plural, _)| request(version, plural)));
+    all.extend(
+        VIRTUAL_RESOURCES
+            .iter()
+            .filter_map(|(version, _, plural, _)| virtual_resource(version, plural)),
+    );
     all.sort_by(|a, b| {
-        let key = |one: &Resource| {
-            (place(group(&one.kind)), one.kind.api_version.clone(), one.plural.clone())
+        let key = |one: &ServedResource| {
+            (group_rank(group(&one.kind)), one.kind.api_version.clone(), one.plural.clone())
         };
         key(a).cmp(&key(b))
     });
     all
 }
 
-fn place(group: &str) -> (usize, String) {
-    (ORDER.iter().position(|known| *known == group).unwrap_or(ORDER.len()), group.into())
+fn group_rank(group: &str) -> (usize, String) {
+    (
+        GROUP_ORDER.iter().position(|known| *known == group).unwrap_or(GROUP_ORDER.len()),
+        group.into(),
+    )
 }
 
-/// One group with its versions, the preferred one first.
-struct Group<'a> {
+/// An API group with its versions, the preferred one first.
+struct DiscoveryGroup<'a> {
     name: &'a str,
-    versions: Vec<(&'a str, Vec<&'a Resource>)>,
+    versions: Vec<(&'a str, Vec<&'a ServedResource>)>,
 }
 
-fn groups(resources: &[Resource]) -> Vec<Group<'_>> {
-    let mut groups: Vec<Group<'_>> = Vec::new();
+fn groups(resources: &[ServedResource]) -> Vec<DiscoveryGroup<'_>> {
+    let mut groups: Vec<DiscoveryGroup<'_>> = Vec::new();
     for resource in resources {
         let name = group(&resource.kind);
         let version = version_of(&resource.kind);
         let known = match groups.iter_mut().find(|known| known.name == name) {
             Some(known) => known,
             None => {
-                groups.push(Group { name, versions: Vec::new() });
-                groups.last_mut().expect("it was pushed just now")
+                groups.push(DiscoveryGroup { name, versions: Vec::new() });
+                groups.last_mut().expect("a group was just pushed")
             }
         };
         match known.versions.iter_mut().find(|(known, _)| *known == version) {
@@ -102,13 +109,13 @@ fn groups(resources: &[Resource]) -> Vec<Group<'_>> {
         }
     }
     for group in &mut groups {
-        group.versions.sort_by_key(|(version, _)| std::cmp::Reverse(rank(version)));
+        group.versions.sort_by_key(|(version, _)| std::cmp::Reverse(version_rank(version)));
     }
     groups
 }
 
-/// How a version stands among others: stable before beta before alpha, then the larger number.
-fn rank(version: &str) -> (u8, u32, u32) {
+/// Returns the sort key of a version: stable before beta before alpha, then the larger number.
+fn version_rank(version: &str) -> (u8, u32, u32) {
     let digits = |text: &str| {
         text.chars().take_while(char::is_ascii_digit).collect::<String>().parse().unwrap_or(0)
     };
@@ -127,7 +134,7 @@ pub(super) fn core(address: &str) -> Value {
         "serverAddressByClientCIDRs": [{"clientCIDR": "0.0.0.0/0", "serverAddress": address}]})
 }
 
-fn named(group: &Group<'_>) -> Value {
+fn group_document(group: &DiscoveryGroup<'_>) -> Value {
     let version = |version: &str| json!({"groupVersion": format!("{}/{version}", group.name), "version": version});
     let versions: Vec<Value> = group.versions.iter().map(|(name, _)| version(name)).collect();
     let preferred = versions.first().cloned().unwrap_or_default();
@@ -135,68 +142,72 @@ fn named(group: &Group<'_>) -> Value {
 }
 
 /// `/apis`.
-pub(super) fn group_list(resources: &[Resource]) -> Value {
-    let groups: Vec<Value> =
-        groups(resources).iter().filter(|group| !group.name.is_empty()).map(named).collect();
+pub(super) fn group_list(resources: &[ServedResource]) -> Value {
+    let groups: Vec<Value> = groups(resources)
+        .iter()
+        .filter(|group| !group.name.is_empty())
+        .map(group_document)
+        .collect();
     json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
 }
 
 /// `/apis/GROUP`.
-pub(super) fn one_group(resources: &[Resource], name: &str) -> Option<Value> {
+pub(super) fn one_group(resources: &[ServedResource], name: &str) -> Option<Value> {
     let groups = groups(resources);
-    let mut told = named(groups.iter().find(|group| group.name == name && !name.is_empty())?);
-    told["kind"] = "APIGroup".into();
-    told["apiVersion"] = "v1".into();
-    Some(told)
+    let mut document =
+        group_document(groups.iter().find(|group| group.name == name && !name.is_empty())?);
+    document["kind"] = "APIGroup".into();
+    document["apiVersion"] = "v1".into();
+    Some(document)
 }
 
 /// `/api/v1`, `/apis/GROUP/VERSION`.
-pub(super) fn resource_list(resources: &[Resource], api_version: &str) -> Option<Value> {
-    let own: Vec<&Resource> =
+pub(super) fn resource_list(resources: &[ServedResource], api_version: &str) -> Option<Value> {
+    let selected: Vec<&ServedResource> =
         resources.iter().filter(|one| one.kind.api_version == api_version).collect();
-    if own.is_empty() {
+    if selected.is_empty() {
         return None;
     }
-    let told: Vec<Value> = own.into_iter().flat_map(resource_and_below).collect();
+    let entries: Vec<Value> = selected.into_iter().flat_map(resource_entries).collect();
     let mut list =
-        json!({"kind": "APIResourceList", "groupVersion": api_version, "resources": told});
+        json!({"kind": "APIResourceList", "groupVersion": api_version, "resources": entries});
     if api_version != "v1" {
         list["apiVersion"] = "v1".into();
     }
     Some(list)
 }
 
-fn resource_and_below(resource: &Resource) -> Vec<Value> {
-    let mut own = json!({"name": resource.plural, "singularName": resource.singular, "namespaced": resource.namespaced,
+fn resource_entries(resource: &ServedResource) -> Vec<Value> {
+    let mut entry = json!({"name": resource.plural, "singularName": resource.singular, "namespaced": resource.namespaced,
         "kind": resource.kind.kind, "verbs": resource.verbs});
     if !resource.short_names.is_empty() {
-        own["shortNames"] = json!(resource.short_names);
+        entry["shortNames"] = json!(resource.short_names);
     }
     if !resource.categories.is_empty() {
-        own["categories"] = json!(resource.categories);
+        entry["categories"] = json!(resource.categories);
     }
-    let mut told = vec![own];
+    let mut entries = vec![entry];
     for subresource in &resource.subresources {
-        let below = below(resource, subresource);
+        let info = subresource_info(resource, subresource);
         let mut entry = json!({"name": format!("{}/{subresource}", resource.plural), "singularName": "",
-            "namespaced": resource.namespaced, "kind": below.kind.kind, "verbs": below.verbs});
-        if below.kind.api_version != resource.kind.api_version {
-            let (group, version) = below.kind.api_version.split_once('/').unwrap_or(("", "v1"));
+            "namespaced": resource.namespaced, "kind": info.kind.kind, "verbs": info.verbs});
+        if info.kind.api_version != resource.kind.api_version {
+            let (group, version) = info.kind.api_version.split_once('/').unwrap_or(("", "v1"));
             entry["group"] = group.into();
             entry["version"] = version.into();
         }
-        told.push(entry);
+        entries.push(entry);
     }
-    told
+    entries
 }
 
-/// What a subresource answers with, and what can be done with it.
-struct Below {
+/// The kind and the verbs of a subresource.
+struct SubresourceInfo {
     kind: cluster::Kind,
     verbs: &'static [&'static str],
 }
 
-fn below(resource: &Resource, subresource: &str) -> Below {
+fn subresource_info(resource: &ServedResource, subresource: &str) -> SubresourceInfo {
     let kind = match subresource {
         "scale" => cluster::Kind::new("autoscaling/v1", "Scale"),
         "eviction" => cluster::Kind::new("policy/v1", "Eviction"),
@@ -210,11 +221,11 @@ fn below(resource: &Resource, subresource: &str) -> Below {
         "finalize" => &["update"],
         _ => &["get", "patch", "update"],
     };
-    Below { kind, verbs }
+    SubresourceInfo { kind, verbs }
 }
 
-/// Everything in one document: the core group alone, or all others.
-pub(super) fn aggregated(resources: &[Resource], is_wanted: impl Fn(&str) -> bool) -> Value {
+/// Returns the aggregated discovery document of the selected groups.
+pub(super) fn aggregated(resources: &[ServedResource], is_wanted: impl Fn(&str) -> bool) -> Value {
     let items: Vec<Value> = groups(resources)
         .iter()
         .filter(|group| is_wanted(group.name))
@@ -226,7 +237,7 @@ pub(super) fn aggregated(resources: &[Resource], is_wanted: impl Fn(&str) -> boo
                 .iter()
                 .map(|(version, resources)| {
                     let resources: Vec<Value> =
-                        resources.iter().map(|one| discovered(one)).collect();
+                        resources.iter().map(|one| discovery_entry(one)).collect();
                     json!({"version": version, "resources": resources, "freshness": "Current"})
                 })
                 .collect();
@@ -236,31 +247,31 @@ pub(super) fn aggregated(resources: &[Resource], is_wanted: impl Fn(&str) -> boo
     json!({"kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": items})
 }
 
-fn discovered(resource: &Resource) -> Value {
-    let mut told = json!({"resource": resource.plural, "responseKind": group_version_kind(&resource.kind),
+fn discovery_entry(resource: &ServedResource) -> Value {
+    let mut entry = json!({"resource": resource.plural, "responseKind": group_version_kind(&resource.kind),
         "scope": if resource.namespaced { "Namespaced" } else { "Cluster" },
         "singularResource": resource.singular, "verbs": resource.verbs});
     if !resource.short_names.is_empty() {
-        told["shortNames"] = json!(resource.short_names);
+        entry["shortNames"] = json!(resource.short_names);
     }
     if !resource.categories.is_empty() {
-        told["categories"] = json!(resource.categories);
+        entry["categories"] = json!(resource.categories);
     }
-    let below: Vec<Value> = resource
+    let subresources: Vec<Value> = resource
         .subresources
         .iter()
         .map(|name| {
-            let below = below(resource, name);
-            json!({"subresource": name, "responseKind": group_version_kind(&below.kind), "verbs": below.verbs})
+            let info = subresource_info(resource, name);
+            json!({"subresource": name, "responseKind": group_version_kind(&info.kind), "verbs": info.verbs})
         })
         .collect();
-    if !below.is_empty() {
-        told["subresources"] = below.into();
+    if !subresources.is_empty() {
+        entry["subresources"] = subresources.into();
     }
-    told
+    entry
 }
 
-/// `/version`: what a server of this version says, so that clients treat this one as they treat it.
+/// `/version`: the response of a real server of this version, so that clients enable the same features.
 pub(super) fn version() -> Value {
     let mut numbers = GIT_VERSION.trim_start_matches('v').split('.');
     let (major, minor) = (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default());
@@ -278,9 +289,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn stable_versions_come_before_the_others() {
+    fn version_rank_orders_stable_before_beta_before_alpha() {
         let mut versions = vec!["v1alpha1", "v2", "v1", "v1beta2", "v10"];
-        versions.sort_by_key(|version| std::cmp::Reverse(rank(version)));
+        versions.sort_by_key(|version| std::cmp::Reverse(version_rank(version)));
         assert_eq!(versions, ["v10", "v2", "v1", "v1beta2", "v1alpha1"]);
     }
 }

@@ -1,4 +1,4 @@
-//! A proxy before a Kubernetes API server that does what networks and overloaded servers do to changes.
+//! A proxy for a Kubernetes API server that injects faults of networks and overloaded servers into changes.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -21,34 +21,34 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
-use super::upstream::{Known, Lost, Upstream};
+use super::upstream::{KubeconfigInfo, Upstream, UpstreamError};
 use super::{ServeError, kubeconfig, tls};
-use crate::api::Refusal;
+use crate::api::StatusError;
 
-/// What befalls one change on its way.
+/// A fault injected into one changing request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Fault {
-    /// Nobody listens for half a second; the change never arrives.
+pub enum NetworkFault {
+    /// The proxy stops listening for half a second. The change does not reach the server.
     Refused,
-    /// The change never arrives, and no answer comes.
+    /// The change does not reach the server, and the client gets no response.
     Hangs,
-    /// The change is made, and no answer comes.
+    /// The change is applied, and the client gets no response.
     HangsAfter,
-    /// The change is made, and the connection is reset before the answer.
+    /// The change is applied, and the connection is reset before the response.
     ResetAfter,
-    /// 429 with `Retry-After: 1`; the change does not arrive.
+    /// 429 with `Retry-After: 1`. The change does not reach the server.
     Throttled,
-    /// 503; the change does not arrive.
+    /// 503. The change does not reach the server.
     Unavailable,
-    /// 504; the change does not arrive.
+    /// 504. The change does not reach the server.
     TimedOut,
-    /// The change is made, and the answer is 504.
+    /// The change is applied, and the response is 504.
     TimedOutAfter,
-    /// The change is made, and the answer comes in small pieces.
+    /// The change is applied, and the response is sent in small chunks.
     Slow,
 }
 
-impl Fault {
+impl NetworkFault {
     /// Every fault.
     pub const ALL: [Self; 9] = [
         Self::Refused,
@@ -62,8 +62,8 @@ impl Fault {
         Self::Slow,
     ];
 
-    /// Its name in a report.
-    pub fn word(self) -> &'static str {
+    /// Returns the name of the fault in reports.
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Refused => "refused",
             Self::Hangs => "hangs",
@@ -77,7 +77,7 @@ impl Fault {
         }
     }
 
-    fn lets_it_through(self) -> bool {
+    fn reaches_server(self) -> bool {
         match self {
             Self::HangsAfter | Self::ResetAfter | Self::TimedOutAfter | Self::Slow => true,
             Self::Refused | Self::Hangs | Self::Throttled | Self::Unavailable | Self::TimedOut => {
@@ -87,32 +87,32 @@ impl Fault {
     }
 }
 
-/// Says what befalls the change of this ordinal, from 0; nothing where `None`.
-pub type Schedule = Arc<dyn Fn(u64) -> Option<Fault> + Send + Sync>;
+/// Returns the fault of the change with this number, counted from 0. `None`: no fault.
+pub type FaultSchedule = Arc<dyn Fn(u64) -> Option<NetworkFault> + Send + Sync>;
 
-/// The running proxy; it ends when it is dropped. What only reads passes unharmed.
+/// A running proxy. Dropping it stops it. Reads pass unchanged.
 pub struct FaultProxy {
-    /// The text of the kubeconfig of whoever is to come through here.
+    /// The text of a kubeconfig whose server is the proxy.
     pub kubeconfig: String,
     task: JoinHandle<()>,
-    shared: Arc<Shared>,
+    shared: Arc<ProxyState>,
 }
 
-struct Shared {
+struct ProxyState {
     upstream: Upstream,
-    schedule: Schedule,
+    schedule: FaultSchedule,
     changes: AtomicU64,
-    met: Mutex<BTreeMap<Fault, u32>>,
+    injected: Mutex<BTreeMap<NetworkFault, u32>>,
     shut: Notify,
 }
 
 impl FaultProxy {
-    /// Listens on loopback before the API server of `upstream`, a file with a kubeconfig of the simulated cluster.
+    /// Starts a proxy on loopback for the API server in the kubeconfig file `upstream` of a simulated cluster.
     ///
     /// # Errors
-    /// [`ServeError`] where the file or the address cannot be had.
-    pub async fn start(upstream: &Path, schedule: Schedule) -> Result<Self, ServeError> {
-        let known = Known::read(upstream)?;
+    /// Returns [`ServeError`] if the file cannot be read or the proxy cannot listen.
+    pub async fn start(upstream: &Path, schedule: FaultSchedule) -> Result<Self, ServeError> {
+        let info = KubeconfigInfo::read(upstream)?;
         let authority = tls::authority()?;
         let listener = TcpListener::bind("127.0.0.1:0").await.map_err(ServeError::Address)?;
         let address = listener.local_addr().map_err(ServeError::Address)?;
@@ -120,22 +120,22 @@ impl FaultProxy {
             "proxied",
             &format!("https://{address}"),
             &authority.certificate,
-            &known.token,
+            &info.token,
         );
-        let shared = Arc::new(Shared {
-            upstream: Upstream::new(&known, upstream)?,
+        let shared = Arc::new(ProxyState {
+            upstream: Upstream::new(&info, upstream)?,
             schedule,
             changes: AtomicU64::new(0),
-            met: Mutex::default(),
+            injected: Mutex::default(),
             shut: Notify::new(),
         });
         let task = tokio::spawn(listen(listener, address, authority.acceptor, shared.clone()));
         Ok(Self { kubeconfig, task, shared })
     }
 
-    /// How often each fault was met so far.
-    pub fn met(&self) -> BTreeMap<Fault, u32> {
-        self.shared.met.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Returns how often each fault was injected so far.
+    pub fn injected(&self) -> BTreeMap<NetworkFault, u32> {
+        self.shared.injected.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -149,13 +149,13 @@ async fn listen(
     mut listener: TcpListener,
     address: SocketAddr,
     acceptor: TlsAcceptor,
-    shared: Arc<Shared>,
+    shared: Arc<ProxyState>,
 ) {
     loop {
         tokio::select! {
             accepted = listener.accept() => {
                 let Ok((stream, _)) = accepted else { continue };
-                tokio::spawn(converse(stream, acceptor.clone(), shared.clone()));
+                tokio::spawn(serve_connection(stream, acceptor.clone(), shared.clone()));
             }
             () = shared.shut.notified() => {
                 drop(listener);
@@ -163,7 +163,7 @@ async fn listen(
                 listener = loop {
                     match TcpListener::bind(address).await {
                         Ok(listener) => break listener,
-                        // Somebody else may hold the port for a moment.
+                        // Another process may use the port briefly.
                         Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
                     }
                 };
@@ -172,27 +172,30 @@ async fn listen(
     }
 }
 
-async fn converse(stream: TcpStream, acceptor: TlsAcceptor, shared: Arc<Shared>) {
+async fn serve_connection(stream: TcpStream, acceptor: TlsAcceptor, shared: Arc<ProxyState>) {
     let Ok(stream) = acceptor.accept(stream).await else { return };
-    let service = service_fn(move |request| pass(request, shared.clone()));
-    // An error here is a connection that was cut off, by the client or on purpose.
+    let service = service_fn(move |request| forward(request, shared.clone()));
+    // An error means that the client or the proxy closed the connection.
     let _ = hyper::server::conn::http1::Builder::new()
         .serve_connection(TokioIo::new(stream), service)
         .await;
 }
 
-pub(super) type Answer = Response<BoxBody<Bytes, hyper::Error>>;
+pub(super) type ProxyResponse = Response<BoxBody<Bytes, hyper::Error>>;
 
-/// A connection that ends without an answer.
+/// A connection that is closed without a response.
 #[derive(Debug, thiserror::Error)]
-enum Cut {
-    #[error("cut off on purpose")]
-    OnPurpose,
-    #[error("the API server behind the proxy did not answer: {0}")]
-    Upstream(#[from] Lost),
+enum ConnectionAborted {
+    #[error("the fault proxy closed the connection")]
+    Injected,
+    #[error("the API server behind the proxy did not respond: {0}")]
+    Upstream(#[from] UpstreamError),
 }
 
-async fn pass(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Answer, Cut> {
+async fn forward(
+    request: Request<Incoming>,
+    shared: Arc<ProxyState>,
+) -> Result<ProxyResponse, ConnectionAborted> {
     let fault = if is_change(&request) {
         let ordinal = shared.changes.fetch_add(1, Ordering::Relaxed);
         (shared.schedule)(ordinal)
@@ -200,58 +203,62 @@ async fn pass(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Answer,
         None
     };
     let Some(fault) = fault else { return Ok(shared.upstream.send(request).await?) };
-    *shared.met.lock().unwrap_or_else(PoisonError::into_inner).entry(fault).or_default() += 1;
-    let answer =
-        if fault.lets_it_through() { Some(shared.upstream.send(request).await?) } else { None };
+    *shared.injected.lock().unwrap_or_else(PoisonError::into_inner).entry(fault).or_default() += 1;
+    let response =
+        if fault.reaches_server() { Some(shared.upstream.send(request).await?) } else { None };
     match fault {
-        Fault::Refused => {
+        NetworkFault::Refused => {
             shared.shut.notify_one();
-            Err(Cut::OnPurpose)
+            Err(ConnectionAborted::Injected)
         }
-        Fault::ResetAfter => Err(Cut::OnPurpose),
-        Fault::Hangs | Fault::HangsAfter => {
-            // Longer than any deadline of a client.
+        NetworkFault::ResetAfter => Err(ConnectionAborted::Injected),
+        NetworkFault::Hangs | NetworkFault::HangsAfter => {
+            // Longer than any client timeout.
             tokio::time::sleep(Duration::from_secs(120)).await;
-            Err(Cut::OnPurpose)
+            Err(ConnectionAborted::Injected)
         }
-        Fault::Throttled => Ok(refusal(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests")),
-        Fault::Unavailable => Ok(refusal(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable")),
-        Fault::TimedOut | Fault::TimedOutAfter => {
-            Ok(refusal(StatusCode::GATEWAY_TIMEOUT, "Timeout"))
+        NetworkFault::Throttled => {
+            Ok(error_response(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests"))
         }
-        Fault::Slow => slow(answer.expect("it lets the change through")).await,
+        NetworkFault::Unavailable => {
+            Ok(error_response(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable"))
+        }
+        NetworkFault::TimedOut | NetworkFault::TimedOutAfter => {
+            Ok(error_response(StatusCode::GATEWAY_TIMEOUT, "Timeout"))
+        }
+        NetworkFault::Slow => slow(response.expect("`Slow` reaches the server")).await,
     }
 }
 
-/// Whether a request is meant to change something.
+/// Whether a request changes objects.
 fn is_change(request: &Request<Incoming>) -> bool {
     let path = request.uri().path();
-    let is_question = path.starts_with("/apis/authorization.k8s.io/")
+    let is_review = path.starts_with("/apis/authorization.k8s.io/")
         || path.starts_with("/apis/authentication.k8s.io/");
     let is_dry = request.uri().query().is_some_and(|query| query.contains("dryRun="));
-    request.method() != Method::GET && !is_question && !is_dry
+    request.method() != Method::GET && !is_review && !is_dry
 }
 
-fn refusal(status: StatusCode, reason: &str) -> Answer {
-    let body = Refusal::new(status.as_u16(), reason, "the fault proxy says so").status();
+fn error_response(status: StatusCode, reason: &str) -> ProxyResponse {
+    let body = StatusError::new(status.as_u16(), reason, "injected by the fault proxy").status();
     let mut response = Response::builder().status(status).header(CONTENT_TYPE, "application/json");
     if status == StatusCode::TOO_MANY_REQUESTS {
         response = response.header(RETRY_AFTER, "1");
     }
     let body = Full::new(Bytes::from(body.to_string())).map_err(|never: Infallible| match never {});
-    response.body(body.boxed()).expect("its parts are written above")
+    response.body(body.boxed()).expect("the status and the headers are valid")
 }
 
-/// The same answer, 64 bytes every few milliseconds.
-async fn slow(answer: Answer) -> Result<Answer, Cut> {
-    let (mut head, body) = answer.into_parts();
-    let Ok(whole) = body.collect().await else { return Err(Cut::OnPurpose) };
+/// Sends the same response in chunks of 64 bytes, one every few milliseconds.
+async fn slow(response: ProxyResponse) -> Result<ProxyResponse, ConnectionAborted> {
+    let (mut head, body) = response.into_parts();
+    let Ok(collected) = body.collect().await else { return Err(ConnectionAborted::Injected) };
     head.headers.remove(CONTENT_LENGTH);
-    let pieces: Vec<Bytes> = whole.to_bytes().chunks(64).map(Bytes::copy_from_slice).collect();
-    let stream = futures::stream::unfold(pieces.into_iter(), |mut pieces| async {
-        let piece = pieces.next()?;
+    let chunks: Vec<Bytes> = collected.to_bytes().chunks(64).map(Bytes::copy_from_slice).collect();
+    let stream = futures::stream::unfold(chunks.into_iter(), |mut chunks| async {
+        let chunk = chunks.next()?;
         tokio::time::sleep(Duration::from_millis(5)).await;
-        Some((Ok::<_, hyper::Error>(Frame::data(piece)), pieces))
+        Some((Ok::<_, hyper::Error>(Frame::data(chunk)), chunks))
     });
     Ok(Response::from_parts(head, StreamBody::new(stream).boxed()))
 }

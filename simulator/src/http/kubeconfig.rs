@@ -1,15 +1,15 @@
-//! The kubeconfig with which clients find the door and are let in.
+//! The kubeconfig for clients of the server.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD as BASE64;
 
-/// How each kubeconfig of ours begins: what begins otherwise is somebody's own.
+/// The prefix of every kubeconfig that Chiron writes. A file without it belongs to the user and is not overwritten.
 pub const KUBECONFIG_MARK: &str = "# Written by chiron";
 
-/// The text of a kubeconfig with one context, called `name`.
+/// Returns the text of a kubeconfig with one context, called `name`.
 pub(super) fn text(name: &str, server: &str, certificate: &str, token: &str) -> String {
     let authority = BASE64.encode(certificate);
     format!(
-        "{KUBECONFIG_MARK}, and anew each time the cluster is served.\napiVersion: v1\nkind: Config\nclusters:\n- name: {name}\n  cluster:\n    server: {server}\n    certificate-authority-data: {authority}\nusers:\n- name: {name}\n  user:\n    token: {token}\ncontexts:\n- name: {name}\n  context:\n    cluster: {name}\n    user: {name}\ncurrent-context: {name}\n"
+        "{KUBECONFIG_MARK}; overwritten each time the cluster is served.\napiVersion: v1\nkind: Config\nclusters:\n- name: {name}\n  cluster:\n    server: {server}\n    certificate-authority-data: {authority}\nusers:\n- name: {name}\n  user:\n    token: {token}\ncontexts:\n- name: {name}\n  context:\n    cluster: {name}\n    user: {name}\ncurrent-context: {name}\n"
     )
 }

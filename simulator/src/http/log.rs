@@ -1,4 +1,4 @@
-//! What containers wrote.
+//! Container logs.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,18 +9,18 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use super::door::{Door, Request};
-use super::respond::{self, Answered};
-use crate::api::Refusal;
+use super::respond::{self, HandlerResult};
+use super::server::{ApiRequest, ApiServer};
+use crate::api::StatusError;
 use crate::objects::Key;
 use crate::world::World;
 
-/// How often a log that is followed is looked at.
-const LOOK: Duration = Duration::from_millis(200);
-const TEXT: &str = "text/plain";
+/// The interval at which a followed log is checked for new lines.
+const FOLLOW_POLL_INTERVAL: Duration = Duration::from_millis(200);
+const PLAIN_TEXT: &str = "text/plain";
 
-/// Which lines are wanted.
-struct Wanted {
+/// The container and the lines of a log request, as in `PodLogOptions`.
+struct PodLogOptions {
     key: Key,
     container: String,
     is_previous: bool,
@@ -30,24 +30,25 @@ struct Wanted {
     limit_bytes: usize,
 }
 
-pub(super) fn log(door: &Arc<Door>, request: &Request, name: &str) -> Answered {
+pub(super) fn log(server: &Arc<ApiServer>, request: &ApiRequest, name: &str) -> HandlerResult {
     let query = &request.query;
-    let namespace = request.place.namespace.as_deref().unwrap_or_default();
+    let namespace = request.target.namespace.as_deref().unwrap_or_default();
     let bound = |value: Option<i64>| {
         value.and_then(|value| usize::try_from(value).ok()).unwrap_or(usize::MAX)
     };
     let (pod, now) = {
-        let world = door.world();
-        (world.find(&Kind::new("v1", "Pod"), Some(namespace), name)?, world.now())
+        let world = server.world();
+        (world.get(&Kind::new("v1", "Pod"), Some(namespace), name)?, world.now())
     };
     let since = match (query.number("sinceSeconds")?, query.text("sinceTime")) {
         (Some(seconds), _) => Some(now - SignedDuration::from_secs(seconds)),
         (None, Some(text)) => Some(
-            text.parse().map_err(|error| Refusal::bad_request(format!("sinceTime: {error}")))?,
+            text.parse()
+                .map_err(|error| StatusError::bad_request(format!("sinceTime: {error}")))?,
         ),
         (None, None) => None,
     };
-    let wanted = Wanted {
+    let options = PodLogOptions {
         key: Key::new("Pod", namespace, name),
         container: container(&pod, query.text("container"))?,
         is_previous: query.is("previous"),
@@ -58,38 +59,38 @@ pub(super) fn log(door: &Arc<Door>, request: &Request, name: &str) -> Answered {
     };
     if query.is("follow") {
         let (sender, receiver) = mpsc::channel(16);
-        tokio::spawn(follow(door.clone(), wanted, pod.metadata().uid.clone(), sender));
-        return Ok(respond::stream(TEXT, receiver));
+        tokio::spawn(follow(server.clone(), options, pod.metadata().uid.clone(), sender));
+        return Ok(respond::stream(PLAIN_TEXT, receiver));
     }
     let lines = {
-        let world = door.world();
-        check_started(&world, &pod, &wanted)?;
-        world.logs(&wanted.key, &wanted.container, wanted.is_previous, usize::MAX)
+        let world = server.world();
+        check_started(&world, &pod, &options)?;
+        world.logs(&options.key, &options.container, options.is_previous, usize::MAX)
     };
-    Ok(respond::whole(200, TEXT, wanted.text(&lines, wanted.tail)))
+    Ok(respond::full(200, PLAIN_TEXT, options.text(&lines, options.tail)))
 }
 
-/// The container that is meant: the one that is named, else the only one.
-fn container(pod: &Object, named: Option<&str>) -> Result<String, Refusal> {
+/// Returns the container of a log request. Default: the only container of the pod.
+fn container(pod: &Object, requested: Option<&str>) -> Result<String, StatusError> {
     let names = |field: &str| -> Vec<String> {
         let list =
             pod.at(&format!("/spec/{field}")).and_then(Value::as_array).into_iter().flatten();
         list.filter_map(|one| one["name"].as_str().map(String::from)).collect()
     };
     let containers = names("containers");
-    match (named, &containers[..]) {
-        (Some(named), known)
-            if known.iter().any(|one| one == named)
-                || names("initContainers").iter().any(|one| one == named) =>
+    match (requested, &containers[..]) {
+        (Some(requested), known)
+            if known.iter().any(|one| one == requested)
+                || names("initContainers").iter().any(|one| one == requested) =>
         {
-            Ok(named.into())
+            Ok(requested.into())
         }
-        (Some(named), _) => Err(Refusal::bad_request(format!(
-            "container {named} is not valid for pod {}",
+        (Some(requested), _) => Err(StatusError::bad_request(format!(
+            "container {requested} is not valid for pod {}",
             pod.name()
         ))),
         (None, [one]) => Ok(one.clone()),
-        (None, many) => Err(Refusal::bad_request(format!(
+        (None, many) => Err(StatusError::bad_request(format!(
             "a container name must be specified for pod {}, choose one of: [{}]",
             pod.name(),
             many.join(" ")
@@ -97,9 +98,9 @@ fn container(pod: &Object, named: Option<&str>) -> Result<String, Refusal> {
     }
 }
 
-/// Refuses where there is no log yet, in the words of a kubelet.
-fn check_started(world: &World, pod: &Object, wanted: &Wanted) -> Result<(), Refusal> {
-    let name = &wanted.container;
+/// Returns the error of a kubelet if the container has no log yet.
+fn check_started(world: &World, pod: &Object, options: &PodLogOptions) -> Result<(), StatusError> {
+    let name = &options.container;
     let statuses =
         pod.at("/status/containerStatuses").and_then(Value::as_array).into_iter().flatten();
     let mut statuses = statuses.filter(|one| one["name"] == name.as_str());
@@ -107,39 +108,39 @@ fn check_started(world: &World, pod: &Object, wanted: &Wanted) -> Result<(), Ref
     let has_run = !status["state"]["running"].is_null()
         || !status["lastState"]["terminated"].is_null()
         || !status["state"]["terminated"].is_null();
-    if wanted.is_previous && status["lastState"]["terminated"].is_null() {
-        return Err(Refusal::bad_request(format!(
+    if options.is_previous && status["lastState"]["terminated"].is_null() {
+        return Err(StatusError::bad_request(format!(
             "previous terminated container {name:?} in pod {:?} not found",
             pod.name()
         )));
     }
-    if !wanted.is_previous && !has_run && world.logs(&wanted.key, name, false, 1).is_empty() {
+    if !options.is_previous && !has_run && world.logs(&options.key, name, false, 1).is_empty() {
         let reason = status["state"]["waiting"]["reason"].as_str().unwrap_or("ContainerCreating");
-        let why = match reason {
+        let detail = match reason {
             "ContainerCreating" | "PodInitializing" => reason.to_string(),
             "ErrImagePull" | "ImagePullBackOff" => "trying and failing to pull image".into(),
             other => other.into(),
         };
-        return Err(Refusal::bad_request(format!(
-            "container {name:?} in pod {:?} is waiting to start: {why}",
+        return Err(StatusError::bad_request(format!(
+            "container {name:?} in pod {:?} is waiting to start: {detail}",
             pod.name()
         )));
     }
     Ok(())
 }
 
-impl Wanted {
+impl PodLogOptions {
     fn text(&self, lines: &[String], tail: usize) -> Vec<u8> {
         let kept: Vec<&String> = lines.iter().filter(|line| self.is_recent(line)).collect();
         let mut text = Vec::new();
         for line in &kept[kept.len().saturating_sub(tail)..] {
-            // The time stands before every line that is kept, and is told where it is asked for.
-            let (at, told) = stamped(line);
+            // Stored lines start with their timestamp, which is only part of the response if the client requests it.
+            let (at, message) = split_timestamp(line);
             if let Some(at) = at.filter(|_| self.has_timestamps) {
                 text.extend(at.as_bytes());
                 text.push(b' ');
             }
-            text.extend(told.as_bytes());
+            text.extend(message.as_bytes());
             text.push(b'\n');
         }
         text.truncate(self.limit_bytes);
@@ -148,48 +149,54 @@ impl Wanted {
 
     fn is_recent(&self, line: &str) -> bool {
         let Some(since) = self.since else { return true };
-        let at = stamped(line).0.and_then(|at| at.parse::<Timestamp>().ok());
+        let at = split_timestamp(line).0.and_then(|at| at.parse::<Timestamp>().ok());
         at.is_none_or(|at| at >= since)
     }
 }
 
-/// The time at which a line was written, and the line.
-fn stamped(line: &str) -> (Option<&str>, &str) {
+/// Splits a stored line into its timestamp and its text.
+fn split_timestamp(line: &str) -> (Option<&str>, &str) {
     match line.split_once(' ') {
         Some((at, rest)) if at.parse::<Timestamp>().is_ok() => (Some(at), rest),
         Some(_) | None => (None, line),
     }
 }
 
-/// Sends what is written, until the pod or the reader is gone.
-async fn follow(door: Arc<Door>, wanted: Wanted, uid: String, sender: mpsc::Sender<Bytes>) {
-    let (mut sent, mut tail) = (0, wanted.tail);
+/// Sends new lines until the pod terminates or the client disconnects.
+async fn follow(
+    server: Arc<ApiServer>,
+    options: PodLogOptions,
+    uid: String,
+    sender: mpsc::Sender<Bytes>,
+) {
+    let (mut sent, mut tail) = (0, options.tail);
     loop {
-        let (lines, is_there) = {
-            let world = door.world();
+        let (lines, is_alive) = {
+            let world = server.world();
             let pod =
-                world.find(&Kind::new("v1", "Pod"), Some(&wanted.key.namespace), &wanted.key.name);
-            let is_running = |object: &Object| Pod::of(object).is_some_and(|pod| !pod.is_over());
-            let is_there = pod.is_ok_and(|pod| pod.metadata().uid == uid && is_running(&pod));
-            (written(&world, &uid, &wanted.container), is_there)
+                world.get(&Kind::new("v1", "Pod"), Some(&options.key.namespace), &options.key.name);
+            let is_running =
+                |object: &Object| Pod::of(object).is_some_and(|pod| !pod.is_finished());
+            let is_alive = pod.is_ok_and(|pod| pod.metadata().uid == uid && is_running(&pod));
+            (current_log(&world, &uid, &options.container), is_alive)
         };
-        // A container that starts again starts its log again.
-        let begin = if lines.len() < sent { 0 } else { sent };
-        let text = wanted.text(&lines[begin..], tail);
+        // A restarted container has a new log.
+        let start = if lines.len() < sent { 0 } else { sent };
+        let text = options.text(&lines[start..], tail);
         tail = usize::MAX;
         sent = lines.len();
-        if !text.is_empty() && sender.send(text.into()).await.is_err() || !is_there {
+        if !text.is_empty() && sender.send(text.into()).await.is_err() || !is_alive {
             return;
         }
         tokio::select! {
-            () = tokio::time::sleep(LOOK) => {}
+            () = tokio::time::sleep(FOLLOW_POLL_INTERVAL) => {}
             () = sender.closed() => return,
         }
     }
 }
 
-/// What the container itself wrote in this life.
-fn written(world: &World, uid: &str, container: &str) -> Vec<String> {
+/// Returns the log of a container since its last start.
+fn current_log(world: &World, uid: &str, container: &str) -> Vec<String> {
     let runtime = world.pods.get(uid);
     let found = runtime.and_then(|pod| pod.containers.iter().find(|one| one.name == container));
     found.map(|one| one.logs.clone()).unwrap_or_default()

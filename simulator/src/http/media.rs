@@ -1,75 +1,77 @@
-//! What a client can read, and what a body is written in.
+//! Content negotiation: media types of responses and request bodies.
 
-use crate::api::Refusal;
+use crate::api::StatusError;
 
-/// The form in which objects are answered.
+/// The representation of objects in a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Shape {
-    /// As they are.
-    Whole,
-    /// As rows of a table, for people.
+pub(super) enum Representation {
+    /// Complete objects.
+    Full,
+    /// A `Table`, as kubectl prints it.
     Table,
-    /// Their metadata alone.
+    /// `PartialObjectMetadata`.
     Metadata,
-    /// The resources of all groups in one document; for discovery.
+    /// An `APIGroupDiscoveryList`, for discovery.
     Discovery,
 }
 
-/// How objects are written.
+/// The serialization format of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Writing {
+pub(super) enum Encoding {
     Json,
     Yaml,
 }
 
-/// What a client asked for.
+/// The result of content negotiation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Accepted {
-    pub(super) shape: Shape,
-    pub(super) writing: Writing,
+    pub(super) representation: Representation,
+    pub(super) encoding: Encoding,
 }
 
-/// Chooses the first form that the client lists and we can give.
+/// Returns the first supported media type of an `Accept` header. Default: JSON objects.
 ///
 /// # Errors
-/// 406 where there is none.
-pub(super) fn accepted(header: Option<&str>) -> Result<Accepted, Refusal> {
-    let whole = Accepted { shape: Shape::Whole, writing: Writing::Json };
-    let Some(header) = header.filter(|header| !header.trim().is_empty()) else { return Ok(whole) };
-    header.split(',').find_map(one).ok_or_else(|| {
+/// Returns 406 if no listed media type is supported.
+pub(super) fn accepted(header: Option<&str>) -> Result<Accepted, StatusError> {
+    let default = Accepted { representation: Representation::Full, encoding: Encoding::Json };
+    let Some(header) = header.filter(|header| !header.trim().is_empty()) else {
+        return Ok(default);
+    };
+    header.split(',').find_map(parse_media_range).ok_or_else(|| {
         let message =
             "only the following media types are accepted: application/json, application/yaml";
-        Refusal::new(406, "NotAcceptable", message)
+        StatusError::new(406, "NotAcceptable", message)
     })
 }
 
-fn one(range: &str) -> Option<Accepted> {
+fn parse_media_range(range: &str) -> Option<Accepted> {
     let mut parts = range.split(';').map(str::trim);
-    let writing = match parts.next()? {
-        "*/*" | "application/*" | "application/json" => Writing::Json,
-        "application/yaml" => Writing::Yaml,
+    let encoding = match parts.next()? {
+        "*/*" | "application/*" | "application/json" => Encoding::Json,
+        "application/yaml" => Encoding::Yaml,
         _ => return None,
     };
     let parameters: Vec<(&str, &str)> = parts.filter_map(|part| part.split_once('=')).collect();
     let parameter =
         |name: &str| parameters.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
-    let shape = match (parameter("as"), parameter("g"), parameter("v")) {
-        (None, _, _) => Shape::Whole,
-        (Some("Table"), Some("meta.k8s.io"), Some("v1")) => Shape::Table,
+    let representation = match (parameter("as"), parameter("g"), parameter("v")) {
+        (None, _, _) => Representation::Full,
+        (Some("Table"), Some("meta.k8s.io"), Some("v1")) => Representation::Table,
         (
             Some("PartialObjectMetadata" | "PartialObjectMetadataList"),
             Some("meta.k8s.io"),
             Some("v1"),
-        ) => Shape::Metadata,
+        ) => Representation::Metadata,
         (Some("APIGroupDiscoveryList"), Some("apidiscovery.k8s.io"), Some("v2")) => {
-            Shape::Discovery
+            Representation::Discovery
         }
         (Some(_), _, _) => return None,
     };
-    Some(Accepted { shape, writing })
+    Some(Accepted { representation, encoding })
 }
 
-/// The media type of a body, without its parameters.
+/// Returns the media type of a request body, without parameters.
 pub(super) fn of_body(header: Option<&str>) -> &str {
     header.unwrap_or_default().split(';').next().unwrap_or_default().trim()
 }
@@ -79,18 +81,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_form_that_both_know_is_taken() {
-        let shape = |header: &str| accepted(Some(header)).map(|accepted| accepted.shape);
-        assert_eq!(accepted(None).unwrap().shape, Shape::Whole);
+    fn accept_selects_first_supported_media_type() {
+        let representation =
+            |header: &str| accepted(Some(header)).map(|accepted| accepted.representation);
+        assert_eq!(accepted(None).unwrap().representation, Representation::Full);
         assert_eq!(
-            shape("application/json;as=Table;v=v1;g=meta.k8s.io,application/json"),
-            Ok(Shape::Table)
+            representation("application/json;as=Table;v=v1;g=meta.k8s.io,application/json"),
+            Ok(Representation::Table)
         );
-        assert_eq!(shape("application/vnd.kubernetes.protobuf,application/json"), Ok(Shape::Whole));
         assert_eq!(
-            shape("application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json"),
-            Ok(Shape::Whole)
+            representation("application/vnd.kubernetes.protobuf,application/json"),
+            Ok(Representation::Full)
         );
-        assert_eq!(shape("application/vnd.kubernetes.protobuf").unwrap_err().code, 406);
+        assert_eq!(
+            representation("application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json"),
+            Ok(Representation::Full)
+        );
+        assert_eq!(representation("application/vnd.kubernetes.protobuf").unwrap_err().code, 406);
     }
 }

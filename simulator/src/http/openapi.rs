@@ -1,4 +1,4 @@
-//! OpenAPI v3: an index, and one document for each group and version, for `kubectl explain` and for validation.
+//! OpenAPI v3: an index and one document per group and version, for `kubectl explain` and client-side validation.
 
 use std::collections::BTreeSet;
 
@@ -6,17 +6,17 @@ use cluster::{Digest, Kind, Object};
 use serde_json::{Map, Value, json};
 
 use super::discovery::GIT_VERSION;
-use super::respond::{self, Answered};
-use super::schema::{Field, SCHEMA, Shape, Type};
-use crate::api::{Refusal, Resource, Selection, group, version_of};
+use super::respond::{self, HandlerResult};
+use super::schema::{FieldSchema, FieldType, SCHEMA, TypeSchema};
+use crate::api::{Selection, ServedResource, StatusError, group, version_of};
 use crate::world::World;
 
 const API_VERSION: &str = "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources";
 const KIND: &str = "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds";
 const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.";
 
-/// `/openapi/v3`: where the documents are. The hash lets a client keep one until it changes.
-pub(super) fn index(world: &World, resources: &[Resource]) -> Value {
+/// `/openapi/v3`: the URLs of the documents. The hash changes with the document, so that clients can cache it.
+pub(super) fn index(world: &World, resources: &[ServedResource]) -> Value {
     let versions: BTreeSet<&str> =
         resources.iter().map(|one| one.kind.api_version.as_str()).collect();
     let custom: Vec<String> =
@@ -44,21 +44,21 @@ fn path(api_version: &str) -> String {
 }
 
 /// `/openapi/v3/apis/apps/v1`.
-pub(super) fn document(world: &World, resources: &[Resource], name: &str) -> Answered {
-    let own: Vec<&Resource> =
+pub(super) fn document(world: &World, resources: &[ServedResource], name: &str) -> HandlerResult {
+    let group_resources: Vec<&ServedResource> =
         resources.iter().filter(|one| path(&one.kind.api_version) == name).collect();
-    if own.is_empty() {
-        return Err(Refusal::no_such_path());
+    if group_resources.is_empty() {
+        return Err(StatusError::no_such_path());
     }
     let (mut paths, mut schemas) = (Map::new(), Map::new());
-    let mut wanted: BTreeSet<&'static str> =
+    let mut pending: BTreeSet<&'static str> =
         BTreeSet::from(["meta.DeleteOptions", "meta.ObjectMeta"]);
-    for resource in own {
+    for resource in group_resources {
         let kind = &resource.kind;
         describe_paths(&mut paths, resource);
         match SCHEMA.of_kind(&kind.api_version, &kind.kind) {
             Some((name, _)) => {
-                wanted.insert(name);
+                pending.insert(name);
             }
             None => {
                 let name = custom_name(resource);
@@ -66,29 +66,29 @@ pub(super) fn document(world: &World, resources: &[Resource], name: &str) -> Ans
             }
         }
     }
-    let mut told = BTreeSet::new();
-    while let Some(name) = wanted.pop_first() {
-        if !told.insert(name) {
+    let mut done = BTreeSet::new();
+    while let Some(name) = pending.pop_first() {
+        if !done.insert(name) {
             continue;
         }
-        let known = SCHEMA.get(name).expect("every type that a field names is described");
-        wanted.extend(
-            known
+        let type_schema = SCHEMA.get(name).expect("the schema contains every referenced type");
+        pending.extend(
+            type_schema
                 .fields
                 .iter()
                 .filter(|field| !field.is("inline"))
-                .filter_map(|field| field.shape.bottom()),
+                .filter_map(|field| field.field_type.element_type()),
         );
-        schemas.insert(full(name), schema(name, known));
+        schemas.insert(full_name(name), schema(name, type_schema));
     }
-    schemas.extend(plain());
+    schemas.extend(scalar_schemas());
     let document = json!({"openapi": "3.0.0", "info": {"title": "Kubernetes", "version": GIT_VERSION},
         "paths": paths, "components": {"schemas": schemas}});
     Ok(respond::json(200, &document))
 }
 
-/// The name of a type as Kubernetes writes it out.
-fn full(name: &str) -> String {
+/// Returns the full name of a type in Kubernetes' OpenAPI documents.
+fn full_name(name: &str) -> String {
     match name.split_once('.') {
         Some(("meta", rest)) => format!("{META}{rest}"),
         Some(("runtime" | "util" | "api" | "version", _)) => {
@@ -98,24 +98,24 @@ fn full(name: &str) -> String {
     }
 }
 
-fn schema(name: &str, known: &Type) -> Value {
+fn schema(name: &str, type_schema: &TypeSchema) -> Value {
     let mut properties = Map::new();
-    if known.api_version.is_some() {
+    if type_schema.api_version.is_some() {
         properties
             .insert("apiVersion".into(), json!({"type": "string", "description": API_VERSION}));
         properties.insert("kind".into(), json!({"type": "string", "description": KIND}));
     }
-    for field in known.fields.iter().filter(|field| !field.is("inline")) {
+    for field in type_schema.fields.iter().filter(|field| !field.is("inline")) {
         properties.insert(field.name.into(), property(field));
     }
     let mut schema =
-        json!({"type": "object", "description": known.description, "properties": properties});
+        json!({"type": "object", "description": type_schema.description, "properties": properties});
     let required: Vec<&str> =
-        known.fields.iter().filter(|field| field.is("r")).map(|field| field.name).collect();
+        type_schema.fields.iter().filter(|field| field.is("r")).map(|field| field.name).collect();
     if !required.is_empty() {
         schema["required"] = json!(required);
     }
-    if let Some(api_version) = known.api_version {
+    if let Some(api_version) = type_schema.api_version {
         let kind = name.rsplit('.').next().unwrap_or_default();
         schema["x-kubernetes-group-version-kind"] =
             json!([group_version_kind(&Kind::new(api_version, kind))]);
@@ -123,8 +123,8 @@ fn schema(name: &str, known: &Type) -> Value {
     schema
 }
 
-fn property(field: &Field) -> Value {
-    let mut property = shape(&field.shape);
+fn property(field: &FieldSchema) -> Value {
+    let mut property = field_schema(&field.field_type);
     if let Some(reference) = property.get("$ref").cloned() {
         property = json!({"allOf": [{"$ref": reference}]});
     }
@@ -156,51 +156,53 @@ fn property(field: &Field) -> Value {
     property
 }
 
-fn shape(of: &Shape) -> Value {
+fn field_schema(of: &FieldType) -> Value {
     let reference = |name: &str| json!({"$ref": format!("#/components/schemas/{name}")});
     match of {
-        Shape::Text => json!({"type": "string"}),
-        Shape::Int32 => json!({"type": "integer", "format": "int32"}),
-        Shape::Int64 => json!({"type": "integer", "format": "int64"}),
-        Shape::Double => json!({"type": "number", "format": "double"}),
-        Shape::Bool => json!({"type": "boolean"}),
-        Shape::Bytes => json!({"type": "string", "format": "byte"}),
-        Shape::Time => reference(&format!("{META}Time")),
-        Shape::MicroTime => reference(&format!("{META}MicroTime")),
-        Shape::Quantity => reference("io.k8s.apimachinery.pkg.api.resource.Quantity"),
-        Shape::IntOrText => reference("io.k8s.apimachinery.pkg.util.intstr.IntOrString"),
-        Shape::Raw => json!({"type": "object"}),
-        Shape::Fields => reference(&format!("{META}FieldsV1")),
-        Shape::Of(name) => reference(&full(name)),
-        Shape::List(item) => json!({"type": "array", "items": item_shape(item)}),
-        Shape::Map(item) => json!({"type": "object", "additionalProperties": item_shape(item)}),
+        FieldType::String => json!({"type": "string"}),
+        FieldType::Int32 => json!({"type": "integer", "format": "int32"}),
+        FieldType::Int64 => json!({"type": "integer", "format": "int64"}),
+        FieldType::Double => json!({"type": "number", "format": "double"}),
+        FieldType::Bool => json!({"type": "boolean"}),
+        FieldType::Bytes => json!({"type": "string", "format": "byte"}),
+        FieldType::Time => reference(&format!("{META}Time")),
+        FieldType::MicroTime => reference(&format!("{META}MicroTime")),
+        FieldType::Quantity => reference("io.k8s.apimachinery.pkg.api.resource.Quantity"),
+        FieldType::IntOrString => reference("io.k8s.apimachinery.pkg.util.intstr.IntOrString"),
+        FieldType::Raw => json!({"type": "object"}),
+        FieldType::Fields => reference(&format!("{META}FieldsV1")),
+        FieldType::Ref(name) => reference(&full_name(name)),
+        FieldType::List(item) => json!({"type": "array", "items": item_schema(item)}),
+        FieldType::Map(item) => {
+            json!({"type": "object", "additionalProperties": item_schema(item)})
+        }
     }
 }
 
-/// Items say what they are by default, as Kubernetes' own documents do.
-fn item_shape(item: &Shape) -> Value {
-    let mut told = shape(item);
+/// Returns the schema of a list or map item with its default, as in Kubernetes' documents.
+fn item_schema(item: &FieldType) -> Value {
+    let mut schema = field_schema(item);
     match item {
-        Shape::Text => told["default"] = "".into(),
-        Shape::Of(_) => told = json!({"allOf": [told], "default": {}}),
-        Shape::Int32 | Shape::Int64 => told["default"] = 0.into(),
-        Shape::Double
-        | Shape::Bool
-        | Shape::Bytes
-        | Shape::Time
-        | Shape::MicroTime
-        | Shape::Quantity
-        | Shape::IntOrText
-        | Shape::Raw
-        | Shape::Fields
-        | Shape::List(_)
-        | Shape::Map(_) => {}
+        FieldType::String => schema["default"] = "".into(),
+        FieldType::Ref(_) => schema = json!({"allOf": [schema], "default": {}}),
+        FieldType::Int32 | FieldType::Int64 => schema["default"] = 0.into(),
+        FieldType::Double
+        | FieldType::Bool
+        | FieldType::Bytes
+        | FieldType::Time
+        | FieldType::MicroTime
+        | FieldType::Quantity
+        | FieldType::IntOrString
+        | FieldType::Raw
+        | FieldType::Fields
+        | FieldType::List(_)
+        | FieldType::Map(_) => {}
     }
-    told
+    schema
 }
 
-/// Types that are plain values on the wire.
-fn plain() -> Map<String, Value> {
+/// Returns the schemas of types that serialize as scalars.
+fn scalar_schemas() -> Map<String, Value> {
     let named = |name: &str, value: Value| (name.to_string(), value);
     [
         named(&format!("{META}Time"), json!({"type": "string", "format": "date-time", "description": "Time is a wrapper around time.Time which supports correct marshaling to YAML and JSON.  Wrappers are provided for many of the factory methods that the time package offers."})),
@@ -217,11 +219,11 @@ pub(super) fn group_version_kind(kind: &Kind) -> Value {
     json!({"group": group(kind), "version": version_of(kind), "kind": kind.kind})
 }
 
-/// Where a resource is found, and what a patch of it may say.
-fn describe_paths(paths: &mut Map<String, Value>, resource: &Resource) {
+/// Adds the paths of a resource with their operations and parameters.
+fn describe_paths(paths: &mut Map<String, Value>, resource: &ServedResource) {
     let base = format!("/{}", path(&resource.kind.api_version));
     let kind = group_version_kind(&resource.kind);
-    let place =
+    let prefix =
         if resource.namespaced { format!("{base}/namespaces/{{namespace}}") } else { base.clone() };
     let operation = |action: &str, parameters: &[&str]| {
         let parameters: Vec<Value> = parameters
@@ -232,15 +234,15 @@ fn describe_paths(paths: &mut Map<String, Value>, resource: &Resource) {
             "responses": {"200": {"description": "OK"}},
             "x-kubernetes-action": action, "x-kubernetes-group-version-kind": kind})
     };
-    let writing = ["dryRun", "fieldManager", "fieldValidation"];
+    let write_parameters = ["dryRun", "fieldManager", "fieldValidation"];
     if !resource.verbs.iter().any(|verb| verb == "get") {
         paths.insert(
-            format!("{place}/{}", resource.plural),
-            json!({"post": operation("post", &writing)}),
+            format!("{prefix}/{}", resource.plural),
+            json!({"post": operation("post", &write_parameters)}),
         );
         return;
     }
-    let listing = [
+    let list_parameters = [
         "allowWatchBookmarks",
         "continue",
         "fieldSelector",
@@ -253,18 +255,18 @@ fn describe_paths(paths: &mut Map<String, Value>, resource: &Resource) {
         "watch",
     ];
     paths.insert(
-        format!("{place}/{}", resource.plural),
-        json!({"get": operation("list", &listing), "post": operation("post", &writing), "delete": operation("deletecollection", &listing)}),
+        format!("{prefix}/{}", resource.plural),
+        json!({"get": operation("list", &list_parameters), "post": operation("post", &write_parameters), "delete": operation("deletecollection", &list_parameters)}),
     );
     if resource.namespaced {
         paths.insert(
             format!("{base}/{}", resource.plural),
-            json!({"get": operation("list", &listing)}),
+            json!({"get": operation("list", &list_parameters)}),
         );
     }
     paths.insert(
-        format!("{place}/{}/{{name}}", resource.plural),
-        json!({"get": operation("get", &[]), "put": operation("put", &writing), "delete": operation("delete", &["dryRun", "gracePeriodSeconds", "orphanDependents", "propagationPolicy"]),
+        format!("{prefix}/{}/{{name}}", resource.plural),
+        json!({"get": operation("get", &[]), "put": operation("put", &write_parameters), "delete": operation("delete", &["dryRun", "gracePeriodSeconds", "orphanDependents", "propagationPolicy"]),
             "patch": operation("patch", &["dryRun", "fieldManager", "fieldValidation", "force"])}),
     );
 }
@@ -272,19 +274,19 @@ fn describe_paths(paths: &mut Map<String, Value>, resource: &Resource) {
 fn definitions(world: &World) -> Vec<Object> {
     let kind = Kind::new("apiextensions.k8s.io/v1", "CustomResourceDefinition");
     world
-        .collect(&kind, None, &Selection::default(), None, None)
-        .map_or_else(|_| Vec::new(), |listed| listed.items)
+        .list(&kind, None, &Selection::default(), None, None)
+        .map_or_else(|_| Vec::new(), |page| page.items)
 }
 
-/// `io.example.v1.Widget`: the group turned round.
-fn custom_name(resource: &Resource) -> String {
+/// Returns the schema name of a custom kind, with the group reversed: `io.example.v1.Widget`.
+fn custom_name(resource: &ServedResource) -> String {
     let group: Vec<&str> = group(&resource.kind).split('.').rev().collect();
     let version = version_of(&resource.kind);
     format!("{}.{version}.{}", group.join("."), resource.kind.kind)
 }
 
-/// What a definition says of its kind; of a kind that nothing is known of, that it is an object.
-fn custom(world: &World, resource: &Resource) -> Value {
+/// Returns the schema of a custom kind from its CustomResourceDefinition. Default: any object.
+fn custom(world: &World, resource: &ServedResource) -> Value {
     let name = format!("{}.{}", resource.plural, group(&resource.kind));
     let version = version_of(&resource.kind);
     let definition = definitions(world).into_iter().find(|one| one.name() == name);

@@ -1,4 +1,4 @@
-//! How a call is made: what its query says, and what the body of a deletion says besides.
+//! Call options: query parameters and `DeleteOptions`.
 
 use bytes::Bytes;
 use cluster::{Mode, Preconditions};
@@ -6,15 +6,15 @@ use hyper::header;
 use serde_json::Value;
 
 use super::agent;
-use super::door::Request;
 use super::payload::decode;
-use crate::api::{FieldValidation, Options, Propagation, Refusal};
+use super::server::ApiRequest;
+use crate::api::{CallOptions, FieldValidation, Propagation, StatusError};
 
-/// How long the name of a manager may be, in bytes.
-const MANAGER: usize = 128;
+/// The maximum length of a field manager, in bytes.
+const MAX_MANAGER_BYTES: usize = 128;
 
-/// What the query says of how a call is made.
-pub(super) fn options(request: &Request) -> Result<Options, Refusal> {
+/// Parses the options in the query.
+pub(super) fn options(request: &ApiRequest) -> Result<CallOptions, StatusError> {
     let query = &request.query;
     let kind = match request.method.as_str() {
         "POST" => "CreateOptions",
@@ -23,10 +23,10 @@ pub(super) fn options(request: &Request) -> Result<Options, Refusal> {
         _ => "UpdateOptions",
     };
     let unsupported = |field: &str, value: String, known: &str| {
-        let why = format!("Unsupported value: {value}: supported values: {known}");
-        Refusal::bad_option(kind, "FieldValueNotSupported", field, &why)
+        let detail = format!("Unsupported value: {value}: supported values: {known}");
+        StatusError::invalid_option(kind, "FieldValueNotSupported", field, &detail)
     };
-    let mut mode = Mode::Apply;
+    let mut mode = Mode::Commit;
     for value in query.all("dryRun") {
         if value != "All" {
             return Err(unsupported("dryRun", format!("[{value:?}]"), "\"All\""));
@@ -43,15 +43,25 @@ pub(super) fn options(request: &Request) -> Result<Options, Refusal> {
         }
     };
     let manager = match query.text("fieldManager") {
-        Some(manager) if manager.len() > MANAGER => {
-            let why = format!("Too long: may not be more than {MANAGER} bytes");
-            return Err(Refusal::bad_option(kind, "FieldValueTooLong", "fieldManager", &why));
+        Some(manager) if manager.len() > MAX_MANAGER_BYTES => {
+            let detail = format!("Too long: may not be more than {MAX_MANAGER_BYTES} bytes");
+            return Err(StatusError::invalid_option(
+                kind,
+                "FieldValueTooLong",
+                "fieldManager",
+                &detail,
+            ));
         }
         Some(manager) => manager.to_string(),
         None => agent::manager(request.header(header::USER_AGENT)),
     };
-    let mut options =
-        Options { mode, manager, force: query.is("force"), validation, ..Options::default() };
+    let mut options = CallOptions {
+        mode,
+        manager,
+        force: query.is("force"),
+        validation,
+        ..CallOptions::default()
+    };
     if request.method.as_str() == "DELETE" {
         options.grace_seconds = query.number("gracePeriodSeconds")?.map(seconds);
         options.propagation = query.text("propagationPolicy").map(propagation).transpose()?;
@@ -59,38 +69,41 @@ pub(super) fn options(request: &Request) -> Result<Options, Refusal> {
     Ok(options)
 }
 
-fn seconds(given: i64) -> u32 {
-    u32::try_from(given.max(0)).unwrap_or(u32::MAX)
+fn seconds(value: i64) -> u32 {
+    u32::try_from(value.max(0)).unwrap_or(u32::MAX)
 }
 
-fn propagation(text: &str) -> Result<Propagation, Refusal> {
+fn propagation(text: &str) -> Result<Propagation, StatusError> {
     match text {
         "Background" => Ok(Propagation::Background),
         "Foreground" => Ok(Propagation::Foreground),
         "Orphan" => Ok(Propagation::Orphan),
         other => {
-            let why = format!(
+            let detail = format!(
                 "Unsupported value: {other:?}: supported values: \"Foreground\", \"Background\", \"Orphan\", \"nil\""
             );
-            Err(Refusal::bad_option(
+            Err(StatusError::invalid_option(
                 "DeleteOptions",
                 "FieldValueNotSupported",
                 "propagationPolicy",
-                &why,
+                &detail,
             ))
         }
     }
 }
 
-/// What the body of a deletion says, if there is one.
-pub(super) fn delete_body(media: &str, bytes: &Bytes) -> Result<Value, Refusal> {
+/// Parses the `DeleteOptions` in the body. Null if the body is empty.
+pub(super) fn delete_body(media: &str, bytes: &Bytes) -> Result<Value, StatusError> {
     if bytes.is_empty() { Ok(Value::Null) } else { decode(media, bytes, "DeleteOptions") }
 }
 
-/// Takes over what the body of a deletion says; it weighs more than the query.
-pub(super) fn take_over(body: &Value, options: &mut Options) -> Result<(), Refusal> {
-    if let Some(given) = body["gracePeriodSeconds"].as_i64() {
-        options.grace_seconds = Some(seconds(given));
+/// Merges `DeleteOptions` from the body into `options`. They take precedence over the query.
+pub(super) fn merge_delete_options(
+    body: &Value,
+    options: &mut CallOptions,
+) -> Result<(), StatusError> {
+    if let Some(value) = body["gracePeriodSeconds"].as_i64() {
+        options.grace_seconds = Some(seconds(value));
     }
     if let Some(text) = body["propagationPolicy"].as_str() {
         options.propagation = Some(propagation(text)?);

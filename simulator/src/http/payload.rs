@@ -1,52 +1,52 @@
-//! Bodies as objects: JSON, YAML or protobuf, of the kind that the path names.
+//! Request bodies as objects: JSON, YAML or protobuf, of the kind in the path.
 
 use bytes::Bytes;
 use cluster::Object;
 use serde_json::{Value, json};
 
 use super::protobuf;
-use crate::api::Refusal;
+use crate::api::StatusError;
 
-/// Media types of whole objects.
-const OBJECTS: [&str; 3] = ["application/json", "application/yaml", protobuf::MEDIA];
+/// The media types of objects.
+const OBJECT_MEDIA_TYPES: [&str; 3] = ["application/json", "application/yaml", protobuf::MEDIA];
 
-/// The object that a body is.
-pub(super) fn object(body: Value) -> Result<Object, Refusal> {
+/// Converts a decoded body to an object.
+pub(super) fn object(body: Value) -> Result<Object, StatusError> {
     Object::from_value(body).map_err(|error| {
         let cause = std::error::Error::source(&error).map(|source| format!(": {source}"));
-        Refusal::bad_request(format!(
+        StatusError::bad_request(format!(
             "the object provided is unrecognized: {error}{}",
             cause.unwrap_or_default()
         ))
     })
 }
 
-/// The body, which must be of this kind; a body that does not say its kind is taken to be.
+/// Decodes a body of the given kind. A body without `kind` and `apiVersion` gets them.
 pub(super) fn object_body(
     media: &str,
     bytes: &Bytes,
     api_version: &str,
     kind: &str,
-) -> Result<Value, Refusal> {
+) -> Result<Value, StatusError> {
     let mut body = decode(media, bytes, kind)?;
     if body.is_null() {
         body = json!({});
     }
     let Value::Object(members) = &mut body else {
-        return Err(Refusal::bad_request(format!(
+        return Err(StatusError::bad_request(format!(
             "the object provided is unrecognized (must be of type {kind}): couldn't get version/kind; json parse error: json: cannot unmarshal into Go value of type struct"
         )));
     };
-    let said =
+    let text =
         |field: &str| members.get(field).and_then(Value::as_str).unwrap_or_default().to_string();
-    let (own_version, own_kind) = (said("apiVersion"), said("kind"));
+    let (own_version, own_kind) = (text("apiVersion"), text("kind"));
     if !own_kind.is_empty() && own_kind != kind {
-        return Err(Refusal::bad_request(format!(
+        return Err(StatusError::bad_request(format!(
             "{own_kind} in version {own_version:?} cannot be handled as a {kind}: no kind {own_kind:?} is registered for version {own_version:?} in scheme"
         )));
     }
     if !own_version.is_empty() && own_version != api_version {
-        return Err(Refusal::bad_request(format!(
+        return Err(StatusError::bad_request(format!(
             "the API version in the data ({own_version}) does not match the expected API version ({api_version})"
         )));
     }
@@ -55,42 +55,42 @@ pub(super) fn object_body(
     if !members.get("metadata").is_some_and(Value::is_object) {
         members.insert("metadata".into(), json!({}));
     }
-    without_nulls(&mut body);
+    remove_nulls(&mut body);
     Ok(body)
 }
 
-/// In a whole object, null is the same as absent.
-fn without_nulls(value: &mut Value) {
+/// Removes null members: in a complete object, null is the same as absent.
+fn remove_nulls(value: &mut Value) {
     match value {
         Value::Object(members) => {
             members.retain(|_, member| !member.is_null());
-            members.values_mut().for_each(without_nulls);
+            members.values_mut().for_each(remove_nulls);
         }
-        Value::Array(items) => items.iter_mut().for_each(without_nulls),
+        Value::Array(items) => items.iter_mut().for_each(remove_nulls),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 
-/// Reads a body in any of the forms of objects.
-pub(super) fn decode(media: &str, bytes: &Bytes, kind: &str) -> Result<Value, Refusal> {
+/// Decodes a body by its media type.
+pub(super) fn decode(media: &str, bytes: &Bytes, kind: &str) -> Result<Value, StatusError> {
     match media {
         "" | "application/json" => serde_json::from_slice(bytes).map_err(|error| {
-            Refusal::bad_request(format!(
+            StatusError::bad_request(format!(
                 "the object provided is unrecognized (must be of type {kind}): couldn't get version/kind; json parse error: {error}"
             ))
         }),
         "application/yaml" => yaml(bytes, kind),
         protobuf::MEDIA => protobuf::decode(bytes).map_err(|error| {
-            Refusal::bad_request(format!("the object provided is unrecognized (must be of type {kind}): {error}"))
+            StatusError::bad_request(format!("the object provided is unrecognized (must be of type {kind}): {error}"))
         }),
-        _ => Err(Refusal::unknown_form(&OBJECTS)),
+        _ => Err(StatusError::unsupported_media_type(&OBJECT_MEDIA_TYPES)),
     }
 }
 
-fn yaml(bytes: &Bytes, kind: &str) -> Result<Value, Refusal> {
-    let unreadable = |error: &dyn std::fmt::Display| {
-        Refusal::bad_request(format!("error decoding YAML: {kind}: {error}"))
+fn yaml(bytes: &Bytes, kind: &str) -> Result<Value, StatusError> {
+    let invalid = |error: &dyn std::fmt::Display| {
+        StatusError::bad_request(format!("error decoding YAML: {kind}: {error}"))
     };
-    let text = std::str::from_utf8(bytes).map_err(|error| unreadable(&error))?;
-    serde_saphyr::from_str(text).map_err(|error| unreadable(&error))
+    let text = std::str::from_utf8(bytes).map_err(|error| invalid(&error))?;
+    serde_saphyr::from_str(text).map_err(|error| invalid(&error))
 }

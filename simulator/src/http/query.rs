@@ -1,21 +1,21 @@
-//! The part of a URL after the question mark.
+//! Query strings and percent encoding.
 
-use crate::api::Refusal;
+use crate::api::StatusError;
 
-/// What stands after the question mark, decoded, in order.
+/// The decoded parameters of a query string, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Query(Vec<(String, String)>);
+pub(super) struct UrlQuery(Vec<(String, String)>);
 
-impl Query {
+impl UrlQuery {
     pub(super) fn parse(text: &str) -> Self {
         let pairs = text.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (decode(name, Plus::IsSpace), decode(value, Plus::IsSpace))
+            (decode(name, PlusDecoding::Space), decode(value, PlusDecoding::Space))
         });
         Self(pairs.collect())
     }
 
-    /// The first value under `name`, if it is not empty.
+    /// Returns the first value of `name`, if it is not empty.
     pub(super) fn text(&self, name: &str) -> Option<&str> {
         let found = self.0.iter().find(|(known, _)| known == name);
         found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
@@ -25,40 +25,40 @@ impl Query {
         self.0.iter().filter(move |(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// A claim: whatever stands there but `false` and `0` holds; what is absent does not.
+    /// Parses a boolean as Kubernetes does: every value except `false` and `0` is true. Default: false.
     pub(super) fn is(&self, name: &str) -> bool {
         let found = self.0.iter().find(|(known, _)| known == name);
         found.is_some_and(|(_, value)| !value.eq_ignore_ascii_case("false") && value != "0")
     }
 
-    /// A whole number.
+    /// Parses an integer.
     ///
     /// # Errors
-    /// 400 where the value is none.
-    pub(super) fn number(&self, name: &str) -> Result<Option<i64>, Refusal> {
+    /// Returns 400 if the value is not an integer.
+    pub(super) fn number(&self, name: &str) -> Result<Option<i64>, StatusError> {
         let Some(text) = self.text(name) else { return Ok(None) };
         text.parse().map(Some).map_err(|_| {
-            Refusal::bad_request(format!("strconv.ParseInt: parsing {text:?}: invalid syntax"))
+            StatusError::bad_request(format!("strconv.ParseInt: parsing {text:?}: invalid syntax"))
         })
     }
 }
 
-/// What a plus sign stands for: a space in a query, itself in a path.
+/// How `+` is decoded: as a space in a query, literally in a path.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Plus {
-    IsSpace,
-    IsPlus,
+pub(super) enum PlusDecoding {
+    Space,
+    Literal,
 }
 
-/// Undoes percent encoding; what is no encoding stays as it is.
-pub(super) fn decode(text: &str, plus: Plus) -> String {
+/// Decodes percent encoding. Invalid sequences are kept.
+pub(super) fn decode(text: &str, plus: PlusDecoding) -> String {
     let bytes = text.as_bytes();
     let mut decoded = Vec::with_capacity(bytes.len());
     let mut at = 0;
     while at < bytes.len() {
         let hex = |i: usize| bytes.get(i).and_then(|byte| char::from(*byte).to_digit(16));
         match bytes[at] {
-            b'+' if plus == Plus::IsSpace => decoded.push(b' '),
+            b'+' if plus == PlusDecoding::Space => decoded.push(b' '),
             b'%' => match (hex(at + 1), hex(at + 2)) {
                 (Some(high), Some(low)) => {
                     decoded.push((high * 16 + low) as u8);
@@ -78,17 +78,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_query_is_decoded_and_read_by_name() {
+    fn query_values_are_decoded_and_found_by_name() {
         let query =
-            Query::parse("labelSelector=a%3Db%2Cc+in+%28d%29&limit=500&watch=1&x=%zz&pretty");
+            UrlQuery::parse("labelSelector=a%3Db%2Cc+in+%28d%29&limit=500&watch=1&x=%zz&pretty");
         assert_eq!(query.text("labelSelector"), Some("a=b,c in (d)"));
         assert_eq!(query.number("limit"), Ok(Some(500)));
         assert!(query.is("watch") && query.is("pretty") && !query.is("force"));
         assert_eq!(query.text("x"), Some("%zz"));
         assert_eq!(query.text("pretty"), None);
-        assert!(Query::parse("limit=many").number("limit").is_err());
+        assert!(UrlQuery::parse("limit=many").number("limit").is_err());
         assert!(
-            Query::parse("watch=maybe").is("watch") && !Query::parse("watch=False").is("watch")
+            UrlQuery::parse("watch=maybe").is("watch")
+                && !UrlQuery::parse("watch=False").is("watch")
         );
     }
 }

@@ -1,33 +1,38 @@
-//! GET: one object, or a list of them.
+//! GET: objects and lists.
 
 use std::str::FromStr as _;
 
 use cluster::Selector;
 use serde_json::Value;
 
-use super::door::{Door, Request};
-use super::media::Shape;
-use super::respond::{self, Answered, List};
-use super::table::{self, Columns, Included, Names};
-use super::wire::Wire;
-use crate::api::{FieldSelector, Refusal, Resource, Selection, builtin, shown};
+use super::media::Representation;
+use super::respond::{self, HandlerResult, KubernetesList};
+use super::server::{ApiRequest, ApiServer};
+use super::table::{self, ColumnDefinitions, IncludeObject, TableColumns};
+use super::wire::WireObject;
+use crate::api::{
+    FieldSelector, Selection, ServedResource, StatusError, builtin, with_managed_fields,
+};
 
-/// Which objects a list, a watch or a deletion of many wants.
-pub(super) fn selection(request: &Request, resource: &Resource) -> Result<Selection, Refusal> {
+/// Parses the selectors of a list, a watch or a deletion of a collection.
+pub(super) fn selection(
+    request: &ApiRequest,
+    resource: &ServedResource,
+) -> Result<Selection, StatusError> {
     let labels = match request.query.text("labelSelector") {
         None => Selector::default(),
         Some(text) => Selector::from_str(text).map_err(|error| {
-            // The commonest slip in Kubernetes' own words.
+            // An unclosed parenthesis, the most common error, has the message of a real server.
             let is_open = text.matches('(').count() > text.matches(')').count();
-            let why =
+            let detail =
                 if is_open { "found '', expected: ',' or ')'".into() } else { error.to_string() };
-            Refusal::bad_request(format!("unable to parse requirement: {why}"))
+            StatusError::bad_request(format!("unable to parse requirement: {detail}"))
         })?,
     };
     let fields = match request.query.text("fieldSelector") {
         None => FieldSelector::default(),
         Some(text) => FieldSelector::from_str(text)
-            .map_err(|error| Refusal::bad_request(error.to_string()))?,
+            .map_err(|error| StatusError::bad_request(error.to_string()))?,
     };
     for path in fields.paths() {
         check_field(resource, path)?;
@@ -35,8 +40,8 @@ pub(super) fn selection(request: &Request, resource: &Resource) -> Result<Select
     Ok(Selection { labels, fields })
 }
 
-/// Refuses a field by which objects of this kind cannot be selected.
-fn check_field(resource: &Resource, path: &str) -> Result<(), Refusal> {
+/// Returns 400 if the field selector does not support `path` for this kind.
+fn check_field(resource: &ServedResource, path: &str) -> Result<(), StatusError> {
     let known: &[&str] = match resource.kind.kind.as_str() {
         "Pod" => &[
             "spec.nodeName",
@@ -80,94 +85,115 @@ fn check_field(resource: &Resource, path: &str) -> Result<(), Refusal> {
     } else {
         format!("field label not supported: {path}")
     };
-    Err(Refusal::bad_request(message))
+    Err(StatusError::bad_request(message))
 }
 
-/// How much of each object stands beside its row.
-pub(super) fn included(request: &Request) -> Result<Included, Refusal> {
+/// Parses `includeObject`: how much of each object a table row contains.
+pub(super) fn include_object(request: &ApiRequest) -> Result<IncludeObject, StatusError> {
     match request.query.text("includeObject") {
-        None | Some("Metadata") => Ok(Included::Metadata),
-        Some("None") => Ok(Included::None),
-        Some("Object") => Ok(Included::Object),
-        Some(other) => Err(Refusal::bad_request(format!(
+        None | Some("Metadata") => Ok(IncludeObject::Metadata),
+        Some("None") => Ok(IncludeObject::None),
+        Some("Object") => Ok(IncludeObject::Object),
+        Some(other) => Err(StatusError::bad_request(format!(
             "TableOptions.meta.k8s.io \"\" is invalid: includeObject: Unsupported value: {other:?}"
         ))),
     }
 }
 
-/// One object.
-pub(super) fn get(door: &Door, request: &Request, resource: &Resource, name: &str) -> Answered {
-    let namespace = request.place.namespace.as_deref();
-    match request.accepted.shape {
-        Shape::Table => {
+/// Serves one object.
+pub(super) fn get(
+    server: &ApiServer,
+    request: &ApiRequest,
+    resource: &ServedResource,
+    name: &str,
+) -> HandlerResult {
+    let namespace = request.target.namespace.as_deref();
+    match request.accepted.representation {
+        Representation::Table => {
             let (columns, object, now) = {
-                let world = door.world();
+                let world = server.world();
                 (
-                    Columns::of(&world, resource),
-                    world.find(&resource.kind, namespace, name)?,
+                    TableColumns::of(&world, resource),
+                    world.get(&resource.kind, namespace, name)?,
                     world.now(),
                 )
             };
             let version = Value::from(object.metadata().resource_version.clone());
             let metadata = serde_json::json!({"resourceVersion": version});
-            let told =
-                table::table(&columns, &[object], metadata, included(request)?, Names::Told, now);
-            Ok(respond::written(200, &told, request.accepted.writing))
+            let table = table::table(
+                &columns,
+                &[object],
+                metadata,
+                include_object(request)?,
+                ColumnDefinitions::Include,
+                now,
+            );
+            Ok(respond::encoded(200, &table, request.accepted.encoding))
         }
-        Shape::Whole | Shape::Metadata | Shape::Discovery => {
-            let object = door.world().find(&resource.kind, namespace, name)?;
+        Representation::Full | Representation::Metadata | Representation::Discovery => {
+            let object = server.world().get(&resource.kind, namespace, name)?;
             Ok(respond::object(200, &object, request.accepted))
         }
     }
 }
 
-/// A list, or a page of one.
-pub(super) fn list(door: &Door, request: &Request, resource: &Resource) -> Answered {
+/// Serves a list, or one page of it.
+pub(super) fn list(
+    server: &ApiServer,
+    request: &ApiRequest,
+    resource: &ServedResource,
+) -> HandlerResult {
     let selection = selection(request, resource)?;
     let limit = match request.query.number("limit")? {
         Some(limit) if limit > 0 => usize::try_from(limit).ok(),
         Some(_) | None => None,
     };
     let continue_token = request.query.text("continue");
-    let (listed, columns, now) = {
-        let world = door.world();
+    let (page, columns, now) = {
+        let world = server.world();
         check_version(request, world.version(), continue_token.is_some())?;
-        let namespace = request.place.namespace.as_deref();
-        let listed = world.collect(&resource.kind, namespace, &selection, limit, continue_token)?;
-        let columns =
-            (request.accepted.shape == Shape::Table).then(|| Columns::of(&world, resource));
-        (listed, columns, world.now())
+        let namespace = request.target.namespace.as_deref();
+        let page = world.list(&resource.kind, namespace, &selection, limit, continue_token)?;
+        let columns = (request.accepted.representation == Representation::Table)
+            .then(|| TableColumns::of(&world, resource));
+        (page, columns, world.now())
     };
     let is_selected = request.query.text("labelSelector").is_some()
         || request.query.text("fieldSelector").is_some();
-    // A real server does not count what a selector might still find.
-    let remaining = listed.remaining.filter(|_| !is_selected);
-    let metadata =
-        respond::list_metadata(listed.version, listed.continue_token.as_deref(), remaining);
-    let items = &listed.items;
-    let writing = request.accepted.writing;
+    // A real server sets no `remainingItemCount` if the list has a selector.
+    let remaining = page.remaining.filter(|_| !is_selected);
+    let metadata = respond::list_metadata(page.version, page.continue_token.as_deref(), remaining);
+    let items = &page.items;
+    let encoding = request.accepted.encoding;
     if let Some(columns) = columns {
-        let told = table::table(&columns, items, metadata, included(request)?, Names::Told, now);
-        return Ok(respond::written(200, &told, writing));
+        let table = table::table(
+            &columns,
+            items,
+            metadata,
+            include_object(request)?,
+            ColumnDefinitions::Include,
+            now,
+        );
+        return Ok(respond::encoded(200, &table, encoding));
     }
-    if request.accepted.shape == Shape::Metadata {
+    if request.accepted.representation == Representation::Metadata {
         let items: Vec<Value> = items.iter().map(table::metadata_of).collect();
         let list = serde_json::json!({"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": metadata, "items": items});
-        return Ok(respond::written(200, &list, writing));
+        return Ok(respond::encoded(200, &list, encoding));
     }
-    let items: Vec<cluster::Object> = items.iter().map(shown).collect();
-    Ok(respond::written(200, &whole(resource, metadata, &items), writing))
+    let items: Vec<cluster::Object> = items.iter().map(with_managed_fields).collect();
+    Ok(respond::encoded(200, &object_list(resource, metadata, &items), encoding))
 }
 
-/// A list whose items name their type only where the list cannot.
-pub(super) fn whole<'a>(
-    resource: &'a Resource,
+/// Returns a list. Items of a built-in kind have no `kind` and `apiVersion`, as on a real server.
+pub(super) fn object_list<'a>(
+    resource: &'a ServedResource,
     metadata: Value,
     items: &'a [cluster::Object],
-) -> List<'a> {
+) -> KubernetesList<'a> {
     let is_built_in = builtin(&resource.kind).is_some();
-    let wire = if is_built_in { Wire::without_type } else { Wire::with_type };
-    List {
+    let wire = if is_built_in { WireObject::without_type } else { WireObject::with_type };
+    KubernetesList {
         kind: format!("{}List", resource.kind.kind),
         api_version: &resource.kind.api_version,
         metadata,
@@ -175,16 +201,26 @@ pub(super) fn whole<'a>(
     }
 }
 
-/// Refuses a list at a version that is no version, is to come, or is past and must be met exactly.
-fn check_version(request: &Request, current: u64, is_continued: bool) -> Result<(), Refusal> {
+/// Checks `resourceVersion` and `resourceVersionMatch` of a list.
+fn check_version(
+    request: &ApiRequest,
+    current: u64,
+    is_continued: bool,
+) -> Result<(), StatusError> {
     let text = request.query.text("resourceVersion");
     let wanted = text.map(version).transpose();
-    let wanted =
-        wanted.map_err(|why| Refusal::bad_request(format!("invalid resource version: {why}")))?;
+    let wanted = wanted.map_err(|detail| {
+        StatusError::bad_request(format!("invalid resource version: {detail}"))
+    })?;
     let matching = request.query.text("resourceVersionMatch");
-    let forbidden = |why: &str| {
-        let why = format!("Forbidden: {why}");
-        Refusal::bad_option("ListOptions", "FieldValueForbidden", "resourceVersionMatch", &why)
+    let forbidden = |detail: &str| {
+        let detail = format!("Forbidden: {detail}");
+        StatusError::invalid_option(
+            "ListOptions",
+            "FieldValueForbidden",
+            "resourceVersionMatch",
+            &detail,
+        )
     };
     match (matching, wanted) {
         (None, _) => {}
@@ -198,41 +234,46 @@ fn check_version(request: &Request, current: u64, is_continued: bool) -> Result<
             ));
         }
         (Some(other), _) => {
-            let why = format!(
+            let detail = format!(
                 "Unsupported value: {other:?}: supported values: \"Exact\", \"NotOlderThan\", \"\""
             );
             let reason = "FieldValueNotSupported";
-            return Err(Refusal::bad_option("ListOptions", reason, "resourceVersionMatch", &why));
+            return Err(StatusError::invalid_option(
+                "ListOptions",
+                reason,
+                "resourceVersionMatch",
+                &detail,
+            ));
         }
     }
     match wanted {
-        Some(wanted) if wanted > current => Err(too_large(wanted, current)),
+        Some(wanted) if wanted > current => Err(future_version_error(wanted, current)),
         Some(wanted) if matching == Some("Exact") && wanted != current => {
-            Err(Refusal::expired("The resourceVersion for the provided list is too old."))
+            Err(StatusError::expired("The resourceVersion for the provided list is too old."))
         }
         Some(_) | None => Ok(()),
     }
 }
 
-/// A resource version out of a query; else why it is none.
+/// Parses a resource version. The error is the message of a real server.
 pub(super) fn version(text: &str) -> Result<u64, String> {
-    let why = "strconv.ParseUint: parsing";
+    let detail = "strconv.ParseUint: parsing";
     text.parse().map_err(|_| {
-        format!("resourceVersion: Invalid value: {text:?}: {why} {text:?}: invalid syntax")
+        format!("resourceVersion: Invalid value: {text:?}: {detail} {text:?}: invalid syntax")
     })
 }
 
-/// 504 for a version that is still to come.
-fn too_large(wanted: u64, current: u64) -> Refusal {
+/// Returns the 504 error for a future version.
+fn future_version_error(wanted: u64, current: u64) -> StatusError {
     let message = format!("Timeout: Too large resource version: {wanted}, current: {current}");
-    let cause = crate::api::Cause {
+    let cause = crate::api::StatusCause {
         reason: "ResourceVersionTooLarge".into(),
         message: "Too large resource version".into(),
         field: String::new(),
     };
-    Refusal {
+    StatusError {
         causes: vec![cause],
         retry_after_seconds: Some(1),
-        ..Refusal::new(504, "Timeout", message)
+        ..StatusError::new(504, "Timeout", message)
     }
 }

@@ -1,4 +1,4 @@
-//! Answers on their way out.
+//! Responses.
 
 use bytes::Bytes;
 use cluster::Object;
@@ -7,56 +7,60 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use super::body::Body;
-use super::media::{Accepted, Shape, Writing};
-use super::wire::Wire;
-use crate::api::{Refusal, shown};
+use super::body::ResponseBody;
+use super::media::{Accepted, Encoding, Representation};
+use super::wire::WireObject;
+use crate::api::{StatusError, with_managed_fields};
 
-/// What a request ends in.
-pub(super) type Answered = Result<Response<Body>, Refusal>;
+/// The result of a request handler.
+pub(super) type HandlerResult = Result<Response<ResponseBody>, StatusError>;
 
-/// A refusal as a `Status`.
-pub(super) fn refused(refusal: &Refusal) -> Response<Body> {
-    let mut response = json(refusal.code, &refusal.status());
-    if let Some(seconds) = refusal.retry_after_seconds {
+/// Returns an error as a `Status` response.
+pub(super) fn error_response(error: &StatusError) -> Response<ResponseBody> {
+    let mut response = json(error.code, &error.status());
+    if let Some(seconds) = error.retry_after_seconds {
         response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
     }
     response
 }
 
-/// A value as JSON.
-pub(super) fn json(code: u16, value: &impl Serialize) -> Response<Body> {
-    written(code, value, Writing::Json)
+/// Returns a JSON response.
+pub(super) fn json(code: u16, value: &impl Serialize) -> Response<ResponseBody> {
+    encoded(code, value, Encoding::Json)
 }
 
-/// A value in the form that the client reads.
-pub(super) fn written(code: u16, value: &impl Serialize, writing: Writing) -> Response<Body> {
-    let (bytes, kind) = match writing {
-        Writing::Json => {
-            let mut bytes = serde_json::to_vec(value).expect("what is answered is plain data");
+/// Returns a response in the negotiated encoding.
+pub(super) fn encoded(
+    code: u16,
+    value: &impl Serialize,
+    encoding: Encoding,
+) -> Response<ResponseBody> {
+    let (bytes, kind) = match encoding {
+        Encoding::Json => {
+            let mut bytes = serde_json::to_vec(value).expect("a response serializes");
             bytes.push(b'\n');
             (bytes, "application/json")
         }
-        Writing::Yaml => {
+        Encoding::Yaml => {
             let text =
                 serde_saphyr::to_string(value).unwrap_or_else(|error| format!("# {error}\n"));
             (text.into_bytes(), "application/yaml")
         }
     };
-    whole(code, kind, bytes)
+    full(code, kind, bytes)
 }
 
-/// Bytes of a media type.
-pub(super) fn whole(code: u16, kind: &'static str, bytes: Vec<u8>) -> Response<Body> {
-    finish(code, kind, Body::from(bytes))
+/// Returns a response with a complete body.
+pub(super) fn full(code: u16, kind: &'static str, bytes: Vec<u8>) -> Response<ResponseBody> {
+    with_headers(code, kind, ResponseBody::from(bytes))
 }
 
-/// Pieces of a media type, as they come.
-pub(super) fn stream(kind: &'static str, pieces: mpsc::Receiver<Bytes>) -> Response<Body> {
-    finish(200, kind, Body::Stream(pieces))
+/// Returns a response with a streamed body.
+pub(super) fn stream(kind: &'static str, chunks: mpsc::Receiver<Bytes>) -> Response<ResponseBody> {
+    with_headers(200, kind, ResponseBody::Stream(chunks))
 }
 
-fn finish(code: u16, kind: &'static str, body: Body) -> Response<Body> {
+fn with_headers(code: u16, kind: &'static str, body: ResponseBody) -> Response<ResponseBody> {
     let mut response = Response::new(body);
     *response.status_mut() =
         StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -66,27 +70,29 @@ fn finish(code: u16, kind: &'static str, body: Body) -> Response<Body> {
     response
 }
 
-/// One object, whole or in part.
-pub(super) fn object(code: u16, object: &Object, accepted: Accepted) -> Response<Body> {
-    match accepted.shape {
-        Shape::Metadata => written(code, &super::table::metadata_of(object), accepted.writing),
-        Shape::Whole | Shape::Table | Shape::Discovery => {
-            written(code, &Wire::with_type(&shown(object)), accepted.writing)
+/// Returns a response with one object in the negotiated representation.
+pub(super) fn object(code: u16, object: &Object, accepted: Accepted) -> Response<ResponseBody> {
+    match accepted.representation {
+        Representation::Metadata => {
+            encoded(code, &super::table::metadata_of(object), accepted.encoding)
+        }
+        Representation::Full | Representation::Table | Representation::Discovery => {
+            encoded(code, &WireObject::with_type(&with_managed_fields(object)), accepted.encoding)
         }
     }
 }
 
-/// A list as it goes over the wire.
+/// A serializable list.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct List<'a> {
+pub(super) struct KubernetesList<'a> {
     pub(super) kind: String,
     pub(super) api_version: &'a str,
     pub(super) metadata: Value,
-    pub(super) items: Vec<Wire<'a>>,
+    pub(super) items: Vec<WireObject<'a>>,
 }
 
-/// The metadata of a list.
+/// Returns the metadata of a list.
 pub(super) fn list_metadata(
     version: u64,
     continue_token: Option<&str>,

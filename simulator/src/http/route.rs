@@ -1,11 +1,11 @@
-//! Where a path leads.
+//! Routes of the Kubernetes API.
 
-use super::query::{Plus, decode};
+use super::query::{PlusDecoding, decode};
 
-/// Where a path leads, before anybody knows whether there is such a resource.
+/// The route of a path. It does not say whether the resource exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Route {
-    /// `/livez`, `/readyz`, `/healthz`, and one check below them.
+pub(super) enum ApiRoute {
+    /// `/livez`, `/readyz`, `/healthz`, and their individual checks.
     Health,
     /// `/version`.
     Version,
@@ -17,36 +17,36 @@ pub(super) enum Route {
     Group(String),
     /// `/api/v1` and `/apis/GROUP/VERSION`.
     GroupVersion(String),
-    /// `/openapi/v3`, and a document below it.
+    /// `/openapi/v3` and its documents.
     OpenApi(Option<String>),
-    /// `/chiron/effects`: how often each effect key was applied. No part of Kubernetes.
+    /// `/chiron/effects`: how often each effect key was applied. Not part of Kubernetes.
     Effects,
-    /// Objects of a resource.
-    Objects(Place),
-    /// Nowhere.
-    Nowhere,
+    /// A resource or its objects.
+    Objects(ResourcePath),
+    /// No route.
+    NotFound,
 }
 
-/// Which objects a path names.
+/// The resource path of a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Place {
-    /// Group and version: `v1`, `apps/v1`.
+pub(super) struct ResourcePath {
+    /// The group and version: `v1`, `apps/v1`.
     pub(super) api_version: String,
-    /// The resource: `pods`.
+    /// The plural name of the resource: `pods`.
     pub(super) plural: String,
     pub(super) namespace: Option<String>,
     pub(super) name: Option<String>,
-    /// `status`, `scale`, `log`.
+    /// The subresource: `status`, `scale`, `log`.
     pub(super) subresource: Option<String>,
 }
 
-impl Route {
+impl ApiRoute {
     pub(super) fn of(path: &str) -> Self {
         let segments: Vec<String> = path
             .trim_end_matches('/')
             .split('/')
             .skip(1)
-            .map(|segment| decode(segment, Plus::IsPlus))
+            .map(|segment| decode(segment, PlusDecoding::Literal))
             .collect();
         let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
         match &segments[..] {
@@ -64,47 +64,47 @@ impl Route {
             ["apis", group, version, rest @ ..] => {
                 Self::objects(format!("{group}/{version}"), rest)
             }
-            _ => Self::Nowhere,
+            _ => Self::NotFound,
         }
     }
 
     fn objects(api_version: String, rest: &[&str]) -> Self {
-        // An empty namespace is every namespace.
+        // An empty namespace selects all namespaces.
         if let ["namespaces", "", plural] = rest {
             return Self::objects(api_version, &[plural]);
         }
         if rest.iter().any(|segment| segment.is_empty()) {
-            return Self::Nowhere;
+            return Self::NotFound;
         }
-        let own = |text: &&str| (*text).to_string();
-        let place = |namespace: Option<&&str>,
-                     plural: &&str,
-                     name: Option<&&str>,
-                     subresource: Option<&&str>| {
-            Self::Objects(Place {
+        let owned = |text: &&str| (*text).to_string();
+        let objects = |namespace: Option<&&str>,
+                       plural: &&str,
+                       name: Option<&&str>,
+                       subresource: Option<&&str>| {
+            Self::Objects(ResourcePath {
                 api_version: api_version.clone(),
-                plural: own(plural),
-                namespace: namespace.map(own),
-                name: name.map(own),
-                subresource: subresource.map(own),
+                plural: owned(plural),
+                namespace: namespace.map(owned),
+                name: name.map(owned),
+                subresource: subresource.map(owned),
             })
         };
         match rest {
-            // A namespace's own subresources look like resources in it.
+            // The subresources of a Namespace look like resources in it.
             [plural @ "namespaces", name, subresource @ ("status" | "finalize")] => {
-                place(None, plural, Some(name), Some(subresource))
+                objects(None, plural, Some(name), Some(subresource))
             }
-            ["namespaces", namespace, plural] => place(Some(namespace), plural, None, None),
+            ["namespaces", namespace, plural] => objects(Some(namespace), plural, None, None),
             ["namespaces", namespace, plural, name] => {
-                place(Some(namespace), plural, Some(name), None)
+                objects(Some(namespace), plural, Some(name), None)
             }
             ["namespaces", namespace, plural, name, subresource] => {
-                place(Some(namespace), plural, Some(name), Some(subresource))
+                objects(Some(namespace), plural, Some(name), Some(subresource))
             }
-            [plural] => place(None, plural, None, None),
-            [plural, name] => place(None, plural, Some(name), None),
-            [plural, name, subresource] => place(None, plural, Some(name), Some(subresource)),
-            _ => Self::Nowhere,
+            [plural] => objects(None, plural, None, None),
+            [plural, name] => objects(None, plural, Some(name), None),
+            [plural, name, subresource] => objects(None, plural, Some(name), Some(subresource)),
+            _ => Self::NotFound,
         }
     }
 }
@@ -113,22 +113,22 @@ impl Route {
 mod tests {
     use super::*;
 
-    fn place(path: &str) -> String {
-        match Route::of(path) {
-            Route::Objects(place) => format!(
+    fn describe(path: &str) -> String {
+        match ApiRoute::of(path) {
+            ApiRoute::Objects(target) => format!(
                 "{} {} ns={} name={} sub={}",
-                place.api_version,
-                place.plural,
-                place.namespace.unwrap_or_default(),
-                place.name.unwrap_or_default(),
-                place.subresource.unwrap_or_default()
+                target.api_version,
+                target.plural,
+                target.namespace.unwrap_or_default(),
+                target.name.unwrap_or_default(),
+                target.subresource.unwrap_or_default()
             ),
             other => format!("{other:?}"),
         }
     }
 
     #[test]
-    fn paths_lead_where_kubernetes_says() {
+    fn paths_map_to_kubernetes_routes() {
         for (path, expected) in [
             ("/api/v1/pods", "v1 pods ns= name= sub="),
             ("/api/v1/namespaces/a", "v1 namespaces ns= name=a sub="),
@@ -139,12 +139,12 @@ mod tests {
             ("/api/v1/nodes/n/", "v1 nodes ns= name=n sub="),
             ("/apis/apps/v1/", "GroupVersion(\"apps/v1\")"),
             ("/api/v1/namespaces//pods", "v1 pods ns= name= sub="),
-            ("/api/v1/namespaces//pods/a", "Nowhere"),
-            ("/api/v1/a/b/c/d", "Nowhere"),
-            ("/", "Nowhere"),
+            ("/api/v1/namespaces//pods/a", "NotFound"),
+            ("/api/v1/a/b/c/d", "NotFound"),
+            ("/", "NotFound"),
             ("/readyz/etcd", "Health"),
         ] {
-            assert_eq!(place(path), expected, "{path}");
+            assert_eq!(describe(path), expected, "{path}");
         }
     }
 }

@@ -1,62 +1,62 @@
-//! The kinds that the server describes: fields, types, descriptions, and their numbers in protobuf.
+//! The schemas of built-in kinds: fields, types, descriptions and protobuf field numbers.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-/// The data, and whose it is: see its head.
-const TEXT: &str = include_str!("kinds.tsv");
+/// The schema data. The head of the file names its source and license.
+const KINDS_TSV: &str = include_str!("kinds.tsv");
 
-/// All types by name.
-pub(super) static SCHEMA: LazyLock<Schema> = LazyLock::new(|| Schema::parse(TEXT));
+/// The schemas of all types, by name.
+pub(super) static SCHEMA: LazyLock<Schema> = LazyLock::new(|| Schema::parse(KINDS_TSV));
 
-/// Types by name, each a list of fields.
-pub(super) struct Schema(BTreeMap<&'static str, Type>);
+/// The schemas of types, by type name.
+pub(super) struct Schema(BTreeMap<&'static str, TypeSchema>);
 
-/// One type.
-pub(super) struct Type {
-    /// Group and version where objects are of this type: `apps/v1`.
+/// The schema of one type.
+pub(super) struct TypeSchema {
+    /// The group and version, if the type is a kind: `apps/v1`.
     pub(super) api_version: Option<&'static str>,
     pub(super) description: String,
-    pub(super) fields: Vec<Field>,
+    pub(super) fields: Vec<FieldSchema>,
 }
 
-/// One field of a type.
-pub(super) struct Field {
-    /// Its number in protobuf, where it has one of its own.
+/// The schema of one field.
+pub(super) struct FieldSchema {
+    /// The protobuf field number. `None`: not in protobuf.
     pub(super) number: Option<u32>,
     pub(super) name: &'static str,
-    pub(super) shape: Shape,
+    pub(super) field_type: FieldType,
     pub(super) flags: &'static str,
     pub(super) description: String,
 }
 
-/// What a field holds.
+/// The type of a field.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Shape {
-    Text,
+pub(super) enum FieldType {
+    String,
     Int32,
     Int64,
     Double,
     Bool,
-    /// Bytes, as base64 in JSON.
+    /// Bytes, base64 in JSON.
     Bytes,
-    /// A time in whole seconds.
+    /// A time with a precision of seconds.
     Time,
-    /// A time in microseconds.
+    /// A time with a precision of microseconds.
     MicroTime,
     Quantity,
-    IntOrText,
-    /// Any JSON, kept as its text in protobuf.
+    IntOrString,
+    /// Any JSON, stored as text in protobuf.
     Raw,
-    /// Names of managed fields: any JSON, kept as its text in protobuf.
+    /// `fieldsV1`: any JSON, stored as text in protobuf.
     Fields,
-    /// A value of another type.
-    Of(&'static str),
+    /// A reference to another type.
+    Ref(&'static str),
     List(Box<Self>),
     Map(Box<Self>),
 }
 
-impl Shape {
+impl FieldType {
     fn parse(text: &'static str) -> Self {
         if let Some(item) = text.strip_prefix("[]") {
             return Self::List(Box::new(Self::parse(item)));
@@ -65,7 +65,7 @@ impl Shape {
             return Self::Map(Box::new(Self::parse(item)));
         }
         match text {
-            "string" => Self::Text,
+            "string" => Self::String,
             "int32" => Self::Int32,
             "int64" => Self::Int64,
             "double" => Self::Double,
@@ -74,19 +74,19 @@ impl Shape {
             "time" => Self::Time,
             "microtime" => Self::MicroTime,
             "quantity" => Self::Quantity,
-            "intorstring" => Self::IntOrText,
+            "intorstring" => Self::IntOrString,
             "raw" => Self::Raw,
             "fields" => Self::Fields,
-            name => Self::Of(name),
+            name => Self::Ref(name),
         }
     }
 
-    /// The type at the bottom of lists and maps, where it is one of ours.
-    pub(super) fn bottom(&self) -> Option<&'static str> {
+    /// Returns the referenced type of a field, or of the items of its lists and maps.
+    pub(super) fn element_type(&self) -> Option<&'static str> {
         match self {
-            Self::Of(name) => Some(name),
-            Self::List(item) | Self::Map(item) => item.bottom(),
-            Self::Text
+            Self::Ref(name) => Some(name),
+            Self::List(item) | Self::Map(item) => item.element_type(),
+            Self::String
             | Self::Int32
             | Self::Int64
             | Self::Double
@@ -95,19 +95,19 @@ impl Shape {
             | Self::Time
             | Self::MicroTime
             | Self::Quantity
-            | Self::IntOrText
+            | Self::IntOrString
             | Self::Raw
             | Self::Fields => None,
         }
     }
 }
 
-impl Field {
+impl FieldSchema {
     pub(super) fn is(&self, flag: &str) -> bool {
         self.flags.split(' ').any(|known| known == flag)
     }
 
-    /// What stands after `flag=`.
+    /// Returns the value of `flag=value`.
     pub(super) fn value(&self, flag: &str) -> Option<&'static str> {
         self.flags.split(' ').find_map(|known| known.strip_prefix(flag)?.strip_prefix('='))
     }
@@ -115,17 +115,17 @@ impl Field {
 
 impl Schema {
     fn parse(text: &'static str) -> Self {
-        let mut types: BTreeMap<&'static str, Type> = BTreeMap::new();
+        let mut types: BTreeMap<&'static str, TypeSchema> = BTreeMap::new();
         let mut last = "";
         for line in text.lines().filter(|line| !line.starts_with('#')) {
             let parts: Vec<&'static str> = line.split('\t').collect();
             match parts[..] {
-                ["", number, name, shape, flags, description] => {
-                    let known = types.get_mut(last).expect("a field stands below its type");
-                    known.fields.push(Field {
+                ["", number, name, field_type, flags, description] => {
+                    let known = types.get_mut(last).expect("a field follows its type");
+                    known.fields.push(FieldSchema {
                         number: number.parse().ok(),
                         name,
-                        shape: Shape::parse(shape),
+                        field_type: FieldType::parse(field_type),
                         flags,
                         description: unescaped(description),
                     });
@@ -135,25 +135,29 @@ impl Schema {
                     let api_version = Some(api_version).filter(|version| *version != "-");
                     types.insert(
                         name,
-                        Type {
+                        TypeSchema {
                             api_version,
                             description: unescaped(description),
                             fields: Vec::new(),
                         },
                     );
                 }
-                _ => unreachable!("the data file has lines of three or six parts: {line}"),
+                _ => unreachable!("a line of kinds.tsv has three or six columns: {line}"),
             }
         }
         Self(types)
     }
 
-    pub(super) fn get(&self, name: &str) -> Option<&Type> {
+    pub(super) fn get(&self, name: &str) -> Option<&TypeSchema> {
         self.0.get(name)
     }
 
-    /// The type of objects of this kind.
-    pub(super) fn of_kind(&self, api_version: &str, kind: &str) -> Option<(&'static str, &Type)> {
+    /// Returns the type of a kind.
+    pub(super) fn of_kind(
+        &self,
+        api_version: &str,
+        kind: &str,
+    ) -> Option<(&'static str, &TypeSchema)> {
         let mut found = self.0.iter().filter(|(name, known)| {
             known.api_version == Some(api_version) && name.rsplit('.').next() == Some(kind)
         });
@@ -170,11 +174,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_type_that_a_field_names_is_described() {
+    fn schema_contains_every_referenced_type() {
         for (name, known) in &SCHEMA.0 {
             for field in &known.fields {
-                if let Some(bottom) = field.shape.bottom() {
-                    assert!(SCHEMA.get(bottom).is_some(), "{name}.{}: {bottom}", field.name);
+                if let Some(element_type) = field.field_type.element_type() {
+                    assert!(
+                        SCHEMA.get(element_type).is_some(),
+                        "{name}.{}: {element_type}",
+                        field.name
+                    );
                 }
             }
         }

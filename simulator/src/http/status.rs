@@ -1,19 +1,20 @@
-//! `Status` objects that only the door gives: paths that lead nowhere, and deletions that leave nothing to show.
+//! `Status` objects that only the HTTP server returns.
 
 use serde_json::{Map, Value, json};
 
-use crate::api::{Cause, Refusal, Resource, group};
+use crate::api::{ServedResource, StatusCause, StatusError, group};
 
-impl Refusal {
-    /// 404 for a path under which there is nothing.
+impl StatusError {
+    /// 404 for an unknown path.
     pub(super) fn no_such_path() -> Self {
         Self::unknown_resource()
     }
 
-    /// 422 about an option of the request: `CreateOptions`, its field, and what is wrong with that.
-    pub(super) fn bad_option(options: &str, reason: &str, field: &str, why: &str) -> Self {
-        let message = format!("{options}.meta.k8s.io \"\" is invalid: {field}: {why}");
-        let cause = Cause { reason: reason.into(), message: why.into(), field: field.into() };
+    /// 422 for an invalid option: the options type (`CreateOptions`), the reason, the field and the detail.
+    pub(super) fn invalid_option(options: &str, reason: &str, field: &str, detail: &str) -> Self {
+        let message = format!("{options}.meta.k8s.io \"\" is invalid: {field}: {detail}");
+        let cause =
+            StatusCause { reason: reason.into(), message: detail.into(), field: field.into() };
         let (group, kind) = ("meta.k8s.io".into(), options.into());
         Self { group, kind, causes: vec![cause], ..Self::new(422, "Invalid", message) }
     }
@@ -23,8 +24,8 @@ impl Refusal {
         Self::new(401, "Unauthorized", "Unauthorized")
     }
 
-    /// 504 for a body that does not come.
-    pub(super) fn too_slow() -> Self {
+    /// 504 for a request body that does not arrive in time.
+    pub(super) fn body_timeout() -> Self {
         Self::new(504, "Timeout", "Timeout: request did not complete within the allotted timeout")
     }
 
@@ -34,8 +35,8 @@ impl Refusal {
         Self::new(413, "RequestEntityTooLarge", message)
     }
 
-    /// 415 for a whole object in a form that is not known.
-    pub(super) fn unknown_form(known: &[&str]) -> Self {
+    /// 415 for an object in an unsupported media type.
+    pub(super) fn unsupported_media_type(known: &[&str]) -> Self {
         let message = format!(
             "the body of the request was in an unknown format - accepted media types include: {}",
             known.join(", ")
@@ -43,14 +44,14 @@ impl Refusal {
         Self::new(415, "UnsupportedMediaType", message)
     }
 
-    /// 415 for a patch in a form that is not known, or not for this kind.
-    pub(super) fn unknown_patch() -> Self {
+    /// 415 for a patch format that is unknown or not supported for the kind.
+    pub(super) fn unsupported_patch_type() -> Self {
         Self::new(415, "UnsupportedMediaType", "415: Unsupported Media Type")
     }
 }
 
-/// The answer to a deletion after which nothing is left to show.
-pub(super) fn success(resource: &Resource, name: &str, uid: &str) -> Value {
+/// Returns the `Status` of a successful deletion.
+pub(super) fn success(resource: &ServedResource, name: &str, uid: &str) -> Value {
     let mut details = Map::new();
     for (member, text) in
         [("name", name), ("group", group(&resource.kind)), ("kind", &resource.plural), ("uid", uid)]

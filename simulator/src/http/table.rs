@@ -1,4 +1,4 @@
-//! Tables: what `kubectl get` shows of objects.
+//! Tables, as `kubectl get` prints them.
 
 mod cell;
 mod column;
@@ -12,67 +12,72 @@ use cluster::Object;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-pub(super) use column::Columns;
+pub(super) use column::TableColumns;
 
-use super::wire::Wire;
+use super::wire::WireObject;
 
-/// How much of each object stands beside its row.
+/// `includeObject`: how much of its object a table row contains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Included {
+pub(super) enum IncludeObject {
     None,
     Metadata,
     Object,
 }
 
-/// One row: the cells, and beside them as much of the object as was asked for.
-fn row(columns: &Columns, object: &Object, included: Included, now: Timestamp) -> Value {
+/// Returns one row: the cells and the requested part of the object.
+fn row(
+    columns: &TableColumns,
+    object: &Object,
+    include_object: IncludeObject,
+    now: Timestamp,
+) -> Value {
     let mut row = json!({"cells": columns.cells(object, now)});
-    match included {
-        Included::None => row["object"] = Value::Null,
-        Included::Metadata => row["object"] = metadata_of(object),
-        Included::Object => row["object"] = Wire::with_type(object).to_value(),
+    match include_object {
+        IncludeObject::None => row["object"] = Value::Null,
+        IncludeObject::Metadata => row["object"] = metadata_of(object),
+        IncludeObject::Object => row["object"] = WireObject::with_type(object).to_value(),
     }
     if object.kind().kind == "Pod" {
         let phase = object.at("/status/phase").and_then(Value::as_str);
-        let ended = match phase {
+        let completed = match phase {
             Some("Succeeded") => Some(("Succeeded", "The pod has completed successfully.")),
             Some("Failed") => Some(("Failed", "The pod failed.")),
             Some(_) | None => None,
         };
-        if let Some((reason, message)) = ended {
+        if let Some((reason, message)) = completed {
             row["conditions"] = json!([{"type": "Completed", "status": "True", "reason": reason, "message": message}]);
         }
     }
     row
 }
 
-/// An object of which only the metadata is told.
+/// Returns an object as `PartialObjectMetadata`.
 pub(super) fn metadata_of(object: &Object) -> Value {
-    json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": Wire::metadata(object)})
+    json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": WireObject::metadata(object)})
 }
 
-/// The table of `objects`; its columns are named where `is_named` (a watch names them once).
+/// Returns the table of `objects`.
 pub(super) fn table(
-    columns: &Columns,
+    columns: &TableColumns,
     objects: &[Object],
     metadata: Value,
-    included: Included,
-    names: Names,
+    include_object: IncludeObject,
+    column_definitions: ColumnDefinitions,
     now: Timestamp,
 ) -> Value {
     let rows: Vec<Value> =
-        objects.iter().map(|object| row(columns, object, included, now)).collect();
-    let definitions = match names {
-        Names::Told => columns.definitions(),
-        Names::Known => Value::Null,
+        objects.iter().map(|object| row(columns, object, include_object, now)).collect();
+    let definitions = match column_definitions {
+        ColumnDefinitions::Include => columns.definitions(),
+        ColumnDefinitions::Omit => Value::Null,
     };
     json!({"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": metadata, "columnDefinitions": definitions, "rows": rows})
 }
 
-/// Whether a table tells the names of its columns.
+/// Whether a table contains its column definitions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Names {
-    Told,
-    /// An earlier table of the same watch told them.
-    Known,
+pub(super) enum ColumnDefinitions {
+    Include,
+    /// An earlier table of the same watch contained them.
+    Omit,
 }

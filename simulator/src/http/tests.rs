@@ -1,10 +1,10 @@
-//! The door as a client meets it: over TLS, byte by byte.
+//! Tests of the server over TLS with a minimal client.
 
-mod bad;
+mod bad_input;
 mod client;
-mod rights;
-mod speed;
-mod watching;
+mod rbac;
+mod throughput;
+mod watch;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -13,10 +13,10 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use super::{Handle, Options, Pace, serve};
+use super::{ClockSource, ServerHandle, ServerOptions, serve};
 use crate::file::WorldFile;
 use crate::world::{AlertMode, World};
-use client::Client;
+use client::TestClient;
 
 const WORLD: &str = "
 apiVersion: chiron.dev/v1alpha1
@@ -42,34 +42,34 @@ spec:
     registry.example/cart:1: {listens: [{port: 8080, paths: [/healthz]}], startup: 100ms, memoryMiB: 16, logs: [listening]}
 ";
 
-/// An open door to a small world that is up, and a client with the token of its kubeconfig.
-struct House {
-    _handle: Handle,
+/// A running server with a small, healthy world, and a client with the token of its kubeconfig.
+struct ApiHarness {
+    _handle: ServerHandle,
     world: Arc<Mutex<World>>,
-    client: Client,
+    client: TestClient,
 }
 
-impl House {
-    async fn open() -> Self {
+impl ApiHarness {
+    async fn start() -> Self {
         let start: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
         let mut world = World::new(&WorldFile::parse(WORLD).unwrap(), 1, start).unwrap();
         world.set_alert_mode(AlertMode::None);
         world.advance_fully(start + SignedDuration::from_mins(2));
         let world = Arc::new(Mutex::new(world));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let options = Options {
+        let options = ServerOptions {
             name: "small".into(),
-            pace: Pace::Wall { speed: 1.0 },
+            clock: ClockSource::Wall { speed: 1.0 },
             delay: Duration::ZERO,
-            note: None,
+            change_hook: None,
         };
         let handle = serve(world.clone(), listener, options).unwrap();
-        let client = Client::of(&handle);
+        let client = TestClient::of(&handle);
         Self { _handle: handle, world, client }
     }
 
-    /// Asks with a JSON body, and gives the status and the JSON that is answered.
-    async fn ask(&self, method: &str, path: &str, body: Value) -> (u16, Value) {
+    /// Sends a request with a JSON body. Returns the status code and the JSON of the response.
+    async fn request(&self, method: &str, path: &str, body: Value) -> (u16, Value) {
         let kind = match method {
             "PATCH" => "application/merge-patch+json",
             _ => "application/json",
@@ -79,7 +79,7 @@ impl House {
     }
 
     async fn get(&self, path: &str) -> (u16, Value) {
-        self.ask("GET", path, Value::Null).await
+        self.request("GET", path, Value::Null).await
     }
 }
 
@@ -88,15 +88,15 @@ const MAPS: &str = "/api/v1/namespaces/shop/configmaps";
 const DEPLOYMENT: &str = "/apis/apps/v1/namespaces/shop/deployments/cart";
 
 #[tokio::test]
-async fn what_there_is_can_be_found_in_one_document_or_in_many() {
-    let house = House::open().await;
-    let (code, groups) = house.get("/apis").await;
+async fn discovery_is_served_aggregated_and_per_group() {
+    let api = ApiHarness::start().await;
+    let (code, groups) = api.get("/apis").await;
     assert_eq!((code, &groups["kind"]), (200, &json!("APIGroupList")));
     assert_eq!(
         groups["groups"][0]["preferredVersion"]["groupVersion"],
         "apiregistration.k8s.io/v1"
     );
-    let (_, list) = house.get("/apis/apps/v1").await;
+    let (_, list) = api.get("/apis/apps/v1").await;
     let names: Vec<&str> = list["resources"]
         .as_array()
         .unwrap()
@@ -106,9 +106,9 @@ async fn what_there_is_can_be_found_in_one_document_or_in_many() {
     assert!(names.contains(&"deployments") && names.contains(&"deployments/scale"), "{names:?}");
     let accept =
         "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json";
-    let answer = house.client.send("GET", "/api", &[("Accept", accept)], b"").await;
-    assert!(answer.header("content-type").unwrap().contains("as=APIGroupDiscoveryList"));
-    let (_, core) = answer.json();
+    let response = api.client.send("GET", "/api", &[("Accept", accept)], b"").await;
+    assert!(response.header("content-type").unwrap().contains("as=APIGroupDiscoveryList"));
+    let (_, core) = response.json();
     assert_eq!(core["items"].as_array().unwrap().len(), 1);
     for path in [
         "/version",
@@ -118,18 +118,18 @@ async fn what_there_is_can_be_found_in_one_document_or_in_many() {
         "/openapi/v3/apis/apps/v1",
         "/openapi/v3/api/v1",
     ] {
-        assert_eq!(house.get(path).await.0, 200, "{path}");
+        assert_eq!(api.get(path).await.0, 200, "{path}");
     }
     for path in ["/livez", "/readyz", "/healthz"] {
-        let answer = house.client.anonymous().send("GET", path, &[], b"").await;
-        assert_eq!((answer.code, &*answer.body), (200, &b"ok"[..]), "{path}");
+        let response = api.client.anonymous().send("GET", path, &[], b"").await;
+        assert_eq!((response.code, &*response.body), (200, &b"ok"[..]), "{path}");
     }
 }
 
 #[tokio::test]
-async fn a_document_describes_the_fields_of_its_kinds() {
-    let house = House::open().await;
-    let (_, document) = house.get("/openapi/v3/apis/apps/v1").await;
+async fn openapi_document_describes_fields() {
+    let api = ApiHarness::start().await;
+    let (_, document) = api.get("/openapi/v3/apis/apps/v1").await;
     let schemas = &document["components"]["schemas"];
     let spec = &schemas["io.k8s.api.apps.v1.DeploymentSpec"];
     assert_eq!(spec["properties"]["replicas"]["format"], "int32");
@@ -142,69 +142,70 @@ async fn a_document_describes_the_fields_of_its_kinds() {
 }
 
 #[tokio::test]
-async fn objects_are_made_read_changed_and_deleted() {
-    let house = House::open().await;
+async fn object_is_created_read_patched_and_deleted() {
+    let api = ApiHarness::start().await;
     let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "new"}, "data": {"a": "1"}});
-    let (code, made) = house.ask("POST", MAPS, map.clone()).await;
-    assert_eq!((code, &made["metadata"]["namespace"]), (201, &json!("shop")));
+    let (code, created) = api.request("POST", MAPS, map.clone()).await;
+    assert_eq!((code, &created["metadata"]["namespace"]), (201, &json!("shop")));
     let path = format!("{MAPS}/new");
-    let (code, again) = house.ask("POST", MAPS, map).await;
+    let (code, conflict) = api.request("POST", MAPS, map).await;
     assert_eq!(
-        (code, &again["reason"], &again["details"]["name"]),
+        (code, &conflict["reason"], &conflict["details"]["name"]),
         (409, &json!("AlreadyExists"), &json!("new"))
     );
-    let (code, changed) = house.ask("PATCH", &path, json!({"data": {"b": "2"}})).await;
+    let (code, changed) = api.request("PATCH", &path, json!({"data": {"b": "2"}})).await;
     assert_eq!((code, &changed["data"]), (200, &json!({"a": "1", "b": "2"})));
-    let (code, stale) = house.ask("PUT", &path, made).await;
+    let (code, stale) = api.request("PUT", &path, created).await;
     assert_eq!((code, &stale["reason"]), (409, &json!("Conflict")));
-    let (code, dry) = house.ask("DELETE", &format!("{path}?dryRun=All"), Value::Null).await;
+    let (code, dry) = api.request("DELETE", &format!("{path}?dryRun=All"), Value::Null).await;
     assert_eq!((code, &dry["status"]), (200, &json!("Success")));
-    let (code, gone) = house.ask("DELETE", &path, Value::Null).await;
+    let (code, deleted) = api.request("DELETE", &path, Value::Null).await;
     assert_eq!(
-        (code, &gone["status"], &gone["details"]["kind"]),
+        (code, &deleted["status"], &deleted["details"]["kind"]),
         (200, &json!("Success"), &json!("configmaps"))
     );
-    assert!(gone["details"]["uid"].is_string());
-    let (code, absent) = house.get(&path).await;
+    assert!(deleted["details"]["uid"].is_string());
+    let (code, absent) = api.get(&path).await;
     assert_eq!((code, &absent["message"]), (404, &json!("configmaps \"new\" not found")));
 }
 
 #[tokio::test]
-async fn a_deployment_scales_through_its_subresource_and_pods_are_evicted_through_theirs() {
-    let house = House::open().await;
-    let (code, scale) = house.get(&format!("{DEPLOYMENT}/scale")).await;
+async fn scale_and_eviction_subresources_work() {
+    let api = ApiHarness::start().await;
+    let (code, scale) = api.get(&format!("{DEPLOYMENT}/scale")).await;
     assert_eq!(
         (code, &scale["kind"], &scale["spec"]["replicas"]),
         (200, &json!("Scale"), &json!(2))
     );
-    let (code, scaled) =
-        house.ask("PATCH", &format!("{DEPLOYMENT}/scale"), json!({"spec": {"replicas": 1}})).await;
+    let (code, scaled) = api
+        .request("PATCH", &format!("{DEPLOYMENT}/scale"), json!({"spec": {"replicas": 1}}))
+        .await;
     assert_eq!((code, &scaled["spec"]["replicas"]), (200, &json!(1)));
-    let (_, pods) = house.get(PODS).await;
+    let (_, pods) = api.get(PODS).await;
     let name = pods["items"][0]["metadata"]["name"].as_str().unwrap();
     let eviction =
         json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name}});
-    let (code, evicted) = house.ask("POST", &format!("{PODS}/{name}/eviction"), eviction).await;
+    let (code, evicted) = api.request("POST", &format!("{PODS}/{name}/eviction"), eviction).await;
     assert_eq!((code, &evicted["status"]), (201, &json!("Success")));
 }
 
 #[tokio::test]
-async fn a_scale_is_applied_and_who_applied_it_owns_the_replicas() {
-    let house = House::open().await;
+async fn applied_scale_owns_the_replicas_field() {
+    let api = ApiHarness::start().await;
     let apply = async |options: &str, replicas: u32| {
         let path = format!("{DEPLOYMENT}/scale?fieldManager={options}");
         let scale = json!({"apiVersion": "autoscaling/v1", "kind": "Scale",
             "metadata": {"name": "cart"}, "spec": {"replicas": replicas}});
         let kind = [("Content-Type", "application/apply-patch+yaml")];
-        house.client.send("PATCH", &path, &kind, scale.to_string().as_bytes()).await.json()
+        api.client.send("PATCH", &path, &kind, scale.to_string().as_bytes()).await.json()
     };
-    // Whatever was there before anybody applied is owned too.
+    // The initial manager owns the replicas, so the first apply needs `force`.
     let (code, scaled) = apply("first&force=true", 3).await;
     assert_eq!(
         (code, &scaled["kind"], &scaled["spec"]["replicas"]),
         (200, &json!("Scale"), &json!(3))
     );
-    let (_, deployment) = house.get(DEPLOYMENT).await;
+    let (_, deployment) = api.get(DEPLOYMENT).await;
     assert_eq!(deployment["spec"]["replicas"], 3);
     let managers = deployment["metadata"]["managedFields"].as_array().unwrap();
     let first = managers.iter().find(|entry| entry["manager"] == "first").unwrap();
@@ -221,30 +222,30 @@ async fn a_scale_is_applied_and_who_applied_it_owns_the_replicas() {
 }
 
 #[tokio::test]
-async fn a_list_comes_in_pages_that_are_of_one_version() {
-    let house = House::open().await;
+async fn paged_list_has_one_resource_version() {
+    let api = ApiHarness::start().await;
     for i in 0..5 {
         let map = json!({"metadata": {"name": format!("m{i}"), "labels": {"of": "pages"}}});
-        assert_eq!(house.ask("POST", MAPS, map).await.0, 201);
+        assert_eq!(api.request("POST", MAPS, map).await.0, 201);
     }
-    let (_, page) = house.get(&format!("{MAPS}?limit=4")).await;
+    let (_, page) = api.get(&format!("{MAPS}?limit=4")).await;
     assert_eq!(page["items"].as_array().unwrap().len(), 4);
     assert_eq!(page["metadata"]["remainingItemCount"], 2);
-    assert_eq!(house.ask("DELETE", &format!("{MAPS}/m4"), Value::Null).await.0, 200);
+    assert_eq!(api.request("DELETE", &format!("{MAPS}/m4"), Value::Null).await.0, 200);
     let token =
         page["metadata"]["continue"].as_str().unwrap().replace('=', "%3D").replace('+', "%2B");
-    let (code, rest) = house.get(&format!("{MAPS}?limit=4&continue={token}")).await;
+    let (code, rest) = api.get(&format!("{MAPS}?limit=4&continue={token}")).await;
     assert_eq!(code, 200, "{rest}");
     assert_eq!(rest["items"].as_array().unwrap().len(), 2);
     assert_eq!(rest["metadata"]["resourceVersion"], page["metadata"]["resourceVersion"]);
-    assert!(rest["items"][0].get("kind").is_none(), "the list says the kind of its items");
+    assert!(rest["items"][0].get("kind").is_none(), "items of a built-in list have no kind");
 }
 
 #[tokio::test]
-async fn a_table_has_the_columns_that_kubectl_shows() {
-    let house = House::open().await;
+async fn pod_table_has_the_columns_of_kubectl() {
+    let api = ApiHarness::start().await;
     let accept = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
-    let (code, table) = house.client.send("GET", PODS, &[("Accept", accept)], b"").await.json();
+    let (code, table) = api.client.send("GET", PODS, &[("Accept", accept)], b"").await.json();
     assert_eq!((code, &table["kind"]), (200, &json!("Table")));
     let names: Vec<&str> = table["columnDefinitions"]
         .as_array()
@@ -275,40 +276,40 @@ async fn a_table_has_the_columns_that_kubectl_shows() {
 }
 
 #[tokio::test]
-async fn logs_are_told_and_followed_to_the_end_of_the_pod() {
-    let house = House::open().await;
-    let (_, pods) = house.get(PODS).await;
+async fn pod_log_is_served_and_followed_until_deletion() {
+    let api = ApiHarness::start().await;
+    let (_, pods) = api.get(PODS).await;
     let name = pods["items"][0]["metadata"]["name"].as_str().unwrap().to_string();
-    let log = house.client.send("GET", &format!("{PODS}/{name}/log?tailLines=1"), &[], b"").await;
+    let log = api.client.send("GET", &format!("{PODS}/{name}/log?tailLines=1"), &[], b"").await;
     assert_eq!((log.code, log.text().as_str()), (200, "listening\n"));
     let path = format!("{PODS}/{name}/log?timestamps=true");
-    let log = house.client.send("GET", &path, &[], b"").await;
+    let log = api.client.send("GET", &path, &[], b"").await;
     assert!(log.text().starts_with("2026-01-01T00:0"), "{}", log.text());
-    let (code, wrong) = house.get(&format!("{PODS}/{name}/log?container=other")).await;
+    let (code, wrong) = api.get(&format!("{PODS}/{name}/log?container=other")).await;
     assert_eq!((code, &wrong["reason"]), (400, &json!("BadRequest")));
-    let (code, _) = house.get(&format!("{PODS}/{name}/log?previous=true")).await;
+    let (code, _) = api.get(&format!("{PODS}/{name}/log?previous=true")).await;
     assert_eq!(code, 400);
-    let mut followed = house.client.open("GET", &format!("{PODS}/{name}/log?follow=true")).await;
+    let mut followed = api.client.open("GET", &format!("{PODS}/{name}/log?follow=true")).await;
     assert_eq!(followed.line().await.as_deref(), Some("listening"));
     let path = format!("{PODS}/{name}?gracePeriodSeconds=0");
-    assert_eq!(house.ask("DELETE", &path, Value::Null).await.0, 200);
+    assert_eq!(api.request("DELETE", &path, Value::Null).await.0, 200);
     assert_eq!(followed.line().await, None);
 }
 
 #[tokio::test]
-async fn secrets_come_with_their_values_and_effects_are_counted_by_key() {
-    let house = House::open().await;
-    let (_, secret) = house.get("/api/v1/namespaces/shop/secrets/word").await;
+async fn secrets_are_not_redacted_and_effects_are_counted() {
+    let api = ApiHarness::start().await;
+    let (_, secret) = api.get("/api/v1/namespaces/shop/secrets/word").await;
     assert_eq!(secret["data"]["word"], "aHVzaA==");
     let agent = "chiron/0.1.0 (run=run_1; step=s; key=sha256:ab; epoch=3)";
     let headers = [("User-Agent", agent), ("Content-Type", "application/merge-patch+json")];
     for value in ["2", "2"] {
         let patch = json!({"data": {"a": value}}).to_string();
-        let answer =
-            house.client.send("PATCH", &format!("{MAPS}/cart"), &headers, patch.as_bytes()).await;
-        assert_eq!(answer.code, 200);
+        let response =
+            api.client.send("PATCH", &format!("{MAPS}/cart"), &headers, patch.as_bytes()).await;
+        assert_eq!(response.code, 200);
     }
-    // What changed nothing is not an application.
-    let (_, effects) = house.get("/chiron/effects").await;
+    // A patch that changes nothing does not count as an effect.
+    let (_, effects) = api.get("/chiron/effects").await;
     assert_eq!(effects["effects"], json!({"sha256:ab": 1}));
 }

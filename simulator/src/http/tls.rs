@@ -1,4 +1,4 @@
-//! The certificates of one run of the door: an authority made at start, and a server certificate for loopback.
+//! The TLS certificates of a server: a certificate authority created at start, and a server certificate for loopback.
 
 use std::sync::Arc;
 
@@ -8,15 +8,15 @@ use tokio_rustls::rustls::{self, ServerConfig, pki_types::PrivatePkcs8KeyDer};
 
 use super::ServeError;
 
-/// Who vouches for the server, and what the server shows.
+/// The certificate authority, and the TLS acceptor with the server certificate.
 pub(super) struct Authority {
     /// The certificate of the authority, in PEM.
     pub(super) certificate: String,
     pub(super) acceptor: TlsAcceptor,
 }
 
-/// The names that the server certificate holds for.
-const NAMES: [&str; 5] =
+/// The subject alternative names of the server certificate.
+const SERVER_NAMES: [&str; 5] =
     ["127.0.0.1", "localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"];
 
 pub(super) fn authority() -> Result<Authority, ServeError> {
@@ -28,7 +28,7 @@ pub(super) fn authority() -> Result<Authority, ServeError> {
     let certificate = params.self_signed(&key)?;
     let issuer = Issuer::new(params, key);
     let server_key = KeyPair::generate()?;
-    let mut server = CertificateParams::new(NAMES.map(String::from).to_vec())?;
+    let mut server = CertificateParams::new(SERVER_NAMES.map(String::from).to_vec())?;
     server.distinguished_name.push(DnType::CommonName, "kube-apiserver");
     server.use_authority_key_identifier_extension = true;
     let server = server.signed_by(&server_key, &issuer)?;

@@ -1,133 +1,142 @@
-//! Whether a body fits its kind: fields that the kind does not have, and values of another type.
+//! Field validation of request bodies: unknown fields and wrong types.
 
 use cluster::Kind;
 use serde_json::Value;
 
-use super::schema::{SCHEMA, Shape, Type};
-use crate::api::{Cause, FieldValidation, Refusal, version_of};
+use super::schema::{FieldType, SCHEMA, TypeSchema};
+use crate::api::{FieldValidation, StatusCause, StatusError, version_of};
 
-/// Words of a strategic merge patch that are no fields.
-const DIRECTIVES: char = '$';
+/// The prefix of directives in a strategic merge patch (`$patch`), which are not fields.
+const DIRECTIVE_PREFIX: char = '$';
 
-/// Takes out of a body of a known kind the fields that the kind does not have, and names them; of a kind of which
-/// nothing is known, everything stays.
+/// Removes unknown fields from a body and returns a warning for each. Bodies of custom kinds are not changed.
 ///
 /// # Errors
-/// [`Misfit`] where a value is of another type, or where a field is not known and the request is strict.
-pub(super) fn fit(
+/// Returns [`DecodeError`] if a value has the wrong type, or if validation is strict and a field is unknown.
+pub(super) fn prune_unknown_fields(
     kind: &Kind,
     body: &mut Value,
     validation: FieldValidation,
-) -> Result<Vec<String>, Misfit> {
-    let Some((name, known)) = SCHEMA.of_kind(&kind.api_version, &kind.kind) else {
+) -> Result<Vec<String>, DecodeError> {
+    let Some((name, type_schema)) = SCHEMA.of_kind(&kind.api_version, &kind.kind) else {
         return Ok(Vec::new());
     };
-    let mut walk = Walk { unknown: Vec::new() };
-    walk.object(name, known, body, "", true).map_err(Misfit)?;
-    let told: Vec<String> =
-        walk.unknown.iter().map(|field| format!("unknown field {field:?}")).collect();
+    let mut pruner = Pruner { unknown: Vec::new() };
+    pruner.object(name, type_schema, body, "", true).map_err(DecodeError)?;
+    let warnings: Vec<String> =
+        pruner.unknown.iter().map(|field| format!("unknown field {field:?}")).collect();
     match validation {
-        FieldValidation::Strict if !told.is_empty() => {
-            Err(Misfit(format!("strict decoding error: {}", told.join(", "))))
+        FieldValidation::Strict if !warnings.is_empty() => {
+            Err(DecodeError(format!("strict decoding error: {}", warnings.join(", "))))
         }
         FieldValidation::Ignore => Ok(Vec::new()),
-        FieldValidation::Strict | FieldValidation::Warn => Ok(told),
+        FieldValidation::Strict | FieldValidation::Warn => Ok(warnings),
     }
 }
 
-/// Why a body does not fit its kind.
+/// A body that does not match the schema of its kind.
 #[derive(Debug)]
-pub(super) struct Misfit(String);
+pub(super) struct DecodeError(String);
 
-impl Misfit {
-    /// What is answered where the body was a whole object.
-    pub(super) fn of_object(self, kind: &Kind) -> Refusal {
+impl DecodeError {
+    /// Converts the error to the response for an object.
+    pub(super) fn for_object(self, kind: &Kind) -> StatusError {
         let version = version_of(kind);
-        let (kind, why) = (&kind.kind, self.0);
-        Refusal::bad_request(format!(
-            "{kind} in version {version:?} cannot be handled as a {kind}: {why}"
+        let (kind, detail) = (&kind.kind, self.0);
+        StatusError::bad_request(format!(
+            "{kind} in version {version:?} cannot be handled as a {kind}: {detail}"
         ))
     }
 
-    /// What is answered where the body was a patch.
-    pub(super) fn of_patch(self, patch: &str) -> Refusal {
-        let why = format!("Invalid value: {patch:?}: {}", self.0);
-        let message = format!(" \"\" is invalid: patch: {why}");
-        let cause =
-            Cause { reason: "FieldValueInvalid".into(), message: why, field: "patch".into() };
-        Refusal { causes: vec![cause], ..Refusal::new(422, "Invalid", message) }
+    /// Converts the error to the response for a patch.
+    pub(super) fn for_patch(self, patch: &str) -> StatusError {
+        let detail = format!("Invalid value: {patch:?}: {}", self.0);
+        let message = format!(" \"\" is invalid: patch: {detail}");
+        let cause = StatusCause {
+            reason: "FieldValueInvalid".into(),
+            message: detail,
+            field: "patch".into(),
+        };
+        StatusError { causes: vec![cause], ..StatusError::new(422, "Invalid", message) }
     }
 }
 
-struct Walk {
+struct Pruner {
     unknown: Vec<String>,
 }
 
-impl Walk {
+impl Pruner {
     fn object(
         &mut self,
         name: &str,
-        known: &Type,
+        type_schema: &TypeSchema,
         value: &mut Value,
         path: &str,
         is_root: bool,
     ) -> Result<(), String> {
         let Value::Object(members) = value else { return Ok(()) };
-        let mut wrong = Ok(());
+        let mut result = Ok(());
         members.retain(|member, value| {
             if is_root && matches!(member.as_str(), "apiVersion" | "kind")
-                || member.starts_with(DIRECTIVES)
+                || member.starts_with(DIRECTIVE_PREFIX)
             {
                 return true;
             }
-            let below = if path.is_empty() { member.clone() } else { format!("{path}.{member}") };
+            let field_path =
+                if path.is_empty() { member.clone() } else { format!("{path}.{member}") };
             let field =
-                known.fields.iter().find(|field| field.name == member && !field.is("inline"));
+                type_schema.fields.iter().find(|field| field.name == member && !field.is("inline"));
             let Some(field) = field else {
-                self.unknown.push(below);
+                self.unknown.push(field_path);
                 return false;
             };
-            if wrong.is_ok() {
-                wrong = self.value(name, &field.shape, value, &below);
+            if result.is_ok() {
+                result = self.value(name, &field.field_type, value, &field_path);
             }
             true
         });
-        wrong
+        result
     }
 
     fn value(
         &mut self,
         name: &str,
-        shape: &Shape,
+        field_type: &FieldType,
         value: &mut Value,
         path: &str,
     ) -> Result<(), String> {
         if value.is_null() {
             return Ok(());
         }
-        match (shape, &mut *value) {
-            (Shape::List(item), Value::Array(items)) => {
+        match (field_type, &mut *value) {
+            (FieldType::List(item), Value::Array(items)) => {
                 for (i, one) in items.iter_mut().enumerate() {
                     self.value(name, item, one, &format!("{path}[{i}]"))?;
                 }
                 Ok(())
             }
-            (Shape::Map(item), Value::Object(members)) => {
+            (FieldType::Map(item), Value::Object(members)) => {
                 for (key, one) in members {
                     self.value(name, item, one, &format!("{path}.{key}"))?;
                 }
                 Ok(())
             }
-            (Shape::Of(below), Value::Object(_)) => {
-                let known = SCHEMA.get(below).expect("every type that a field names is described");
-                self.object(below, known, value, path, false)
+            (FieldType::Ref(name), Value::Object(_)) => {
+                let type_schema =
+                    SCHEMA.get(name).expect("the schema contains every referenced type");
+                self.object(name, type_schema, value, path, false)
             }
-            (Shape::Text | Shape::Bytes | Shape::Time | Shape::MicroTime, Value::String(_))
-            | (Shape::Bool, Value::Bool(_))
-            | (Shape::Double, Value::Number(_))
-            | (Shape::Quantity | Shape::IntOrText, Value::String(_) | Value::Number(_))
-            | (Shape::Raw | Shape::Fields, _) => Ok(()),
-            (Shape::Int32 | Shape::Int64, Value::Number(number)) if number.is_i64() => Ok(()),
+            (
+                FieldType::String | FieldType::Bytes | FieldType::Time | FieldType::MicroTime,
+                Value::String(_),
+            )
+            | (FieldType::Bool, Value::Bool(_))
+            | (FieldType::Double, Value::Number(_))
+            | (FieldType::Quantity | FieldType::IntOrString, Value::String(_) | Value::Number(_))
+            | (FieldType::Raw | FieldType::Fields, _) => Ok(()),
+            (FieldType::Int32 | FieldType::Int64, Value::Number(number)) if number.is_i64() => {
+                Ok(())
+            }
             (wanted, found) => {
                 let owner = name.rsplit('.').next().unwrap_or_default();
                 let without_indices: String = path
@@ -137,7 +146,7 @@ impl Walk {
                     .join(".");
                 Err(format!(
                     "json: cannot unmarshal {} into Go struct field {owner}.{without_indices} of type {}",
-                    said(found),
+                    json_type(found),
                     go_type(wanted)
                 ))
             }
@@ -145,7 +154,7 @@ impl Walk {
     }
 }
 
-fn said(value: &Value) -> String {
+fn json_type(value: &Value) -> String {
     match value {
         Value::Null => "null".into(),
         Value::Bool(_) => "bool".into(),
@@ -157,27 +166,27 @@ fn said(value: &Value) -> String {
     }
 }
 
-/// A type in the words of the server that this one stands for.
-fn go_type(shape: &Shape) -> String {
-    match shape {
-        Shape::Text => "string".into(),
-        Shape::Int32 => "int32".into(),
-        Shape::Int64 => "int64".into(),
-        Shape::Double => "float64".into(),
-        Shape::Bool => "bool".into(),
-        Shape::Bytes => "[]uint8".into(),
-        Shape::Time | Shape::MicroTime => "v1.Time".into(),
-        Shape::Quantity => "resource.Quantity".into(),
-        Shape::IntOrText => "intstr.IntOrString".into(),
-        Shape::Raw | Shape::Fields => "interface {}".into(),
-        Shape::Of(name) => {
+/// Returns the Go type of a field, for error messages.
+fn go_type(field_type: &FieldType) -> String {
+    match field_type {
+        FieldType::String => "string".into(),
+        FieldType::Int32 => "int32".into(),
+        FieldType::Int64 => "int64".into(),
+        FieldType::Double => "float64".into(),
+        FieldType::Bool => "bool".into(),
+        FieldType::Bytes => "[]uint8".into(),
+        FieldType::Time | FieldType::MicroTime => "v1.Time".into(),
+        FieldType::Quantity => "resource.Quantity".into(),
+        FieldType::IntOrString => "intstr.IntOrString".into(),
+        FieldType::Raw | FieldType::Fields => "interface {}".into(),
+        FieldType::Ref(name) => {
             let mut parts = name.rsplit('.');
             let (kind, version) =
                 (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
             format!("{}.{kind}", if version == "meta" { "v1" } else { version })
         }
-        Shape::List(item) => format!("[]{}", go_type(item)),
-        Shape::Map(item) => format!("map[string]{}", go_type(item)),
+        FieldType::List(item) => format!("[]{}", go_type(item)),
+        FieldType::Map(item) => format!("map[string]{}", go_type(item)),
     }
 }
 
@@ -187,12 +196,12 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn unknown_fields_are_named_and_left_out_and_wrong_types_are_refused() {
+    fn unknown_fields_are_pruned_and_wrong_types_rejected() {
         let kind = Kind::new("apps/v1", "Deployment");
         let body = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "a", "labels": {"x": "y"}},
             "spec": {"replicaz": 2, "replicas": 1, "template": {"spec": {"containers": [{"name": "c", "imag": "i"}]}}}});
         let mut pruned = body.clone();
-        let unknown = fit(&kind, &mut pruned, FieldValidation::Warn).unwrap();
+        let unknown = prune_unknown_fields(&kind, &mut pruned, FieldValidation::Warn).unwrap();
         assert_eq!(
             unknown,
             [
@@ -204,12 +213,17 @@ mod tests {
             pruned["spec"],
             json!({"replicas": 1, "template": {"spec": {"containers": [{"name": "c"}]}}})
         );
-        let refusal =
-            fit(&kind, &mut body.clone(), FieldValidation::Strict).unwrap_err().of_object(&kind);
-        assert!(refusal.message.starts_with("Deployment in version \"v1\" cannot be handled as a Deployment: strict decoding error: unknown field"));
-        let refusal = fit(&kind, &mut json!({"spec": {"replicas": "two"}}), FieldValidation::Warn)
+        let error = prune_unknown_fields(&kind, &mut body.clone(), FieldValidation::Strict)
             .unwrap_err()
-            .of_object(&kind);
-        assert!(refusal.message.ends_with("json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32"), "{}", refusal.message);
+            .for_object(&kind);
+        assert!(error.message.starts_with("Deployment in version \"v1\" cannot be handled as a Deployment: strict decoding error: unknown field"));
+        let error = prune_unknown_fields(
+            &kind,
+            &mut json!({"spec": {"replicas": "two"}}),
+            FieldValidation::Warn,
+        )
+        .unwrap_err()
+        .for_object(&kind);
+        assert!(error.message.ends_with("json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32"), "{}", error.message);
     }
 }

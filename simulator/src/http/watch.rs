@@ -1,4 +1,4 @@
-//! Watches: changes as they happen, one JSON object a line.
+//! Watches: a stream of events, one JSON object per line.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,57 +10,68 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::door::{Door, Request};
-use super::media::Shape;
-use super::read::{included, selection, version};
-use super::respond::{self, Answered};
-use super::table::{self, Columns, Included, Names};
-use super::wire::Wire;
-use crate::api::{Refusal, Resource, Selection, shown};
+use super::media::Representation;
+use super::read::{include_object, selection, version};
+use super::respond::{self, HandlerResult};
+use super::server::{ApiRequest, ApiServer};
+use super::table::{self, ColumnDefinitions, IncludeObject, TableColumns};
+use super::wire::WireObject;
+use crate::api::{Selection, ServedResource, StatusError, with_managed_fields};
 
-/// How long a watch lasts that says nothing of it.
-const LASTS: Duration = Duration::from_secs(40 * 60);
-/// How often a watch that allows it is told how far the world is.
-const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
-/// How many pieces may wait for a slow reader; then the watch waits too.
-const WAITING: usize = 16;
+/// The duration of a watch without `timeoutSeconds`.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(40 * 60);
+/// The interval of bookmarks.
+const BOOKMARK_INTERVAL: Duration = Duration::from_secs(60);
+/// The number of chunks that are buffered for a slow client before the watch blocks.
+const MAX_BUFFERED_CHUNKS: usize = 16;
 
-/// One watch: what it wants, and in which form.
-struct Watch {
-    door: Arc<Door>,
-    resource: Arc<Resource>,
+/// One watch.
+struct WatchStream {
+    server: Arc<ApiServer>,
+    resource: Arc<ServedResource>,
     namespace: Option<String>,
     selection: Selection,
-    shape: Shape,
-    columns: Option<Columns>,
-    included: Included,
-    names: Names,
+    representation: Representation,
+    columns: Option<TableColumns>,
+    include_object: IncludeObject,
+    column_definitions: ColumnDefinitions,
     has_bookmarks: bool,
 }
 
-/// Where a watch begins.
-enum Begin {
-    /// With the objects that are there, each as if it were new.
+/// Where a watch starts.
+enum WatchStart {
+    /// With an `ADDED` event for every existing object.
     Now,
-    /// After this version.
+    /// After this resource version.
     After(u64),
 }
 
-pub(super) fn watch(door: &Arc<Door>, request: &Request, resource: &Arc<Resource>) -> Answered {
+pub(super) fn watch(
+    server: &Arc<ApiServer>,
+    request: &ApiRequest,
+    resource: &Arc<ServedResource>,
+) -> HandlerResult {
     let selection = selection(request, resource)?;
-    let begin = match request.query.text("resourceVersion") {
-        None | Some("0") => Begin::Now,
+    let start = match request.query.text("resourceVersion") {
+        None | Some("0") => WatchStart::Now,
         Some(text) => {
-            // A real server fails here, and says no more than this.
-            Begin::After(version(text).map_err(|why| Refusal::new(500, "InternalError", why))?)
+            // A real server returns 500 with only this message.
+            WatchStart::After(
+                version(text).map_err(|message| StatusError::new(500, "InternalError", message))?,
+            )
         }
     };
     let has_bookmarks = request.query.is("allowWatchBookmarks");
     let initial = request.query.text("sendInitialEvents");
     let initial = initial.map(|_| request.query.is("sendInitialEvents"));
-    let forbidden = |why: &str| {
-        let why = format!("Forbidden: {why}");
-        Refusal::bad_option("ListOptions", "FieldValueForbidden", "resourceVersionMatch", &why)
+    let forbidden = |message: &str| {
+        let message = format!("Forbidden: {message}");
+        StatusError::invalid_option(
+            "ListOptions",
+            "FieldValueForbidden",
+            "resourceVersionMatch",
+            &message,
+        )
     };
     match (initial, request.query.text("resourceVersionMatch")) {
         (None, None) | (Some(_), Some("NotOlderThan")) => {}
@@ -76,55 +87,57 @@ pub(super) fn watch(door: &Arc<Door>, request: &Request, resource: &Arc<Resource
         }
     }
     let seconds = request.query.number("timeoutSeconds")?.filter(|seconds| *seconds > 0);
-    let lasts = seconds.map_or(LASTS, |seconds| Duration::from_secs(seconds.unsigned_abs()));
-    let begin = match initial {
-        Some(true) => Begin::Now,
-        Some(false) | None => begin,
+    let timeout =
+        seconds.map_or(DEFAULT_TIMEOUT, |seconds| Duration::from_secs(seconds.unsigned_abs()));
+    let start = match initial {
+        Some(true) => WatchStart::Now,
+        Some(false) | None => start,
     };
-    let columns =
-        (request.accepted.shape == Shape::Table).then(|| Columns::of(&door.world(), resource));
-    let included = if columns.is_some() { included(request)? } else { Included::Metadata };
-    let watch = Watch {
-        door: door.clone(),
+    let columns = (request.accepted.representation == Representation::Table)
+        .then(|| TableColumns::of(&server.world(), resource));
+    let include_object =
+        if columns.is_some() { include_object(request)? } else { IncludeObject::Metadata };
+    let watch = WatchStream {
+        server: server.clone(),
         resource: resource.clone(),
-        namespace: request.place.namespace.clone(),
+        namespace: request.target.namespace.clone(),
         selection,
-        shape: request.accepted.shape,
+        representation: request.accepted.representation,
         columns,
-        included,
-        names: Names::Told,
+        include_object,
+        column_definitions: ColumnDefinitions::Include,
         has_bookmarks,
     };
-    let (sender, receiver) = mpsc::channel(WAITING);
-    tokio::spawn(watch.run(begin, initial == Some(true), lasts, sender));
+    let (sender, receiver) = mpsc::channel(MAX_BUFFERED_CHUNKS);
+    tokio::spawn(watch.run(start, initial == Some(true), timeout, sender));
     Ok(respond::stream("application/json", receiver))
 }
 
-impl Watch {
+impl WatchStream {
     async fn run(
         mut self,
-        begin: Begin,
-        marks_end: bool,
-        lasts: Duration,
+        start: WatchStart,
+        sends_initial_end: bool,
+        timeout: Duration,
         sender: mpsc::Sender<Bytes>,
     ) {
-        let until = Instant::now() + lasts;
-        let mut news = self.door.clock.news();
-        let (mut lines, mut at) = match begin {
-            Begin::After(version) => (Vec::new(), version),
-            Begin::Now => match self.initial() {
-                Ok(begun) => begun,
-                Err(refusal) => {
-                    drop(sender.send(error(&refusal).into()).await);
+        let deadline = Instant::now() + timeout;
+        let mut versions = self.server.clock.versions();
+        let (mut lines, mut at) = match start {
+            WatchStart::After(version) => (Vec::new(), version),
+            WatchStart::Now => match self.initial() {
+                Ok(initial) => initial,
+                Err(error) => {
+                    drop(sender.send(error_line(&error).into()).await);
                     return;
                 }
             },
         };
-        if marks_end && self.has_bookmarks {
+        if sends_initial_end && self.has_bookmarks {
             lines.extend(self.bookmark(at, true));
         }
         let mut bookmark =
-            tokio::time::interval_at(Instant::now() + BOOKMARK_EVERY, BOOKMARK_EVERY);
+            tokio::time::interval_at(Instant::now() + BOOKMARK_INTERVAL, BOOKMARK_INTERVAL);
         loop {
             let ended = match self.since(at) {
                 Ok((more, version)) => {
@@ -132,8 +145,8 @@ impl Watch {
                     at = at.max(version);
                     false
                 }
-                Err(refusal) => {
-                    lines.extend(error(&refusal));
+                Err(error) => {
+                    lines.extend(error_line(&error));
                     true
                 }
             };
@@ -143,35 +156,32 @@ impl Watch {
                 return;
             }
             tokio::select! {
-                changed = news.changed() => if changed.is_err() { return },
+                changed = versions.changed() => if changed.is_err() { return },
                 _ = bookmark.tick(), if self.has_bookmarks => lines.extend(self.bookmark(at, false)),
-                () = tokio::time::sleep_until(until) => return,
+                () = tokio::time::sleep_until(deadline) => return,
                 () = sender.closed() => return,
             }
         }
     }
 
-    /// The objects that are there, and the version that they are of.
-    fn initial(&mut self) -> Result<(Vec<u8>, u64), Refusal> {
-        let (listed, now) = {
-            let world = self.door.world();
+    /// Returns the events of the existing objects, and the version of the list.
+    fn initial(&mut self) -> Result<(Vec<u8>, u64), StatusError> {
+        let (page, now) = {
+            let world = self.server.world();
             let namespace = self.namespace.as_deref();
-            (
-                world.collect(&self.resource.kind, namespace, &self.selection, None, None)?,
-                world.now(),
-            )
+            (world.list(&self.resource.kind, namespace, &self.selection, None, None)?, world.now())
         };
         let mut lines = Vec::new();
-        for object in &listed.items {
+        for object in &page.items {
             lines.extend(self.line("ADDED", object, now));
         }
-        Ok((lines, listed.version))
+        Ok((lines, page.version))
     }
 
-    /// What happened after `at`, and up to which version that is.
-    fn since(&mut self, at: u64) -> Result<(Vec<u8>, u64), Refusal> {
+    /// Returns the events after version `at`, and the current version.
+    fn since(&mut self, at: u64) -> Result<(Vec<u8>, u64), StatusError> {
         let (events, version, now) = {
-            let world = self.door.world();
+            let world = self.server.world();
             let namespace = self.namespace.as_deref();
             let events =
                 world.changes_since(&self.resource.kind, namespace, &self.selection, at)?;
@@ -190,43 +200,44 @@ impl Watch {
     }
 
     fn line(&mut self, kind: &str, object: &Object, now: Timestamp) -> Vec<u8> {
-        let told = match (&self.columns, self.shape) {
+        let object = match (&self.columns, self.representation) {
             (Some(columns), _) => {
                 let metadata = json!({"resourceVersion": object.metadata().resource_version});
-                let names = std::mem::replace(&mut self.names, Names::Known);
+                let column_definitions =
+                    std::mem::replace(&mut self.column_definitions, ColumnDefinitions::Omit);
                 table::table(
                     columns,
                     std::slice::from_ref(object),
                     metadata,
-                    self.included,
-                    names,
+                    self.include_object,
+                    column_definitions,
                     now,
                 )
             }
-            (None, Shape::Metadata) => table::metadata_of(object),
-            (None, Shape::Whole | Shape::Table | Shape::Discovery) => {
+            (None, Representation::Metadata) => table::metadata_of(object),
+            (None, Representation::Full | Representation::Table | Representation::Discovery) => {
                 return line(
-                    &json!({"type": kind, "object": Wire::with_type(&shown(object)).to_value()}),
+                    &json!({"type": kind, "object": WireObject::with_type(&with_managed_fields(object)).to_value()}),
                 );
             }
         };
-        line(&json!({"type": kind, "object": told}))
+        line(&json!({"type": kind, "object": object}))
     }
 
-    fn bookmark(&self, at: u64, marks_end: bool) -> Vec<u8> {
+    fn bookmark(&self, at: u64, sends_initial_end: bool) -> Vec<u8> {
         let mut metadata = json!({"resourceVersion": at.to_string(), "creationTimestamp": null});
-        if marks_end {
+        if sends_initial_end {
             metadata["annotations"] = json!({"k8s.io/initial-events-end": "true"});
         }
-        let (kind, api_version) = match self.shape {
-            Shape::Table => ("Table", "meta.k8s.io/v1"),
-            Shape::Metadata => ("PartialObjectMetadata", "meta.k8s.io/v1"),
-            Shape::Whole | Shape::Discovery => {
+        let (kind, api_version) = match self.representation {
+            Representation::Table => ("Table", "meta.k8s.io/v1"),
+            Representation::Metadata => ("PartialObjectMetadata", "meta.k8s.io/v1"),
+            Representation::Full | Representation::Discovery => {
                 (self.resource.kind.kind.as_str(), self.resource.kind.api_version.as_str())
             }
         };
         let mut object = json!({"kind": kind, "apiVersion": api_version, "metadata": metadata});
-        if self.shape == Shape::Table {
+        if self.representation == Representation::Table {
             object["columnDefinitions"] = Value::Null;
             object["rows"] = json!([]);
         }
@@ -234,8 +245,8 @@ impl Watch {
     }
 }
 
-fn error(refusal: &Refusal) -> Vec<u8> {
-    line(&json!({"type": "ERROR", "object": refusal.status()}))
+fn error_line(error: &StatusError) -> Vec<u8> {
+    line(&json!({"type": "ERROR", "object": error.status()}))
 }
 
 fn line(event: &Value) -> Vec<u8> {

@@ -1,17 +1,17 @@
-//! Objects as they go over the wire, without a copy of what they hold.
+//! Serialization of objects without copies.
 
 use cluster::{Metadata, Object};
 use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-/// An object on its way out: in a list of a built-in kind it does not name its type, which the list names.
-pub(super) struct Wire<'a> {
+/// A serializable object. In a list of a built-in kind it has no `kind` and `apiVersion`, because the list has them.
+pub(super) struct WireObject<'a> {
     object: &'a Object,
     is_typed: bool,
 }
 
-impl<'a> Wire<'a> {
+impl<'a> WireObject<'a> {
     pub(super) fn with_type(object: &'a Object) -> Self {
         Self { object, is_typed: true }
     }
@@ -21,16 +21,16 @@ impl<'a> Wire<'a> {
     }
 
     pub(super) fn to_value(&self) -> Value {
-        serde_json::to_value(self).expect("an object is plain data")
+        serde_json::to_value(self).expect("an object serializes")
     }
 
     pub(super) fn metadata(object: &Object) -> Value {
         let metadata: &Metadata = object.metadata();
-        serde_json::to_value(metadata).expect("metadata is plain data")
+        serde_json::to_value(metadata).expect("metadata serializes")
     }
 }
 
-impl Serialize for Wire<'_> {
+impl Serialize for WireObject<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         if self.is_typed {

@@ -9,7 +9,7 @@ use crate::objects::Key;
 use crate::world::World;
 
 impl World {
-    /// The environment of a container as it is at its start, or what the kubelet says is missing.
+    /// Returns the environment of a container at its start, or the kubelet's message about a missing reference.
     pub(super) fn environment(
         &self,
         pod: &Object,
@@ -23,7 +23,7 @@ impl World {
             let object = self
                 .objects
                 .get(&Key::new(kind, namespace, name))
-                .ok_or_else(|| absent(kind, name))?;
+                .ok_or_else(|| not_found(kind, name))?;
             for (key, _) in object.field("data").and_then(Value::as_object).into_iter().flatten() {
                 env.extend(value_of(object, key).map(|value| (key.clone(), value)));
             }
@@ -52,14 +52,14 @@ impl World {
                 None if object.is_some() => {
                     return Err(format!("couldn't find key {key} in {kind} {namespace}/{name}"));
                 }
-                None => return Err(absent(kind, name)),
+                None => return Err(not_found(kind, name)),
             }
         }
         Ok(env)
     }
 }
 
-fn absent(kind: &str, name: &str) -> String {
+fn not_found(kind: &str, name: &str) -> String {
     format!("{} {name:?} not found", kind.to_lowercase())
 }
 

@@ -3,7 +3,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::behaviour::Behaviour;
 
-/// When a probe that passes once the program listens has passed often enough.
+/// Returns when a probe reaches its success threshold, if it passes as soon as the program listens.
 pub(super) fn first_pass(probe: &Probe<'_>, started: Timestamp, listening: Timestamp) -> Timestamp {
     let period = SignedDuration::from_secs(i64::from(probe.period_seconds.max(1)));
     let mut at = started + SignedDuration::from_secs(i64::from(probe.initial_delay_seconds));
@@ -13,7 +13,7 @@ pub(super) fn first_pass(probe: &Probe<'_>, started: Timestamp, listening: Times
     at + period * i32::try_from(probe.success_threshold.saturating_sub(1)).unwrap_or(0)
 }
 
-/// Why a probe fails for as long as the container runs; none if it passes once the program listens.
+/// Returns why a probe always fails, or `None` if it passes as soon as the program listens.
 pub(super) fn failure(
     probe: &Probe<'_>,
     container: &Container<'_>,

@@ -2,11 +2,11 @@ use cluster::Object;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::container::Ended;
-use super::{ContainerRuntime, Life, PodRuntime};
-use crate::world::written as time;
+use super::container::TerminatedContainer;
+use super::{ContainerPhase, ContainerRuntime, PodRuntime};
+use crate::world::rfc3339_seconds as time;
 
-/// The status of a pod as its node reports it.
+/// Returns the status of a pod as its kubelet reports it.
 pub(super) fn status(pod: &Object, runtime: &PodRuntime, now: Timestamp) -> Value {
     let has_started = runtime.containers.iter().all(|container| container.has_started);
     let unready: Vec<&str> = runtime
@@ -51,24 +51,28 @@ fn condition(pod: &Object, kind: &str, unready: &[&str], now: Timestamp) -> Valu
 
 fn container_status(pod: &Object, container: &ContainerRuntime) -> Value {
     let image = &container.image;
-    let state = match &container.life {
-        Life::New | Life::Pulling { failures: 0, .. } => {
+    let state = match &container.phase {
+        ContainerPhase::New | ContainerPhase::Pulling { failures: 0, .. } => {
             waiting("ContainerCreating", String::new())
         }
-        Life::PullFailed { is_shown: false, .. } => waiting(
+        ContainerPhase::PullFailed { is_backing_off: false, .. } => waiting(
             "ErrImagePull",
             format!(
                 "rpc error: code = NotFound desc = failed to resolve reference {image:?}: {image}: not found"
             ),
         ),
-        Life::PullFailed { .. } | Life::Pulling { .. } => {
+        ContainerPhase::PullFailed { .. } | ContainerPhase::Pulling { .. } => {
             waiting("ImagePullBackOff", format!("Back-off pulling image {image:?}"))
         }
-        Life::ConfigError { message, .. } => waiting("CreateContainerConfigError", message.clone()),
-        Life::BackOff { pause, .. } => {
+        ContainerPhase::ConfigError { message, .. } => {
+            waiting("CreateContainerConfigError", message.clone())
+        }
+        ContainerPhase::BackOff { pause, .. } => {
             waiting("CrashLoopBackOff", back_off_message(pod, container, *pause))
         }
-        Life::Running(running) => json!({"running": {"startedAt": time(running.started)}}),
+        ContainerPhase::Running(running) => {
+            json!({"running": {"startedAt": time(running.started)}})
+        }
     };
     json!({
         "name": container.name,
@@ -78,7 +82,7 @@ fn container_status(pod: &Object, container: &ContainerRuntime) -> Value {
         "started": container.running().is_some(),
         "restartCount": container.restarts,
         "state": state,
-        "lastState": container.last.as_ref().map_or(json!({}), ended),
+        "lastState": container.last_terminated.as_ref().map_or(json!({}), terminated),
     })
 }
 
@@ -100,10 +104,10 @@ fn back_off_message(pod: &Object, container: &ContainerRuntime, pause: SignedDur
     )
 }
 
-fn ended(ended: &Ended) -> Value {
-    let mut terminated = json!({"reason": ended.reason, "exitCode": ended.exit_code, "startedAt": time(ended.started), "finishedAt": time(ended.finished)});
-    if !ended.message.is_empty() {
-        terminated["message"] = ended.message.clone().into();
+fn terminated(container: &TerminatedContainer) -> Value {
+    let mut terminated = json!({"reason": container.reason, "exitCode": container.exit_code, "startedAt": time(container.started), "finishedAt": time(container.finished)});
+    if !container.message.is_empty() {
+        terminated["message"] = container.message.clone().into();
     }
     json!({"terminated": terminated})
 }

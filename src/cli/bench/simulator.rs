@@ -1,4 +1,4 @@
-//! `chiron bench simulator`: how fast simulated time passes, and how large a simulated cluster is.
+//! `chiron bench simulator`: measures the speed of simulated time and the memory of simulated clusters.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -6,34 +6,34 @@ use std::time::Instant;
 use anyhow::{Context as _, Result};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use simulator::{Record, World, WorldFile};
+use simulator::{Trace, World, WorldFile};
 
-use super::multiplied::multiplied;
+use super::scaled_world::scaled;
 use super::{cpu_seconds, memory_bytes};
 use crate::cli::start;
 use crate::datasets;
 
-/// Workloads of each row; the shop itself has 15.
+/// Number of workloads of each row; the shop itself has 15.
 const SIZES: [usize; 4] = [15, 10, 100, 1_000];
-/// Seconds of processor time for which a row is measured, if the simulated time is not over before.
-const SECONDS: f64 = 3.0;
-/// From the start of a world until everything has come up.
-const LEAD_IN: SignedDuration = SignedDuration::from_mins(5);
+/// CPU time for which a row is measured, in seconds, unless the simulated time ends before.
+const CPU_SECONDS_PER_ROW: f64 = 3.0;
+/// Simulated time until all workloads of a new world are ready.
+const WARM_UP: SignedDuration = SignedDuration::from_mins(5);
 
-/// What goes on in a world.
+/// The load on a world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Going {
-    /// Steady traffic, and one pod lost an hour.
+enum Load {
+    /// Steady traffic, and one pod killed per hour.
     Quiet,
-    /// Steady traffic, and one pod lost every five minutes.
+    /// Steady traffic, and one pod killed every five minutes.
     Churning,
-    /// As in the world `shop-busy`.
+    /// The load of the world `shop-busy`.
     Busy,
 }
 
-impl Going {
-    /// How often a pod is lost.
-    fn loses_every_minutes(self) -> Option<i64> {
+impl Load {
+    /// Returns the interval at which a pod is killed, in minutes.
+    fn kill_interval_minutes(self) -> Option<i64> {
         match self {
             Self::Quiet => Some(60),
             Self::Churning => Some(5),
@@ -50,12 +50,12 @@ impl Going {
     }
 }
 
-/// All rows, each measured in a process of its own so that its memory is its own; and the machine's floor.
+/// Measures all rows, each in its own process so that memory is measured separately, and the machine's baseline.
 pub(super) fn rows() -> Result<Value> {
     let mut rows = Vec::new();
     for size in SIZES {
-        for going in [Going::Quiet, Going::Churning, Going::Busy] {
-            let row = format!("{}:{size}", going.name());
+        for load in [Load::Quiet, Load::Churning, Load::Busy] {
+            let row = format!("{}:{size}", load.name());
             let output = std::process::Command::new(std::env::current_exe()?)
                 .args(["bench", "simulator", "--row", &row])
                 .output()
@@ -68,51 +68,52 @@ pub(super) fn rows() -> Result<Value> {
             rows.push(serde_json::from_slice::<Value>(&output.stdout)?);
         }
     }
-    let (lookups, copied) = floor();
+    let (lookups, copied) = baseline();
     Ok(json!({
         "rows": rows,
         "mapLookupsPerSecond": lookups,
         "copiedGiBPerSecond": copied,
         "profile": if cfg!(debug_assertions) { "dev" } else { "release" },
-        "quiet": "steady traffic, one pod lost an hour; metrics and rules on, a second after every change",
-        "churning": "as quiet, one pod lost every five minutes: what `bench first` measures",
-        "busy": "shop-busy: traffic of every route changes every minute, scrape and rules every 30 s, a roll-out every 30 min, a fault every hour that is mended after 10 min; nobody heals",
-        "per second": "of processor time of one core",
-        "leavesOut": "planning and healing, the HTTP door, reading metrics back, and the copying that the first changes after a fork cost",
+        "quiet": "steady traffic, one pod killed per hour; metrics and rules enabled, evaluated one second after every change",
+        "churning": "as quiet, but one pod killed every five minutes; `bench core` measures the same",
+        "busy": "shop-busy: traffic of every route changes every minute, scrape and rules every 30 s, a roll-out every 30 min, a fault every hour that is fixed after 10 min; no remediation",
+        "perSecond": "of CPU time on one core",
+        "excludes": "planning and remediation, the HTTP server, metric queries, and the copies made by the first changes after a fork",
     }))
 }
 
-/// One row: `quiet:15`, `busy:1000`.
+/// Measures one row, for example `quiet:15` or `busy:1000`.
 pub(super) fn row(row: &str) -> Result<Value> {
-    let (going, size) = row.split_once(':').context("a row is `quiet:15` or `busy:1000`")?;
+    let (load, size) = row.split_once(':').context("a row is `quiet:15` or `busy:1000`")?;
     let size: usize = size.parse()?;
-    let going = match going {
-        "quiet" => Going::Quiet,
-        "churning" => Going::Churning,
-        "busy" => Going::Busy,
-        other => anyhow::bail!("nothing is known of {other}; there are quiet, churning and busy"),
+    let load = match load {
+        "quiet" => Load::Quiet,
+        "churning" => Load::Churning,
+        "busy" => Load::Busy,
+        other => anyhow::bail!("the load `{other}` does not exist; use quiet, churning or busy"),
     };
-    let mut world = settled(going, size)?;
-    let (woken, begun, cpu) = (world.woken(), world.now(), cpu_seconds());
+    let mut world = settled(load, size)?;
+    let (woken, begun, cpu) = (world.timers_fired(), world.now(), cpu_seconds());
     let mut spent = 0.0;
-    // Whole hours, so that every busy measurement has its roll-outs and its fault.
-    while spent < SECONDS && world.now() < begun + SignedDuration::from_hours(24 * 365) {
+    // Full hours, so that every busy measurement contains its rollouts and its fault.
+    while spent < CPU_SECONDS_PER_ROW && world.now() < begun + SignedDuration::from_hours(24 * 365)
+    {
         let until = world.now() + SignedDuration::from_hours(1);
-        live(&mut world, going, until);
+        run_until(&mut world, load, until);
         spent = cpu_seconds() - cpu;
     }
     let minutes = world.now().duration_since(begun).as_secs_f64() / 60.0;
-    let events = world.woken() - woken;
+    let events = world.timers_fired() - woken;
 
-    // Worlds that share nothing, not even the text that they were made of. Before the forks: what those leave free would
-    // be used again, and not be counted.
+    // Worlds that share no memory, not even the text they were parsed from. Measured before the forks, because memory
+    // freed by the forks would be reused and not counted.
     let (count, hours) = if size > 100 { (1, 2) } else { (4, 24) };
     let before = memory_bytes("VmRSS");
     let mut others = Vec::new();
     for _ in 0..count {
-        let mut other = settled(going, size)?;
+        let mut other = settled(load, size)?;
         let until = other.now() + SignedDuration::from_hours(hours);
-        live(&mut other, going, until);
+        run_until(&mut other, load, until);
         others.push(other);
     }
     let bytes = memory_bytes("VmRSS").saturating_sub(before) / count;
@@ -127,7 +128,7 @@ pub(super) fn row(row: &str) -> Result<Value> {
     Ok(json!({
         "workloads": size,
         "pods": pods,
-        "goingOn": going.name(),
+        "load": load.name(),
         "simulatedMinutesPerSecond": (minutes / spent).round(),
         "eventsPerSecond": (events as f64 / spent).round(),
         "worldBytes": bytes,
@@ -137,22 +138,23 @@ pub(super) fn row(row: &str) -> Result<Value> {
     }))
 }
 
-/// A day of the busy shop, skipping and looking at everything at every tick: both records, and whether they are one.
+/// Simulates a day of the busy shop with and without skipping idle ticks. Returns both trace digests and whether they
+/// are equal.
 pub(super) fn every_tick() -> Result<(Value, bool)> {
     let mut digests = Vec::new();
     let mut figures = BTreeMap::new();
     for (name, skips) in [("skipping", true), ("everyTick", false)] {
         let mut world = World::new(&datasets::world("shop-busy")?, 1, start())?;
         if !skips {
-            world.skip_nothing();
+            world.disable_idle_skipping();
         }
-        let mut record = Record::of(&world);
+        let mut record = Trace::start(&world);
         let (begun, until) = (Instant::now(), start() + SignedDuration::from_hours(24));
-        record.pass(&mut world, until);
+        record.advance(&mut world, until);
         let digest = record.digest(&world).to_string();
         figures.insert(
             name,
-            json!({"recordDigest": digest, "events": world.woken(), "seconds": begun.elapsed().as_secs_f64()}),
+            json!({"traceDigest": digest, "events": world.timers_fired(), "seconds": begun.elapsed().as_secs_f64()}),
         );
         digests.push(digest);
     }
@@ -162,28 +164,28 @@ pub(super) fn every_tick() -> Result<(Value, bool)> {
         "simulatedHours": 24,
         "skipping": figures["skipping"],
         "everyTick": figures["everyTick"],
-        "sameRecord": is_equal,
+        "isSameTrace": is_equal,
     });
     Ok((figures, is_equal))
 }
 
-fn file(going: Going, size: usize) -> Result<WorldFile> {
-    let world = datasets::world(match going {
-        Going::Quiet | Going::Churning => "shop",
-        Going::Busy => "shop-busy",
+fn file(load: Load, size: usize) -> Result<WorldFile> {
+    let world = datasets::world(match load {
+        Load::Quiet | Load::Churning => "shop",
+        Load::Busy => "shop-busy",
     })?;
-    if size == world.spec.workloads.len() { Ok(world) } else { multiplied(&world, size) }
+    if size == world.spec.workloads.len() { Ok(world) } else { scaled(&world, size) }
 }
 
-/// A world in which everything has come up.
-fn settled(going: Going, size: usize) -> Result<World> {
-    let mut world = World::new(&file(going, size)?, 1, start())?;
-    world.advance_fully(start() + LEAD_IN);
+/// Returns a world in which all workloads are ready.
+fn settled(load: Load, size: usize) -> Result<World> {
+    let mut world = World::new(&file(load, size)?, 1, start())?;
+    world.advance_fully(start() + WARM_UP);
     Ok(world)
 }
 
-/// Lets time pass, minute by minute.
-fn live(world: &mut World, going: Going, until: Timestamp) {
+/// Advances the world minute by minute under the given load.
+fn run_until(world: &mut World, load: Load, until: Timestamp) {
     let deployments: Vec<(String, String)> = world
         .objects()
         .filter(|object| object.kind().kind == "Deployment")
@@ -191,17 +193,17 @@ fn live(world: &mut World, going: Going, until: Timestamp) {
         .collect();
     while world.now() < until {
         let minute = world.now().as_second() / 60;
-        if let Some(every) = going.loses_every_minutes().filter(|every| minute % every == 0) {
+        if let Some(every) = load.kill_interval_minutes().filter(|every| minute % every == 0) {
             let (namespace, name) = &deployments[(minute / every) as usize % deployments.len()];
-            world.lose_pods(namespace, name, Some(1));
+            world.kill_pods(namespace, name, Some(1));
         }
         let next = (world.now() + SignedDuration::from_mins(1)).min(until);
         world.advance_fully(next);
     }
 }
 
-/// What the machine does at best: lookups a second in an ordered map of 100,000 numbers, and GiB copied a second.
-fn floor() -> (u64, f64) {
+/// Measures the machine: lookups per second in an ordered map of 100,000 numbers, and GiB copied per second.
+fn baseline() -> (u64, f64) {
     let map: BTreeMap<u64, u64> =
         (0..100_000_u64).map(|i| (i.wrapping_mul(0x9e37_79b9_7f4a_7c15), i)).collect();
     let (begun, mut found) = (Instant::now(), 0_u64);

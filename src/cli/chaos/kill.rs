@@ -1,4 +1,4 @@
-//! `chiron chaos kill`: SIGKILL at every position of a run in turn.
+//! `chiron chaos kill`: sends SIGKILL at each position of a run in turn.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,70 +6,72 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 
-use super::ground::Ground;
-use super::play::{Server, is_ended, watch};
-use super::tally::Tally;
+use super::cluster::ChaosCluster;
+use super::report::ChaosReport;
+use super::server::{ChaosServer, is_ended, watch};
 
-/// Plays `cycles` runs, each cut off once, and counts what came of them.
+/// Executes `cycles` runs, interrupts each once, and reports the results.
 ///
 /// # Errors
-/// Where a process cannot be started, or the run that is not cut off does not succeed.
+/// If a process cannot be started, or the uninterrupted run does not succeed.
 pub(crate) async fn kill(cycles: u32, seed: u64) -> Result<Value> {
     let folder = tempfile::Builder::new().prefix("chiron-chaos-").tempdir()?;
-    let ground = Ground::start(folder.path(), seed).await?;
-    let mut server = Server::start(folder.path(), ground.kubeconfig()).await?;
+    let cluster = ChaosCluster::start(folder.path(), seed).await?;
+    let mut server = ChaosServer::start(folder.path(), cluster.kubeconfig()).await?;
 
-    // What a run is when nobody disturbs it.
-    ground.prepare("chaos-uncut").await?;
-    let mut witness = server.witness("chaos-uncut").await?;
-    server.fire("chaos-uncut").await?;
-    let uncut = watch(&mut witness, is_ended).await?;
+    // An uninterrupted run gives the number of positions.
+    cluster.prepare("chaos-uninterrupted").await?;
+    let mut observer = server.observe("chaos-uninterrupted").await?;
+    server.fire("chaos-uninterrupted").await?;
+    let uninterrupted = watch(&mut observer, is_ended).await?;
     ensure!(
-        uncut.status == Some(workflow::RunStatus::Succeeded) && uncut.applied.len() == 10,
-        "the undisturbed run ended as {:?} with {} changes: {}",
-        uncut.status,
-        uncut.applied.len(),
-        uncut.why
+        uninterrupted.status == Some(workflow::RunStatus::Succeeded)
+            && uninterrupted.applied.len() == 10,
+        "the uninterrupted run ended as {:?} with {} changes: {}",
+        uninterrupted.status,
+        uninterrupted.applied.len(),
+        uninterrupted.message
     );
 
-    let mut tally = Tally::default();
-    let mut at_position: BTreeMap<usize, u32> = BTreeMap::new();
-    let order = positions(uncut.positions, cycles, seed);
+    let mut results = ChaosReport::default();
+    let mut kill_positions: BTreeMap<usize, u32> = BTreeMap::new();
+    let order = positions(uninterrupted.positions, cycles, seed);
     for (cycle, position) in order.into_iter().enumerate() {
         let namespace = format!("chaos-{cycle:04}");
-        ground.prepare(&namespace).await?;
-        let mut witness = server.witness(&namespace).await?;
+        cluster.prepare(&namespace).await?;
+        let mut observer = server.observe(&namespace).await?;
         server.fire(&namespace).await?;
-        watch(&mut witness, |seen| seen.positions >= position || seen.status.is_some()).await?;
-        let delay = 20.0 * workflow::seed::unit("chaos/delay", &format!("{seed}/{cycle}"));
+        watch(&mut observer, |run| run.positions >= position || run.status.is_some()).await?;
+        let delay = 20.0 * workflow::seed::uniform01("chaos/delay", &format!("{seed}/{cycle}"));
         tokio::time::sleep(Duration::from_secs_f64(delay / 1_000.0)).await;
         server.kill()?;
-        let found = witness.look().await?.positions;
-        *at_position.entry(found).or_default() += 1;
+        let found = observer.poll().await?.positions;
+        *kill_positions.entry(found).or_default() += 1;
         server.restart()?;
-        let end = watch(&mut witness, is_ended).await?;
-        tally.count(&end, &ground.applied().await?);
-        tracing::info!(cycle, position, found, status = ?end.status, "cut off");
+        let end = watch(&mut observer, is_ended).await?;
+        results.count(&end, &cluster.applied().await?);
+        tracing::info!(cycle, position, found, status = ?end.status, "interrupted");
     }
-    let missed: Vec<usize> =
-        (1..=uncut.positions).filter(|position| !at_position.contains_key(position)).collect();
-    let mut report = json!({"cycles": cycles, "positions": uncut.positions, "atPosition": at_position, "missed": missed});
-    tally.write(&mut report, &ground.applied().await?, &server.announced().await?);
+    let missed: Vec<usize> = (1..=uninterrupted.positions)
+        .filter(|position| !kill_positions.contains_key(position))
+        .collect();
+    let mut report = json!({"cycles": cycles, "positions": uninterrupted.positions, "killPositions": kill_positions, "missed": missed});
+    results.write(&mut report, &cluster.applied().await?, &server.recorded_keys().await?);
     Ok(report)
 }
 
-/// Which position each cycle is cut off at: all in turn, in an order that the seed draws anew each time round.
+/// Returns the position of each cycle: all positions in turn, in a random order per round.
 fn positions(positions: usize, cycles: u32, seed: u64) -> Vec<usize> {
     let mut order = Vec::new();
     for round in 0.. {
         if order.len() >= cycles as usize {
             break;
         }
-        let mut drawn: Vec<usize> = (1..=positions).collect();
-        drawn.sort_by_key(|position| {
+        let mut shuffled: Vec<usize> = (1..=positions).collect();
+        shuffled.sort_by_key(|position| {
             workflow::seed::seed("chaos/position", &format!("{seed}/{round}/{position}"))
         });
-        order.extend(drawn);
+        order.extend(shuffled);
     }
     order.truncate(cycles as usize);
     order
@@ -80,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_position_has_its_turn_before_any_has_its_second() {
+    fn positions_cover_each_round_before_repeating() {
         let order = positions(7, 17, 3);
         assert_eq!(order.len(), 17);
         for round in order.chunks_exact(7) {

@@ -1,43 +1,44 @@
-//! Where the alerts of a simulated world go.
+//! The destination of the alerts of a simulated world.
 
 use simulator::AlertMode;
 
-/// Where the world's alerts go.
+/// Destination of simulated alerts.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Alerts {
-    /// Nowhere: none is made.
+pub(crate) enum AlertDestination {
+    /// Alerts are not evaluated.
     None,
-    /// Straight to the engine.
+    /// The engine.
     Internal,
-    /// To an Alertmanager.
-    To(reqwest::Url),
+    /// An Alertmanager.
+    Alertmanager(reqwest::Url),
 }
 
-impl Alerts {
-    /// What the world does with them.
+impl AlertDestination {
+    /// Returns the alert mode of the world.
     pub(crate) fn mode(&self) -> AlertMode {
         match self {
             Self::None => AlertMode::None,
             Self::Internal => AlertMode::Internal,
-            Self::To(_) => AlertMode::External,
+            Self::Alertmanager(_) => AlertMode::External,
         }
     }
 }
 
-/// Reads what the command line says.
+/// Parses a destination.
 ///
 /// # Errors
-/// What can be said, where it is something else.
-pub(crate) fn parse(text: &str) -> Result<Alerts, String> {
+/// If it is not one of the accepted values.
+pub(crate) fn parse(text: &str) -> Result<AlertDestination, String> {
     match text {
-        "none" => Ok(Alerts::None),
-        "internal" => Ok(Alerts::Internal),
+        "none" => Ok(AlertDestination::None),
+        "internal" => Ok(AlertDestination::Internal),
         url => match reqwest::Url::parse(url) {
-            // Whatever stands in the URL stands in the log too.
-            Ok(url) if !url.username().is_empty() || url.password().is_some() => {
-                Err("leave user and password out of the URL: the simulated world sends none".into())
-            }
-            Ok(url) if url.scheme() == "http" => Ok(Alerts::To(url)),
+            // The URL is written to the log, so it must not contain credentials.
+            Ok(url) if !url.username().is_empty() || url.password().is_some() => Err(
+                "remove user and password from the URL: the simulated world sends no credentials"
+                    .into(),
+            ),
+            Ok(url) if url.scheme() == "http" => Ok(AlertDestination::Alertmanager(url)),
             Ok(_) | Err(_) => {
                 Err("use `none`, `internal`, or the http:// URL of an Alertmanager".into())
             }
@@ -50,13 +51,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_url_with_a_password_is_refused_and_nothing_of_it_repeated() {
-        assert_eq!(parse("none"), Ok(Alerts::None));
+    fn url_with_credentials_is_refused_and_not_echoed() {
+        assert_eq!(parse("none"), Ok(AlertDestination::None));
         let url = reqwest::Url::parse("http://127.0.0.1:9093").unwrap();
-        assert_eq!(parse("http://127.0.0.1:9093"), Ok(Alerts::To(url)));
+        assert_eq!(parse("http://127.0.0.1:9093"), Ok(AlertDestination::Alertmanager(url)));
         for bad in ["http://me:hush@host:9093", "http://hush@host", "https://host", "hush"] {
-            let said = parse(bad).unwrap_err();
-            assert!(!said.contains("hush"), "{bad}: {said}");
+            let message = parse(bad).unwrap_err();
+            assert!(!message.contains("hush"), "{bad}: {message}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The server over a real cluster, at the wall clock.
+//! The server for a real cluster.
 
 use std::error::Error;
 use std::fmt;
@@ -11,28 +11,28 @@ use engine::Time;
 use jiff::Timestamp;
 use store::Salts;
 
-use crate::about::{About, RealCluster};
+use crate::bootstrap;
 use crate::cli::SEED;
 use crate::cli::serve::Args;
 use crate::data_dir::DataDir;
-use crate::serving::Interruption;
-use crate::unmeasured::Unmeasured;
-use crate::wiring;
+use crate::data_dir_identity::{DataDirIdentity, RealCluster};
+use crate::no_metrics::NoMetrics;
+use crate::shutdown::Shutdown;
 
-/// A cluster that cannot be used, and the way out.
+/// An error that makes the cluster unusable.
 #[derive(Debug)]
-pub(crate) struct NoCluster(ConnectError);
+pub(crate) struct ClusterUnavailable(ConnectError);
 
-impl fmt::Display for NoCluster {
+impl fmt::Display for ClusterUnavailable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut text = self.0.to_string();
         let mut cause = self.0.source();
         while let Some(error) = cause {
-            let word = error.to_string();
-            // Some layers below repeat their cause in their own words.
-            if !text.ends_with(&word) {
+            let message = error.to_string();
+            // Some layers include the text of their cause in their own message.
+            if !text.ends_with(&message) {
                 text.push_str(": ");
-                text.push_str(&word);
+                text.push_str(&message);
             }
             cause = error.source();
         }
@@ -40,61 +40,61 @@ impl fmt::Display for NoCluster {
     }
 }
 
-impl Error for NoCluster {}
+impl Error for ClusterUnavailable {}
 
-impl NoCluster {
-    /// What the process ends with: 4 where the cluster does not let us in, 6 where the kubeconfig makes no sense.
+impl ClusterUnavailable {
+    /// Returns the exit code of the process: 4 if the cluster denies access, 6 if the kubeconfig is invalid, else 1.
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match &self.0 {
-            ConnectError::Kubeconfig { .. } | ConnectError::NoContext { .. } => 6,
+            ConnectError::Kubeconfig { .. } | ConnectError::ContextNotFound { .. } => 6,
             ConnectError::NoServiceAccount(_)
             | ConnectError::Credentials { .. }
             | ConnectError::Untrusted { .. }
             | ConnectError::Unauthenticated { .. }
-            | ConnectError::NoRights { .. } => 4,
+            | ConnectError::Forbidden { .. } => 4,
             ConnectError::Unreachable { .. } | ConnectError::NotKubernetes { .. } => 1,
         })
     }
 }
 
-/// Serves over the cluster that the arguments name.
+/// Serves the API for the cluster given by the arguments.
 ///
 /// # Errors
-/// [`NoCluster`] where it cannot be used, [`OtherCluster`](crate::about::OtherCluster) where the data directory is about
-/// another one; others where the data directory cannot be had or the server cannot go on.
-pub(super) async fn serve(args: &Args, dir: &DataDir, interruption: Interruption) -> Result<()> {
-    let conduct = args.conduct()?;
+/// [`ClusterUnavailable`] if the cluster cannot be used, [`ClusterMismatch`](crate::data_dir_identity::ClusterMismatch)
+/// if the data directory belongs to another one; other errors if the data directory cannot be used or the server fails.
+pub(super) async fn serve(args: &Args, dir: &DataDir, shutdown: Shutdown) -> Result<()> {
+    let options = args.engine_options()?;
     // The lock on the record guards everything else in the directory.
-    let store = wiring::open_store(dir.path(), Salts::System)?;
+    let store = bootstrap::open_store(dir.path(), Salts::System)?;
     let (context, source) = source(args)?;
-    // References to a cluster that is known go on under the name that they have.
-    let name = match About::load(dir.path())? {
-        Some(About::Cluster(kept)) => kept.name,
-        Some(About::Demo | About::Simulation) | None => context.clone(),
+    // References to a known cluster keep the name that they were recorded with.
+    let name = match DataDirIdentity::load(dir.path())? {
+        Some(DataDirIdentity::Cluster(bound)) => bound.name,
+        Some(DataDirIdentity::Demo | DataDirIdentity::Simulation) | None => context.clone(),
     };
     let secrets = dir.secret_key()?;
     let cluster = KubeCluster::connect(name, &source, secrets, KubeLimits::default())
         .await
-        .map_err(NoCluster)?;
+        .map_err(ClusterUnavailable)?;
     tracing::info!(server = cluster.server(), "connected");
-    let asked = RealCluster { name: context, ..RealCluster::of(&cluster).await };
-    About::hold(dir.path(), About::Cluster(asked))?;
+    let connected = RealCluster { name: context, ..RealCluster::of(&cluster).await };
+    DataDirIdentity::bind(dir.path(), DataDirIdentity::Cluster(connected))?;
     let seed = args.seed.unwrap_or(SEED);
-    let (cluster, metrics) = (Arc::new(cluster), Arc::new(Unmeasured));
-    let mut simulation =
-        wiring::engine_over(cluster, metrics, Time::wall(), seed, conduct, store).await?;
-    wiring::import_history(&mut simulation.engine).await?;
-    super::serve(args, dir, simulation, Arc::new(Timestamp::now), interruption).await
+    let (cluster, metrics) = (Arc::new(cluster), Arc::new(NoMetrics));
+    let mut running =
+        bootstrap::engine_over(cluster, metrics, Time::wall(), seed, options, store).await?;
+    bootstrap::import_history(&mut running.engine).await?;
+    super::serve(args, dir, running, Arc::new(Timestamp::now), shutdown).await
 }
 
-/// Where the cluster is, and what references to its objects call it.
-fn source(args: &Args) -> Result<(String, KubeSource), NoCluster> {
+/// Returns the name of the cluster in references, and the source of its configuration.
+fn source(args: &Args) -> Result<(String, KubeSource), ClusterUnavailable> {
     let Some(path) = &args.kubeconfig else {
-        return Ok((RealCluster::WITHIN.into(), KubeSource::ServiceAccount));
+        return Ok((RealCluster::IN_CLUSTER.into(), KubeSource::ServiceAccount));
     };
     let context = match &args.context {
         Some(context) => Some(context.clone()),
-        None => KubeCluster::contexts(path).map_err(NoCluster)?.into_iter().next(),
+        None => KubeCluster::contexts(path).map_err(ClusterUnavailable)?.into_iter().next(),
     };
     let name = context.unwrap_or_else(|| "default".into());
     Ok((name, KubeSource::File { path: path.clone(), context: args.context.clone() }))

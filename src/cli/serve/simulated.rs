@@ -1,86 +1,93 @@
-//! The server over a simulated cluster that keeps pace with the wall clock.
+//! The server for a simulated cluster on the wall clock.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
-use engine::{Pace, Stop, Time};
+use engine::{RunUntil, Speed, Time};
 use jiff::{SignedDuration, Timestamp};
 use simulator::scenario;
 use store::Salts;
 
-use crate::about::About;
+use crate::alert_forwarder::{self, WorldClock};
 use crate::cli::SEED;
 use crate::cli::serve::Args;
-use crate::cli::serve::alerts::Alerts;
+use crate::cli::serve::alerts::AlertDestination;
 use crate::data_dir::DataDir;
-use crate::kept_world::{self, KeptWorld};
-use crate::origin::Origin;
-use crate::poster::{self, Clock};
-use crate::serving::Interruption;
-use crate::{datasets, wiring};
+use crate::data_dir_identity::DataDirIdentity;
+use crate::persistent_world::{self, PersistentWorld};
+use crate::shutdown::Shutdown;
+use crate::simulation_spec::SimulationSpec;
+use crate::{bootstrap, datasets};
 
-/// Serves over the world of this name.
+/// Serves the API for the world with this name.
 ///
 /// # Errors
-/// Where there is no such world, the data directory holds another, or the server cannot go on.
+/// If the world does not exist, the data directory belongs to another cluster, or the server fails.
 pub(super) async fn serve(
     args: &Args,
     dir: &DataDir,
-    world: &str,
-    interruption: Interruption,
+    world_name: &str,
+    shutdown: Shutdown,
 ) -> Result<()> {
-    let conduct = args.conduct()?;
+    let options = args.engine_options()?;
     // The lock on the record guards everything else in the directory.
-    let store = wiring::open_store(dir.path(), Salts::System)?;
-    About::hold(dir.path(), About::Simulation)?;
+    let store = bootstrap::open_store(dir.path(), Salts::System)?;
+    DataDirIdentity::bind(dir.path(), DataDirIdentity::Simulation)?;
     let now = Timestamp::now();
-    let origin = origin(args, dir.path(), world, now)?;
-    let kept = KeptWorld::open(dir.path(), &origin, args.alerts.mode(), &*store).await?;
-    // After a restart the engine catches up with the clock. A world that ran ahead of it does not go back.
-    let pace = |reached: Timestamp| {
+    let spec = load_or_create_spec(args, dir.path(), world_name, now)?;
+    let world = PersistentWorld::open(dir.path(), &spec, args.alerts.mode(), &*store).await?;
+    // After a restart the engine catches up with the clock. A world ahead of the clock does not go back.
+    let speed_from = |reached: Timestamp| {
         let machine = Timestamp::now();
-        let clock = Clock { world: reached.max(machine), machine, speed: args.speed };
-        (Pace::speed(args.speed, clock.world), clock)
+        let clock = WorldClock { world: reached.max(machine), machine, speed: args.speed };
+        (Speed::scaled(args.speed, clock.world), clock)
     };
-    let (pace_now, mut posted_by) = pace(kept.now());
-    let time = Time::Simulated { world: kept.world.clone(), pace: pace_now };
-    let mut simulation =
-        wiring::engine_over(kept.cluster, kept.simulated, time, origin.seed, conduct, store)
+    let (speed, mut forward_clock) = speed_from(world.now());
+    let time = Time::Simulated { world: world.world.clone(), speed };
+    let mut running =
+        bootstrap::engine_over(world.cluster, world.simulated, time, spec.seed, options, store)
             .await?;
-    let engine = &mut simulation.engine;
-    if wiring::import_history(engine).await? {
-        // It was there while all was well, so that it knows how that looks.
-        engine.set_pace(Pace::Free);
-        engine.run(Stop::At(now)).await?;
-        let (pace_now, clock_now) = pace(engine.now());
-        engine.set_pace(pace_now);
-        posted_by = clock_now;
+    let engine = &mut running.engine;
+    if bootstrap::import_history(engine).await? {
+        // The engine observes the healthy world first, so that it records the known-good state.
+        engine.set_speed(Speed::Unlimited);
+        engine.run(RunUntil::At(now)).await?;
+        let (speed, clock) = speed_from(engine.now());
+        engine.set_speed(speed);
+        forward_clock = clock;
     }
-    let clock = kept.world.clone();
-    let poster = match &args.alerts {
-        Alerts::To(url) => {
-            Some(tokio::spawn(poster::post(kept.world, posted_by, poster::alerts_url(url))))
-        }
-        Alerts::None | Alerts::Internal => None,
+    let clock = world.world.clone();
+    let forwarder = match &args.alerts {
+        AlertDestination::Alertmanager(url) => Some(tokio::spawn(alert_forwarder::post(
+            world.world,
+            forward_clock,
+            alert_forwarder::alerts_url(url),
+        ))),
+        AlertDestination::None | AlertDestination::Internal => None,
     };
-    let now = Arc::new(move || kept_world::now(&clock));
-    let served = super::serve(args, dir, simulation, now, interruption).await;
-    if let Some(poster) = poster {
-        poster.abort();
+    let now = Arc::new(move || persistent_world::now(&clock));
+    let served = super::serve(args, dir, running, now, shutdown).await;
+    if let Some(forwarder) = forwarder {
+        forwarder.abort();
     }
     served
 }
 
-/// Where the world begins: as it is kept in `dir`, else so that everything is up now and the fault is near.
-fn origin(args: &Args, dir: &Path, name: &str, now: Timestamp) -> Result<Origin> {
-    if let Some(kept) = Origin::load(dir)? {
+/// Returns the spec in `dir`; if there is none, creates one whose world is ready now and whose fault is near.
+fn load_or_create_spec(
+    args: &Args,
+    dir: &Path,
+    name: &str,
+    now: Timestamp,
+) -> Result<SimulationSpec> {
+    if let Some(kept) = SimulationSpec::load(dir)? {
         let is_same = name == kept.world
             && args.seed.is_none_or(|seed| seed == kept.seed)
             && (args.fault.is_none() || args.fault == kept.fault);
         if !is_same {
             bail!(
-                "the world in {} is {}, seed {}, fault {}: leave --seed and --fault out to go on with it, or take another --data-dir",
+                "the world in {} is {}, seed {}, fault {}: omit --seed and --fault to continue with it, or use another --data-dir",
                 dir.display(),
                 kept.world,
                 kept.seed,
@@ -92,7 +99,7 @@ fn origin(args: &Args, dir: &Path, name: &str, now: Timestamp) -> Result<Origin>
     let seed = args.seed.unwrap_or(SEED);
     let world = datasets::world(name)?;
     let lead = match &args.fault {
-        // Drawn by the seed alone, wherever the world's time begins.
+        // The fault time depends on the seed only, not on the start of simulated time.
         Some(fault) => {
             let prepared = scenario::prepare(&datasets::scenario(fault)?, &world, seed, now)?;
             prepared.oracle.fault_at().duration_since(now)
@@ -100,7 +107,8 @@ fn origin(args: &Args, dir: &Path, name: &str, now: Timestamp) -> Result<Origin>
         }
         None => SignedDuration::from_mins(15),
     };
-    let origin = Origin { world: name.into(), seed, fault: args.fault.clone(), start: now - lead };
-    origin.keep(dir)?;
-    Ok(origin)
+    let spec =
+        SimulationSpec { world: name.into(), seed, fault: args.fault.clone(), start: now - lead };
+    spec.save(dir)?;
+    Ok(spec)
 }

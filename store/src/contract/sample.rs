@@ -1,4 +1,4 @@
-//! A whole incident as entries, so that every projection has rows.
+//! A whole incident as entries, so that every projection gets rows.
 
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
@@ -13,40 +13,40 @@ use workflow::incident::IncidentEvent;
 use workflow::run::{FleetEvent, StopLevel, StopScope};
 use workflow::{Digest, Draft, Entry, Event, Feedback, Guardrails, ObjectRef, Plan, RunStatus};
 
-/// The start of simulated time, and so many seconds.
+/// Returns the time `seconds` after 2026-01-01.
 pub(crate) fn at(seconds: u64) -> Timestamp {
     Timestamp::from_second(1_767_225_600 + seconds as i64).expect("a time in this century")
 }
 
-/// A small entry in the stream `clock`.
+/// Builds a small entry in the stream `clock`.
 pub(crate) fn tick(seconds: f64) -> Draft {
     Draft::new(at(0), Entry::ClockJumped { seconds })
 }
 
-/// A small entry in `stream`.
+/// Builds a small entry in `stream`.
 pub(crate) fn note(stream: &str, seconds: f64) -> Draft {
     Draft { stream: stream.into(), ..tick(seconds) }
 }
 
-/// An entry whose payload has at least `bytes` bytes.
+/// Builds an entry with a payload of at least `bytes` bytes.
 pub(crate) fn large(bytes: usize) -> Draft {
     let mut guardrails = Guardrails::default();
     guardrails.metadata.description = "x".repeat(bytes);
     Draft::new(at(0), Entry::GuardrailsLoaded(guardrails))
 }
 
-fn word<T: DeserializeOwned>(value: Value) -> T {
-    serde_json::from_value(value).expect("the sample is of its type")
+fn from_json<T: DeserializeOwned>(value: Value) -> T {
+    serde_json::from_value(value).expect("the sample matches its type")
 }
 
-/// The `n`-th incident from its first alert to what was learned: each call with another `n` makes other ids.
-pub(crate) fn story(n: u64) -> Vec<Draft> {
-    let names = Names::new(n);
+/// Builds the records of a whole incident, from its first alert to its outcome. Each `n` has different ids.
+pub(crate) fn incident_history(n: u64) -> Vec<Draft> {
+    let names = SampleIds::new(n);
     let mut entries = vec![Entry::GuardrailsLoaded(Guardrails::default())];
-    entries.extend(trouble(&names).into_iter().map(Entry::Incident));
-    entries.extend(thought(&names));
-    entries.extend(deed(&names));
-    entries.extend(learned(&names));
+    entries.extend(incident_events(&names).into_iter().map(Entry::Incident));
+    entries.extend(planning_entries(&names));
+    entries.extend(run_entries(&names));
+    entries.extend(outcome_entries(&names));
     entries
         .into_iter()
         .enumerate()
@@ -54,8 +54,8 @@ pub(crate) fn story(n: u64) -> Vec<Draft> {
         .collect()
 }
 
-/// The ids of one story.
-struct Names {
+/// Ids of one sample incident.
+struct SampleIds {
     n: u64,
     alerts: [AlertId; 2],
     incidents: [IncidentId; 2],
@@ -66,7 +66,7 @@ struct Names {
     experiment: ExperimentId,
 }
 
-impl Names {
+impl SampleIds {
     fn new(n: u64) -> Self {
         let now = at(n * 1_000);
         Self {
@@ -84,7 +84,7 @@ impl Names {
     fn alert(&self, which: usize) -> Value {
         let now = at(self.n * 1_000);
         json!({"id": self.alerts[which], "source": "alertmanager", "fingerprint": format!("{:016x}", self.n), "status": "firing",
-            "name": "KubePodCrashLooping", "severity": "critical", "hints": {"subject": ["deployment", "checkout"]},
+            "name": "KubePodCrashLooping", "severity": "critical", "subject": {"label": ["deployment", "checkout"]},
             "labels": {"alertname": "KubePodCrashLooping"}, "annotations": {}, "startsAt": now, "startsAtSent": now, "receivedAt": now})
     }
 
@@ -114,22 +114,22 @@ impl Names {
     }
 
     fn plan(&self) -> Plan {
-        word(
+        from_json(
             json!({"id": self.plan, "digest": Digest::ZERO, "incident": self.incidents[0], "workflow": Self::workflow(),
             "targets": [self.target()], "guardrailsVersion": "v", "candidate": self.candidate,
             "source": {"source": "escalate"}, "decision": self.decision,
             "confidence": {"estimate": 0.5, "low": 0.25, "high": 0.75}, "steps": [], "estimates": Self::estimates(),
-            "features": Self::features(), "explanation": ["because"],
-            "account": {"changes": [], "before": [], "after": [], "removed": [], "expectedSecondsBefore": 1.5, "expectedSecondsAfter": 1},
+            "features": Self::features(), "explanation": ["matches the facts"],
+            "optimization": {"changes": [], "before": [], "after": [], "removed": [], "expectedSecondsBefore": 1.5, "expectedSecondsAfter": 1},
             "attempt": 1, "needsApproval": "autonomy is approve", "createdAt": at(self.n * 1_000)}),
         )
     }
 }
 
-fn trouble(names: &Names) -> Vec<IncidentEvent> {
+fn incident_events(names: &SampleIds) -> Vec<IncidentEvent> {
     let now = at(names.n * 1_000);
     let opened = |which: usize| {
-        let incident = word(
+        let incident = from_json(
             json!({"id": names.incidents[which], "cluster": "sim", "namespace": "shop", "subject": ["deployment", "checkout"],
             "owner": null, "first": names.alert(which), "firing": [], "alerts": [], "previous": null, "mergedInto": null,
             "openedAt": now, "quietSince": null, "closedAt": null}),
@@ -138,8 +138,8 @@ fn trouble(names: &Names) -> Vec<IncidentEvent> {
     };
     let fired = |which: usize| IncidentEvent::AlertFired {
         incident: names.incidents[which].clone(),
-        alert: word(names.alert(which)),
-        n: 1,
+        alert: from_json(names.alert(which)),
+        episode: 1,
     };
     let [first, second] = names.incidents.clone();
     let resolved = |which: usize| IncidentEvent::AlertResolved {
@@ -167,29 +167,29 @@ fn trouble(names: &Names) -> Vec<IncidentEvent> {
     ]
 }
 
-fn thought(names: &Names) -> Vec<Entry> {
+fn planning_entries(names: &SampleIds) -> Vec<Entry> {
     let now = at(names.n * 1_000);
     let incident = &names.incidents[0];
     let target = names.target();
     let evidence = json!({"id": EvidenceId::derive(now, "sample", names.n), "incident": incident, "alert": "KubePodCrashLooping",
-        "target": target, "inventory": [target], "objects": [], "facts": [], "differences": [], "health": [], "notes": [],
-        "lines": ["it restarts"], "gaps": [], "calls": 4, "at": now});
-    let candidate = json!({"id": names.candidate, "incident": incident, "source": {"source": "escalate"}, "workflow": Names::workflow(),
-        "targets": [target], "features": Names::features(), "because": ["it restarts"]});
-    let considered = json!({"candidate": names.candidate, "arm": "template/restart", "source": "template", "workflow": "restart",
-        "features": Names::features(), "estimates": Names::estimates(), "propensity": 1});
+        "target": target, "inventory": [target], "objects": [], "facts": [], "differences": [], "health": [], "logExcerpts": [],
+        "summary": ["it restarts"], "missing": [], "apiCalls": 4, "at": now});
+    let candidate = json!({"id": names.candidate, "incident": incident, "source": {"source": "escalate"}, "workflow": SampleIds::workflow(),
+        "targets": [target], "features": SampleIds::features(), "reasons": ["it restarts"]});
+    let scored = json!({"candidate": names.candidate, "arm": "template/restart", "source": "template", "workflow": "restart",
+        "features": SampleIds::features(), "estimates": SampleIds::estimates(), "propensity": 1});
     let decision = json!({"id": names.decision, "incident": incident, "fingerprint": "f", "at": now, "schema": Digest::ZERO,
-        "options": [considered], "chosen": names.candidate, "propensity": 1, "policy": "igw", "policyDigest": Digest::ZERO,
-        "model": Digest::ZERO, "seed": "00", "draw": 0.125, "mode": "live", "retrieved": [], "attempt": 1});
+        "candidates": [scored], "chosen": names.candidate, "propensity": 1, "policy": "igw", "policyDigest": Digest::ZERO,
+        "model": Digest::ZERO, "seed": "00", "randomDraw": 0.125, "mode": "live", "retrieved": [], "attempt": 1});
     vec![
-        Entry::EvidenceGathered(word(evidence)),
-        Entry::Proposed { incident: incident.clone(), candidates: vec![word(candidate)] },
-        Entry::Decided(word(decision)),
+        Entry::EvidenceGathered(from_json(evidence)),
+        Entry::Proposed { incident: incident.clone(), candidates: vec![from_json(candidate)] },
+        Entry::Decided(from_json(decision)),
         Entry::PlanFrozen(names.plan()),
     ]
 }
 
-fn deed(names: &Names) -> Vec<Entry> {
+fn run_entries(names: &SampleIds) -> Vec<Entry> {
     let now = at(names.n * 1_000);
     let plan = names.plan();
     let step = || "restart".to_string();
@@ -197,19 +197,19 @@ fn deed(names: &Names) -> Vec<Entry> {
         plan: plan.id.clone(),
         digest: plan.digest,
         is_approved: true,
-        by: "ada".into(),
+        actor: "ada".into(),
         reason: "fits".into(),
     };
     let stopped = FleetEvent::Stopped {
         scope: StopScope::Global,
         level: StopLevel::L1,
-        by: "ada".into(),
+        actor: "ada".into(),
         reason: "drill".into(),
         at: now,
     };
-    let lifted = FleetEvent::Lifted {
+    let cleared = FleetEvent::StopCleared {
         scope: StopScope::Global,
-        by: "ada".into(),
+        actor: "ada".into(),
         reason: "over".into(),
         at: now,
     };
@@ -218,15 +218,15 @@ fn deed(names: &Names) -> Vec<Entry> {
             plan: Box::new(plan),
             machine: 1,
             guarded: vec![names.target()],
-            by: "engine".into(),
+            actor: "engine".into(),
             at: now,
         },
         Event::StepStarted { step: step(), attempt: 1, at: now },
         Event::StepSucceeded { step: step(), at: now },
         Event::Ended {
             status: RunStatus::Succeeded,
-            why: "all steps did what they say".into(),
-            wants_next_plan: false,
+            message: "all steps succeeded".into(),
+            requests_replan: false,
             at: now,
         },
     ];
@@ -234,32 +234,32 @@ fn deed(names: &Names) -> Vec<Entry> {
         Entry::PlanReviewed(review),
         Entry::Fleet(FleetEvent::Locked { object: names.target(), run: names.run.clone() }),
         Entry::Fleet(stopped),
-        Entry::Fleet(lifted),
+        Entry::Fleet(cleared),
     ];
     entries.extend(events.into_iter().map(|event| Entry::Run { run: names.run.clone(), event }));
     entries
 }
 
-fn learned(names: &Names) -> Vec<Entry> {
+fn outcome_entries(names: &SampleIds) -> Vec<Entry> {
     let now = at(names.n * 1_000);
     let outcome = json!({"id": OutcomeId::derive(now, "sample", names.n), "decision": names.decision, "incident": names.incidents[0],
-        "plan": names.plan, "run": names.run, "stage": "hold", "verdict": "resolved", "resolved": true, "reward": 0.875,
-        "secondsToResolve": 61.5, "steps": [], "healthBefore": [], "healthAfter": [], "because": ["the alert ended"], "at": now});
+        "plan": names.plan, "run": names.run, "window": "stabilization", "status": "resolved", "resolved": true, "reward": 0.875,
+        "secondsToResolve": 61.5, "steps": [], "healthBefore": [], "healthAfter": [], "reasons": ["the alert ended"], "at": now});
     let execution = json!({"id": names.run, "alert": "KubePodCrashLooping", "target": names.target(), "facts": [], "signature": ["crash"],
-        "workflow": Names::workflow(), "features": Names::features(), "verdict": "resolved", "reward": 0.875, "steps": [],
+        "workflow": SampleIds::workflow(), "features": SampleIds::features(), "outcome": "resolved", "reward": 0.875, "steps": [],
         "secondsToResolve": 61.5, "at": now, "origin": "live"});
     let feedback = Feedback {
         id: FeedbackId::derive(now, "sample", names.n),
         plan: names.plan.clone(),
-        opinion: None,
+        rating: None,
         correction: None,
         comment: "ok".into(),
-        by: "ada".into(),
+        actor: "ada".into(),
         at: now,
     };
     let variant =
         |name: &str| json!({"name": name, "share": 0.5, "treatment": {"kind": "baseline"}});
-    let experiment = word(
+    let experiment = from_json(
         json!({"id": names.experiment, "name": "a-b", "variants": [variant("a"), variant("b")], "alpha": 0.05,
         "minimum": 20, "status": "draft", "createdAt": now}),
     );
@@ -276,8 +276,8 @@ fn learned(names: &Names) -> Vec<Entry> {
         ExperimentEvent::Stopped { id, at: now, reason: "enough".into() },
     ];
     let mut entries = vec![
-        Entry::Observed(word(outcome)),
-        Entry::Executed(word(execution)),
+        Entry::Observed(from_json(outcome)),
+        Entry::Executed(from_json(execution)),
         Entry::FeedbackGiven(feedback),
         Entry::ObjectHealthy { object: names.target(), related: Vec::new() },
     ];

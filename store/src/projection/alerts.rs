@@ -4,40 +4,42 @@ use workflow::Alert;
 use workflow::id::{AlertId, IncidentId};
 use workflow::incident::IncidentEvent;
 
-use super::row::About;
-use super::{Change, Doc, Table};
+use super::row::RowLinks;
+use super::{ProjectionTx, RowBody, Table};
 use crate::port::StoreError;
 
-/// One alert episode. Status: `firing`, `resolved`, `unseen` (it ended before we ever saw it fire).
+/// One alert episode. Status: `firing`, `resolved`, or `never-fired` (resolved before any firing delivery arrived).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AlertRow {
-    /// The alert, as last delivered firing.
+    /// The alert as last delivered in state `firing`.
     pub alert: Alert,
-    /// Its incident; absent where it was never seen firing.
+    /// Absent for an alert that never fired.
     pub incident: Option<IncidentId>,
-    /// How many episodes of its label set there were, this one included.
+    /// Number of this episode among those of its label set, from 1.
     pub episode: u64,
-    /// How often it was delivered.
+    /// Number of deliveries, repeats included.
     pub deliveries: u64,
-    /// Whether it fires now.
     pub is_firing: bool,
-    /// When it last ended, while it does not fire.
+    /// When the episode last ended. Absent while it fires.
     pub resolved_at: Option<Timestamp>,
 }
 
-pub(super) fn happened(change: &mut Change<'_>, event: &IncidentEvent) -> Result<(), StoreError> {
+pub(super) fn apply_incident(
+    tx: &mut ProjectionTx<'_>,
+    event: &IncidentEvent,
+) -> Result<(), StoreError> {
     match event {
-        IncidentEvent::AlertFired { incident, alert, n } => fired(change, incident, alert, *n),
+        IncidentEvent::AlertFired { incident, alert, episode: n } => fired(tx, incident, alert, *n),
         IncidentEvent::AlertRepeated { alert, count, .. } => {
-            alter(change, alert, |row| row.deliveries += count)
+            update(tx, alert, |row| row.deliveries += count)
         }
-        IncidentEvent::AlertResolved { alert, at, .. } => alter(change, alert, |row| {
+        IncidentEvent::AlertResolved { alert, at, .. } => update(tx, alert, |row| {
             row.deliveries += 1;
             row.is_firing = false;
             row.resolved_at = Some(*at);
         }),
-        IncidentEvent::ResolvedUnseen { alert, .. } => {
+        IncidentEvent::ResolvedWithoutFiring { alert, .. } => {
             let (id, resolved_at) = (alert.id.clone(), alert.ends_at);
             let row = AlertRow {
                 alert: (**alert).clone(),
@@ -47,9 +49,9 @@ pub(super) fn happened(change: &mut Change<'_>, event: &IncidentEvent) -> Result
                 is_firing: false,
                 resolved_at,
             };
-            change.make(id.as_str(), "unseen", About::default(), Doc::Alerts(row))
+            tx.upsert(id.as_str(), "never-fired", RowLinks::default(), RowBody::Alerts(row))
         }
-        IncidentEvent::Merged { incident, into, .. } => merged(change, incident, into),
+        IncidentEvent::Merged { incident, into, .. } => merged(tx, incident, into),
         IncidentEvent::Opened { .. }
         | IncidentEvent::OwnerFound { .. }
         | IncidentEvent::Closed { .. } => Ok(()),
@@ -57,15 +59,15 @@ pub(super) fn happened(change: &mut Change<'_>, event: &IncidentEvent) -> Result
 }
 
 fn fired(
-    change: &mut Change<'_>,
+    tx: &mut ProjectionTx<'_>,
     incident: &IncidentId,
     alert: &Alert,
     episode: u64,
 ) -> Result<(), StoreError> {
-    let about = About { incident: incident.as_str(), ..About::default() };
-    let before = match change.look(Table::Alerts, alert.id.as_str())? {
-        Some(row) => match &row.doc {
-            Doc::Alerts(row) => row.deliveries,
+    let links = RowLinks { incident: incident.as_str(), ..RowLinks::default() };
+    let previous_deliveries = match tx.get(Table::Alerts, alert.id.as_str())? {
+        Some(row) => match &row.body {
+            RowBody::Alerts(row) => row.deliveries,
             _ => 0,
         },
         None => 0,
@@ -74,38 +76,42 @@ fn fired(
         alert: alert.clone(),
         incident: Some(incident.clone()),
         episode,
-        deliveries: before + 1,
+        deliveries: previous_deliveries + 1,
         is_firing: true,
         resolved_at: None,
     };
-    change.make(alert.id.as_str(), "firing", about, Doc::Alerts(row))
+    tx.upsert(alert.id.as_str(), "firing", links, RowBody::Alerts(row))
 }
 
-/// The alerts of an incident that was merged are the other's now.
-fn merged(change: &mut Change<'_>, from: &IncidentId, into: &IncidentId) -> Result<(), StoreError> {
-    let alerts = match change.look(Table::Incidents, from.as_str())? {
-        Some(row) => match &row.doc {
-            Doc::Incidents(row) => row.incident.alerts.clone(),
+/// Moves the alerts of a merged incident to the incident that it was merged into.
+fn merged(
+    tx: &mut ProjectionTx<'_>,
+    from: &IncidentId,
+    into: &IncidentId,
+) -> Result<(), StoreError> {
+    let alerts = match tx.get(Table::Incidents, from.as_str())? {
+        Some(row) => match &row.body {
+            RowBody::Incidents(row) => row.incident.alerts.clone(),
             _ => return Ok(()),
         },
         None => return Ok(()),
     };
     for alert in alerts {
-        alter(change, &alert, |row| row.incident = Some(into.clone()))?;
+        update(tx, &alert, |row| row.incident = Some(into.clone()))?;
     }
     Ok(())
 }
 
-fn alter(
-    change: &mut Change<'_>,
+fn update(
+    tx: &mut ProjectionTx<'_>,
     alert: &AlertId,
-    alter: impl FnOnce(&mut AlertRow),
+    update: impl FnOnce(&mut AlertRow),
 ) -> Result<(), StoreError> {
-    change.alter(Table::Alerts, alert.as_str(), |row| {
-        if let Doc::Alerts(doc) = &mut row.doc {
-            alter(doc);
-            row.status = if doc.is_firing { "firing" } else { "resolved" }.into();
-            row.incident = doc.incident.as_ref().map(ToString::to_string).unwrap_or_default();
+    tx.update(Table::Alerts, alert.as_str(), |row| {
+        if let RowBody::Alerts(body) = &mut row.body {
+            update(body);
+            row.status = if body.is_firing { "firing" } else { "resolved" }.into();
+            row.incident = body.incident.as_ref().map(ToString::to_string).unwrap_or_default();
         }
     })?;
     Ok(())

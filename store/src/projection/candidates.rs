@@ -1,20 +1,20 @@
 use workflow::Candidate;
 
-use super::row::About;
-use super::{Change, Doc};
+use super::row::RowLinks;
+use super::{ProjectionTx, RowBody};
 use crate::port::StoreError;
 
-pub(super) fn proposed(
-    change: &mut Change<'_>,
+pub(super) fn apply_candidates(
+    tx: &mut ProjectionTx<'_>,
     candidates: &[Candidate],
 ) -> Result<(), StoreError> {
     for candidate in candidates {
-        let about = About { incident: candidate.incident.as_str(), ..About::default() };
-        change.make(
+        let links = RowLinks { incident: candidate.incident.as_str(), ..RowLinks::default() };
+        tx.upsert(
             candidate.id.as_str(),
-            candidate.source.word(),
-            about,
-            Doc::Candidates(candidate.clone()),
+            candidate.source.as_str(),
+            links,
+            RowBody::Candidates(candidate.clone()),
         )?;
     }
     Ok(())

@@ -1,17 +1,20 @@
 use workflow::{Decision, Plan};
 
-use super::row::About;
-use super::{Change, Doc, Table};
+use super::row::RowLinks;
+use super::{ProjectionTx, RowBody, Table};
 use crate::port::StoreError;
 
-pub(super) fn decided(change: &mut Change<'_>, decision: &Decision) -> Result<(), StoreError> {
-    let about = About { incident: decision.incident.as_str(), ..About::default() };
-    change.make(decision.id.as_str(), "decided", about, Doc::Decisions(decision.clone()))
+pub(super) fn apply_decision(
+    tx: &mut ProjectionTx<'_>,
+    decision: &Decision,
+) -> Result<(), StoreError> {
+    let links = RowLinks { incident: decision.incident.as_str(), ..RowLinks::default() };
+    tx.upsert(decision.id.as_str(), "decided", links, RowBody::Decisions(decision.clone()))
 }
 
-/// The chosen candidate became a plan.
-pub(super) fn frozen(change: &mut Change<'_>, plan: &Plan) -> Result<(), StoreError> {
-    change.alter(Table::Decisions, plan.decision.as_str(), |row| {
+/// Links the decision to the plan frozen from its chosen candidate.
+pub(super) fn apply_plan(tx: &mut ProjectionTx<'_>, plan: &Plan) -> Result<(), StoreError> {
+    tx.update(Table::Decisions, plan.decision.as_str(), |row| {
         row.status = "planned".into();
         row.plan = plan.id.to_string();
     })?;

@@ -1,10 +1,13 @@
 use workflow::Evidence;
 
-use super::row::About;
-use super::{Change, Doc};
+use super::row::RowLinks;
+use super::{ProjectionTx, RowBody};
 use crate::port::StoreError;
 
-pub(super) fn gathered(change: &mut Change<'_>, evidence: &Evidence) -> Result<(), StoreError> {
-    let about = About { incident: evidence.incident.as_str(), ..About::default() };
-    change.make(evidence.id.as_str(), "", about, Doc::Evidence(evidence.clone()))
+pub(super) fn apply_evidence(
+    tx: &mut ProjectionTx<'_>,
+    evidence: &Evidence,
+) -> Result<(), StoreError> {
+    let links = RowLinks { incident: evidence.incident.as_str(), ..RowLinks::default() };
+    tx.upsert(evidence.id.as_str(), "", links, RowBody::Evidence(evidence.clone()))
 }

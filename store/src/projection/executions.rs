@@ -1,18 +1,21 @@
 use workflow::PastExecution;
-use workflow::outcome::Verdict;
+use workflow::outcome::OutcomeStatus;
 
-use super::row::About;
-use super::{Change, Doc};
+use super::row::RowLinks;
+use super::{ProjectionTx, RowBody};
 use crate::port::StoreError;
 
-pub(super) fn ended(change: &mut Change<'_>, execution: &PastExecution) -> Result<(), StoreError> {
-    let status = match execution.verdict {
-        Verdict::Resolved => "resolved",
-        Verdict::ByPerson => "by-person",
-        Verdict::NotResolved => "not-resolved",
-        Verdict::Recurred => "recurred",
-        Verdict::Worse => "worse",
-        Verdict::Unknown => "unknown",
+pub(super) fn apply_execution(
+    tx: &mut ProjectionTx<'_>,
+    execution: &PastExecution,
+) -> Result<(), StoreError> {
+    let status = match execution.outcome {
+        OutcomeStatus::Resolved => "resolved",
+        OutcomeStatus::ResolvedManually => "resolved-manually",
+        OutcomeStatus::NotResolved => "not-resolved",
+        OutcomeStatus::Recurred => "recurred",
+        OutcomeStatus::Worse => "worse",
+        OutcomeStatus::Unknown => "unknown",
     };
-    change.make(&execution.id, status, About::default(), Doc::Executions(execution.clone()))
+    tx.upsert(&execution.id, status, RowLinks::default(), RowBody::Executions(execution.clone()))
 }

@@ -5,59 +5,58 @@ use serde::{Deserialize, Serialize};
 use workflow::experiment::{Experiment, ExperimentEvent, ExperimentStatus};
 use workflow::id::{ExperimentId, IncidentId};
 
-use super::row::About;
-use super::{Change, Doc, Table};
+use super::row::RowLinks;
+use super::{ProjectionTx, RowBody, Table};
 use crate::port::StoreError;
 
-/// An experiment, and how many incidents were exposed to each variant. Status: `draft`, `running`, `stopped`.
+/// An experiment with its exposure counts. Status: `draft`, `running`, `stopped`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ExperimentRow {
-    /// The experiment as it stands now.
     pub experiment: Experiment,
-    /// Incidents exposed, by variant.
+    /// Number of exposed incidents by variant name.
     pub exposures: BTreeMap<String, u64>,
-    /// Why it was stopped, if it was.
-    pub stopped_because: Option<String>,
+    /// Reason given when the experiment was stopped.
+    pub stop_reason: Option<String>,
 }
 
-/// One incident that is exposed to a variant: sticky.
+/// The assignment of one incident to a variant. It never changes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Exposure {
-    /// The experiment.
     pub experiment: ExperimentId,
-    /// The incident.
     pub incident: IncidentId,
-    /// The variant.
+    /// Name of the variant.
     pub variant: String,
-    /// When it was exposed.
     pub at: Timestamp,
 }
 
-pub(super) fn happened(change: &mut Change<'_>, event: &ExperimentEvent) -> Result<(), StoreError> {
+pub(super) fn apply_experiment(
+    tx: &mut ProjectionTx<'_>,
+    event: &ExperimentEvent,
+) -> Result<(), StoreError> {
     match event {
         ExperimentEvent::Created { experiment } => {
             let row = ExperimentRow {
                 experiment: experiment.clone(),
                 exposures: BTreeMap::new(),
-                stopped_because: None,
+                stop_reason: None,
             };
-            change.make(
+            tx.upsert(
                 experiment.id.as_str(),
-                word(experiment.status),
-                About::default(),
-                Doc::Experiments(row),
+                status_text(experiment.status),
+                RowLinks::default(),
+                RowBody::Experiments(row),
             )
         }
-        ExperimentEvent::Started { id, at } => alter(change, id, |row| {
+        ExperimentEvent::Started { id, at } => update(tx, id, |row| {
             row.experiment.status = ExperimentStatus::Running;
             row.experiment.started_at = Some(*at);
         }),
-        ExperimentEvent::Stopped { id, at, reason } => alter(change, id, |row| {
+        ExperimentEvent::Stopped { id, at, reason } => update(tx, id, |row| {
             row.experiment.status = ExperimentStatus::Stopped;
             row.experiment.stopped_at = Some(*at);
-            row.stopped_because = Some(reason.clone());
+            row.stop_reason = Some(reason.clone());
         }),
         ExperimentEvent::Exposed { id, incident, variant, at } => {
             let exposure = Exposure {
@@ -66,33 +65,36 @@ pub(super) fn happened(change: &mut Change<'_>, event: &ExperimentEvent) -> Resu
                 variant: variant.clone(),
                 at: *at,
             };
-            let about =
-                About { incident: incident.as_str(), plan: id.as_str(), ..About::default() };
+            let links = RowLinks {
+                incident: incident.as_str(),
+                experiment: id.as_str(),
+                ..RowLinks::default()
+            };
             let key = format!("{id}/{incident}");
-            if change.look(Table::Exposures, &key)?.is_some() {
+            if tx.get(Table::Exposures, &key)?.is_some() {
                 return Ok(());
             }
-            change.make(&key, variant, about, Doc::Exposures(exposure))?;
-            alter(change, id, |row| *row.exposures.entry(variant.clone()).or_default() += 1)
+            tx.upsert(&key, variant, links, RowBody::Exposures(exposure))?;
+            update(tx, id, |row| *row.exposures.entry(variant.clone()).or_default() += 1)
         }
     }
 }
 
-fn alter(
-    change: &mut Change<'_>,
+fn update(
+    tx: &mut ProjectionTx<'_>,
     id: &ExperimentId,
-    alter: impl FnOnce(&mut ExperimentRow),
+    update: impl FnOnce(&mut ExperimentRow),
 ) -> Result<(), StoreError> {
-    change.alter(Table::Experiments, id.as_str(), |row| {
-        if let Doc::Experiments(doc) = &mut row.doc {
-            alter(doc);
-            row.status = word(doc.experiment.status).into();
+    tx.update(Table::Experiments, id.as_str(), |row| {
+        if let RowBody::Experiments(body) = &mut row.body {
+            update(body);
+            row.status = status_text(body.experiment.status).into();
         }
     })?;
     Ok(())
 }
 
-fn word(status: ExperimentStatus) -> &'static str {
+fn status_text(status: ExperimentStatus) -> &'static str {
     match status {
         ExperimentStatus::Draft => "draft",
         ExperimentStatus::Running => "running",

@@ -1,20 +1,24 @@
 use workflow::Feedback;
-use workflow::feedback::Opinion;
+use workflow::feedback::Rating;
 
-use super::row::About;
-use super::{Change, Doc, Table};
+use super::row::RowLinks;
+use super::{ProjectionTx, RowBody, Table};
 use crate::port::StoreError;
 
-pub(super) fn given(change: &mut Change<'_>, feedback: &Feedback) -> Result<(), StoreError> {
-    let incident = change
-        .look(Table::Plans, feedback.plan.as_str())?
+pub(super) fn apply_feedback(
+    tx: &mut ProjectionTx<'_>,
+    feedback: &Feedback,
+) -> Result<(), StoreError> {
+    let incident = tx
+        .get(Table::Plans, feedback.plan.as_str())?
         .map(|row| row.incident.clone())
         .unwrap_or_default();
-    let status = match feedback.opinion {
-        Some(Opinion::Right) => "right",
-        Some(Opinion::Wrong) => "wrong",
+    let status = match feedback.rating {
+        Some(Rating::Right) => "right",
+        Some(Rating::Wrong) => "wrong",
         None => "",
     };
-    let about = About { incident: &incident, plan: feedback.plan.as_str(), ..About::default() };
-    change.make(feedback.id.as_str(), status, about, Doc::Feedback(feedback.clone()))
+    let links =
+        RowLinks { incident: &incident, plan: feedback.plan.as_str(), ..RowLinks::default() };
+    tx.upsert(feedback.id.as_str(), status, links, RowBody::Feedback(feedback.clone()))
 }

@@ -1,12 +1,15 @@
 use workflow::Guardrails;
 
-use super::row::About;
-use super::{Change, Doc};
+use super::row::RowLinks;
+use super::{ProjectionTx, RowBody};
 use crate::port::StoreError;
 
-/// One row each time that guardrails came into force: the newest are in force now.
-pub(super) fn loaded(change: &mut Change<'_>, guardrails: &Guardrails) -> Result<(), StoreError> {
-    let id = format!("{:020}", change.record.seq);
+/// Adds one row per loaded version; the newest row is the active version.
+pub(super) fn apply_guardrails(
+    tx: &mut ProjectionTx<'_>,
+    guardrails: &Guardrails,
+) -> Result<(), StoreError> {
+    let id = format!("{:020}", tx.record.seq);
     let status = guardrails.version();
-    change.make(&id, &status, About::default(), Doc::Guardrails(guardrails.clone()))
+    tx.upsert(&id, &status, RowLinks::default(), RowBody::Guardrails(guardrails.clone()))
 }

@@ -1,30 +1,33 @@
 use serde::{Deserialize, Serialize};
 use workflow::id::{IncidentId, PlanId, RunId};
 use workflow::incident::IncidentEvent;
-use workflow::outcome::Verdict;
+use workflow::outcome::OutcomeStatus;
 use workflow::{Event, Incident, Outcome, Plan};
 
-use super::row::About;
-use super::{Change, Doc, Table};
+use super::row::RowLinks;
+use super::{ProjectionTx, RowBody, Table};
 use crate::port::StoreError;
 
-/// An incident, and the newest of what was made for it. Status: `open`, `closed`, `merged`.
+/// An incident with its latest plan, run and outcome. Status: `open`, `closed`, `merged`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct IncidentRow {
-    /// The incident, as `workflow::Incidents` folds it.
+    /// The incident, equal to the state that `workflow::Incidents` folds.
     pub incident: Incident,
-    /// How often alerts of it were delivered.
+    /// Number of deliveries of its alerts, repeats included.
     pub deliveries: u64,
-    /// Its newest plan.
+    /// The latest plan.
     pub plan: Option<PlanId>,
-    /// Its newest run.
+    /// The latest run.
     pub run: Option<RunId>,
-    /// What was last observed.
-    pub outcome: Option<Verdict>,
+    /// Status of the latest outcome.
+    pub outcome: Option<OutcomeStatus>,
 }
 
-pub(super) fn happened(change: &mut Change<'_>, event: &IncidentEvent) -> Result<(), StoreError> {
+pub(super) fn apply_incident(
+    tx: &mut ProjectionTx<'_>,
+    event: &IncidentEvent,
+) -> Result<(), StoreError> {
     match event {
         IncidentEvent::Opened { incident } => {
             let row = IncidentRow {
@@ -34,44 +37,43 @@ pub(super) fn happened(change: &mut Change<'_>, event: &IncidentEvent) -> Result
                 run: None,
                 outcome: None,
             };
-            let about = About { incident: incident.id.as_str(), ..About::default() };
-            change.make(incident.id.as_str(), "open", about, Doc::Incidents(row))
+            let links = RowLinks { incident: incident.id.as_str(), ..RowLinks::default() };
+            tx.upsert(incident.id.as_str(), "open", links, RowBody::Incidents(row))
         }
-        IncidentEvent::AlertFired { incident, alert, .. } => alter(change, incident, |row| {
+        IncidentEvent::AlertFired { incident, alert, .. } => update(tx, incident, |row| {
             row.deliveries += 1;
             row.incident.firing.insert(alert.id.clone());
             row.incident.alerts.insert(alert.id.clone());
             row.incident.quiet_since = None;
         }),
         IncidentEvent::AlertRepeated { incident, count, .. } => {
-            alter(change, incident, |row| row.deliveries += count)
+            update(tx, incident, |row| row.deliveries += count)
         }
         IncidentEvent::AlertResolved { incident, alert, at, .. } => {
-            // A merge may have moved the alert since: its own row says where it is now.
-            let now_in =
-                change.look(Table::Alerts, alert.as_str())?.map(|row| row.incident.clone());
+            // A merge may have moved the alert to another incident; the alert's own row names the current one.
+            let current = tx.get(Table::Alerts, alert.as_str())?.map(|row| row.incident.clone());
             let incident =
-                now_in.and_then(|id| id.parse().ok()).unwrap_or_else(|| incident.clone());
-            alter(change, &incident, |row| {
+                current.and_then(|id| id.parse().ok()).unwrap_or_else(|| incident.clone());
+            update(tx, &incident, |row| {
                 row.deliveries += 1;
                 if row.incident.firing.remove(alert) && row.incident.firing.is_empty() {
                     row.incident.quiet_since = Some(*at);
                 }
             })
         }
-        IncidentEvent::ResolvedUnseen { .. } => Ok(()),
+        IncidentEvent::ResolvedWithoutFiring { .. } => Ok(()),
         IncidentEvent::OwnerFound { incident, owner } => {
-            alter(change, incident, |row| row.incident.owner = Some(owner.clone()))
+            update(tx, incident, |row| row.incident.owner = Some(owner.clone()))
         }
         IncidentEvent::Merged { incident, into, at } => {
             let (mut firing, mut alerts) = Default::default();
-            alter(change, incident, |row| {
+            update(tx, incident, |row| {
                 row.incident.merged_into = Some(into.clone());
                 row.incident.closed_at = Some(*at);
                 firing = std::mem::take(&mut row.incident.firing);
                 alerts = row.incident.alerts.clone();
             })?;
-            alter(change, into, |row| {
+            update(tx, into, |row| {
                 row.incident.firing.extend(firing);
                 row.incident.alerts.extend(alerts);
                 if !row.incident.firing.is_empty() {
@@ -80,43 +82,50 @@ pub(super) fn happened(change: &mut Change<'_>, event: &IncidentEvent) -> Result
             })
         }
         IncidentEvent::Closed { incident, at } => {
-            alter(change, incident, |row| row.incident.closed_at = Some(*at))
+            update(tx, incident, |row| row.incident.closed_at = Some(*at))
         }
     }
 }
 
-pub(super) fn planned(change: &mut Change<'_>, plan: &Plan) -> Result<(), StoreError> {
-    alter(change, &plan.incident, |row| row.plan = Some(plan.id.clone()))
+pub(super) fn apply_plan(tx: &mut ProjectionTx<'_>, plan: &Plan) -> Result<(), StoreError> {
+    update(tx, &plan.incident, |row| row.plan = Some(plan.id.clone()))
 }
 
-pub(super) fn ran(change: &mut Change<'_>, run: &RunId, event: &Event) -> Result<(), StoreError> {
-    let Event::Started { plan, .. } = event else { return Ok(()) };
-    alter(change, &plan.incident, |row| row.run = Some(run.clone()))
-}
-
-pub(super) fn observed(change: &mut Change<'_>, outcome: &Outcome) -> Result<(), StoreError> {
-    alter(change, &outcome.incident, |row| row.outcome = Some(outcome.verdict))
-}
-
-fn alter(
-    change: &mut Change<'_>,
-    incident: &IncidentId,
-    alter: impl FnOnce(&mut IncidentRow),
+pub(super) fn apply_run(
+    tx: &mut ProjectionTx<'_>,
+    run: &RunId,
+    event: &Event,
 ) -> Result<(), StoreError> {
-    change.alter(Table::Incidents, incident.as_str(), |row| {
-        if let Doc::Incidents(doc) = &mut row.doc {
-            alter(doc);
-            let merged = doc.incident.merged_into.is_some();
+    let Event::Started { plan, .. } = event else { return Ok(()) };
+    update(tx, &plan.incident, |row| row.run = Some(run.clone()))
+}
+
+pub(super) fn apply_outcome(
+    tx: &mut ProjectionTx<'_>,
+    outcome: &Outcome,
+) -> Result<(), StoreError> {
+    update(tx, &outcome.incident, |row| row.outcome = Some(outcome.status))
+}
+
+fn update(
+    tx: &mut ProjectionTx<'_>,
+    incident: &IncidentId,
+    update: impl FnOnce(&mut IncidentRow),
+) -> Result<(), StoreError> {
+    tx.update(Table::Incidents, incident.as_str(), |row| {
+        if let RowBody::Incidents(body) = &mut row.body {
+            update(body);
+            let merged = body.incident.merged_into.is_some();
             row.status = if merged {
                 "merged"
-            } else if doc.incident.is_open() {
+            } else if body.incident.is_open() {
                 "open"
             } else {
                 "closed"
             }
             .into();
-            row.plan = doc.plan.as_ref().map(ToString::to_string).unwrap_or_default();
-            row.run = doc.run.as_ref().map(ToString::to_string).unwrap_or_default();
+            row.plan = body.plan.as_ref().map(ToString::to_string).unwrap_or_default();
+            row.run = body.run.as_ref().map(ToString::to_string).unwrap_or_default();
         }
     })?;
     Ok(())

@@ -3,32 +3,29 @@ use workflow::entry::Review;
 use workflow::id::{PlanId, RunId};
 use workflow::{Event, Plan, RunStatus};
 
-use super::row::About;
-use super::{Change, Doc, Table};
+use super::row::RowLinks;
+use super::{ProjectionTx, RowBody, Table};
 use crate::port::StoreError;
 
-/// Where a plan stands.
+/// Status of a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PlanStatus {
-    /// Frozen; no person needs to approve it.
+    /// Frozen; no approval is required.
     Proposed,
-    /// A person must approve it before it runs.
+    /// Waits for approval by an operator.
     NeedsApproval,
-    /// A person approved it.
     Approved,
-    /// A person rejected it.
     Rejected,
-    /// Its run is under way.
     Running,
-    /// Its run ended.
+    /// The run ended.
     Done,
-    /// It will not run any more.
+    /// Withdrawn before it ran.
     Withdrawn,
 }
 
 impl PlanStatus {
-    /// As it stands in the column `status`.
+    /// Returns the value of the column `status`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Proposed => "proposed",
@@ -42,32 +39,32 @@ impl PlanStatus {
     }
 }
 
-/// A plan, and what became of it.
+/// A plan with its review and its run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PlanRow {
-    /// The plan as frozen.
     pub plan: Plan,
-    /// Where it stands.
     pub status: PlanStatus,
-    /// What a person last said about it.
+    /// The latest approval or rejection.
     pub review: Option<Review>,
-    /// Why it was withdrawn, if it was.
+    /// Why the plan was withdrawn, if it was.
     pub withdrawn: Option<String>,
-    /// Its run.
     pub run: Option<RunId>,
-    /// How its run ended, once it has.
+    /// Final status of the run, once it ended.
     pub ended: Option<RunStatus>,
 }
 
-pub(super) fn frozen(change: &mut Change<'_>, plan: &Plan) -> Result<(), StoreError> {
+pub(super) fn apply_plan(tx: &mut ProjectionTx<'_>, plan: &Plan) -> Result<(), StoreError> {
     let status = if plan.needs_approval.is_some() {
         PlanStatus::NeedsApproval
     } else {
         PlanStatus::Proposed
     };
-    let about =
-        About { incident: plan.incident.as_str(), plan: plan.id.as_str(), ..About::default() };
+    let links = RowLinks {
+        incident: plan.incident.as_str(),
+        plan: plan.id.as_str(),
+        ..RowLinks::default()
+    };
     let row = PlanRow {
         plan: plan.clone(),
         status,
@@ -76,39 +73,43 @@ pub(super) fn frozen(change: &mut Change<'_>, plan: &Plan) -> Result<(), StoreEr
         run: None,
         ended: None,
     };
-    change.make(plan.id.as_str(), status.as_str(), about, Doc::Plans(row))
+    tx.upsert(plan.id.as_str(), status.as_str(), links, RowBody::Plans(row))
 }
 
-pub(super) fn reviewed(change: &mut Change<'_>, review: &Review) -> Result<(), StoreError> {
-    alter(change, &review.plan, |row| {
+pub(super) fn apply_review(tx: &mut ProjectionTx<'_>, review: &Review) -> Result<(), StoreError> {
+    update(tx, &review.plan, |row| {
         row.status = if review.is_approved { PlanStatus::Approved } else { PlanStatus::Rejected };
         row.review = Some(review.clone());
     })
 }
 
-pub(super) fn withdrawn(
-    change: &mut Change<'_>,
+pub(super) fn apply_withdrawal(
+    tx: &mut ProjectionTx<'_>,
     plan: &PlanId,
-    why: &str,
+    message: &str,
 ) -> Result<(), StoreError> {
-    alter(change, plan, |row| {
+    update(tx, plan, |row| {
         row.status = PlanStatus::Withdrawn;
-        row.withdrawn = Some(why.into());
+        row.withdrawn = Some(message.into());
     })
 }
 
-/// Only the beginning and the end of a run move its plan.
-pub(super) fn ran(change: &mut Change<'_>, run: &RunId, event: &Event) -> Result<(), StoreError> {
+/// Only the start and the end of a run change the status of its plan.
+pub(super) fn apply_run(
+    tx: &mut ProjectionTx<'_>,
+    run: &RunId,
+    event: &Event,
+) -> Result<(), StoreError> {
     if let Event::Started { plan, .. } = event {
-        alter(change, &plan.id, |row| {
+        update(tx, &plan.id, |row| {
             row.status = PlanStatus::Running;
             row.run = Some(run.clone());
         })?;
     }
     if let Event::Ended { status, .. } = event {
-        let plan = change.look(Table::Runs, run.as_str())?.and_then(|row| row.plan.parse().ok());
+        let plan = tx.get(Table::Runs, run.as_str())?.and_then(|row| row.plan.parse().ok());
         let Some(plan) = plan else { return Ok(()) };
-        alter(change, &plan, |row| {
+        update(tx, &plan, |row| {
             row.status = PlanStatus::Done;
             row.ended = Some(*status);
         })?;
@@ -116,16 +117,16 @@ pub(super) fn ran(change: &mut Change<'_>, run: &RunId, event: &Event) -> Result
     Ok(())
 }
 
-fn alter(
-    change: &mut Change<'_>,
+fn update(
+    tx: &mut ProjectionTx<'_>,
     plan: &PlanId,
-    alter: impl FnOnce(&mut PlanRow),
+    update: impl FnOnce(&mut PlanRow),
 ) -> Result<(), StoreError> {
-    change.alter(Table::Plans, plan.as_str(), |row| {
-        if let Doc::Plans(doc) = &mut row.doc {
-            alter(doc);
-            row.status = doc.status.as_str().into();
-            row.run = doc.run.as_ref().map(ToString::to_string).unwrap_or_default();
+    tx.update(Table::Plans, plan.as_str(), |row| {
+        if let RowBody::Plans(body) = &mut row.body {
+            update(body);
+            row.status = body.status.as_str().into();
+            row.run = body.run.as_ref().map(ToString::to_string).unwrap_or_default();
         }
     })?;
     Ok(())

@@ -10,41 +10,31 @@ use workflow::{
 
 use super::{AlertRow, ExperimentRow, Exposure, IncidentRow, PlanRow, StopRow};
 
-/// A projection.
+/// A table of projected rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Table {
-    /// Alert episodes.
     Alerts,
-    /// Incidents.
     Incidents,
-    /// Evidence.
     Evidence,
-    /// Candidates.
     Candidates,
-    /// Decisions.
     Decisions,
-    /// Plans with where they stand.
+    /// Plans with their status.
     Plans,
-    /// Runs.
     Runs,
-    /// Outcomes.
     Outcomes,
-    /// Feedback.
     Feedback,
-    /// Experiments.
     Experiments,
-    /// Incidents that are exposed to a variant. The column `plan` holds the experiment.
+    /// Assignments of incidents to experiment variants.
     Exposures,
     /// Past executions, live and imported.
     Executions,
-    /// Guardrails, one row each time that some came into force.
+    /// Guardrails, one row per loaded version.
     Guardrails,
     /// Emergency stops by scope.
     Stops,
 }
 
 impl Table {
-    /// Every projection.
     pub const ALL: [Self; 14] = [
         Self::Alerts,
         Self::Incidents,
@@ -62,7 +52,7 @@ impl Table {
         Self::Stops,
     ];
 
-    /// Its name, in SQL too.
+    /// Returns the name of the SQL table.
     pub fn name(self) -> &'static str {
         match self {
             Self::Alerts => "alerts",
@@ -82,7 +72,7 @@ impl Table {
         }
     }
 
-    /// Whether its rows change after the record that made them: those are worth keeping at hand.
+    /// Returns whether rows change after the record that created them. Only such rows are worth caching.
     pub(crate) fn is_folded(self) -> bool {
         match self {
             Self::Alerts
@@ -112,58 +102,58 @@ impl fmt::Display for Table {
 /// One row of a projection.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
-    /// The projection.
     pub table: Table,
-    /// Key of the row.
+    /// Primary key.
     pub id: String,
-    /// Whose it is.
     pub tenant: String,
-    /// Where it stands, in one word; empty where nothing changes.
+    /// Status as one word. Empty for tables whose rows never change.
     pub status: String,
-    /// The incident that it is about, empty if none.
+    /// Id of the related incident, empty if none.
     pub incident: String,
-    /// The plan that it is about, empty if none.
+    /// Id of the related plan, empty if none.
     pub plan: String,
-    /// The run that it is about, empty if none.
+    /// Id of the related run, empty if none.
     pub run: String,
-    /// When it was made.
+    /// Id of the related experiment, empty if none.
+    pub experiment: String,
+    /// When the row was created.
     pub at: Timestamp,
-    /// The record that made it.
+    /// `seq` of the record that created the row.
     pub first_seq: u64,
-    /// The record that last changed it.
+    /// `seq` of the record that last changed the row.
     pub last_seq: u64,
-    /// What it says.
-    pub doc: Doc,
+    pub body: RowBody,
 }
 
-/// What a row is about.
+/// Ids of the entities that a row refers to. Each is its own column, so that lists can be filtered by it.
 #[derive(Clone, Copy, Default)]
-pub(super) struct About<'a> {
+pub(super) struct RowLinks<'a> {
     pub(super) incident: &'a str,
     pub(super) plan: &'a str,
     pub(super) run: &'a str,
+    pub(super) experiment: &'a str,
 }
 
-macro_rules! docs {
-    ($($(#[$doc:meta])* $table:ident($word:ty);)*) => {
-        /// What a row says: one type for each projection.
+macro_rules! row_bodies {
+    ($($table:ident($body:ty);)*) => {
+        /// The content of a row: one variant per table.
         #[derive(Clone, Debug, PartialEq)]
-        pub enum Doc {
-            $($(#[$doc])* $table($word),)*
+        pub enum RowBody {
+            $($table($body),)*
         }
 
-        impl Doc {
-            /// The projection that it belongs to.
+        impl RowBody {
+            /// Returns the table that the row belongs to.
             pub fn table(&self) -> Table {
                 match self { $(Self::$table(_) => Table::$table,)* }
             }
 
-            /// Its canonical JSON.
+            /// Encodes the content as canonical JSON.
             pub fn encode(&self) -> String {
-                match self { $(Self::$table(doc) => encode(doc),)* }
+                match self { $(Self::$table(body) => encode(body),)* }
             }
 
-            /// Reads what [`encode`](Self::encode) wrote.
+            /// Decodes the output of [`encode`](Self::encode).
             ///
             /// # Errors
             /// If `text` is not a row of `table`.
@@ -172,57 +162,42 @@ macro_rules! docs {
             }
         }
 
-        $(impl Word for $word {
+        $(impl TableRow for $body {
             const TABLE: Table = Table::$table;
-            fn take(doc: Doc) -> Option<Self> {
-                match doc { Doc::$table(word) => Some(word), _ => None }
+            fn from_body(body: RowBody) -> Option<Self> {
+                match body { RowBody::$table(row) => Some(row), _ => None }
             }
         })*
     };
 }
 
-/// What a row of one projection says.
-pub(crate) trait Word: Sized {
-    /// The projection.
+/// The content type of one table.
+pub(crate) trait TableRow: Sized {
     const TABLE: Table;
 
-    /// Takes it out of the row.
-    fn take(doc: Doc) -> Option<Self>;
+    /// Extracts this type from a row's content. Returns `None` for a row of another table.
+    fn from_body(body: RowBody) -> Option<Self>;
 }
 
-docs! {
-    /// An alert.
+row_bodies! {
     Alerts(AlertRow);
-    /// An incident.
     Incidents(IncidentRow);
-    /// Evidence.
     Evidence(Evidence);
-    /// A candidate.
     Candidates(Candidate);
-    /// A decision.
     Decisions(Decision);
-    /// A plan.
     Plans(PlanRow);
-    /// A run.
     Runs(RunView);
-    /// An outcome.
     Outcomes(Outcome);
-    /// Feedback.
     Feedback(Feedback);
-    /// An experiment.
     Experiments(ExperimentRow);
-    /// An exposure.
     Exposures(Exposure);
-    /// A past execution.
     Executions(PastExecution);
-    /// Guardrails.
     Guardrails(Guardrails);
-    /// A stop.
     Stops(StopRow);
 }
 
-fn encode<T: Serialize>(doc: &T) -> String {
-    canonical_json(doc).expect("a row holds what was canonical in the record, and small counts")
+fn encode<T: Serialize>(body: &T) -> String {
+    canonical_json(body).expect("a row contains canonical values of the record and small counts")
 }
 
 fn decode<T: DeserializeOwned>(text: &str) -> Result<T, serde_json::Error> {

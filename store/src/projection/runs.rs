@@ -1,32 +1,37 @@
 use workflow::id::RunId;
 use workflow::{Event, RunStatus, RunView};
 
-use super::row::About;
-use super::{Change, Doc, Table};
+use super::row::RowLinks;
+use super::{ProjectionTx, RowBody, Table};
 use crate::port::StoreError;
 
-/// Folds one event into the view of its run: the same fold that the machine embeds.
-pub(super) fn happened(
-    change: &mut Change<'_>,
+/// Folds one event into the view of its run, with the same fold that the executor uses.
+pub(super) fn apply_run(
+    tx: &mut ProjectionTx<'_>,
     run: &RunId,
     event: &Event,
 ) -> Result<(), StoreError> {
     if let Some(view) = RunView::begin(run, event) {
         let (incident, plan) = (view.incident.clone(), view.plan.clone());
-        let about = About { incident: incident.as_str(), plan: plan.as_str(), run: run.as_str() };
-        return change.make(run.as_str(), word(view.status), about, Doc::Runs(view));
+        let links = RowLinks {
+            incident: incident.as_str(),
+            plan: plan.as_str(),
+            run: run.as_str(),
+            ..RowLinks::default()
+        };
+        return tx.upsert(run.as_str(), status_text(view.status), links, RowBody::Runs(view));
     }
-    change.alter(Table::Runs, run.as_str(), |row| {
-        if let Doc::Runs(view) = &mut row.doc {
+    tx.update(Table::Runs, run.as_str(), |row| {
+        if let RowBody::Runs(view) = &mut row.body {
             view.apply(event);
-            row.status = word(view.status).into();
+            row.status = status_text(view.status).into();
         }
     })?;
     Ok(())
 }
 
-/// A run's status as it is written in JSON.
-fn word(status: RunStatus) -> &'static str {
+/// Returns the run status as serialized in JSON.
+fn status_text(status: RunStatus) -> &'static str {
     match status {
         RunStatus::Running => "running",
         RunStatus::Paused => "paused",

@@ -2,58 +2,56 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use workflow::run::{FleetEvent, StopLevel, StopScope};
 
-use super::row::About;
-use super::{Change, Doc};
+use super::row::RowLinks;
+use super::{ProjectionTx, RowBody};
 use crate::port::StoreError;
 
-/// The emergency stop of one scope. Key: `global`, or the id of the run. Status: `stopped`, `lifted`.
+/// The emergency stop of one scope. Key: `global`, or the id of the run. Status: `stopped`, `cleared`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StopRow {
-    /// Where it holds.
     pub scope: StopScope,
-    /// How hard, while it holds.
+    /// Absent once the stop is cleared.
     pub level: Option<StopLevel>,
-    /// Who stopped, or lifted it.
-    pub by: String,
-    /// Why.
+    /// Who set or cleared the stop.
+    pub actor: String,
+    /// Reason given by that operator.
     pub reason: String,
-    /// When.
     pub at: Timestamp,
 }
 
-pub(super) fn happened(change: &mut Change<'_>, event: &FleetEvent) -> Result<(), StoreError> {
+pub(super) fn apply_fleet(tx: &mut ProjectionTx<'_>, event: &FleetEvent) -> Result<(), StoreError> {
     match event {
-        FleetEvent::Stopped { scope, level, by, reason, at } => {
+        FleetEvent::Stopped { scope, level, actor, reason, at } => {
             let row = StopRow {
                 scope: scope.clone(),
                 level: Some(*level),
-                by: by.clone(),
+                actor: actor.clone(),
                 reason: reason.clone(),
                 at: *at,
             };
-            set(change, "stopped", row)
+            set(tx, "stopped", row)
         }
-        FleetEvent::Lifted { scope, by, reason, at } => {
+        FleetEvent::StopCleared { scope, actor, reason, at } => {
             let row = StopRow {
                 scope: scope.clone(),
                 level: None,
-                by: by.clone(),
+                actor: actor.clone(),
                 reason: reason.clone(),
                 at: *at,
             };
-            set(change, "lifted", row)
+            set(tx, "cleared", row)
         }
-        FleetEvent::Locked { .. } | FleetEvent::Unlocked { .. } | FleetEvent::Budgeted { .. } => {
-            Ok(())
-        }
+        FleetEvent::Locked { .. }
+        | FleetEvent::Unlocked { .. }
+        | FleetEvent::RateLimitReserved { .. } => Ok(()),
     }
 }
 
-fn set(change: &mut Change<'_>, status: &str, row: StopRow) -> Result<(), StoreError> {
+fn set(tx: &mut ProjectionTx<'_>, status: &str, row: StopRow) -> Result<(), StoreError> {
     let (key, run) = match &row.scope {
         StopScope::Global => ("global".to_string(), String::new()),
         StopScope::Run { run } => (run.to_string(), run.to_string()),
     };
-    change.make(&key, status, About { run: &run, ..About::default() }, Doc::Stops(row))
+    tx.upsert(&key, status, RowLinks { run: &run, ..RowLinks::default() }, RowBody::Stops(row))
 }

@@ -7,10 +7,10 @@ use crate::port::StoreError;
 /// Name of the data file in the data directory.
 pub(crate) const DATA_FILE: &str = "chiron.db";
 
-/// Name of the file whose lock says who writes here.
+/// Name of the lock file. It contains the process id of the writer.
 const LOCK_FILE: &str = "lock";
 
-/// Makes the data directory where there is none, and takes the exclusive lock on it.
+/// Creates the data directory if it does not exist, and takes the exclusive lock on it.
 pub(super) fn lock(dir: &Path) -> Result<File, StoreError> {
     std::fs::create_dir_all(dir)
         .map_err(|source| failed("create the data directory", dir, source))?;
@@ -35,7 +35,7 @@ pub(super) fn lock(dir: &Path) -> Result<File, StoreError> {
     Ok(file)
 }
 
-/// Makes `file` readable by its owner alone before anything is written to it. SQLite gives its side files the same mode.
+/// Creates `file` with mode 0600 before anything is written to it. SQLite gives its side files the same mode.
 pub(super) fn make_private(file: &Path) -> Result<(), StoreError> {
     private()
         .create(true)
@@ -53,6 +53,6 @@ fn private() -> OpenOptions {
     options
 }
 
-fn failed(doing: &'static str, path: &Path, source: std::io::Error) -> StoreError {
-    StoreError::File { doing, path: path.into(), source }
+fn failed(operation: &'static str, path: &Path, source: std::io::Error) -> StoreError {
+    StoreError::File { operation, path: path.into(), source }
 }

@@ -7,50 +7,50 @@ use rusqlite::types::Value as Sql;
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 use workflow::Digest;
 
-use super::schema::{COLUMNS, on, open_read_only};
-use crate::port::{Listing, Page, StoreError};
-use crate::projection::{Doc, Row, Table};
+use super::schema::{COLUMNS, db_error, open_read_only};
+use crate::port::{ListPage, PageRequest, StoreError};
+use crate::projection::{Row, RowBody, Table};
 use crate::record::Record;
-use crate::seal::{Head, claimed};
+use crate::seal::{ChainHead, parse_blob_ref};
 
-/// Connections that wait for the next query, at most.
-const IDLE: usize = 4;
+/// Maximum number of idle connections kept open for the next query.
+const MAX_IDLE_CONNECTIONS: usize = 4;
 
-/// Connections that only read.
+/// A pool of read-only connections.
 #[derive(Debug)]
-pub(super) struct Readers {
+pub(super) struct ReaderPool {
     file: PathBuf,
     idle: Mutex<Vec<Connection>>,
 }
 
-impl Readers {
+impl ReaderPool {
     pub(super) fn new(file: PathBuf) -> Self {
         Self { file, idle: Mutex::default() }
     }
 
-    /// Runs `query` on a connection that nobody else uses meanwhile.
+    /// Runs `query` on a connection that no other caller uses at the same time.
     pub(super) fn with<T>(
         &self,
         query: impl FnOnce(&Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let waiting = self.idle.lock().expect("no code panics while it holds this lock").pop();
-        let connection = match waiting {
+        let idle = self.idle.lock().expect("no code panics while it holds this lock").pop();
+        let connection = match idle {
             Some(connection) => connection,
             None => open_read_only(&self.file)?,
         };
-        let answer = query(&connection);
+        let result = query(&connection);
         let mut idle = self.idle.lock().expect("no code panics while it holds this lock");
-        if idle.len() < IDLE {
+        if idle.len() < MAX_IDLE_CONNECTIONS {
             idle.push(connection);
         }
-        answer
+        result
     }
 }
 
 const RECORD: &str = "SELECT seq, stream, version, tenant, kind, at, epoch, payload, salt, payload_digest, previous, digest FROM records";
 
-/// The columns of a record as they are stored.
-struct Stored {
+/// The columns of a record as stored.
+struct StoredRecord {
     seq: u64,
     stream: String,
     version: u64,
@@ -63,8 +63,8 @@ struct Stored {
     digests: [String; 3],
 }
 
-fn stored(row: &rusqlite::Row<'_>) -> rusqlite::Result<Stored> {
-    Ok(Stored {
+fn read_record(row: &rusqlite::Row<'_>) -> rusqlite::Result<StoredRecord> {
+    Ok(StoredRecord {
         seq: row.get::<_, i64>(0)? as u64,
         stream: row.get(1)?,
         version: row.get::<_, i64>(2)? as u64,
@@ -78,7 +78,7 @@ fn stored(row: &rusqlite::Row<'_>) -> rusqlite::Result<Stored> {
     })
 }
 
-impl Stored {
+impl StoredRecord {
     fn record(self, connection: &Connection) -> Result<Record, StoreError> {
         let Self {
             seq,
@@ -116,13 +116,13 @@ impl Stored {
     }
 }
 
-/// The canonical bytes of a payload: what stands in its column, or the blob that the column stands for.
+/// Returns the canonical bytes of a payload: the column itself, or the blob that the column refers to.
 pub(crate) fn payload_text(
     connection: &Connection,
     seq: u64,
     column: String,
 ) -> Result<String, StoreError> {
-    let Some(digest) = claimed(&column) else { return Ok(column) };
+    let Some(digest) = parse_blob_ref(&column) else { return Ok(column) };
     let bytes = blob(connection, &digest)?
         .ok_or_else(|| damaged(seq, "payload", &format!("its blob {digest} is missing")))?;
     String::from_utf8(bytes).map_err(|error| damaged(seq, "payload", &error))
@@ -135,8 +135,11 @@ where
     text.parse().map_err(|error| damaged(seq, column, &error))
 }
 
-fn damaged(seq: u64, column: &str, why: &dyn Display) -> StoreError {
-    StoreError::Damaged { place: format!("record {seq}, column {column}"), why: why.to_string() }
+fn damaged(seq: u64, column: &str, message: &dyn Display) -> StoreError {
+    StoreError::Damaged {
+        location: format!("record {seq}, column {column}"),
+        message: message.to_string(),
+    }
 }
 
 fn select(
@@ -144,13 +147,13 @@ fn select(
     sql: &str,
     values: impl rusqlite::Params,
 ) -> Result<Vec<Record>, StoreError> {
-    let read = on("read the record");
+    let read = db_error("read the record");
     let mut statement = match connection.prepare_cached(sql) {
         Ok(statement) => statement,
         Err(error) => return Err(read(error)),
     };
-    let rows: rusqlite::Result<Vec<Stored>> =
-        statement.query_map(values, stored).and_then(Iterator::collect);
+    let rows: rusqlite::Result<Vec<StoredRecord>> =
+        statement.query_map(values, read_record).and_then(Iterator::collect);
     rows.map_err(read)?.into_iter().map(|stored| stored.record(connection)).collect()
 }
 
@@ -176,10 +179,10 @@ pub(super) fn version(connection: &Connection, stream: &str) -> Result<u64, Stor
     let version = connection
         .prepare_cached("SELECT coalesce(max(version), 0) FROM records WHERE stream = ?1")
         .and_then(|mut statement| statement.query_row([stream], |row| row.get::<_, i64>(0)));
-    version.map(|version| version as u64).map_err(on("read the version of a stream"))
+    version.map(|version| version as u64).map_err(db_error("read the version of a stream"))
 }
 
-pub(super) fn head(connection: &Connection) -> Result<Head, StoreError> {
+pub(super) fn head(connection: &Connection) -> Result<ChainHead, StoreError> {
     let last = connection
         .prepare_cached("SELECT seq, epoch, digest FROM records ORDER BY seq DESC LIMIT 1")
         .and_then(|mut statement| {
@@ -189,9 +192,9 @@ pub(super) fn head(connection: &Connection) -> Result<Head, StoreError> {
                 })
                 .optional()
         })
-        .map_err(on("read the end of the record"))?;
-    let Some((seq, epoch, digest)) = last else { return Ok(Head::default()) };
-    Ok(Head {
+        .map_err(db_error("read the last record"))?;
+    let Some((seq, epoch, digest)) = last else { return Ok(ChainHead::default()) };
+    Ok(ChainHead {
         seq: seq as u64,
         digest: parsed(seq as u64, "digest", &digest)?,
         epoch: epoch as u64,
@@ -207,7 +210,7 @@ pub(super) fn blob(
         .and_then(|mut statement| {
             statement.query_row([digest.to_string()], |row| row.get(0)).optional()
         })
-        .map_err(on("read a blob"))
+        .map_err(db_error("read a blob"))
 }
 
 pub(super) fn snapshot(
@@ -221,24 +224,35 @@ pub(super) fn snapshot(
                 .query_row([name], |row| Ok((row.get::<_, i64>(0)? as u64, row.get(1)?)))
                 .optional()
         })
-        .map_err(on("read a snapshot"))
+        .map_err(db_error("read a snapshot"))
 }
 
-/// The columns of a row of a projection as they are stored, in the order of [`COLUMNS`].
-pub(crate) type StoredRow = ([String; 7], i64, i64, String);
+/// The columns of a projected row as stored, in the order of [`COLUMNS`].
+pub(crate) type StoredRow = ([String; 8], i64, i64, String);
 
 pub(crate) fn stored_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<StoredRow> {
-    let words =
-        [row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?];
-    Ok((words, row.get(7)?, row.get(8)?, row.get(9)?))
+    let texts = [
+        row.get(0)?,
+        row.get(1)?,
+        row.get(2)?,
+        row.get(3)?,
+        row.get(4)?,
+        row.get(5)?,
+        row.get(6)?,
+        row.get(7)?,
+    ];
+    Ok((texts, row.get(8)?, row.get(9)?, row.get(10)?))
 }
 
-fn typed(table: Table, stored: StoredRow) -> Result<Row, StoreError> {
-    let ([id, tenant, status, incident, plan, run, at], first_seq, last_seq, doc) = stored;
-    let damaged =
-        |why: String| StoreError::Damaged { place: format!("table {table}, key {id}"), why };
+fn decode_row(table: Table, stored: StoredRow) -> Result<Row, StoreError> {
+    let ([id, tenant, status, incident, plan, run, experiment, at], first_seq, last_seq, body) =
+        stored;
+    let damaged = |message: String| StoreError::Damaged {
+        location: format!("table {table}, key {id}"),
+        message,
+    };
     let at = at.parse().map_err(|error: jiff::Error| damaged(error.to_string()))?;
-    let doc = Doc::decode(table, &doc).map_err(|error| damaged(error.to_string()))?;
+    let body = RowBody::decode(table, &body).map_err(|error| damaged(error.to_string()))?;
     Ok(Row {
         table,
         tenant,
@@ -246,10 +260,11 @@ fn typed(table: Table, stored: StoredRow) -> Result<Row, StoreError> {
         incident,
         plan,
         run,
+        experiment,
         at,
         first_seq: first_seq as u64,
         last_seq: last_seq as u64,
-        doc,
+        body,
         id,
     })
 }
@@ -262,25 +277,26 @@ pub(super) fn row(
     let stored = connection
         .prepare_cached(&format!("SELECT {COLUMNS} FROM {table} WHERE id = ?1"))
         .and_then(|mut statement| statement.query_row([id], stored_row).optional())
-        .map_err(on("read a row of a projection"))?;
-    stored.map(|stored| typed(table, stored)).transpose()
+        .map_err(db_error("read a projected row"))?;
+    stored.map(|stored| decode_row(table, stored)).transpose()
 }
 
 pub(super) fn rows(
     connection: &Connection,
     table: Table,
-    page: &Page,
-) -> Result<Listing<Row>, StoreError> {
+    page: &PageRequest,
+) -> Result<ListPage<Row>, StoreError> {
     let mut conditions = Vec::new();
     let mut values = Vec::new();
-    for (column, wanted) in [
+    for (column, filter) in [
         ("status", &page.status),
         ("incident", &page.incident),
         ("plan", &page.plan),
         ("run", &page.run),
+        ("experiment", &page.experiment),
     ] {
-        if let Some(wanted) = wanted {
-            values.push(Sql::Text(wanted.clone()));
+        if let Some(value) = filter {
+            values.push(Sql::Text(value.clone()));
             conditions.push(format!("{column} = ?{}", values.len()));
         }
     }
@@ -301,15 +317,15 @@ pub(super) fn rows(
         connection.prepare_cached(&sql).and_then(|mut statement| {
             statement.query_map(params_from_iter(values), stored_row).and_then(Iterator::collect)
         });
-    let found = found.map_err(on("list rows of a projection"))?;
+    let found = found.map_err(db_error("list projected rows"))?;
     let rows: Result<Vec<Row>, StoreError> =
-        found.into_iter().map(|stored| typed(table, stored)).collect();
-    Ok(Listing::cut(rows?, page.limit()))
+        found.into_iter().map(|stored| decode_row(table, stored)).collect();
+    Ok(ListPage::cut(rows?, page.limit()))
 }
 
 pub(super) fn back_up(connection: &Connection, file: &Path) -> Result<(), StoreError> {
     connection
         .execute("VACUUM INTO ?1", [file.to_string_lossy()])
         .map(drop)
-        .map_err(on("write a backup"))
+        .map_err(db_error("write a backup"))
 }

@@ -3,66 +3,65 @@ use std::collections::HashMap;
 use rusqlite::{Connection, params};
 
 use super::reader;
-use super::schema::{COLUMNS, on};
+use super::schema::{COLUMNS, db_error};
 use crate::port::StoreError;
 use crate::projection::{Row, Rows, Table};
 
-/// Rows kept at hand between commits, at most.
+/// Maximum number of rows kept in the cache between commits.
 const MAX_ROWS: usize = 4_096;
 
-/// Rows that are being changed, or were of late: decoded once, and written once a commit however often they change.
+/// Write-back cache of recently used rows. Each row is decoded once and written once per commit, however often it changes.
 #[derive(Default)]
-pub(crate) struct Overlay {
-    rows: HashMap<(Table, String), (Row, Written)>,
+pub(crate) struct WriteCache {
+    rows: HashMap<(Table, String), CachedRow>,
     /// Keys of rows that differ from the file.
     changed: Vec<(Table, String)>,
 }
 
-#[derive(Clone, Copy, PartialEq)]
-enum Written {
-    Yes,
-    No,
+struct CachedRow {
+    row: Row,
+    /// Whether the row differs from the file. Its key is then in `changed`.
+    is_dirty: bool,
 }
 
-/// The rows in a data file, seen through an overlay.
-pub(crate) struct RowsOn<'a> {
+/// The rows of a data file, accessed through the cache.
+pub(crate) struct CachedRows<'a> {
     pub(crate) connection: &'a Connection,
-    pub(crate) overlay: &'a mut Overlay,
+    pub(crate) cache: &'a mut WriteCache,
 }
 
-impl Rows for RowsOn<'_> {
+impl Rows for CachedRows<'_> {
     fn get(&mut self, table: Table, id: &str) -> Result<Option<&mut Row>, StoreError> {
         let key = (table, id.to_string());
-        if !self.overlay.rows.contains_key(&key) {
+        if !self.cache.rows.contains_key(&key) {
             let Some(row) = reader::row(self.connection, table, id)? else { return Ok(None) };
-            self.overlay.rows.insert(key.clone(), (row, Written::Yes));
+            self.cache.rows.insert(key.clone(), CachedRow { row, is_dirty: false });
         }
-        let (row, written) =
-            self.overlay.rows.get_mut(&key).expect("it was there, or was just put there");
-        // Whoever gets a row may change it; one that is written again unchanged does no harm.
-        if *written == Written::Yes {
-            *written = Written::No;
-            self.overlay.changed.push(key);
+        let cached =
+            self.cache.rows.get_mut(&key).expect("the row was cached, or was inserted just above");
+        // The caller may change the row. Writing back an unchanged row is harmless.
+        if !cached.is_dirty {
+            cached.is_dirty = true;
+            self.cache.changed.push(key);
         }
-        Ok(Some(row))
+        Ok(Some(&mut cached.row))
     }
 
     fn put(&mut self, row: Row) -> Result<(), StoreError> {
         let key = (row.table, row.id.clone());
-        self.overlay.changed.push(key.clone());
-        self.overlay.rows.insert(key, (row, Written::No));
+        self.cache.changed.push(key.clone());
+        self.cache.rows.insert(key, CachedRow { row, is_dirty: true });
         Ok(())
     }
 }
 
-impl Overlay {
-    /// Writes every row that was changed, within the transaction that is open on `connection`.
+impl WriteCache {
+    /// Writes every changed row within the open transaction of `connection`.
     pub(crate) fn flush(&mut self, connection: &Connection) -> Result<(), StoreError> {
         for key in self.changed.drain(..) {
-            let (row, written) =
-                self.rows.get_mut(&key).expect("what was changed is in the overlay");
-            *written = Written::Yes;
-            write(connection, row)?;
+            let cached = self.rows.get_mut(&key).expect("every changed row is in the cache");
+            cached.is_dirty = false;
+            write(connection, &cached.row)?;
             if !key.0.is_folded() {
                 self.rows.remove(&key);
             }
@@ -75,11 +74,24 @@ impl Overlay {
 }
 
 fn write(connection: &Connection, row: &Row) -> Result<(), StoreError> {
-    let Row { table, id, tenant, status, incident, plan, run, at, first_seq, last_seq, doc } = row;
+    let Row {
+        table,
+        id,
+        tenant,
+        status,
+        incident,
+        plan,
+        run,
+        experiment,
+        at,
+        first_seq,
+        last_seq,
+        body,
+    } = row;
     let sql = format!(
-        "INSERT INTO {table} ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
-         ON CONFLICT (id) DO UPDATE SET tenant = ?2, status = ?3, incident = ?4, plan = ?5, run = ?6, at = ?7,
-             first_seq = ?8, last_seq = ?9, doc = ?10"
+        "INSERT INTO {table} ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+         ON CONFLICT (id) DO UPDATE SET tenant = ?2, status = ?3, incident = ?4, plan = ?5, run = ?6,
+             experiment = ?7, at = ?8, first_seq = ?9, last_seq = ?10, body = ?11"
     );
     let (at, first_seq, last_seq) = (at.to_string(), *first_seq as i64, *last_seq as i64);
     connection
@@ -92,12 +104,13 @@ fn write(connection: &Connection, row: &Row) -> Result<(), StoreError> {
                 incident,
                 plan,
                 run,
+                experiment,
                 at,
                 first_seq,
                 last_seq,
-                doc.encode()
+                body.encode()
             ])
         })
         .map(drop)
-        .map_err(on("write a row of a projection"))
+        .map_err(db_error("write a projected row"))
 }

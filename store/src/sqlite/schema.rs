@@ -6,14 +6,14 @@ use super::directory::make_private;
 use crate::port::StoreError;
 use crate::projection::Table;
 
-/// The version of the tables below. A change of them is a new version with a migration.
-const VERSION: u64 = 1;
+/// Version of the tables below. Every change of them needs a new version.
+const SCHEMA_VERSION: u64 = 2;
 
-/// Before this version, SQLite can corrupt a WAL database that two connections use.
-const OLDEST_LIBRARY: i32 = 3_051_003;
+/// Older versions of SQLite can corrupt a WAL database that two connections use.
+const MIN_SQLITE_VERSION: i32 = 3_051_003;
 
-/// What is not folded from anything.
-const RECORD: &str = "
+/// The tables that are not derived from the record.
+const RECORD_TABLES: &str = "
 CREATE TABLE schema (version INTEGER NOT NULL) STRICT;
 CREATE TABLE records (
     seq INTEGER PRIMARY KEY,
@@ -34,66 +34,68 @@ CREATE TABLE blobs (digest TEXT PRIMARY KEY, bytes BLOB NOT NULL) STRICT;
 CREATE TABLE snapshots (name TEXT PRIMARY KEY, seq INTEGER NOT NULL, digest TEXT NOT NULL, bytes BLOB NOT NULL) STRICT;
 ";
 
-/// Columns of every projection, in the order in which statements name them.
+/// Columns of every projection, in the order used by all statements.
 pub(crate) const COLUMNS: &str =
-    "id, tenant, status, incident, plan, run, at, first_seq, last_seq, doc";
+    "id, tenant, status, incident, plan, run, experiment, at, first_seq, last_seq, body";
 
-/// Checks that the SQLite that was linked keeps its files whole.
+/// Checks that the linked SQLite is recent enough not to corrupt its files.
 pub(super) fn check_library() -> Result<(), StoreError> {
-    if rusqlite::version_number() >= OLDEST_LIBRARY {
+    if rusqlite::version_number() >= MIN_SQLITE_VERSION {
         Ok(())
     } else {
         Err(StoreError::OldSqlite { found: rusqlite::version().into() })
     }
 }
 
-/// Opens the data file for writing, and makes its tables where there are none.
+/// Opens the data file for writing. Creates the tables if they do not exist.
 pub(super) fn open(file: &Path) -> Result<Connection, StoreError> {
     make_private(file)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_CREATE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection =
-        Connection::open_with_flags(file, flags).map_err(on("open the data file"))?;
+        Connection::open_with_flags(file, flags).map_err(db_error("open the data file"))?;
     let set = connection.execute_batch(
-        // The default of 1,000 pages would put the fsync of a checkpoint into every hundredth commit or so.
+        // With the default of 1,000 pages, about one commit in a hundred would wait for the fsync of a checkpoint.
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 4000;
          PRAGMA cache_size = -16000; PRAGMA busy_timeout = 5000;",
     );
-    set.map_err(on("set up the data file"))?;
+    set.map_err(db_error("set up the data file"))?;
     connection.set_prepared_statement_cache_capacity(128);
     if version(&connection)?.is_none() {
-        let made = connection.transaction().and_then(|transaction| {
-            transaction.execute_batch(RECORD)?;
-            transaction.execute("INSERT INTO schema (version) VALUES (?1)", [VERSION as i64])?;
+        let created = connection.transaction().and_then(|transaction| {
+            transaction.execute_batch(RECORD_TABLES)?;
+            transaction
+                .execute("INSERT INTO schema (version) VALUES (?1)", [SCHEMA_VERSION as i64])?;
             create_projections(&transaction)?;
             transaction.commit()
         });
-        made.map_err(on("make the tables"))?;
+        created.map_err(db_error("create the tables"))?;
     }
     check_version(&connection, file)?;
     Ok(connection)
 }
 
-/// Opens the data file for reading only.
+/// Opens the data file read-only.
 pub(crate) fn open_read_only(file: &Path) -> Result<Connection, StoreError> {
     if !file.exists() {
-        return Err(StoreError::Absent { file: file.into() });
+        return Err(StoreError::NoRecord { file: file.into() });
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(file, flags).map_err(on("open the data file"))?;
+    let connection =
+        Connection::open_with_flags(file, flags).map_err(db_error("open the data file"))?;
     connection
         .execute_batch("PRAGMA busy_timeout = 5000; PRAGMA cache_size = -4000;")
-        .map_err(on("set up the data file"))?;
+        .map_err(db_error("set up the data file"))?;
     connection.set_prepared_statement_cache_capacity(64);
     if version(&connection)?.is_none() {
-        return Err(StoreError::Absent { file: file.into() });
+        return Err(StoreError::NoRecord { file: file.into() });
     }
     check_version(&connection, file)?;
     Ok(connection)
 }
 
-/// Makes the tables of all projections.
+/// Creates the tables of all projections.
 pub(crate) fn create_projections(connection: &Connection) -> rusqlite::Result<()> {
     for table in Table::ALL {
         connection.execute_batch(&format!(
@@ -104,10 +106,11 @@ pub(crate) fn create_projections(connection: &Connection) -> rusqlite::Result<()
                 incident TEXT NOT NULL,
                 plan TEXT NOT NULL,
                 run TEXT NOT NULL,
+                experiment TEXT NOT NULL,
                 at TEXT NOT NULL,
                 first_seq INTEGER NOT NULL,
                 last_seq INTEGER NOT NULL,
-                doc TEXT NOT NULL
+                body TEXT NOT NULL
             ) STRICT;
             CREATE INDEX {table}_by_seq ON {table} (first_seq, id);
             CREATE INDEX {table}_by_incident ON {table} (incident, first_seq, id);"
@@ -123,29 +126,31 @@ fn version(connection: &Connection) -> Result<Option<u64>, StoreError> {
             [],
             |row| row.get(0),
         )
-        .map_err(on("read the data file"))?;
+        .map_err(db_error("read the data file"))?;
     if !exists {
         return Ok(None);
     }
     let version: Option<i64> = connection
         .query_row("SELECT version FROM schema", [], |row| row.get(0))
         .optional()
-        .map_err(on("read the schema version"))?;
+        .map_err(db_error("read the schema version"))?;
     Ok(version.map(|version| version as u64))
 }
 
 fn check_version(connection: &Connection, file: &Path) -> Result<(), StoreError> {
     match version(connection)? {
-        Some(VERSION) => Ok(()),
-        Some(found) => Err(StoreError::Newer { file: file.into(), found, known: VERSION }),
+        Some(SCHEMA_VERSION) => Ok(()),
+        Some(found) => {
+            Err(StoreError::UnsupportedSchema { file: file.into(), found, known: SCHEMA_VERSION })
+        }
         None => Err(StoreError::Damaged {
-            place: "table schema".into(),
-            why: "it names no version".into(),
+            location: "table schema".into(),
+            message: "it contains no version".into(),
         }),
     }
 }
 
-/// An error of the database, with what was being done.
-pub(crate) fn on(doing: &'static str) -> impl FnOnce(rusqlite::Error) -> StoreError {
-    move |source| StoreError::Database { doing, source }
+/// Returns a function that wraps a database error. `operation` completes the message "cannot …".
+pub(crate) fn db_error(operation: &'static str) -> impl FnOnce(rusqlite::Error) -> StoreError {
+    move |source| StoreError::Database { operation, source }
 }

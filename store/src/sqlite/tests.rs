@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::contract::check_store;
-use crate::contract::sample::{at, note, story, tick};
+use crate::contract::sample::{at, incident_history, note, tick};
 use crate::verify::verify;
 
 fn open(dir: &Path) -> Sqlite {
@@ -12,34 +12,35 @@ fn open(dir: &Path) -> Sqlite {
 }
 
 #[tokio::test]
-async fn sqlite_keeps_every_promise_and_verifies_afterwards() {
+async fn sqlite_store_satisfies_contract_and_verifies() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
     check_store(&store).await;
     let report = verify(dir.path(), &mut []).unwrap();
-    assert_eq!(report.flaws, []);
+    assert_eq!(report.errors, []);
     assert!(report.is_replayed && report.records > 100);
 }
 
 #[tokio::test]
-async fn what_was_acknowledged_is_there_after_opening_again() {
+async fn acknowledged_records_survive_reopen() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
     let epoch = store.claim(at(0), "test").await.unwrap();
-    let appended = store.append(story(1), vec![b"blob".to_vec()], &[], epoch).await.unwrap();
+    let appended =
+        store.append(incident_history(1), vec![b"blob".to_vec()], &[], epoch).await.unwrap();
     drop(store);
     let store = open(dir.path());
     assert_eq!(store.read(1, usize::MAX).await.unwrap(), appended);
     assert_eq!(store.claim(at(9), "test").await.unwrap(), epoch + 1);
     let next = store.append(vec![tick(1.0)], Vec::new(), &[], epoch + 1).await.unwrap();
     assert_eq!(next[0].seq, appended.last().unwrap().seq + 2);
-    assert_eq!(verify(dir.path(), &mut []).unwrap().flaws, []);
+    assert_eq!(verify(dir.path(), &mut []).unwrap().errors, []);
 }
 
 #[tokio::test]
-async fn a_second_writer_is_refused_by_name_and_a_reader_is_not() {
+async fn second_writer_is_refused_with_pid_and_reader_is_allowed() {
     let dir = tempfile::tempdir().unwrap();
-    assert!(matches!(Sqlite::open_read_only(dir.path()), Err(StoreError::Absent { .. })));
+    assert!(matches!(Sqlite::open_read_only(dir.path()), Err(StoreError::NoRecord { .. })));
     let store = open(dir.path());
     let refused = Sqlite::open(dir.path(), Salts::System).unwrap_err().to_string();
     assert!(
@@ -57,36 +58,36 @@ async fn a_second_writer_is_refused_by_name_and_a_reader_is_not() {
 }
 
 #[tokio::test]
-async fn files_of_a_newer_version_are_refused() {
+async fn newer_schema_version_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     drop(open(dir.path()));
     let other = Connection::open(dir.path().join(DATA_FILE)).unwrap();
     other.execute("UPDATE schema SET version = 99", []).unwrap();
     assert!(matches!(
         Sqlite::open(dir.path(), Salts::System),
-        Err(StoreError::Newer { found: 99, .. })
+        Err(StoreError::UnsupportedSchema { found: 99, .. })
     ));
-    assert!(matches!(Sqlite::open_read_only(dir.path()), Err(StoreError::Newer { found: 99, .. })));
+    assert!(matches!(
+        Sqlite::open_read_only(dir.path()),
+        Err(StoreError::UnsupportedSchema { found: 99, .. })
+    ));
 }
 
 #[tokio::test]
-async fn after_a_failed_write_everything_is_refused_until_it_is_opened_again() {
+async fn failed_write_stops_store_until_reopen() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
     let epoch = store.claim(at(0), "test").await.unwrap();
     let other = Connection::open(dir.path().join(DATA_FILE)).unwrap();
     other.execute_batch("CREATE TRIGGER full BEFORE INSERT ON records BEGIN SELECT raise(ABORT, 'disk full'); END").unwrap();
     let refused = store.append(vec![tick(1.0)], Vec::new(), &[], epoch).await;
-    assert!(
-        matches!(refused, Err(AppendRefused::Failed(StoreError::Stopped { .. }))),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Err(AppendError::Failed(StoreError::Stopped { .. }))), "{refused:?}");
     other.execute_batch("DROP TRIGGER full").unwrap();
     let refused = store.append(vec![tick(1.0)], Vec::new(), &[], epoch).await.unwrap_err();
-    let AppendRefused::Failed(StoreError::Stopped { because }) = refused else {
+    let AppendError::Failed(StoreError::Stopped { message }) = refused else {
         panic!("{refused:?}")
     };
-    assert!(because.contains("disk full"), "{because}");
+    assert!(message.contains("disk full"), "{message}");
     assert!(matches!(store.read(0, 1).await, Err(StoreError::Stopped { .. })));
     assert!(matches!(store.follow(1, 1).await, Err(StoreError::Stopped { .. })));
     drop(store);
@@ -97,7 +98,7 @@ async fn after_a_failed_write_everything_is_refused_until_it_is_opened_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn appends_that_wait_are_committed_together_and_none_is_lost() {
+async fn concurrent_appends_are_group_committed_without_loss() {
     let dir = tempfile::tempdir().unwrap();
     let store = Arc::new(open(dir.path()));
     let epoch = store.claim(at(0), "test").await.unwrap();
@@ -124,15 +125,15 @@ async fn appends_that_wait_are_committed_together_and_none_is_lost() {
     let rate = 2_000.0 / started.elapsed().as_secs_f64();
     println!("{rate:.0} appends a second, 50 writers");
     assert_eq!(store.head().await.unwrap(), 2_001);
-    assert_eq!(verify(dir.path(), &mut []).unwrap().flaws, []);
+    assert_eq!(verify(dir.path(), &mut []).unwrap().errors, []);
 }
 
 #[tokio::test]
-async fn a_backup_is_a_record_of_its_own() {
+async fn backup_is_a_complete_record() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
     let epoch = store.claim(at(0), "test").await.unwrap();
-    store.append(story(1), Vec::new(), &[], epoch).await.unwrap();
+    store.append(incident_history(1), Vec::new(), &[], epoch).await.unwrap();
     let copy = tempfile::tempdir().unwrap();
     store.back_up(copy.path().join(DATA_FILE)).await.unwrap();
     let report = verify(copy.path(), &mut []).unwrap();
@@ -141,23 +142,23 @@ async fn a_backup_is_a_record_of_its_own() {
     store.back_up(copy.path().join(DATA_FILE)).await.unwrap_err();
 }
 
-/// Where the child of the next test writes; absent when the tests run as usual.
+/// Environment variable with the data directory of the child process. Not set in a normal test run.
 const CHILD: &str = "CHIRON_STORE_TEST_DIR";
 
-/// The child: appends until it is killed, and says each seq once it is acknowledged.
+/// Runs in the child process: appends until it is killed, and prints each `seq` once it is acknowledged.
 #[tokio::test]
 async fn appends_until_killed() {
     let Ok(dir) = std::env::var(CHILD) else { return };
     let store = open(Path::new(&dir));
     let epoch = store.claim(at(0), "test").await.unwrap();
     for n in 0.. {
-        let records = store.append(story(n), Vec::new(), &[], epoch).await.unwrap();
+        let records = store.append(incident_history(n), Vec::new(), &[], epoch).await.unwrap();
         println!("acknowledged {}", records.last().unwrap().seq);
     }
 }
 
 #[tokio::test]
-async fn a_killed_writer_loses_nothing_that_it_acknowledged() {
+async fn killed_writer_loses_no_acknowledged_record() {
     let dir = tempfile::tempdir().unwrap();
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "sqlite::tests::appends_until_killed", "--nocapture", "--test-threads=1"])
@@ -179,10 +180,10 @@ async fn a_killed_writer_loses_nothing_that_it_acknowledged() {
         }
     }
     child.wait().unwrap();
-    assert_eq!(count, 30, "the child ended by itself");
+    assert_eq!(count, 30, "the child process ended early");
     let store = open(dir.path());
     assert!(store.head().await.unwrap() >= acknowledged);
     let report = verify(dir.path(), &mut []).unwrap();
-    assert_eq!(report.flaws, []);
+    assert_eq!(report.errors, []);
     assert!(report.is_replayed && report.records >= acknowledged);
 }

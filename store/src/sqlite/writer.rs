@@ -7,122 +7,124 @@ use tokio::sync::{oneshot, watch};
 use workflow::Digest;
 
 use super::reader;
-use super::rows::{Overlay, RowsOn};
-use super::schema::on;
-use crate::port::{AppendRefused, StoreError};
+use super::rows::{CachedRows, WriteCache};
+use super::schema::db_error;
+use crate::port::{AppendError, StoreError};
 use crate::projection::project;
 use crate::record::Record;
 use crate::salts::Salts;
-use crate::seal::{Head, MAX_PAYLOAD_BYTES, Prepared, Sealed, check_epoch, claim, claim_check};
+use crate::seal::{
+    ChainHead, ChainedRecord, MAX_PAYLOAD_BYTES, PreparedDraft, blob_ref, check_epoch, claim,
+};
 
-/// Requests that are committed together, at most.
+/// Maximum number of requests in one commit.
 const MAX_GROUP: usize = 512;
 
-/// Versions of streams that are kept at hand, at most.
+/// Maximum number of cached stream versions.
 const MAX_VERSIONS: usize = 65_536;
 
-/// What the writer is asked.
-pub(super) enum Request {
+/// A request to the writer thread.
+pub(super) enum WriteRequest {
     Claim {
         at: Timestamp,
         program: String,
-        reply: Reply<u64, StoreError>,
+        reply: ReplySender<u64, StoreError>,
     },
     Append {
-        prepared: Vec<Prepared>,
+        prepared: Vec<PreparedDraft>,
         blobs: Vec<(Digest, Vec<u8>)>,
         expect: Vec<(String, u64)>,
         epoch: u64,
-        reply: Reply<Vec<Record>, AppendRefused>,
+        reply: ReplySender<Vec<Record>, AppendError>,
     },
     Snapshot {
         name: String,
         seq: u64,
         bytes: Vec<u8>,
-        reply: Reply<(), StoreError>,
+        reply: ReplySender<(), StoreError>,
     },
 }
 
-type Reply<T, E> = oneshot::Sender<Result<T, E>>;
+type ReplySender<T, E> = oneshot::Sender<Result<T, E>>;
 
-/// An answer that waits for the commit.
-enum Answer {
-    Claimed(Reply<u64, StoreError>, u64),
-    Appended(Reply<Vec<Record>, AppendRefused>, Result<Vec<Record>, AppendRefused>),
-    Kept(Reply<(), StoreError>),
+/// A result to be sent once the transaction is committed.
+enum PendingReply {
+    Claimed(ReplySender<u64, StoreError>, u64),
+    Appended(ReplySender<Vec<Record>, AppendError>, Result<Vec<Record>, AppendError>),
+    SnapshotStored(ReplySender<(), StoreError>),
 }
 
-impl Answer {
+impl PendingReply {
     fn send(self) {
-        // Whoever asked may have gone away; what was written stays written.
+        // The caller may have dropped the receiver. The write stays committed.
         match self {
             Self::Claimed(reply, epoch) => drop(reply.send(Ok(epoch))),
-            Self::Appended(reply, answer) => drop(reply.send(answer)),
-            Self::Kept(reply) => drop(reply.send(Ok(()))),
+            Self::Appended(reply, result) => drop(reply.send(result)),
+            Self::SnapshotStored(reply) => drop(reply.send(Ok(()))),
         }
     }
 
-    fn fail(self, because: &str) {
-        let error = StoreError::Stopped { because: because.into() };
+    fn fail(self, message: &str) {
+        let error = StoreError::Stopped { message: message.into() };
         match self {
             Self::Claimed(reply, _) => drop(reply.send(Err(error))),
-            Self::Appended(reply, _) => drop(reply.send(Err(AppendRefused::Failed(error)))),
-            Self::Kept(reply) => drop(reply.send(Err(error))),
+            Self::Appended(reply, _) => drop(reply.send(Err(AppendError::Failed(error)))),
+            Self::SnapshotStored(reply) => drop(reply.send(Err(error))),
         }
     }
 }
 
-/// The one thread that writes.
+/// State of the writer thread.
 pub(super) struct Writer {
     connection: Connection,
-    head: Head,
+    head: ChainHead,
     versions: HashMap<String, u64>,
-    overlay: Overlay,
+    overlay: WriteCache,
     salts: Salts,
-    reached: watch::Sender<u64>,
+    head_tx: watch::Sender<u64>,
     stopped: Arc<OnceLock<String>>,
 }
 
 impl Writer {
     pub(super) fn new(
         connection: Connection,
-        head: Head,
+        head: ChainHead,
         salts: Salts,
-        reached: watch::Sender<u64>,
+        head_tx: watch::Sender<u64>,
         stopped: Arc<OnceLock<String>>,
     ) -> Self {
         Self {
             connection,
             head,
             versions: HashMap::new(),
-            overlay: Overlay::default(),
+            overlay: WriteCache::default(),
             salts,
-            reached,
+            head_tx,
             stopped,
         }
     }
 
-    /// Answers requests until nobody can ask any more, or a write has failed.
-    pub(super) fn run(mut self, requests: &mpsc::Receiver<Request>) {
+    /// Processes requests until every sender is dropped or a write fails.
+    pub(super) fn run(mut self, requests: &mpsc::Receiver<WriteRequest>) {
         while let Ok(first) = requests.recv() {
             let group = std::iter::once(first).chain(requests.try_iter()).take(MAX_GROUP);
-            let mut answers = Vec::new();
-            match self.commit(group, &mut answers) {
+            let mut replies = Vec::new();
+            match self.commit(group, &mut replies) {
                 Ok(()) => {
-                    self.reached.send_if_modified(|seq| {
+                    self.head_tx.send_if_modified(|seq| {
                         std::mem::replace(seq, self.head.seq) != self.head.seq
                     });
-                    answers.into_iter().for_each(Answer::send);
+                    replies.into_iter().for_each(PendingReply::send);
                 }
                 Err(error) => {
-                    let because = chain(&error);
+                    let message = error_chain(&error);
                     tracing::error!(
-                        because,
-                        "a write to the record failed; nothing more is accepted"
+                        message,
+                        "a write to the record failed; the store accepts no more requests"
                     );
-                    // First the flag, then the answers: who is refused finds the store stopped.
-                    self.stopped.get_or_init(|| because.clone());
-                    answers.into_iter().for_each(|answer| answer.fail(&because));
+                    // Set the flag before sending results, so that a caller whose request failed finds the store stopped.
+                    self.stopped.get_or_init(|| message.clone());
+                    replies.into_iter().for_each(|reply| reply.fail(&message));
                     return;
                 }
             }
@@ -132,70 +134,77 @@ impl Writer {
         }
     }
 
-    /// Writes a group of requests in one transaction. Answers are due once this returns.
+    /// Writes a group of requests in one transaction. The results may be sent once this returns.
     ///
-    /// A request that is refused is refused before anything of it is written, so that no savepoint is needed: what
-    /// fails after that is a failed write, and stops the store.
+    /// No savepoint is needed: a request is refused before any part of it is written, and a later failure is a failed
+    /// write, which stops the store.
     fn commit(
         &mut self,
-        group: impl Iterator<Item = Request>,
-        answers: &mut Vec<Answer>,
+        group: impl Iterator<Item = WriteRequest>,
+        replies: &mut Vec<PendingReply>,
     ) -> Result<(), StoreError> {
-        let begun =
-            self.connection.execute_batch("BEGIN IMMEDIATE").map_err(on("begin a transaction"));
+        let begun = self
+            .connection
+            .execute_batch("BEGIN IMMEDIATE")
+            .map_err(db_error("begin a transaction"));
         let mut failure = begun.err();
         for request in group {
-            let (answer, failed) = self.perform(request, failure.is_some());
-            answers.push(answer);
+            let (reply, failed) = self.perform(request, failure.is_some());
+            replies.push(reply);
             failure = failure.or(failed);
         }
         if let Some(failure) = failure {
             return Err(failure);
         }
         self.overlay.flush(&self.connection)?;
-        self.connection.execute_batch("COMMIT").map_err(on("commit"))
+        self.connection.execute_batch("COMMIT").map_err(db_error("commit"))
     }
 
-    /// Writes what one request asks, unless the group has failed already.
-    fn perform(&mut self, request: Request, has_failed: bool) -> (Answer, Option<StoreError>) {
+    /// Performs one request, unless the group has already failed.
+    fn perform(
+        &mut self,
+        request: WriteRequest,
+        has_failed: bool,
+    ) -> (PendingReply, Option<StoreError>) {
         match request {
-            Request::Claim { at, program, reply } => {
+            WriteRequest::Claim { at, program, reply } => {
                 let epoch = self.head.epoch + 1;
                 let failed =
                     if has_failed { None } else { self.write(claim(at, epoch, &program)).err() };
-                (Answer::Claimed(reply, epoch), failed)
+                (PendingReply::Claimed(reply, epoch), failed)
             }
-            Request::Append { prepared, blobs, expect, epoch, reply } => {
+            WriteRequest::Append { prepared, blobs, expect, epoch, reply } => {
                 if has_failed {
-                    return (Answer::Appended(reply, Ok(Vec::new())), None);
+                    return (PendingReply::Appended(reply, Ok(Vec::new())), None);
                 }
                 match self.append(prepared, &blobs, &expect, epoch) {
-                    Ok(records) => (Answer::Appended(reply, Ok(records)), None),
-                    Err(AppendRefused::Failed(error)) => {
-                        (Answer::Appended(reply, Ok(Vec::new())), Some(error))
+                    Ok(records) => (PendingReply::Appended(reply, Ok(records)), None),
+                    Err(AppendError::Failed(error)) => {
+                        (PendingReply::Appended(reply, Ok(Vec::new())), Some(error))
                     }
-                    Err(refused) => (Answer::Appended(reply, Err(refused)), None),
+                    Err(refused) => (PendingReply::Appended(reply, Err(refused)), None),
                 }
             }
-            Request::Snapshot { name, seq, bytes, reply } => {
-                let failed = if has_failed { None } else { self.keep(&name, seq, &bytes).err() };
-                (Answer::Kept(reply), failed)
+            WriteRequest::Snapshot { name, seq, bytes, reply } => {
+                let failed =
+                    if has_failed { None } else { self.put_snapshot(&name, seq, &bytes).err() };
+                (PendingReply::SnapshotStored(reply), failed)
             }
         }
     }
 
     fn append(
         &mut self,
-        prepared: Vec<Prepared>,
+        prepared: Vec<PreparedDraft>,
         blobs: &[(Digest, Vec<u8>)],
         expect: &[(String, u64)],
         epoch: u64,
-    ) -> Result<Vec<Record>, AppendRefused> {
+    ) -> Result<Vec<Record>, AppendError> {
         check_epoch(&self.head, epoch)?;
         for (stream, expected) in expect {
             let found = self.version(stream)?;
             if found != *expected {
-                return Err(AppendRefused::Moved {
+                return Err(AppendError::VersionConflict {
                     stream: stream.clone(),
                     expected: *expected,
                     found,
@@ -217,14 +226,14 @@ impl Writer {
         Ok(version)
     }
 
-    fn write(&mut self, prepared: Prepared) -> Result<Record, StoreError> {
+    fn write(&mut self, prepared: PreparedDraft) -> Result<Record, StoreError> {
         let version = self.version(&prepared.stream)? + 1;
         self.versions.insert(prepared.stream.clone(), version);
-        let Sealed { record, text, entry } = self.head.seal(prepared, version, &self.salts);
+        let ChainedRecord { record, text, entry } = self.head.seal(prepared, version, &self.salts);
         let column = if text.len() > MAX_PAYLOAD_BYTES {
             let digest = Digest::of(text.as_bytes());
             self.put_blob(&digest, text.as_bytes())?;
-            claim_check(&digest)
+            blob_ref(&digest)
         } else {
             text
         };
@@ -263,11 +272,11 @@ impl Writer {
                     digest.to_string(),
                 ])
             })
-            .map_err(on("write a record"))?;
+            .map_err(db_error("write a record"))?;
         project(
             &entry,
             &record,
-            &mut RowsOn { connection: &self.connection, overlay: &mut self.overlay },
+            &mut CachedRows { connection: &self.connection, cache: &mut self.overlay },
         )?;
         Ok(record)
     }
@@ -277,20 +286,20 @@ impl Writer {
             .prepare_cached("INSERT OR IGNORE INTO blobs (digest, bytes) VALUES (?1, ?2)")
             .and_then(|mut statement| statement.execute(params![digest.to_string(), bytes]))
             .map(drop)
-            .map_err(on("write a blob"))
+            .map_err(db_error("write a blob"))
     }
 
-    fn keep(&self, name: &str, seq: u64, bytes: &[u8]) -> Result<(), StoreError> {
+    fn put_snapshot(&self, name: &str, seq: u64, bytes: &[u8]) -> Result<(), StoreError> {
         self.connection
             .prepare_cached("INSERT OR REPLACE INTO snapshots (name, seq, digest, bytes) VALUES (?1, ?2, ?3, ?4)")
             .and_then(|mut statement| statement.execute(params![name, seq as i64, Digest::of(bytes).to_string(), bytes]))
             .map(drop)
-            .map_err(on("write a snapshot"))
+            .map_err(db_error("write a snapshot"))
     }
 }
 
-/// An error and its causes, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
+/// Formats an error and its causes in one line.
+fn error_chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -3,27 +3,27 @@ use std::collections::HashMap;
 use rusqlite::Connection;
 use workflow::{Digest, Entry, canonical_json};
 
-use super::report::{Flaw, Report};
+use super::report::{IntegrityError, IntegrityReport};
 use crate::port::StoreError;
-use crate::record::{Columns, Record, digest_of_columns, payload_digest};
-use crate::sqlite::{on, payload_text};
+use crate::record::{ChainedColumns, Record, digest_of_columns, payload_digest};
+use crate::sqlite::{db_error, payload_text};
 
-/// The chain as far as it was walked.
-pub(super) struct Chain {
+/// State of the chain after the records checked so far.
+pub(super) struct ChainVerifier {
     seq: u64,
     digest: String,
     epoch: u64,
     versions: HashMap<String, u64>,
 }
 
-impl Default for Chain {
+impl Default for ChainVerifier {
     fn default() -> Self {
         Self { seq: 0, digest: Digest::ZERO.to_string(), epoch: 0, versions: HashMap::new() }
     }
 }
 
-/// The columns of a record, as text where text is stored.
-struct Raw {
+/// The columns of a record as stored.
+struct RawRecord {
     stream: String,
     version: u64,
     tenant: String,
@@ -37,49 +37,51 @@ struct Raw {
     digest: String,
 }
 
-impl Chain {
-    /// Walks every record in order; `next` gets each one, as long as none before it was found to be wrong or erased.
+impl ChainVerifier {
+    /// Checks every record in order. Calls `next` with each record until the first one that is damaged or erased.
     pub(super) fn walk(
         &mut self,
         connection: &Connection,
-        report: &mut Report,
-        mut next: impl FnMut(&Record, &Entry, &mut Report) -> Result<(), StoreError>,
+        report: &mut IntegrityReport,
+        mut next: impl FnMut(&Record, &Entry, &mut IntegrityReport) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         let mut statement = connection
             .prepare(
                 "SELECT seq, stream, version, tenant, kind, at, epoch, payload, salt, payload_digest, previous, digest
                  FROM records ORDER BY seq",
             )
-            .map_err(on("read the record"))?;
-        let mut rows = statement.query([]).map_err(on("read the record"))?;
+            .map_err(db_error("read the record"))?;
+        let mut rows = statement.query([]).map_err(db_error("read the record"))?;
         let mut is_whole = true;
-        while let Some(row) = rows.next().map_err(on("read the record"))? {
-            let seq = row.get::<_, i64>(0).map_err(on("read the record"))? as u64;
+        while let Some(row) = rows.next().map_err(db_error("read the record"))? {
+            let seq = row.get::<_, i64>(0).map_err(db_error("read the record"))? as u64;
             if seq != self.seq + 1 {
                 let missing = self.seq + 1;
-                report.add(Flaw::Record {
+                report.add(IntegrityError::Record {
                     seq: missing,
-                    why: format!("it is missing: record {seq} follows record {}", self.seq),
+                    message: format!("it is missing: record {seq} follows record {}", self.seq),
                 });
                 is_whole = false;
             }
-            match raw(row)
+            match read_raw(row)
                 .map_err(|error| error.to_string())
                 .and_then(|raw| self.check(connection, seq, raw))
             {
-                Ok(Checked::Whole(record, entry)) if is_whole => next(&record, &entry, report)?,
-                Ok(Checked::Whole(..)) => {}
-                Ok(Checked::Erased) => {
+                Ok(CheckedRecord::Whole(record, entry)) if is_whole => {
+                    next(&record, &entry, report)?
+                }
+                Ok(CheckedRecord::Whole(..)) => {}
+                Ok(CheckedRecord::Erased) => {
                     report.erased += 1;
                     is_whole = false;
                 }
-                Err(why) => {
-                    report.add(Flaw::Record { seq, why });
+                Err(message) => {
+                    report.add(IntegrityError::Record { seq, message });
                     is_whole = false;
                 }
             }
             self.seq = seq;
-            // As stored, right or wrong: one changed byte is one flaw, not one in every record after it.
+            // The digest as stored, even if it is wrong: one changed byte is one error, not one in every later record.
             self.digest = row.get(11).unwrap_or_default();
             report.records = seq;
         }
@@ -88,8 +90,13 @@ impl Chain {
         Ok(())
     }
 
-    fn check(&mut self, connection: &Connection, seq: u64, raw: Raw) -> Result<Checked, String> {
-        let Raw {
+    fn check(
+        &mut self,
+        connection: &Connection,
+        seq: u64,
+        raw: RawRecord,
+    ) -> Result<CheckedRecord, String> {
+        let RawRecord {
             stream,
             version,
             tenant,
@@ -106,9 +113,9 @@ impl Chain {
         self.versions.insert(stream.clone(), version);
         let last_epoch = std::mem::replace(&mut self.epoch, epoch);
         if previous != self.digest {
-            return Err("column previous is not the digest of the record before".into());
+            return Err("column previous is not the digest of the previous record".into());
         }
-        let columns = Columns {
+        let columns = ChainedColumns {
             seq,
             stream: &stream,
             version,
@@ -120,11 +127,13 @@ impl Chain {
             previous: &previous,
         };
         if digest != digest_of_columns(&columns).to_string() {
-            return Err("column digest is not that of its columns: one of them was changed".into());
+            return Err(
+                "column digest does not match the other columns: one of them was changed".into()
+            );
         }
         if version != expected {
             return Err(format!(
-                "it is version {version} of stream `{stream}`, where {expected} was due"
+                "it has version {version} of stream `{stream}`, expected {expected}"
             ));
         }
         let claims = kind == "EpochClaimed";
@@ -133,14 +142,14 @@ impl Chain {
         }
         let (column, salt) = match (payload, salt) {
             (Some(payload), Some(salt)) => (payload, salt),
-            (None, None) => return Ok(Checked::Erased),
-            (Some(_), None) => return Err("it has a payload and no salt".into()),
-            (None, Some(_)) => return Err("it has a salt and no payload".into()),
+            (None, None) => return Ok(CheckedRecord::Erased),
+            (Some(_), None) => return Err("it has a payload but no salt".into()),
+            (None, Some(_)) => return Err("it has a salt but no payload".into()),
         };
         let text = payload_text(connection, seq, column).map_err(|error| error.to_string())?;
         if salted != payload_digest(&salt, &text).to_string() {
             return Err(
-                "column payload_digest is not that of payload and salt: one of them was changed"
+                "column payload_digest does not match payload and salt: one of them was changed"
                     .into(),
             );
         }
@@ -170,17 +179,17 @@ impl Chain {
         {
             return Err(format!("it claims epoch {claimed} in epoch {epoch}"));
         }
-        Ok(Checked::Whole(Box::new(record), Box::new(entry)))
+        Ok(CheckedRecord::Whole(Box::new(record), Box::new(entry)))
     }
 }
 
-enum Checked {
+enum CheckedRecord {
     Whole(Box<Record>, Box<Entry>),
     Erased,
 }
 
-fn raw(row: &rusqlite::Row<'_>) -> rusqlite::Result<Raw> {
-    Ok(Raw {
+fn read_raw(row: &rusqlite::Row<'_>) -> rusqlite::Result<RawRecord> {
+    Ok(RawRecord {
         stream: row.get(1)?,
         version: row.get::<_, i64>(2)? as u64,
         tenant: row.get(3)?,

@@ -4,35 +4,34 @@ use std::fmt;
 use serde::Serialize;
 use workflow::Digest;
 
-/// What [`verify`](super::verify()) found.
+/// Result of [`verify`](super::verify()).
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Report {
-    /// How many records there are.
+pub struct IntegrityReport {
+    /// Number of records.
     pub records: u64,
-    /// Digest of the last one: whoever keeps it elsewhere can tell later that nothing before it was changed.
+    /// Digest of the last record. A copy kept elsewhere shows later that no earlier record was changed.
     pub head: Digest,
-    /// The epoch that holds the record.
+    /// The current epoch.
     pub epoch: u64,
-    /// Records whose payload was erased.
+    /// Number of records with an erased payload.
     pub erased: u64,
-    /// How many blobs there are.
     pub blobs: u64,
-    /// Whether the record was replayed and the projections compared: only where the chain is whole and nothing erased.
+    /// Whether the record was replayed and compared with the projections. Requires an intact chain without erased payloads.
     pub is_replayed: bool,
-    /// Rows compared, by table.
+    /// Number of compared rows by table.
     pub rows: BTreeMap<String, u64>,
-    /// Folds that equal their snapshots.
+    /// Names of the folds that equal their snapshots.
     pub folds: Vec<String>,
-    /// Snapshots that nobody gave a fold for.
+    /// Names of the snapshots for which no fold was given.
     pub unchecked: Vec<String>,
-    /// What is wrong, first things first, at most [`Report::MAX_FLAWS`].
-    pub flaws: Vec<Flaw>,
-    /// How many more flaws there are.
-    pub more_flaws: u64,
+    /// The first errors, at most [`Report::MAX_FLAWS`].
+    pub errors: Vec<IntegrityError>,
+    /// Number of further errors.
+    pub more_errors: u64,
 }
 
-impl Default for Report {
+impl Default for IntegrityReport {
     fn default() -> Self {
         Self {
             records: 0,
@@ -44,76 +43,57 @@ impl Default for Report {
             rows: BTreeMap::new(),
             folds: Vec::new(),
             unchecked: Vec::new(),
-            flaws: Vec::new(),
-            more_flaws: 0,
+            errors: Vec::new(),
+            more_errors: 0,
         }
     }
 }
 
-impl Report {
-    /// The most flaws that are named one by one.
-    pub const MAX_FLAWS: usize = 20;
+impl IntegrityReport {
+    /// Maximum number of listed errors.
+    pub const MAX_ERRORS: usize = 20;
 
-    /// Whether nothing is wrong.
+    /// Returns whether no error was found.
     pub fn is_intact(&self) -> bool {
-        self.flaws.is_empty()
+        self.errors.is_empty()
     }
 
-    pub(super) fn add(&mut self, flaw: Flaw) {
-        if self.flaws.len() < Self::MAX_FLAWS {
-            self.flaws.push(flaw);
+    pub(super) fn add(&mut self, error: IntegrityError) {
+        if self.errors.len() < Self::MAX_ERRORS {
+            self.errors.push(error);
         } else {
-            self.more_flaws += 1;
+            self.more_errors += 1;
         }
     }
 }
 
-/// One thing that is wrong.
+/// One inconsistency in a data directory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase", tag = "where")]
-pub enum Flaw {
-    /// A record is not what was written, or is missing.
-    Record {
-        /// Which.
-        seq: u64,
-        /// What is wrong with it.
-        why: String,
-    },
-    /// A row of a projection is not what the record gives.
-    Row {
-        /// The projection.
-        table: String,
-        /// Key of the row.
-        key: String,
-        /// What is wrong with it.
-        why: String,
-    },
-    /// A blob's bytes are not those of its digest.
-    Blob {
-        /// Its digest.
-        digest: String,
-        /// What is wrong with it.
-        why: String,
-    },
-    /// A snapshot is not what the record gives.
+pub enum IntegrityError {
+    /// A record was changed or is missing.
+    Record { seq: u64, message: String },
+    /// A projected row differs from the result of a replay.
+    Row { table: String, key: String, message: String },
+    /// The bytes of a blob do not match its digest.
+    Blob { digest: String, message: String },
+    /// A snapshot differs from the result of a replay.
     Snapshot {
-        /// Name of the fold.
         name: String,
-        /// The record after which it was taken, or at which the fold could not go on.
+        /// The record after which the snapshot was taken, or at which the fold failed.
         seq: u64,
-        /// What is wrong with it.
-        why: String,
+        message: String,
     },
 }
 
-impl fmt::Display for Flaw {
+impl fmt::Display for IntegrityError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Record { seq, why } => write!(f, "record {seq}: {why}"),
-            Self::Row { table, key, why } => write!(f, "table {table}, key {key}: {why}"),
-            Self::Blob { digest, why } => write!(f, "blob {digest}: {why}"),
-            Self::Snapshot { name, seq, why } => {
-                write!(f, "snapshot {name} at record {seq}: {why}")
+            Self::Record { seq, message } => write!(f, "record {seq}: {message}"),
+            Self::Row { table, key, message } => write!(f, "table {table}, key {key}: {message}"),
+            Self::Blob { digest, message } => write!(f, "blob {digest}: {message}"),
+            Self::Snapshot { name, seq, message } => {
+                write!(f, "snapshot {name} at record {seq}: {message}")
             }
         }
     }

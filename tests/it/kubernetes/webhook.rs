@@ -16,8 +16,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::{ServerConfig, crypto::ring, pki_types::PrivatePkcs8KeyDer};
 use tokio_rustls::server::TlsStream;
 
-use super::chiron::within;
-use super::healing::{CHIRON, SHOP};
+use super::chiron_process::within;
+use super::remediation::{CHIRON, SHOP};
 use super::{kubectl, kubectl_with};
 
 const WEBHOOKS: &str = "validatingwebhookconfiguration";

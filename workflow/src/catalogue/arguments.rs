@@ -1,15 +1,15 @@
-//! Whether arguments fit the JSON Schema that an action declares for them.
+//! Checks arguments against the JSON Schema that an action declares for them.
 //!
 //! The subset of JSON Schema (2020-12) that the catalogue uses: `type` (a name or a list), `enum`, `properties`,
 //! `required`, `additionalProperties`, `minProperties`, `items`, `minLength`, `maxLength`, `pattern`, `minimum`,
-//! `maximum`. Whatever only describes (`description`, `default`, `$schema`, …) is passed over.
+//! `maximum`. Annotations (`description`, `default`, `$schema`, …) are ignored.
 
 use regex::Regex;
 use serde_json::{Map, Value};
 
 use super::{ActionSpec, Args};
 
-/// Every keyword that [`check`] judges or knowingly passes over.
+/// All keywords that [`check`] evaluates or deliberately ignores.
 pub const KEYWORDS: [&str; 15] = [
     "additionalProperties",
     "default",
@@ -28,25 +28,25 @@ pub const KEYWORDS: [&str; 15] = [
     "type",
 ];
 
-/// Every way in which `args` do not fit what `spec` declares: path below the arguments (`target.name`, `ports[2]`) and
-/// message, in order of the path.
+/// Checks `args` against the schema of `spec` and returns every mismatch as the path within the arguments (`target.name`,
+/// `ports[2]`) and a message, sorted by path.
 ///
-/// A text that still holds a hole (`${{ … }}`) fits everywhere, for its value is not known yet.
+/// A string that contains a placeholder (`${{ … }}`) matches every schema, because its value is not known yet.
 pub fn check(spec: &ActionSpec, args: &Args) -> Vec<(String, String)> {
-    let mut faults = Vec::new();
-    check_object(&spec.parameters, args, "", &mut faults);
-    faults.sort();
-    faults
+    let mut mismatches = Vec::new();
+    check_object(&spec.parameters, args, "", &mut mismatches);
+    mismatches.sort();
+    mismatches
 }
 
-fn check_value(schema: &Value, value: &Value, path: &str, faults: &mut Vec<(String, String)>) {
+fn check_value(schema: &Value, value: &Value, path: &str, mismatches: &mut Vec<(String, String)>) {
     if value.as_str().is_some_and(|text| text.contains("${{")) {
         return;
     }
     if let Some(expected) = schema.get("type").filter(|expected| !is_of_type(expected, value)) {
-        faults.push((
+        mismatches.push((
             path.into(),
-            format!("expected {}, found {}", type_words(expected), found(value)),
+            format!("expected {}, found {}", type_name(expected), truncated(value)),
         ));
         return;
     }
@@ -54,21 +54,21 @@ fn check_value(schema: &Value, value: &Value, path: &str, faults: &mut Vec<(Stri
         schema.get("enum").and_then(Value::as_array).filter(|allowed| !allowed.contains(value))
     {
         let words: Vec<String> = allowed.iter().map(Value::to_string).collect();
-        faults.push((
+        mismatches.push((
             path.into(),
-            format!("expected one of {}, found {}", words.join(", "), found(value)),
+            format!("expected one of {}, found {}", words.join(", "), truncated(value)),
         ));
     }
     match value {
-        Value::String(text) => check_text(schema, text, path, faults),
+        Value::String(text) => check_text(schema, text, path, mismatches),
         Value::Number(number) => {
-            check_number(schema, number.as_f64().unwrap_or(f64::NAN), path, faults)
+            check_number(schema, number.as_f64().unwrap_or(f64::NAN), path, mismatches)
         }
-        Value::Object(map) => check_object(schema, map, path, faults),
+        Value::Object(map) => check_object(schema, map, path, mismatches),
         Value::Array(list) => {
             if let Some(items) = schema.get("items") {
                 for (index, item) in list.iter().enumerate() {
-                    check_value(items, item, &format!("{path}[{index}]"), faults);
+                    check_value(items, item, &format!("{path}[{index}]"), mismatches);
                 }
             }
         }
@@ -80,9 +80,9 @@ fn check_object(
     schema: &Value,
     map: &Map<String, Value>,
     path: &str,
-    faults: &mut Vec<(String, String)>,
+    mismatches: &mut Vec<(String, String)>,
 ) {
-    let below =
+    let child_path =
         |name: &str| if path.is_empty() { name.to_string() } else { format!("{path}.{name}") };
     for name in schema
         .get("required")
@@ -92,69 +92,78 @@ fn check_object(
         .filter_map(Value::as_str)
     {
         if !map.contains_key(name) {
-            faults.push((below(name), format!("`{name}` is missing")));
+            mismatches.push((child_path(name), format!("`{name}` is missing")));
         }
     }
-    if let Some(least) = schema
+    if let Some(minimum) = schema
         .get("minProperties")
         .and_then(Value::as_u64)
-        .filter(|least| (map.len() as u64) < *least)
+        .filter(|minimum| (map.len() as u64) < *minimum)
     {
-        faults
-            .push((path.into(), format!("expected at least {least} members, found {}", map.len())));
+        mismatches.push((
+            path.into(),
+            format!("expected at least {minimum} members, found {}", map.len()),
+        ));
     }
     let known = schema.get("properties").and_then(Value::as_object);
     for (name, value) in map {
         match (known.and_then(|known| known.get(name)), schema.get("additionalProperties")) {
-            (Some(schema), _) => check_value(schema, value, &below(name), faults),
+            (Some(schema), _) => check_value(schema, value, &child_path(name), mismatches),
             (None, Some(Value::Bool(false))) => {
                 let names: Vec<&str> =
                     known.into_iter().flat_map(|known| known.keys().map(String::as_str)).collect();
-                faults.push((
-                    below(name),
-                    format!("`{name}` is not known here; known are {}", names.join(", ")),
+                mismatches.push((
+                    child_path(name),
+                    format!("unknown argument `{name}`; expected one of: {}", names.join(", ")),
                 ));
             }
             (None, Some(schema @ Value::Object(_))) => {
-                check_value(schema, value, &below(name), faults)
+                check_value(schema, value, &child_path(name), mismatches)
             }
             (None, _) => {}
         }
     }
 }
 
-fn check_text(schema: &Value, text: &str, path: &str, faults: &mut Vec<(String, String)>) {
+fn check_text(schema: &Value, text: &str, path: &str, mismatches: &mut Vec<(String, String)>) {
     let length = text.chars().count() as u64;
-    if let Some(least) =
-        schema.get("minLength").and_then(Value::as_u64).filter(|least| length < *least)
+    if let Some(minimum) =
+        schema.get("minLength").and_then(Value::as_u64).filter(|minimum| length < *minimum)
     {
-        faults.push((path.into(), format!("expected at least {least} characters, found {length}")));
+        mismatches
+            .push((path.into(), format!("expected at least {minimum} characters, found {length}")));
     }
-    if let Some(most) =
-        schema.get("maxLength").and_then(Value::as_u64).filter(|most| length > *most)
+    if let Some(maximum) =
+        schema.get("maxLength").and_then(Value::as_u64).filter(|maximum| length > *maximum)
     {
-        faults.push((path.into(), format!("expected at most {most} characters, found {length}")));
+        mismatches
+            .push((path.into(), format!("expected at most {maximum} characters, found {length}")));
     }
     if let Some(pattern) = schema.get("pattern").and_then(Value::as_str) {
         match Regex::new(pattern) {
             Ok(regex) if regex.is_match(text) => {}
-            Ok(_) => faults
-                .push((path.into(), format!("{} does not match `{pattern}`", found(&text.into())))),
-            Err(_) => faults
-                .push((path.into(), format!("the catalogue's pattern `{pattern}` cannot be read"))),
+            Ok(_) => mismatches.push((
+                path.into(),
+                format!("{} does not match `{pattern}`", truncated(&text.into())),
+            )),
+            Err(_) => mismatches.push((
+                path.into(),
+                format!("the pattern `{pattern}` in the catalogue is invalid"),
+            )),
         }
     }
 }
 
-fn check_number(schema: &Value, number: f64, path: &str, faults: &mut Vec<(String, String)>) {
-    if let Some(least) =
-        schema.get("minimum").and_then(Value::as_f64).filter(|least| number < *least)
+fn check_number(schema: &Value, number: f64, path: &str, mismatches: &mut Vec<(String, String)>) {
+    if let Some(minimum) =
+        schema.get("minimum").and_then(Value::as_f64).filter(|minimum| number < *minimum)
     {
-        faults.push((path.into(), format!("{number} is below the least value {least}")));
+        mismatches.push((path.into(), format!("{number} is below the minimum {minimum}")));
     }
-    if let Some(most) = schema.get("maximum").and_then(Value::as_f64).filter(|most| number > *most)
+    if let Some(maximum) =
+        schema.get("maximum").and_then(Value::as_f64).filter(|maximum| number > *maximum)
     {
-        faults.push((path.into(), format!("{number} is above the greatest value {most}")));
+        mismatches.push((path.into(), format!("{number} is above the maximum {maximum}")));
     }
 }
 
@@ -179,24 +188,24 @@ fn is_of_type(expected: &Value, value: &Value) -> bool {
     }
 }
 
-fn type_words(expected: &Value) -> String {
+fn type_name(expected: &Value) -> String {
     match expected {
-        Value::Array(any) => any.iter().map(type_words).collect::<Vec<_>>().join(" or "),
+        Value::Array(any) => any.iter().map(type_name).collect::<Vec<_>>().join(" or "),
         Value::String(name) => match name.as_str() {
             "null" => "null".into(),
-            "integer" => "a whole number".into(),
+            "integer" => "an integer".into(),
             "object" | "array" => format!("an {name}"),
-            "string" => "a text".into(),
+            "string" => "a string".into(),
             _ => format!("a {name}"),
         },
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => {
-            "nothing legal".into()
+            "an unsupported type".into()
         }
     }
 }
 
-/// The value as JSON, cut short: it may be anything that somebody sent.
-fn found(value: &Value) -> String {
+/// Returns the value as JSON, truncated to 80 characters because it is untrusted input.
+fn truncated(value: &Value) -> String {
     let text = value.to_string();
     if text.chars().count() <= 80 {
         text
@@ -211,14 +220,14 @@ mod tests {
 
     use super::*;
 
-    fn faults(schema: Value, value: Value) -> Vec<String> {
-        let mut faults = Vec::new();
-        check_value(&schema, &value, "", &mut faults);
-        faults.into_iter().map(|(path, message)| format!("{path}: {message}")).collect()
+    fn mismatches(schema: Value, value: Value) -> Vec<String> {
+        let mut mismatches = Vec::new();
+        check_value(&schema, &value, "", &mut mismatches);
+        mismatches.into_iter().map(|(path, message)| format!("{path}: {message}")).collect()
     }
 
     #[test]
-    fn every_keyword_lets_pass_what_fits_and_names_what_does_not() {
+    fn every_keyword_accepts_valid_and_rejects_invalid_values() {
         let fits = [
             (json!({"type": "integer"}), json!(3)),
             (json!({"type": "integer"}), json!(3.0)),
@@ -241,23 +250,23 @@ mod tests {
             (json!({"type": "integer", "minimum": 1}), json!("${{ params.replicas }}")),
         ];
         for (schema, value) in fits {
-            assert_eq!(faults(schema.clone(), value.clone()), [""; 0], "{schema} {value}");
+            assert_eq!(mismatches(schema.clone(), value.clone()), [""; 0], "{schema} {value}");
         }
         let fails = [
-            (json!({"type": "integer"}), json!(3.5), ": expected a whole number, found 3.5"),
-            (json!({"type": ["string", "null"]}), json!(7), ": expected a text or null, found 7"),
+            (json!({"type": "integer"}), json!(3.5), ": expected an integer, found 3.5"),
+            (json!({"type": ["string", "null"]}), json!(7), ": expected a string or null, found 7"),
             (json!({"enum": ["a", "b"]}), json!("c"), r#": expected one of "a", "b", found "c""#),
             (json!({"minLength": 1}), json!(""), ": expected at least 1 characters, found 0"),
             (json!({"maxLength": 2}), json!("äöü"), ": expected at most 2 characters, found 3"),
             (json!({"pattern": "^[a-z]+$"}), json!("A"), r#": "A" does not match `^[a-z]+$`"#),
-            (json!({"minimum": 0}), json!(-1), ": -1 is below the least value 0"),
-            (json!({"maximum": 5}), json!(6), ": 6 is above the greatest value 5"),
+            (json!({"minimum": 0}), json!(-1), ": -1 is below the minimum 0"),
+            (json!({"maximum": 5}), json!(6), ": 6 is above the maximum 5"),
             (json!({"required": ["a"]}), json!({}), "a: `a` is missing"),
             (json!({"minProperties": 1}), json!({}), ": expected at least 1 members, found 0"),
             (
                 json!({"properties": {"a": {}, "b": {}}, "additionalProperties": false}),
                 json!({"c": 1}),
-                "c: `c` is not known here; known are a, b",
+                "c: unknown argument `c`; expected one of: a, b",
             ),
             (
                 json!({"properties": {"a": {"items": {"type": "null"}}}}),
@@ -266,13 +275,13 @@ mod tests {
             ),
         ];
         for (schema, value, message) in fails {
-            assert_eq!(faults(schema.clone(), value.clone()), [message], "{schema} {value}");
+            assert_eq!(mismatches(schema.clone(), value.clone()), [message], "{schema} {value}");
         }
     }
 
     #[test]
-    fn a_value_of_the_wrong_type_is_named_once_and_cut_short() {
-        let messages = faults(
+    fn wrong_type_is_reported_once_and_truncated() {
+        let messages = mismatches(
             json!({"type": "integer", "minimum": 0, "pattern": "x"}),
             json!("y".repeat(10_000)),
         );

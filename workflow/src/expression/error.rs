@@ -1,44 +1,44 @@
-//! Why an expression was refused or has no value.
+//! Errors of parsing and evaluating expressions.
 
 use serde::{Deserialize, Serialize};
 
-/// Longest message shown, in bytes: an error never echoes a long input.
-const MESSAGE_BYTES: usize = 256;
+/// Maximum length of a message in bytes, so that an error never repeats a long input.
+const MAX_MESSAGE_BYTES: usize = 256;
 
-/// What kind of refusal this is, stable across versions.
+/// The kind of an expression error; stable across versions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ExpressionCode {
-    /// Not an expression of the language.
+    /// The source is not a valid expression.
     ExpressionSyntax,
     /// The source is longer than 2 KiB.
     ExpressionTooLong,
-    /// Brackets, branches or comprehensions nest too deep.
+    /// Brackets, branches or comprehensions are nested too deeply.
     ExpressionTooDeep,
-    /// More than 500 nodes after macros are expanded.
+    /// The tree has more than 500 nodes after macro expansion.
     ExpressionTooManyNodes,
-    /// More than 200 tokens of one class of operators.
+    /// The source has more than 200 tokens of one class of operators.
     ExpressionOperators,
-    /// What the expression might cost or hold, given its inputs, is above the bound.
+    /// The estimated cost or memory of the evaluation exceeds the limit.
     ExpressionBudget,
-    /// It names a variable that is not there.
+    /// The expression uses an unknown variable.
     ExpressionUnknownVariable,
-    /// It calls a function that is not there, or with a wrong number of arguments.
+    /// The expression calls an unknown function, or a function with a wrong number of arguments.
     ExpressionUnknownFunction,
-    /// It is well formed, but has no value for these inputs.
+    /// The expression is valid but has no value for these variables.
     ExpressionEvaluation,
-    /// A regular expression that is not one.
+    /// The regular expression is invalid.
     RegexSyntax,
-    /// A regular expression whose program would be larger than 1 MiB.
+    /// The compiled regular expression would be larger than 1 MiB.
     RegexTooLarge,
-    /// A hole `${{` in a template is not closed.
+    /// A placeholder `${{` in a template string is not closed.
     TemplateSyntax,
-    /// A template, or the text rendered from it, is longer than 256 KiB, or it has more than 100 holes.
+    /// A template string or its rendered text is longer than 256 KiB, or it has more than 100 placeholders.
     TemplateTooLong,
 }
 
 impl ExpressionCode {
-    /// The code as it is written in answers and records.
+    /// Returns the code as it is serialized.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::ExpressionSyntax => "expression_syntax",
@@ -64,20 +64,20 @@ impl std::fmt::Display for ExpressionCode {
     }
 }
 
-/// Why an expression was refused, or has no value for its inputs.
+/// An error of parsing or evaluating an expression.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "camelCase")]
 #[error("{message}")]
 pub struct ExpressionError {
-    /// What kind of refusal.
+    /// The kind of error.
     pub code: ExpressionCode,
-    /// What failed, in lower case and without a full stop; at most 256 bytes.
+    /// What failed, in lower case, without a trailing period; at most 256 bytes.
     pub message: String,
-    /// Line in the source, from 1; 0 where no place is known.
+    /// Line in the source, from 1; 0 if unknown.
     pub line: usize,
-    /// Column in the line, from 1, in characters; 0 where no place is known.
+    /// Column in the line in characters, from 1; 0 if unknown.
     pub column: usize,
-    /// How to mend it; empty if nothing better can be said.
+    /// How to fix it; empty if there is no hint.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub hint: String,
 }
@@ -86,14 +86,14 @@ impl ExpressionError {
     pub(super) fn new(code: ExpressionCode, message: impl AsRef<str>) -> Self {
         Self {
             code,
-            message: shortened(message.as_ref(), MESSAGE_BYTES),
+            message: truncated(message.as_ref(), MAX_MESSAGE_BYTES),
             line: 0,
             column: 0,
             hint: String::new(),
         }
     }
 
-    /// Names the place, from 1; (0, 0) if it is not known.
+    /// Sets line and column, from 1; (0, 0) if unknown.
     pub(super) fn at(mut self, (line, column): (usize, usize)) -> Self {
         (self.line, self.column) = (line, column);
         self
@@ -105,8 +105,8 @@ impl ExpressionError {
     }
 }
 
-/// Cuts `text` to at most `bytes` bytes on one line, marking the cut.
-pub(super) fn shortened(text: &str, bytes: usize) -> String {
+/// Truncates `text` to at most `bytes` bytes on one line; an ellipsis marks the truncation.
+pub(super) fn truncated(text: &str, bytes: usize) -> String {
     let one_line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     if one_line.len() <= bytes {
         return one_line;

@@ -1,4 +1,5 @@
-//! The functions of the language: CEL's own, its extensions for strings, lists, mathematics and encodings, and ours.
+//! The functions that expressions may call: the CEL standard library, its extensions for strings, lists, mathematics and
+//! encodings, and our own.
 
 use std::cmp::Ordering;
 use std::sync::{Arc, LazyLock};
@@ -12,7 +13,7 @@ use cel::{DeclarationError, Env, ExecutionError, extensions};
 
 use super::{quantity, time};
 
-/// The names that an expression is rewritten to after parsing; `@` cannot be written in a source.
+/// Functions that operators are rewritten to after parsing; a source cannot contain `@` in a name.
 pub(super) mod internal {
     pub(in crate::expression) const EQUAL: &str = "@equal";
     pub(in crate::expression) const NOT_EQUAL: &str = "@notEqual";
@@ -24,27 +25,27 @@ pub(super) mod internal {
     pub(in crate::expression) const ORDERED: &str = "@ordered";
     pub(in crate::expression) const SHIFT_LEFT: &str = "@shiftLeft";
     pub(in crate::expression) const SHIFT_RIGHT: &str = "@shiftRight";
-    /// Declared by the lists extension, as the expansion of `sortBy`.
+    /// Declared by the lists extension as the expansion of `sortBy`.
     pub(in crate::expression) const SORT_BY_KEYS: &str = "@sortByAssociatedKeys";
 }
 
 /// How a function is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Style {
-    /// `name(…)`, or `space.name(…)`.
+pub(super) enum CallStyle {
+    /// `name(…)` or `namespace.name(…)`.
     Global,
     /// `value.name(…)`.
     Member,
 }
 
-/// A function: its name, how it is called, and how many arguments it takes, the receiver not counted.
-pub(super) type Signature = (&'static str, Style, usize, usize);
+/// A function: name, call style, minimum and maximum number of arguments (without the receiver).
+pub(super) type Signature = (&'static str, CallStyle, usize, usize);
 
-use Style::{Global, Member};
+use CallStyle::{Global, Member};
 
-/// Every function that an expression may call. What is not here is refused when the expression is read.
+/// Every function that an expression may call. Calls of other functions are rejected by the parser.
 pub(super) const FUNCTIONS: &[Signature] = &[
-    // Values and their types.
+    // Type conversions.
     ("bool", Global, 1, 1),
     ("bytes", Global, 1, 1),
     ("double", Global, 1, 1),
@@ -55,7 +56,7 @@ pub(super) const FUNCTIONS: &[Signature] = &[
     ("uint", Global, 1, 1),
     ("size", Global, 1, 1),
     ("size", Member, 0, 0),
-    // What may be absent.
+    // Optionals.
     ("optional.none", Global, 0, 0),
     ("optional.of", Global, 1, 1),
     ("optional.ofNonZeroValue", Global, 1, 1),
@@ -128,7 +129,7 @@ pub(super) const FUNCTIONS: &[Signature] = &[
     ("getMinutes", Member, 0, 0),
     ("getMonth", Member, 0, 0),
     ("getSeconds", Member, 0, 0),
-    // Quantities of Kubernetes.
+    // Kubernetes quantities.
     ("isQuantity", Global, 1, 1),
     ("quantity", Global, 1, 1),
     ("add", Member, 1, 1),
@@ -142,14 +143,14 @@ pub(super) const FUNCTIONS: &[Signature] = &[
     ("sub", Member, 1, 1),
 ];
 
-/// What the macros of the language expand to; no source can call these.
+/// Functions that macros expand to; a source cannot call them.
 pub(super) const EXPANSIONS: &[Signature] = &[
     ("math.@max", Global, 1, 2),
     ("math.@min", Global, 1, 2),
     (internal::SORT_BY_KEYS, Member, 1, 1),
 ];
 
-/// Names that stand for a type where no variable of that name is bound.
+/// Names that denote a type unless a variable of that name is bound.
 pub(super) const TYPES: &[&str] = &[
     "bool",
     "bytes",
@@ -166,10 +167,10 @@ pub(super) const TYPES: &[&str] = &[
     "uint",
 ];
 
-/// Declares functions in a language.
+/// Declares functions in an environment.
 type Extension = fn(&mut Env) -> Result<(), DeclarationError>;
 
-/// The language. It holds no state: every evaluation shares it.
+/// The CEL environment. It has no state, so all evaluations share it.
 pub(super) static ENV: LazyLock<Arc<Env>> = LazyLock::new(|| {
     let mut env = Env::stdlib();
     let extensions: [Extension; 8] = [
@@ -189,7 +190,7 @@ pub(super) static ENV: LazyLock<Arc<Env>> = LazyLock::new(|| {
 });
 
 type Args<'b, 'v> = Vec<CowVal<'b, 'v>>;
-type Answer<'b, 'v> = Result<CowVal<'b, 'v>, ExecutionError>;
+type OverloadResult<'b, 'v> = Result<CowVal<'b, 'v>, ExecutionError>;
 
 fn failed(function: &str, message: impl ToString) -> ExecutionError {
     ExecutionError::function_error(function, message)
@@ -199,8 +200,8 @@ fn take<'b, 'v, const N: usize>(args: Args<'b, 'v>) -> Result<[CowVal<'b, 'v>; N
     args.try_into().map_err(|args: Vec<_>| ExecutionError::invalid_argument_count(N, args.len()))
 }
 
-/// Comparisons that know what they do not know: `null`, NaN and infinity are never equal to, unlike, below or above
-/// anything. A null that a condition asks for by name (`x == null`) is another matter and stays CEL's.
+/// Declares comparisons with unknown values: a comparison with `null`, NaN or infinity has no value. An explicit null test
+/// (`x == null`) keeps CEL's semantics.
 fn comparisons(env: &mut Env) -> Result<(), DeclarationError> {
     env.add_overload(internal::EQUAL, "equal", vec![DYN_TYPE, DYN_TYPE], |args| {
         Ok(bool(equal(args)?))
@@ -235,15 +236,15 @@ fn bool<'b, 'v>(value: bool) -> CowVal<'b, 'v> {
     CowVal::owned(CelBool::from(value))
 }
 
-/// Refuses what stands for "not known".
-fn known(value: &dyn Val) -> Result<(), ExecutionError> {
+/// Rejects values that represent "unknown": null, NaN and infinity.
+fn reject_unknown(value: &dyn Val) -> Result<(), ExecutionError> {
     if value.downcast_ref::<CelNull>().is_some() {
-        return Err(failed("comparison", "null compares with nothing; ask for it with `== null`"));
+        return Err(failed("comparison", "null cannot be compared; test for it with `== null`"));
     }
     match value.downcast_ref::<CelDouble>() {
         Some(number) if !number.inner().is_finite() => Err(failed(
             "comparison",
-            "NaN and infinity compare with nothing; ask with math.isFinite()",
+            "NaN and infinity cannot be compared; test with math.isFinite()",
         )),
         _ => Ok(()),
     }
@@ -251,19 +252,23 @@ fn known(value: &dyn Val) -> Result<(), ExecutionError> {
 
 fn equal(args: Args<'_, '_>) -> Result<bool, ExecutionError> {
     let [one, other] = take(args)?;
-    known(one.as_ref())?;
-    known(other.as_ref())?;
+    reject_unknown(one.as_ref())?;
+    reject_unknown(other.as_ref())?;
     Ok(one.as_ref().equals(other.as_ref()))
 }
 
 fn compare(one: &dyn Val, other: &dyn Val) -> Result<Ordering, ExecutionError> {
-    known(one)?;
-    known(other)?;
+    reject_unknown(one)?;
+    reject_unknown(other)?;
     let ordering = one.as_comparer().and_then(|one| one.compare(other).ok());
     ordering.ok_or_else(|| {
         failed(
             "comparison",
-            format!("{} does not compare with {}", one.get_type().name(), other.get_type().name()),
+            format!(
+                "{} cannot be compared with {}",
+                one.get_type().name(),
+                other.get_type().name()
+            ),
         )
     })
 }
@@ -273,9 +278,9 @@ fn order(args: Args<'_, '_>) -> Result<Ordering, ExecutionError> {
     compare(one.as_ref(), other.as_ref())
 }
 
-fn contained<'b, 'v>(args: Args<'b, 'v>) -> Answer<'b, 'v> {
+fn contained<'b, 'v>(args: Args<'b, 'v>) -> OverloadResult<'b, 'v> {
     let [item, container] = take(args)?;
-    known(item.as_ref())?;
+    reject_unknown(item.as_ref())?;
     let found =
         container.as_container().and_then(|container| container.contains(item.as_ref()).ok());
     let name = container.get_type().name();
@@ -284,8 +289,8 @@ fn contained<'b, 'v>(args: Args<'b, 'v>) -> Answer<'b, 'v> {
         .ok_or_else(|| failed("in", format!("{} cannot be in {name}", item.get_type().name())))
 }
 
-/// What a comprehension walks: a list as it is, a map as its keys in order, since the map itself has none.
-fn ordered<'b, 'v>(args: Args<'b, 'v>) -> Answer<'b, 'v> {
+/// Returns what a comprehension iterates over: a list unchanged, a map as its sorted keys, because maps are unordered.
+fn ordered<'b, 'v>(args: Args<'b, 'v>) -> OverloadResult<'b, 'v> {
     let [range] = take(args)?;
     let Some(map) = range.downcast_ref::<CelMap<'_>>() else { return Ok(range) };
     let mut keys: Vec<_> = map.inner().keys().collect();
@@ -295,13 +300,13 @@ fn ordered<'b, 'v>(args: Args<'b, 'v>) -> Answer<'b, 'v> {
     Ok(CowVal::owned(CelList::from(keys)))
 }
 
-/// The bits of a shift, which CEL lets be any number: a shift by 64 or more keeps nothing and is surely a mistake.
+/// Returns the number of bits of a shift. CEL allows any number, but a shift by 64 or more is always a mistake.
 fn shift(function: &str, bits: &dyn Val) -> Result<u32, ExecutionError> {
     let bits = bits.downcast_ref::<CelInt>().and_then(|bits| u32::try_from(*bits.inner()).ok());
-    bits.filter(|bits| *bits < u64::BITS).ok_or_else(|| failed(function, "shifts by 0 to 63 bits"))
+    bits.filter(|bits| *bits < u64::BITS).ok_or_else(|| failed(function, "requires 0 to 63 bits"))
 }
 
-fn shift_left<'b, 'v>(args: Args<'b, 'v>) -> Answer<'b, 'v> {
+fn shift_left<'b, 'v>(args: Args<'b, 'v>) -> OverloadResult<'b, 'v> {
     let [value, bits] = take(args)?;
     let bits = shift("math.bitShiftLeft", bits.as_ref())?;
     if let Some(int) = value.downcast_ref::<CelInt>() {
@@ -309,26 +314,26 @@ fn shift_left<'b, 'v>(args: Args<'b, 'v>) -> Answer<'b, 'v> {
     }
     let uint = value
         .downcast_ref::<CelUInt>()
-        .ok_or_else(|| failed("math.bitShiftLeft", "shifts whole numbers"))?;
+        .ok_or_else(|| failed("math.bitShiftLeft", "requires an integer"))?;
     Ok(CowVal::owned(CelUInt::from(uint.inner() << bits)))
 }
 
-fn shift_right<'b, 'v>(args: Args<'b, 'v>) -> Answer<'b, 'v> {
+fn shift_right<'b, 'v>(args: Args<'b, 'v>) -> OverloadResult<'b, 'v> {
     let [value, bits] = take(args)?;
     let bits = shift("math.bitShiftRight", bits.as_ref())?;
     if let Some(int) = value.downcast_ref::<CelInt>() {
-        // The sign is not extended, as in CEL.
+        // Logical shift without sign extension, as in CEL.
         return Ok(CowVal::owned(CelInt::from(
             (int.inner().cast_unsigned() >> bits).cast_signed(),
         )));
     }
     let uint = value
         .downcast_ref::<CelUInt>()
-        .ok_or_else(|| failed("math.bitShiftRight", "shifts whole numbers"))?;
+        .ok_or_else(|| failed("math.bitShiftRight", "requires an integer"))?;
     Ok(CowVal::owned(CelUInt::from(uint.inner() >> bits)))
 }
 
-/// What the API server's CEL adds to lists.
+/// Declares the list functions of the Kubernetes API server.
 fn lists(env: &mut Env) -> Result<(), DeclarationError> {
     env.add_member_overload("isSorted", "list_is_sorted", LIST_TYPE, vec![], is_sorted)?;
     env.add_member_overload("sum", "list_sum", LIST_TYPE, vec![], sum)?;
@@ -362,14 +367,14 @@ fn items<'a, 'v>(
 ) -> Result<&'a [Box<dyn Val + 'v>], ExecutionError> {
     list.downcast_ref::<CelList<'v>>()
         .map(CelList::inner)
-        .ok_or_else(|| failed(function, "wants a list"))
+        .ok_or_else(|| failed(function, "requires a list"))
 }
 
-fn position<'b, 'v>(found: Option<usize>) -> Answer<'b, 'v> {
+fn position<'b, 'v>(found: Option<usize>) -> OverloadResult<'b, 'v> {
     Ok(CowVal::owned(CelInt::from(found.and_then(|at| i64::try_from(at).ok()).unwrap_or(-1))))
 }
 
-fn is_sorted<'b, 'v>(args: Args<'b, 'v>) -> Answer<'b, 'v> {
+fn is_sorted<'b, 'v>(args: Args<'b, 'v>) -> OverloadResult<'b, 'v> {
     let [list] = take(args)?;
     for pair in items("isSorted", &list)?.windows(2) {
         if compare(pair[0].as_ref(), pair[1].as_ref())?.is_gt() {
@@ -379,31 +384,32 @@ fn is_sorted<'b, 'v>(args: Args<'b, 'v>) -> Answer<'b, 'v> {
     Ok(bool(true))
 }
 
-fn sum<'b, 'v>(args: Args<'b, 'v>) -> Answer<'b, 'v> {
+fn sum<'b, 'v>(args: Args<'b, 'v>) -> OverloadResult<'b, 'v> {
     let [list] = take(args)?;
     let items = items("sum", &list)?;
-    // Strings and lists add too, but a sum of them would grow with every step.
+    // Strings and lists also support `+`, but their sum would grow with every step.
     if !items.iter().all(|item| item.as_adder().is_some() && item.as_sizer().is_none()) {
-        return Err(failed("sum", "adds numbers or durations"));
+        return Err(failed("sum", "requires numbers or durations"));
     }
     let Some((first, rest)) = items.split_first() else {
         return Ok(CowVal::owned(CelInt::from(0)));
     };
     let mut total: Box<dyn Val + 'v> = first.clone();
     for item in rest {
-        let adder = total.as_adder().ok_or_else(|| failed("sum", "adds numbers or durations"))?;
+        let adder =
+            total.as_adder().ok_or_else(|| failed("sum", "requires numbers or durations"))?;
         total = adder.add(item.as_ref())?.into_owned();
     }
     Ok(CowVal::Owned(total))
 }
 
-fn extreme<'b, 'v>(args: Args<'b, 'v>, function: &str, wanted: Ordering) -> Answer<'b, 'v> {
+fn extreme<'b, 'v>(args: Args<'b, 'v>, function: &str, order: Ordering) -> OverloadResult<'b, 'v> {
     let [list] = take(args)?;
     let mut items = items(function, &list)?.iter();
-    let mut best = items.next().ok_or_else(|| failed(function, "of an empty list"))?;
-    known(best.as_ref())?;
+    let mut best = items.next().ok_or_else(|| failed(function, "requires a non-empty list"))?;
+    reject_unknown(best.as_ref())?;
     for item in items {
-        if compare(item.as_ref(), best.as_ref())? == wanted {
+        if compare(item.as_ref(), best.as_ref())? == order {
             best = item;
         }
     }

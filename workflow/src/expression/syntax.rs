@@ -1,9 +1,9 @@
-//! From a source to a checked tree.
+//! Parses a source into a checked tree.
 //!
-//! The parser runs on a thread of its own with a deep stack, where a panic of it becomes an error. What it yields is
-//! walked once: functions and regular expressions are checked, free variables collected, nodes and depth bounded. Then
-//! the tree is rewritten where the language's own meaning would not do: comparisons that know what is not known, maps
-//! that are walked in order, shifts that do not silently lose every bit.
+//! The parser runs on its own thread with a large stack, where a panic is caught and becomes an error. The resulting tree
+//! is visited once: functions and regular expressions are checked, free variables are collected, nodes and depth are
+//! limited. Then the tree is rewritten where CEL's semantics are not suitable: comparisons with unknown values have no
+//! value, maps are iterated in sorted order, and shifts by more than 63 bits are errors.
 
 use std::collections::BTreeMap;
 
@@ -13,38 +13,38 @@ use cel::common::ast::{
 };
 use cel::{ParseErrors, Value};
 
-use super::error::{ExpressionCode, ExpressionError, shortened};
-use super::library::{ENV, EXPANSIONS, FUNCTIONS, Style, TYPES, internal};
+use super::error::{ExpressionCode, ExpressionError, truncated};
+use super::library::{CallStyle, ENV, EXPANSIONS, FUNCTIONS, TYPES, internal};
 use super::pattern::{Pattern, Patterns};
 use super::token;
 
-/// Most nodes of a tree, after macros are expanded.
-pub(super) const NODES: usize = 500;
-/// Deepest nesting of a tree, where a chain (`a + b + c`, `a.b.c`) counts once.
-pub(super) const DEPTH: usize = 32;
-/// Deepest nesting of comprehensions.
-pub(super) const COMPREHENSIONS: usize = 4;
-/// Stack of the threads that parse and that evaluate deep trees, in bytes.
+/// Maximum number of nodes of a tree after macro expansion.
+pub(super) const MAX_NODES: usize = 500;
+/// Maximum nesting of a tree; a chain (`a + b + c`, `a.b.c`) counts as one level.
+pub(super) const MAX_DEPTH: usize = 32;
+/// Maximum nesting of comprehensions.
+pub(super) const MAX_COMPREHENSIONS: usize = 4;
+/// Stack size of the threads that parse and that evaluate deep trees, in bytes.
 const STACK_BYTES: usize = 16 << 20;
 
-/// A place in a source: line and column from 1.
-type Place = (usize, usize);
+/// A position in a source: line and column, from 1.
+type SourcePos = (usize, usize);
 
 /// A checked and rewritten tree.
 #[derive(Debug)]
 pub(super) struct Tree {
     pub(super) root: IdedExpr,
-    /// The free variables, each with the place where it first stands.
-    pub(super) variables: BTreeMap<String, Place>,
-    /// The members of free variables that are named outright (`a.b`, `a['b']`), each with the place of its variable.
-    pub(super) members: BTreeMap<(String, String), Place>,
+    /// The free variables, each with the position of its first use.
+    pub(super) variables: BTreeMap<String, SourcePos>,
+    /// Members of free variables that are accessed by a literal name (`a.b`, `a['b']`), each with the position of its variable.
+    pub(super) members: BTreeMap<(String, String), SourcePos>,
     pub(super) patterns: Patterns,
     pub(super) uses_patterns: bool,
-    /// Nodes on the longest path from the root: what a walk of the tree needs of a stack.
+    /// Number of nodes on the longest path from the root; determines the stack that a recursive visit needs.
     pub(super) height: usize,
 }
 
-/// Runs `work` on a thread with a deep stack; `None` if it panicked or no thread could be had.
+/// Runs `work` on a thread with a large stack; `None` if it panicked or the thread could not be created.
 pub(super) fn on_deep_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Option<T> {
     std::thread::scope(|scope| {
         let builder = std::thread::Builder::new().name("expression".into()).stack_size(STACK_BYTES);
@@ -53,8 +53,8 @@ pub(super) fn on_deep_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Option<
 }
 
 /// Parses and checks a source.
-pub(super) fn read(source: &str) -> Result<Tree, ExpressionError> {
-    token::inspect(source)?;
+pub(super) fn parse_tree(source: &str) -> Result<Tree, ExpressionError> {
+    token::check_limits(source)?;
     on_deep_stack(|| parse(source)).unwrap_or_else(|| {
         Err(ExpressionError::new(
             ExpressionCode::ExpressionSyntax,
@@ -64,11 +64,13 @@ pub(super) fn read(source: &str) -> Result<Tree, ExpressionError> {
 }
 
 fn parse(source: &str) -> Result<Tree, ExpressionError> {
-    let (mut root, places) =
-        ENV.parser().parse_with_source_info(source).map_err(|errors| refused(source, &errors))?;
-    let mut walk = Walk {
+    let (mut root, positions) = ENV
+        .parser()
+        .parse_with_source_info(source)
+        .map_err(|errors| syntax_error(source, &errors))?;
+    let mut visitor = TreeVisitor {
         source,
-        places: &places,
+        positions: &positions,
         nodes: 0,
         height: 0,
         scope: Vec::new(),
@@ -77,15 +79,22 @@ fn parse(source: &str) -> Result<Tree, ExpressionError> {
         patterns: Patterns::new(),
         uses_patterns: false,
     };
-    walk.visit(&root, At { depth: 1, height: 1, comprehensions: 0 })?;
-    let Walk { variables, members, patterns, uses_patterns, height, .. } = walk;
+    visitor.visit(&root, Level { depth: 1, height: 1, comprehensions: 0 })?;
+    let TreeVisitor { variables, members, patterns, uses_patterns, height, .. } = visitor;
     rewrite(&mut root);
-    // The rewriting wraps each range once.
-    Ok(Tree { root, variables, members, patterns, uses_patterns, height: height + COMPREHENSIONS })
+    // The rewrite wraps each comprehension range in one more node.
+    Ok(Tree {
+        root,
+        variables,
+        members,
+        patterns,
+        uses_patterns,
+        height: height + MAX_COMPREHENSIONS,
+    })
 }
 
-/// The first complaint of the parser, in its place.
-fn refused(source: &str, errors: &ParseErrors) -> ExpressionError {
+/// Returns the first error of the parser with its position.
+fn syntax_error(source: &str, errors: &ParseErrors) -> ExpressionError {
     let Some(first) = errors.errors.first() else {
         return ExpressionError::new(ExpressionCode::ExpressionSyntax, "not an expression");
     };
@@ -97,82 +106,84 @@ fn refused(source: &str, errors: &ParseErrors) -> ExpressionError {
         .at((line.min(last_line), column))
 }
 
-/// Where a walk stands.
+/// Depth of the visited node.
 #[derive(Clone, Copy)]
-struct At {
+struct Level {
     depth: usize,
     height: usize,
     comprehensions: usize,
 }
 
-impl At {
-    /// The next link of a chain.
-    fn along(self) -> Self {
+impl Level {
+    /// Returns the level of the next element of a chain.
+    fn next_in_chain(self) -> Self {
         Self { height: self.height + 1, ..self }
     }
 
-    /// One level further in.
-    fn inside(self) -> Self {
+    /// Returns the level one nesting deeper.
+    fn nested(self) -> Self {
         Self { depth: self.depth + 1, height: self.height + 1, ..self }
     }
 }
 
-struct Walk<'a> {
+struct TreeVisitor<'a> {
     source: &'a str,
-    places: &'a SourceInfo,
+    positions: &'a SourceInfo,
     nodes: usize,
     height: usize,
-    /// The variables that enclosing comprehensions bind.
+    /// Variables of the enclosing comprehensions.
     scope: Vec<String>,
-    variables: BTreeMap<String, Place>,
-    members: BTreeMap<(String, String), Place>,
+    variables: BTreeMap<String, SourcePos>,
+    members: BTreeMap<(String, String), SourcePos>,
     patterns: Patterns,
     uses_patterns: bool,
 }
 
-impl Walk<'_> {
+impl TreeVisitor<'_> {
     fn byte(&self, id: u64) -> Option<usize> {
-        self.places.offset_for(id).map(|(start, _)| self.source.floor_char_boundary(start as usize))
+        self.positions
+            .offset_for(id)
+            .map(|(start, _)| self.source.floor_char_boundary(start as usize))
     }
 
-    fn place(&self, id: u64) -> Place {
-        self.byte(id).map_or((0, 0), |byte| token::place(self.source, byte))
+    fn position(&self, id: u64) -> SourcePos {
+        self.byte(id).map_or((0, 0), |byte| token::position(self.source, byte))
     }
 
-    /// Where the name of a called function stands; the parser knows where its bracket is.
-    fn place_of_name(&self, id: u64, name: &str) -> Place {
+    /// Returns the position of the name of a called function; the parser only records the position of its bracket.
+    fn position_of_name(&self, id: u64, name: &str) -> SourcePos {
         let Some(bracket) = self.byte(id) else { return (0, 0) };
         let before = self.source[..bracket].trim_end();
         let name = name.rsplit('.').next().unwrap_or(name);
         let byte = before.strip_suffix(name).map_or(bracket, str::len);
-        token::place(self.source, byte)
+        token::position(self.source, byte)
     }
 
-    fn visit(&mut self, node: &IdedExpr, at: At) -> Result<(), ExpressionError> {
+    fn visit(&mut self, node: &IdedExpr, level: Level) -> Result<(), ExpressionError> {
         self.nodes += 1;
-        self.height = self.height.max(at.height);
-        if self.nodes > NODES {
+        self.height = self.height.max(level.height);
+        if self.nodes > MAX_NODES {
             let message =
-                format!("the expression has more than {NODES} nodes, its macros expanded");
+                format!("the expression has more than {MAX_NODES} nodes after macro expansion");
             return Err(ExpressionError::new(ExpressionCode::ExpressionTooManyNodes, message)
                 .hint("split it into several conditions"));
         }
-        if at.depth > DEPTH {
-            let message = format!("the expression nests deeper than {DEPTH}");
+        if level.depth > MAX_DEPTH {
+            let message = format!("the expression is nested deeper than {MAX_DEPTH} levels");
             return Err(ExpressionError::new(ExpressionCode::ExpressionTooDeep, message)
-                .at(self.place(node.id))
+                .at(self.position(node.id))
                 .hint("split the expression"));
         }
         match &node.expr {
             Expr::Unspecified => {
                 Err(ExpressionError::new(ExpressionCode::ExpressionSyntax, "not an expression")
-                    .at(self.place(node.id)))
+                    .at(self.position(node.id)))
             }
             Expr::Struct(_) => Err(ExpressionError::new(
                 ExpressionCode::ExpressionSyntax,
-                "messages cannot be made here",
+                "message literals are not supported",
             )
-            .at(self.place(node.id))
+            .at(self.position(node.id))
             .hint("write a map: {'name': value}")),
             Expr::Literal(_) => Ok(()),
             Expr::Ident(name) => {
@@ -186,60 +197,60 @@ impl Walk<'_> {
                     return Ok(());
                 }
                 self.member(&select.operand, &select.field);
-                self.visit(&select.operand, at.along())
+                self.visit(&select.operand, level.next_in_chain())
             }
             Expr::List(list) => {
-                list.elements.iter().try_for_each(|element| self.visit(element, at.inside()))
+                list.elements.iter().try_for_each(|element| self.visit(element, level.nested()))
             }
             Expr::Map(map) => {
-                map.entries.iter().try_for_each(|entry| self.entry(entry, at.inside()))
+                map.entries.iter().try_for_each(|entry| self.entry(entry, level.nested()))
             }
-            Expr::Call(call) => self.call(call, node.id, at),
-            Expr::Comprehension(comprehension) => self.comprehension(comprehension, node.id, at),
+            Expr::Call(call) => self.call(call, node.id, level),
+            Expr::Comprehension(comprehension) => self.comprehension(comprehension, node.id, level),
         }
     }
 
     fn name(&mut self, name: &str, id: u64) {
-        // A leading dot asks for the outermost scope.
+        // A leading dot refers to the outermost scope.
         let (name, is_outermost) =
             name.strip_prefix('.').map_or((name, false), |name| (name, true));
         let is_bound = !is_outermost && self.scope.iter().any(|bound| bound == name);
         if !is_bound && !TYPES.contains(&name) && !self.variables.contains_key(name) {
-            let place = self.place(id);
-            self.variables.insert(name.to_owned(), place);
+            let position = self.position(id);
+            self.variables.insert(name.to_owned(), position);
         }
     }
 
-    /// Notes `variable.field` where the variable is free.
+    /// Records `variable.field` if the variable is free.
     fn member(&mut self, variable: &IdedExpr, field: &str) {
         let Expr::Ident(name) = &variable.expr else { return };
         if self.scope.iter().any(|bound| bound == name) {
             return;
         }
         let key = (name.trim_start_matches('.').to_owned(), field.to_owned());
-        let place = self.place(variable.id);
-        self.members.entry(key).or_insert(place);
+        let position = self.position(variable.id);
+        self.members.entry(key).or_insert(position);
     }
 
-    fn entry(&mut self, entry: &IdedEntryExpr, at: At) -> Result<(), ExpressionError> {
+    fn entry(&mut self, entry: &IdedEntryExpr, level: Level) -> Result<(), ExpressionError> {
         match &entry.expr {
             EntryExpr::MapEntry(entry) => {
-                self.visit(&entry.key, at)?;
-                self.visit(&entry.value, at)
+                self.visit(&entry.key, level)?;
+                self.visit(&entry.value, level)
             }
-            EntryExpr::StructField(field) => self.visit(&field.value, at),
+            EntryExpr::StructField(field) => self.visit(&field.value, level),
         }
     }
 
-    fn call(&mut self, call: &CallExpr, id: u64, at: At) -> Result<(), ExpressionError> {
+    fn call(&mut self, call: &CallExpr, id: u64, level: Level) -> Result<(), ExpressionError> {
         let qualified = qualified(call);
         let is_operator = call.target.is_none() && is_operator(&call.func_name);
         if !is_operator {
             let name = qualified.as_deref().unwrap_or(&call.func_name);
             let style = if call.target.is_some() && qualified.is_none() {
-                Style::Member
+                CallStyle::Member
             } else {
-                Style::Global
+                CallStyle::Global
             };
             self.function(name, style, call.args.len(), id)?;
             self.pattern(name, style, &call.args)?;
@@ -251,12 +262,13 @@ impl Walk<'_> {
             self.member(variable, field);
         }
         if let Some(target) = call.target.as_deref().filter(|_| qualified.is_none()) {
-            self.visit(target, at.along())?;
+            self.visit(target, level.next_in_chain())?;
         }
         for (position, argument) in call.args.iter().enumerate() {
-            // The left operand of an operator is the chain so far, and a balanced `&&` of many terms is no nesting.
+            // The left operand of an operator is the preceding chain, and the parser balances `&&` and `||` of many terms, so
+            // neither counts as nesting.
             let is_chain = is_operator && (position == 0 || is_logical(&call.func_name));
-            self.visit(argument, if is_chain { at.along() } else { at.inside() })?;
+            self.visit(argument, if is_chain { level.next_in_chain() } else { level.nested() })?;
         }
         Ok(())
     }
@@ -264,7 +276,7 @@ impl Walk<'_> {
     fn function(
         &self,
         name: &str,
-        style: Style,
+        style: CallStyle,
         arguments: usize,
         id: u64,
     ) -> Result<(), ExpressionError> {
@@ -273,19 +285,19 @@ impl Walk<'_> {
             signatures().filter(|signature| signature.0 == name && signature.1 == style).peekable();
         let error = |message: String| {
             ExpressionError::new(ExpressionCode::ExpressionUnknownFunction, message)
-                .at(self.place_of_name(id, name))
+                .at(self.position_of_name(id, name))
         };
         if same.peek().is_none() {
-            let shown = shortened(name, 64);
+            let shown = truncated(name, 64);
             let other = signatures().any(|signature| signature.0 == name);
             return Err(error(format!("there is no function `{shown}`")).hint(
                 match (other, style) {
-                    (true, Style::Global) => format!("call it on a value: value.{shown}(…)"),
-                    (true, Style::Member) => {
+                    (true, CallStyle::Global) => format!("call it on a value: value.{shown}(…)"),
+                    (true, CallStyle::Member) => {
                         format!("call it with the value as its argument: {shown}(value)")
                     }
                     (false, _) if name == "now" => {
-                        "there is no clock here: bind the time as a variable".to_owned()
+                        "expressions have no clock: pass the time as a variable".to_owned()
                     }
                     (false, _) => String::new(),
                 },
@@ -294,28 +306,28 @@ impl Walk<'_> {
         if same.any(|&(_, _, least, most)| (least..=most).contains(&arguments)) {
             return Ok(());
         }
-        let hint = if name.starts_with("get") { "times are read in UTC only" } else { "" };
+        let hint = if name.starts_with("get") { "timestamps are always in UTC" } else { "" };
         Err(error(format!("`{name}` does not take {arguments} arguments")).hint(hint))
     }
 
-    /// Compiles a pattern that is written out.
+    /// Compiles a literal pattern.
     fn pattern(
         &mut self,
         name: &str,
-        style: Style,
+        style: CallStyle,
         arguments: &[IdedExpr],
     ) -> Result<(), ExpressionError> {
         if !matches!(name, "matches" | "find" | "findAll") {
             return Ok(());
         }
         self.uses_patterns = true;
-        let position = if style == Style::Member { 0 } else { 1 };
+        let position = if style == CallStyle::Member { 0 } else { 1 };
         let Some(pattern) = arguments.get(position) else { return Ok(()) };
         if let Some(text) = literal_text(pattern)
             && !self.patterns.contains_key(text)
         {
             let compiled =
-                Pattern::compile(text).map_err(|error| error.at(self.place(pattern.id)))?;
+                Pattern::compile(text).map_err(|error| error.at(self.position(pattern.id)))?;
             self.patterns.insert(text.to_owned(), compiled);
         }
         Ok(())
@@ -325,18 +337,19 @@ impl Walk<'_> {
         &mut self,
         loops: &ComprehensionExpr,
         id: u64,
-        at: At,
+        level: Level,
     ) -> Result<(), ExpressionError> {
-        let inner = At { comprehensions: at.comprehensions + 1, ..at.inside() };
-        if inner.comprehensions > COMPREHENSIONS {
-            let message = format!("comprehensions nest deeper than {COMPREHENSIONS}");
+        let inner = Level { comprehensions: level.comprehensions + 1, ..level.nested() };
+        if inner.comprehensions > MAX_COMPREHENSIONS {
+            let message =
+                format!("comprehensions are nested deeper than {MAX_COMPREHENSIONS} levels");
             return Err(ExpressionError::new(ExpressionCode::ExpressionTooDeep, message)
-                .at(self.place(id))
+                .at(self.position(id))
                 .hint("filter the outer list first, or split the expression"));
         }
-        self.visit(&loops.iter_range, at.along())?;
-        // What a macro binds is a chain too: `x.sortBy(…)` binds x.
-        self.visit(&loops.accu_init, at.along())?;
+        self.visit(&loops.iter_range, level.next_in_chain())?;
+        // The variables of a macro are part of the chain: `x.sortBy(…)` binds x.
+        self.visit(&loops.accu_init, level.next_in_chain())?;
         let outer = self.scope.len();
         self.scope.push(loops.accu_var.clone());
         self.scope.push(loops.iter_var.clone());
@@ -349,7 +362,7 @@ impl Walk<'_> {
     }
 }
 
-/// Whether a name is an operator's: the parser writes these for what stands between operands.
+/// Whether a function name is that of an operator. The parser represents operators as calls with these names.
 fn is_operator(name: &str) -> bool {
     name.contains('_') && name.starts_with(['_', '!', '-'])
         || name == operators::IN
@@ -360,7 +373,7 @@ fn is_logical(name: &str) -> bool {
     matches!(name, operators::LOGICAL_AND | operators::LOGICAL_OR)
 }
 
-/// The text of a string literal.
+/// Returns the value of a string literal.
 pub(super) fn literal_text(node: &IdedExpr) -> Option<&str> {
     match &node.expr {
         Expr::Literal(LiteralValue::String(text)) => Some(text.inner()),
@@ -368,7 +381,7 @@ pub(super) fn literal_text(node: &IdedExpr) -> Option<&str> {
     }
 }
 
-/// The dotted path that a node spells, if it is one.
+/// Returns the dotted path of a chain of field accesses, or `None` if the node is something else.
 fn path(node: &IdedExpr) -> Option<String> {
     match &node.expr {
         Expr::Ident(name) => Some(name.clone()),
@@ -379,12 +392,12 @@ fn path(node: &IdedExpr) -> Option<String> {
     }
 }
 
-/// The name of the function in a name space that a call is of, such as `math.ceil`.
+/// Returns the qualified name of a namespaced function, such as `math.ceil`.
 fn qualified(call: &CallExpr) -> Option<String> {
-    let Expr::Ident(space) = &call.target.as_deref()?.expr else { return None };
-    let space = space.strip_prefix('.').unwrap_or(space);
-    let is_space = matches!(space, "base64" | "lists" | "math" | "optional" | "strings");
-    is_space.then(|| format!("{space}.{}", call.func_name))
+    let Expr::Ident(namespace) = &call.target.as_deref()?.expr else { return None };
+    let namespace = namespace.strip_prefix('.').unwrap_or(namespace);
+    let is_namespace = matches!(namespace, "base64" | "lists" | "math" | "optional" | "strings");
+    is_namespace.then(|| format!("{namespace}.{}", call.func_name))
 }
 
 fn is_null(node: &IdedExpr) -> bool {
@@ -441,11 +454,11 @@ fn rewrite_call(call: &mut CallExpr) {
     if call.target.is_some() {
         return;
     }
-    // `x == null` asks whether a value is there; every other comparison wants one on both sides.
-    let asks_for_null = call.args.iter().any(is_null);
+    // `x == null` tests for null; every other comparison requires a known value on both sides.
+    let is_null_test = call.args.iter().any(is_null);
     let name = match call.func_name.as_str() {
-        operators::EQUALS if !asks_for_null => internal::EQUAL,
-        operators::NOT_EQUALS if !asks_for_null => internal::NOT_EQUAL,
+        operators::EQUALS if !is_null_test => internal::EQUAL,
+        operators::NOT_EQUALS if !is_null_test => internal::NOT_EQUAL,
         operators::LESS => internal::LESS,
         operators::LESS_EQUALS => internal::LESS_EQUAL,
         operators::GREATER => internal::GREATER,
@@ -458,36 +471,36 @@ fn rewrite_call(call: &mut CallExpr) {
     call.func_name = name.to_owned();
 }
 
-/// What went wrong in an evaluation, without the values that it went wrong on: they may be long, or secret.
+/// Converts an evaluation error without its values, because they may be long or secret.
 pub(super) fn failure(error: &cel::ExecutionError) -> ExpressionError {
     use cel::ExecutionError as E;
     let unknown = |name: &str| {
-        let message = format!("there is no variable `{}`", shortened(name, 64));
+        let message = format!("there is no variable `{}`", truncated(name, 64));
         ExpressionError::new(ExpressionCode::ExpressionUnknownVariable, message)
     };
     let message = match error {
         E::UndeclaredReference(name) => return unknown(name),
-        E::NoSuchKey(key) => format!("there is no `{}`", shortened(key, 64)),
+        E::NoSuchKey(key) => format!("there is no `{}`", truncated(key, 64)),
         E::NoSuchOverload(overload) => overload.to_string(),
         E::FunctionError { function, message } => format!("{function}: {message}"),
-        E::UnexpectedType { got, want } => format!("found {}, wanted {want}", shortened(got, 64)),
+        E::UnexpectedType { got, want } => format!("found {}, expected {want}", truncated(got, 64)),
         E::DivisionByZero(_) => "division by zero".to_owned(),
         E::RemainderByZero(_) => "remainder of a division by zero".to_owned(),
         E::Overflow(operator, _, _) => format!("the result of `{operator}` is out of range"),
         E::IndexOutOfBounds(_) => "the index is out of bounds".to_owned(),
-        E::DuplicateKey(_) => "a map repeats a key".to_owned(),
+        E::DuplicateKey(_) => "a map has a duplicate key".to_owned(),
         E::UnsupportedKeyType(key) => format!("{} cannot be a key", key_type(key)),
         E::ValuesNotComparable(one, other) => {
-            format!("{} does not compare with {}", key_type(one), key_type(other))
+            format!("{} cannot be compared with {}", key_type(one), key_type(other))
         }
         E::UnsupportedBinaryOperator(operator, one, other) => {
             format!("cannot {operator} {} and {}", key_type(one), key_type(other))
         }
         E::UnsupportedIndex(index, of) => {
-            format!("{} is no index of {}", key_type(index), key_type(of))
+            format!("{} cannot index {}", key_type(index), key_type(of))
         }
         E::InvalidArgumentCount { expected, actual } => {
-            format!("wants {expected} arguments, has {actual}")
+            format!("expected {expected} arguments, found {actual}")
         }
         _ => "the expression has no value for its inputs".to_owned(),
     };

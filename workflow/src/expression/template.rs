@@ -1,52 +1,52 @@
-//! Text with holes: `restart ${{ target.name }}`.
+//! TemplateString strings with placeholders: `restart ${{ target.name }}`.
 //!
-//! A template is text that a person wrote; what fills its holes is data. The result of a hole is never read for holes
-//! again, so a label that says `${{ secrets.db }}` stays those words.
+//! The template is trusted text from a manifest; the values of its placeholders are data. A value is never scanned for
+//! placeholders again, so a label with the value `${{ secrets.db }}` is inserted verbatim.
 
 use serde_json::Value;
 
-use super::bound::SIZE_BYTES;
+use super::cost::MAX_VALUE_BYTES;
 use super::error::{ExpressionCode, ExpressionError};
-use super::{Bindings, Expression, token, value};
+use super::{Expression, Variables, token, value};
 
-/// What opens a hole; `$${{` writes it as text.
+/// Start of a placeholder; `$${{` is the escaped form.
 const OPEN: &str = "${{";
 const CLOSE: &str = "}}";
 const ESCAPE: &str = "$${{";
-/// Most holes of one template: each is parsed on its own.
-const HOLES: usize = 100;
+/// Maximum number of placeholders in one template string, because each is parsed separately.
+const MAX_PLACEHOLDERS: usize = 100;
 
-/// A hole of a template.
+/// A placeholder in a template string.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hole {
-    /// What fills it.
+pub struct Placeholder {
+    /// The expression.
     pub expression: Expression,
-    /// Where `${{` stands in the template: the first byte.
+    /// Byte offset of `${{` in the template string.
     pub offset: usize,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Part {
     Text(String),
-    Hole(Hole),
+    Placeholder(Placeholder),
 }
 
-/// A parsed template.
+/// A parsed template string.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Template {
+pub struct TemplateString {
     parts: Vec<Part>,
 }
 
-impl Template {
-    /// Reads a template and checks every expression in it.
+impl TemplateString {
+    /// Parses a template string and every expression in it.
     ///
     /// # Errors
-    /// [`ExpressionCode::TemplateSyntax`] if a hole is not closed; what [`Expression::parse`] says of an expression,
-    /// with its place in the template; [`ExpressionCode::TemplateTooLong`] beyond 256 KiB or 100 holes.
+    /// [`ExpressionCode::TemplateSyntax`] if a placeholder is not closed; the error of [`Expression::parse`] with its
+    /// position in the template; [`ExpressionCode::TemplateTooLong`] beyond 256 KiB or 100 placeholders.
     pub fn parse(template: &str) -> Result<Self, ExpressionError> {
-        if template.len() as u64 > SIZE_BYTES {
+        if template.len() as u64 > MAX_VALUE_BYTES {
             let message = format!(
-                "the template has {} bytes, at most {SIZE_BYTES} are allowed",
+                "the template has {} bytes; the limit is {MAX_VALUE_BYTES}",
                 template.len()
             );
             return Err(ExpressionError::new(ExpressionCode::TemplateTooLong, message));
@@ -54,92 +54,95 @@ impl Template {
         let mut count = 0;
         let mut parts = Vec::new();
         let mut text = String::new();
-        let mut at = 0;
-        while let Some(found) = template[at..].find(OPEN) {
-            let start = at + found;
-            if template[at..start].ends_with('$') {
-                text.push_str(&template[at..start - 1]);
+        let mut offset = 0;
+        while let Some(found) = template[offset..].find(OPEN) {
+            let start = offset + found;
+            if template[offset..start].ends_with('$') {
+                text.push_str(&template[offset..start - 1]);
                 text.push_str(OPEN);
-                at = start + OPEN.len();
+                offset = start + OPEN.len();
                 continue;
             }
-            text.push_str(&template[at..start]);
+            text.push_str(&template[offset..start]);
             let inner = start + OPEN.len();
             count += 1;
-            if count > HOLES {
-                let message = format!("the template has more than {HOLES} holes");
+            if count > MAX_PLACEHOLDERS {
+                let message = format!("the template has more than {MAX_PLACEHOLDERS} placeholders");
                 return Err(ExpressionError::new(ExpressionCode::TemplateTooLong, message)
-                    .at(token::place(template, start)));
+                    .at(token::position(template, start)));
             }
-            let Some(length) = token::hole_end(&template[inner..]) else {
+            let Some(length) = token::placeholder_end(&template[inner..]) else {
                 return Err(ExpressionError::new(
                     ExpressionCode::TemplateSyntax,
-                    "a hole `${{` is not closed",
+                    "unterminated placeholder `${{`",
                 )
-                .at(token::place(template, start))
+                .at(token::position(template, start))
                 .hint(format!(
-                    "close it with `{CLOSE}`, or write `{ESCAPE}` for the text itself"
+                    "close it with `{CLOSE}`, or write `{ESCAPE}` for a literal `${{{{`"
                 )));
             };
             let written = &template[inner..inner + length];
             let source = written.trim();
             let source_at = inner + (written.len() - written.trim_start().len());
-            let expression =
-                Expression::parse(source).map_err(|error| moved(error, template, source_at))?;
+            let expression = Expression::parse(source)
+                .map_err(|error| with_offset(error, template, source_at))?;
             if !text.is_empty() {
                 parts.push(Part::Text(std::mem::take(&mut text)));
             }
-            parts.push(Part::Hole(Hole { expression, offset: start }));
-            at = inner + length + CLOSE.len();
+            parts.push(Part::Placeholder(Placeholder { expression, offset: start }));
+            offset = inner + length + CLOSE.len();
         }
-        text.push_str(&template[at..]);
+        text.push_str(&template[offset..]);
         if !text.is_empty() || parts.is_empty() {
             parts.push(Part::Text(text));
         }
         Ok(Self { parts })
     }
 
-    /// The holes, in order.
-    pub fn holes(&self) -> impl Iterator<Item = &Hole> {
+    /// Returns the placeholders in order.
+    pub fn placeholders(&self) -> impl Iterator<Item = &Placeholder> {
         self.parts.iter().filter_map(|part| match part {
-            Part::Hole(hole) => Some(hole),
+            Part::Placeholder(placeholder) => Some(placeholder),
             Part::Text(_) => None,
         })
     }
 
-    /// Fills the holes. A template that is one hole and nothing else keeps the type of its value: a number stays a
-    /// number. Else the result is text, with lists and maps as JSON.
+    /// Renders the template. If it consists of a single placeholder, the result is its value with its type: a number stays a
+    /// number. Otherwise the result is a string, with lists and maps as JSON.
     ///
     /// # Errors
-    /// If an expression has no value, a value inside a text is null, or the text grows beyond 256 KiB.
-    pub fn render(&self, bindings: &Bindings) -> Result<Value, ExpressionError> {
-        if let [Part::Hole(hole)] = self.parts.as_slice() {
-            return hole.expression.evaluate(bindings);
+    /// If an expression has no value, a value within a text is null, or the text exceeds 256 KiB.
+    pub fn render(&self, bindings: &Variables) -> Result<Value, ExpressionError> {
+        if let [Part::Placeholder(placeholder)] = self.parts.as_slice() {
+            return placeholder.expression.evaluate(bindings);
         }
         let mut text = String::new();
         for part in &self.parts {
             match part {
                 Part::Text(written) => text.push_str(written),
-                Part::Hole(hole) => match hole.expression.evaluate(bindings)? {
-                    Value::String(value) => text.push_str(&value),
-                    Value::Null => {
-                        let message = format!("`{}` is null inside a text", hole.expression);
-                        return Err(ExpressionError::new(
-                            ExpressionCode::ExpressionEvaluation,
-                            message,
-                        )
-                        .hint("say what stands for it: has(x) ? x : 'none'"));
+                Part::Placeholder(placeholder) => {
+                    match placeholder.expression.evaluate(bindings)? {
+                        Value::String(value) => text.push_str(&value),
+                        Value::Null => {
+                            let message =
+                                format!("`{}` is null within a text", placeholder.expression);
+                            return Err(ExpressionError::new(
+                                ExpressionCode::ExpressionEvaluation,
+                                message,
+                            )
+                            .hint("provide a default: has(x) ? x : 'none'"));
+                        }
+                        value @ (Value::Bool(_)
+                        | Value::Number(_)
+                        | Value::Array(_)
+                        | Value::Object(_)) => {
+                            text.push_str(&value.to_string());
+                        }
                     }
-                    value @ (Value::Bool(_)
-                    | Value::Number(_)
-                    | Value::Array(_)
-                    | Value::Object(_)) => {
-                        text.push_str(&value.to_string());
-                    }
-                },
+                }
             }
-            if text.len() as u64 > SIZE_BYTES {
-                let message = format!("the rendered text has more than {SIZE_BYTES} bytes");
+            if text.len() as u64 > MAX_VALUE_BYTES {
+                let message = format!("the rendered text has more than {MAX_VALUE_BYTES} bytes");
                 return Err(ExpressionError::new(ExpressionCode::TemplateTooLong, message));
             }
         }
@@ -147,9 +150,9 @@ impl Template {
     }
 }
 
-/// An error of an expression, placed in the template that holds it at `byte`.
-fn moved(error: ExpressionError, template: &str, byte: usize) -> ExpressionError {
-    let (line, column) = token::place(template, byte);
+/// Moves the position of an error from the expression to the template that contains it at `byte`.
+fn with_offset(error: ExpressionError, template: &str, byte: usize) -> ExpressionError {
+    let (line, column) = token::position(template, byte);
     match (error.line, error.column) {
         (0, _) => error.at((line, column)),
         (1, inner) => error.at((line, column + inner - 1)),
@@ -157,44 +160,45 @@ fn moved(error: ExpressionError, template: &str, byte: usize) -> ExpressionError
     }
 }
 
-/// Fills the holes of a template; see [`Template::render`].
+/// Parses and renders a template string; see [`TemplateString::render`].
 ///
 /// # Errors
-/// What [`Template::parse`] and [`Template::render`] say.
-pub fn render(template: &str, bindings: &Bindings) -> Result<Value, ExpressionError> {
-    Template::parse(template)?.render(bindings)
+/// Those of [`TemplateString::parse`] and [`TemplateString::render`].
+pub fn render(template: &str, bindings: &Variables) -> Result<Value, ExpressionError> {
+    TemplateString::parse(template)?.render(bindings)
 }
 
-/// The holes of a template, checked.
+/// Parses a template string and returns its placeholders.
 ///
 /// # Errors
-/// What [`Template::parse`] says.
-pub fn holes(template: &str) -> Result<Vec<Hole>, ExpressionError> {
-    Ok(Template::parse(template)?.holes().cloned().collect())
+/// Those of [`TemplateString::parse`].
+pub fn placeholders(template: &str) -> Result<Vec<Placeholder>, ExpressionError> {
+    Ok(TemplateString::parse(template)?.placeholders().cloned().collect())
 }
 
-/// Fills the holes of every string in a JSON value; names of fields are left as they are.
+/// Renders every string in a JSON value; field names are not rendered.
 ///
 /// # Errors
-/// What [`render`] says of the first string that fails; [`ExpressionCode::ExpressionBudget`] if the value nests deeper
-/// than 64.
-pub fn render_value(value: &Value, bindings: &Bindings) -> Result<Value, ExpressionError> {
+/// The error of [`render`] for the first string that fails; [`ExpressionCode::ExpressionBudget`] if the value is nested
+/// deeper than 64 levels.
+pub fn render_value(value: &Value, bindings: &Variables) -> Result<Value, ExpressionError> {
     if !value::is_shallow(value) {
-        let message = format!("the value nests deeper than {}", value::DEPTH);
+        let message = format!("the value is nested deeper than {} levels", value::MAX_DEPTH);
         return Err(ExpressionError::new(ExpressionCode::ExpressionBudget, message));
     }
-    filled(value, bindings)
+    render_nested(value, bindings)
 }
 
-fn filled(value: &Value, bindings: &Bindings) -> Result<Value, ExpressionError> {
+fn render_nested(value: &Value, bindings: &Variables) -> Result<Value, ExpressionError> {
     Ok(match value {
         Value::String(text) => render(text, bindings)?,
-        Value::Array(items) => {
-            Value::Array(items.iter().map(|item| filled(item, bindings)).collect::<Result<_, _>>()?)
-        }
+        Value::Array(items) => Value::Array(
+            items.iter().map(|item| render_nested(item, bindings)).collect::<Result<_, _>>()?,
+        ),
         Value::Object(fields) => {
-            let fields =
-                fields.iter().map(|(name, value)| Ok((name.clone(), filled(value, bindings)?)));
+            let fields = fields
+                .iter()
+                .map(|(name, value)| Ok((name.clone(), render_nested(value, bindings)?)));
             Value::Object(fields.collect::<Result<_, _>>()?)
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),

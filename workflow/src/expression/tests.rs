@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 use super::library::{EXPANSIONS, FUNCTIONS};
 use super::*;
 
-fn bindings(value: Value) -> Bindings {
+fn bindings(value: Value) -> Variables {
     match value {
         Value::Object(fields) => fields.into_iter().collect(),
-        other => panic!("bindings are an object, not {other}"),
+        other => panic!("variables must be an object, found {other}"),
     }
 }
 
@@ -17,7 +17,7 @@ fn parse(source: &str) -> Expression {
     Expression::parse(source).unwrap_or_else(|error| panic!("{source}: {error:?}"))
 }
 
-/// Checks that an expression without variables has this value.
+/// Asserts that an expression without variables has this value.
 fn check(source: &str, expected: Value) {
     check_with(source, json!({}), expected);
 }
@@ -33,43 +33,44 @@ fn check_all(sources: &[&str]) {
     }
 }
 
-/// Checks that a source is refused when it is read.
-fn check_refused(source: &str, code: ExpressionCode) -> ExpressionError {
+/// Asserts that parsing a source fails with this code.
+fn check_parse_error(source: &str, code: ExpressionCode) -> ExpressionError {
     let error = Expression::parse(source).expect_err(source);
     assert_eq!(error.code, code, "{source}: {error:?}");
     assert!(error.message.len() <= 256, "{error:?}");
     error
 }
 
-/// Checks that an expression has no value, for this reason, and is unknown as a condition.
-fn check_fails(source: &str, bound: Value, code: ExpressionCode) -> ExpressionError {
+/// Asserts that evaluation fails with this code, and that the expression is unknown as a condition.
+fn check_evaluation_error(source: &str, bound: Value, code: ExpressionCode) -> ExpressionError {
     let (expression, bound) = (parse(source), bindings(bound));
     let error = expression.evaluate(&bound).expect_err(source);
     assert_eq!(error.code, code, "{source}: {error:?}");
     assert!(error.message.len() <= 256, "{error:?}");
-    assert!(matches!(expression.judge(&bound), Verdict::Unknown { .. }), "{source}");
+    assert!(matches!(expression.evaluate_condition(&bound), Truth::Unknown { .. }), "{source}");
     error
 }
 
 fn check_unknown(source: &str, bound: Value) {
-    let verdict = parse(source).judge(&bindings(bound));
-    assert!(matches!(verdict, Verdict::Unknown { .. }), "{source}: {verdict:?}");
+    let truth = parse(source).evaluate_condition(&bindings(bound));
+    assert!(matches!(truth, Truth::Unknown { .. }), "{source}: {truth:?}");
 }
 
-/// Runs on a thread with the stack that an asynchronous runtime gives its threads.
-fn on_two_mebibytes(work: impl FnOnce() + Send + 'static) {
+/// Runs `work` on a thread with the stack size of an async runtime's threads.
+fn on_small_stack(work: impl FnOnce() + Send + 'static) {
     std::thread::Builder::new().stack_size(2 << 20).spawn(work).unwrap().join().unwrap();
 }
 
-// Rows of the bad inputs.
+// Rows of the bad-input catalogue.
 
+/// Bad-input row E1: deep brackets and huge sources are rejected before parsing.
 #[test]
-fn e1_deep_brackets_and_huge_sources_are_refused_before_the_parser_sees_them() {
-    check_refused(&"(".repeat(10_000), ExpressionCode::ExpressionTooLong);
-    check_refused(&"1+".repeat(500_000), ExpressionCode::ExpressionTooLong);
-    check_refused(&"(".repeat(1_000), ExpressionCode::ExpressionTooDeep);
-    check_refused(&"[".repeat(33), ExpressionCode::ExpressionTooDeep);
-    let error = check_refused(
+fn deep_or_long_source_is_rejected_before_parsing() {
+    check_parse_error(&"(".repeat(10_000), ExpressionCode::ExpressionTooLong);
+    check_parse_error(&"1+".repeat(500_000), ExpressionCode::ExpressionTooLong);
+    check_parse_error(&"(".repeat(1_000), ExpressionCode::ExpressionTooDeep);
+    check_parse_error(&"[".repeat(33), ExpressionCode::ExpressionTooDeep);
+    let error = check_parse_error(
         &format!("1 +\n  {}1{}", "(".repeat(33), ")".repeat(33)),
         ExpressionCode::ExpressionTooDeep,
     );
@@ -77,59 +78,62 @@ fn e1_deep_brackets_and_huge_sources_are_refused_before_the_parser_sees_them() {
     check(&format!("{}1{}", "(".repeat(32), ")".repeat(32)), json!(1));
 }
 
+/// Bad-input row E2: nested comprehensions and doubling strings exceed the budget.
 #[test]
-fn e2_nested_comprehensions_and_doubling_strings_exceed_the_budget() {
+fn nested_comprehensions_and_doubling_strings_exceed_budget() {
     let range = "lists.range(1000)";
     let nested = format!("{range}.map(a, {range}.map(b, {range}.map(c, {range}.map(d, d))))");
-    check_fails(&nested, json!({}), ExpressionCode::ExpressionBudget);
+    check_evaluation_error(&nested, json!({}), ExpressionCode::ExpressionBudget);
     let walked = format!(
         "{range}.all(a, {range}.all(b, {range}.all(c, {range}.all(d, a + b + c + d >= 0))))"
     );
-    check_fails(&walked, json!({}), ExpressionCode::ExpressionBudget);
-    check_refused(
+    check_evaluation_error(&walked, json!({}), ExpressionCode::ExpressionBudget);
+    check_parse_error(
         "l.map(a, l.map(b, l.map(c, l.map(d, l.map(e, e)))))",
         ExpressionCode::ExpressionTooDeep,
     );
 
     let doubled = format!("'ab'{}", ".replace('', 'xx')".repeat(64));
-    check_fails(&doubled, json!({}), ExpressionCode::ExpressionBudget);
+    check_evaluation_error(&doubled, json!({}), ExpressionCode::ExpressionBudget);
     let added = format!("['ab']{}", ".map(s, s + s)".repeat(24));
-    check_fails(&added, json!({}), ExpressionCode::ExpressionBudget);
-    check_refused(
+    check_evaluation_error(&added, json!({}), ExpressionCode::ExpressionBudget);
+    check_parse_error(
         &format!("['ab']{}", ".map(s, s + s)".repeat(64)),
         ExpressionCode::ExpressionTooManyNodes,
     );
     let formatted = format!("['ab']{}", ".map(s, '%s%s'.format([s, s]))".repeat(20));
-    check_fails(&formatted, json!({}), ExpressionCode::ExpressionBudget);
+    check_evaluation_error(&formatted, json!({}), ExpressionCode::ExpressionBudget);
 }
 
+/// Bad-input row E3: regular expressions run in linear time with a bounded program.
 #[test]
-fn e3_regular_expressions_are_linear_and_bounded() {
+fn regular_expressions_are_linear_and_bounded() {
     let text = format!("{}b", "a".repeat(64 * 1024 - 1));
     check_with("text.matches('(a+)+$')", json!({ "text": text }), json!(false));
-    let error = check_refused(r"text.matches('\\w{1000}{1000}')", ExpressionCode::RegexTooLarge);
+    let error =
+        check_parse_error(r"text.matches('\\w{1000}{1000}')", ExpressionCode::RegexTooLarge);
     assert_eq!((error.line, error.column), (1, 14));
-    check_refused(r"text.matches('(a{1000}){1000}')", ExpressionCode::RegexTooLarge);
-    check_refused("text.matches('(')", ExpressionCode::RegexSyntax);
-    check_refused(r"text.matches('(a)\\1')", ExpressionCode::RegexSyntax);
-    check_refused(
+    check_parse_error(r"text.matches('(a{1000}){1000}')", ExpressionCode::RegexTooLarge);
+    check_parse_error("text.matches('(')", ExpressionCode::RegexSyntax);
+    check_parse_error(r"text.matches('(a)\\1')", ExpressionCode::RegexSyntax);
+    check_parse_error(
         &format!("text.matches('{}{}')", "(".repeat(70), ")".repeat(70)),
         ExpressionCode::RegexSyntax,
     );
     let long = json!({ "text": "a".repeat(64 * 1024 + 1) });
-    check_fails("text.matches('a')", long, ExpressionCode::ExpressionEvaluation);
-    // A large program on a long text is not afforded, and a computed pattern is held smaller than a literal one.
+    check_evaluation_error("text.matches('a')", long, ExpressionCode::ExpressionEvaluation);
+    // A large program on a long text exceeds the budget, and computed patterns have a lower size limit than literal ones.
     let heavy = json!({ "text": "a".repeat(60 * 1024) });
-    check_fails(
+    check_evaluation_error(
         r"text.matches('[a-z]{0,900}(a|b|c){0,900}x')",
         heavy,
         ExpressionCode::ExpressionBudget,
     );
     let computed = json!({ "text": "a", "pattern": r"\w{1000}{1000}" });
-    check_fails("text.matches(pattern)", computed, ExpressionCode::ExpressionEvaluation);
-    // Each of many matches may read the text to its end, so that all of them together are not linear.
+    check_evaluation_error("text.matches(pattern)", computed, ExpressionCode::ExpressionEvaluation);
+    // Each of many matches may read the text to its end, so all matches together are not linear.
     let repeated = json!({ "text": "ab".repeat(8 * 1024) });
-    check_fails(
+    check_evaluation_error(
         "text.findAll('a[ab]*c|a').size()",
         repeated.clone(),
         ExpressionCode::ExpressionBudget,
@@ -138,8 +142,9 @@ fn e3_regular_expressions_are_linear_and_bounded() {
     check_with("text.matches(pattern)", json!({ "text": "abc", "pattern": "^a.c$" }), json!(true));
 }
 
+/// Bad-input row E4: arithmetic without a result (overflow, division by zero) is unknown.
 #[test]
-fn e4_arithmetic_that_has_no_result_is_unknown() {
+fn arithmetic_error_is_unknown() {
     for source in [
         "1 / 0 == 1",
         "1 % 0 == 1",
@@ -161,15 +166,16 @@ fn e4_arithmetic_that_has_no_result_is_unknown() {
         "int('9223372036854775808') > 0",
         "[9223372036854775807, 1].sum() > 0",
     ] {
-        check_fails(source, json!({}), ExpressionCode::ExpressionEvaluation);
+        check_evaluation_error(source, json!({}), ExpressionCode::ExpressionEvaluation);
     }
     check("math.bitShiftLeft(1, 63)", json!(i64::MIN));
     check("math.bitShiftRight(-1, 63)", json!(1));
-    check_refused("9223372036854775808 > 0", ExpressionCode::ExpressionSyntax);
+    check_parse_error("9223372036854775808 > 0", ExpressionCode::ExpressionSyntax);
 }
 
+/// Bad-input row E5: an expression with a missing, null or non-finite value is never true.
 #[test]
-fn e5_what_is_not_known_is_never_true() {
+fn missing_null_or_nan_is_never_true() {
     for source in [
         "0.0 / 0.0 == 0.0 / 0.0",
         "0.0 / 0.0 != 1.0",
@@ -216,18 +222,19 @@ fn e5_what_is_not_known_is_never_true() {
             json!({ "nothing": null, "d": { "replicas": 1, "name": "true", "nothing": null } }),
         );
     }
-    // Minus zero is zero: neither below it nor above it.
+    // Minus zero equals zero.
     check("-0.0 < 0.0", json!(false));
     check("-0.0 > 0.0", json!(false));
     check("-0.0", json!(0.0));
-    // A null that is asked for by name is an answer.
+    // An explicit null test has a value.
     check_with("d.nothing == null", json!({ "d": { "nothing": null } }), json!(true));
     check_with("d.nothing != null", json!({ "d": { "nothing": 1 } }), json!(true));
     check("math.isNaN(0.0 / 0.0) && math.isInf(1.0 / 0.0)", json!(true));
 }
 
+/// Bad-input row E6: a value is never scanned for placeholders.
 #[test]
-fn e6_a_rendered_value_is_never_read_for_holes_again() {
+fn rendered_value_is_not_rendered_again() {
     for hostile in [
         "${{ secrets.db }}",
         "{{secrets.db}}",
@@ -246,8 +253,9 @@ fn e6_a_rendered_value_is_never_read_for_holes_again() {
     }
 }
 
+/// Bad-input row E7: other runs, the environment, files and hosts are not accessible.
 #[test]
-fn e7_names_of_other_runs_environments_files_and_hosts_are_unknown() {
+fn variables_outside_scope_are_unknown() {
     let allowed: BTreeSet<String> = ["target", "steps"].map(String::from).into();
     for (source, column) in [
         ("env.HOME == 'x'", 1),
@@ -269,26 +277,27 @@ fn e7_names_of_other_runs_environments_files_and_hosts_are_unknown() {
         "now()",
         "target.exec('sh')",
     ] {
-        check_refused(source, ExpressionCode::ExpressionUnknownFunction);
+        check_parse_error(source, ExpressionCode::ExpressionUnknownFunction);
     }
     let fine = parse("target.ready && steps.all(s, s.ok) && type(target.n) == int");
     assert_eq!(fine.check_variables(&allowed), Ok(()));
-    // What is bound but not named is out of reach, also under a dotted name.
+    // Variables that the expression does not use are not accessible, also not by a dotted name.
     check_unknown("target.secret == 'x'", json!({ "target": {}, "target.other": "x" }));
 }
 
+/// Bad-input row E8: timestamps are in UTC and defined from year 1 to the end of year 9999.
 #[test]
-fn e8_time_is_utc_and_defined_to_the_end_of_the_year_9999() {
+fn time_is_utc_until_the_end_of_year_9999() {
     check_all(&[
-        // The hour that Europe skips is an hour like any other.
+        // The hour that daylight saving time skips in Europe exists in UTC.
         "timestamp('2026-03-29T01:30:00Z') + duration('1h') == timestamp('2026-03-29T02:30:00Z')",
         "timestamp('2026-03-29T03:30:00+02:00') == timestamp('2026-03-29T01:30:00Z')",
         "timestamp('2026-03-29T03:30:00+02:00').getHours() == 1",
-        // Leap day.
+        // Leap days.
         "timestamp('2024-02-28T12:00:00Z') + duration('24h') == timestamp('2024-02-29T12:00:00Z')",
         "timestamp('2023-02-28T12:00:00Z') + duration('24h') == timestamp('2023-03-01T12:00:00Z')",
         "timestamp('2024-12-31T00:00:00Z').getDayOfYear() == 365",
-        // The ends of time.
+        // The limits of the range.
         "timestamp('9999-12-31T23:59:59.999999999Z') > timestamp('9999-12-31T23:59:59Z')",
         "timestamp('9999-12-31T23:59:59Z') - timestamp('0001-01-01T00:00:00Z') > duration('87649415h')",
         "string(timestamp('9999-12-31T23:59:59.5Z')) == '9999-12-31T23:59:59.5Z'",
@@ -316,57 +325,64 @@ fn e8_time_is_utc_and_defined_to_the_end_of_the_year_9999() {
     ] {
         check_unknown(source, json!({}));
     }
-    let error =
-        check_refused("t.getHours('Europe/Paris') == 1", ExpressionCode::ExpressionUnknownFunction);
-    assert_eq!(error.hint, "times are read in UTC only");
+    let error = check_parse_error(
+        "t.getHours('Europe/Paris') == 1",
+        ExpressionCode::ExpressionUnknownFunction,
+    );
+    assert_eq!(error.hint, "timestamps are always in UTC");
 }
 
+/// Bad-input row C3: tokens that YAML readers treat as booleans or numbers are variable names or errors.
 #[test]
-fn c3_words_that_other_formats_read_as_something_else_are_names_here() {
+fn yaml_boolean_words_are_variable_names() {
     for source in ["no", "on", "yes", "y"] {
         assert_eq!(parse(source).variables().len(), 1, "{source}");
         check_unknown(source, json!({}));
     }
     for source in ["1_000", "0o7", ".inf"] {
-        let outcome =
-            Expression::parse(source).map(|expression| expression.judge(&Bindings::new()));
-        assert!(!matches!(outcome, Ok(Verdict::True | Verdict::False)), "{source}: {outcome:?}");
+        let outcome = Expression::parse(source)
+            .map(|expression| expression.evaluate_condition(&Variables::new()));
+        assert!(!matches!(outcome, Ok(Truth::True | Truth::False)), "{source}: {outcome:?}");
     }
     check("1e3", json!(1000.0));
 }
 
-// What aborts a process that hands it to the bare crate.
+// Sources that abort the process if they are passed to the CEL crate directly.
 
+/// These sources overflow the stack if they are passed to the CEL crate directly.
 #[test]
-fn sources_that_abort_the_bare_crate_are_answered_on_a_small_stack() {
-    on_two_mebibytes(|| {
-        check_refused(&format!("1{}", "+1".repeat(3_000)), ExpressionCode::ExpressionTooLong);
-        check_refused(&format!("1{}", "+1".repeat(20_000)), ExpressionCode::ExpressionTooLong);
-        check_refused(&format!("a{}", "[0]".repeat(3_000)), ExpressionCode::ExpressionTooLong);
-        check_refused(&format!("1{}", "+1".repeat(201)), ExpressionCode::ExpressionOperators);
-        check_refused(&format!("a{}", "[0]".repeat(201)), ExpressionCode::ExpressionOperators);
-        check_refused(&format!("a{}", ".b".repeat(201)), ExpressionCode::ExpressionOperators);
-        check_refused(&format!("{}true", "!".repeat(201)), ExpressionCode::ExpressionOperators);
-        check_refused(
+fn sources_that_abort_the_cel_crate_are_rejected() {
+    on_small_stack(|| {
+        check_parse_error(&format!("1{}", "+1".repeat(3_000)), ExpressionCode::ExpressionTooLong);
+        check_parse_error(&format!("1{}", "+1".repeat(20_000)), ExpressionCode::ExpressionTooLong);
+        check_parse_error(&format!("a{}", "[0]".repeat(3_000)), ExpressionCode::ExpressionTooLong);
+        check_parse_error(&format!("1{}", "+1".repeat(201)), ExpressionCode::ExpressionOperators);
+        check_parse_error(&format!("a{}", "[0]".repeat(201)), ExpressionCode::ExpressionOperators);
+        check_parse_error(&format!("a{}", ".b".repeat(201)), ExpressionCode::ExpressionOperators);
+        check_parse_error(&format!("{}true", "!".repeat(201)), ExpressionCode::ExpressionOperators);
+        check_parse_error(
             &format!("true{}", "||true".repeat(201)),
             ExpressionCode::ExpressionOperators,
         );
-        check_refused(
+        check_parse_error(
             &format!("{}1{}", "(".repeat(90), ")".repeat(90)),
             ExpressionCode::ExpressionTooDeep,
         );
-        check_refused(
+        check_parse_error(
             &format!("{}1{}", "[".repeat(90), "]".repeat(90)),
             ExpressionCode::ExpressionTooDeep,
         );
-        check_refused(&"x ? 1 : ".repeat(101), ExpressionCode::ExpressionOperators);
-        check_refused(&format!("{}2", "x ? 1 : ".repeat(60)), ExpressionCode::ExpressionTooDeep);
+        check_parse_error(&"x ? 1 : ".repeat(101), ExpressionCode::ExpressionOperators);
+        check_parse_error(
+            &format!("{}2", "x ? 1 : ".repeat(60)),
+            ExpressionCode::ExpressionTooDeep,
+        );
     });
 }
 
 #[test]
-fn the_tallest_trees_that_are_let_through_evaluate_on_a_small_stack() {
-    on_two_mebibytes(|| {
+fn highest_accepted_trees_evaluate_on_a_small_stack() {
+    on_small_stack(|| {
         check(&format!("1{}", "+1".repeat(200)), json!(201));
         check(&format!("{}true", "!".repeat(200)), json!(true));
         check(&format!("{}1{}", "[".repeat(30), "]".repeat(30)), {
@@ -374,24 +390,31 @@ fn the_tallest_trees_that_are_let_through_evaluate_on_a_small_stack() {
         });
         let nested = (0..60).fold(json!(7), |inner, _| json!([inner]));
         check_with(&format!("a{}", "[0]".repeat(60)), json!({ "a": nested }), json!(7));
-        // Selections and indices in turn are one chain: 200 of each are refused for their nodes, not by a crash.
+        // Alternating selections and indices form one chain; too many are rejected by the node limit instead of a crash.
         let mixed = format!("a{}", ".b[0]".repeat(160));
-        check_fails(&mixed, json!({ "a": {} }), ExpressionCode::ExpressionEvaluation);
+        check_evaluation_error(&mixed, json!({ "a": {} }), ExpressionCode::ExpressionEvaluation);
         let sums = format!("{}1{}", "-(".repeat(30), format!("{})", "+1*2".repeat(3)).repeat(30));
-        parse(&sums).evaluate(&Bindings::new()).unwrap();
+        parse(&sums).evaluate(&Variables::new()).unwrap();
     });
 }
 
 #[test]
-fn deep_and_large_bindings_are_refused() {
-    on_two_mebibytes(|| {
+fn deep_or_large_variables_are_rejected() {
+    on_small_stack(|| {
         let deep = (0..1_000).fold(json!(1), |inner, _| json!([inner]));
-        check_fails("size(a) > 0", json!({ "a": deep }), ExpressionCode::ExpressionBudget);
+        check_evaluation_error(
+            "size(a) > 0",
+            json!({ "a": deep }),
+            ExpressionCode::ExpressionBudget,
+        );
         let large = Value::from(vec!["x".repeat(1_000); 5_000]);
-        let error =
-            check_fails("size(a) > 0", json!({ "a": large }), ExpressionCode::ExpressionBudget);
+        let error = check_evaluation_error(
+            "size(a) > 0",
+            json!({ "a": large }),
+            ExpressionCode::ExpressionBudget,
+        );
         assert!(error.hint.contains("fewer"), "{error:?}");
-        // What is not named is not looked at.
+        // Unused variables are ignored.
         check_with("1 + 1", json!({ "a": large }), json!(2));
     });
 }
@@ -399,7 +422,7 @@ fn deep_and_large_bindings_are_refused() {
 // The budget.
 
 #[test]
-fn ordinary_conditions_are_far_inside_the_budget() {
+fn typical_conditions_are_within_the_budget() {
     let pods: Vec<Value> = (0..100)
         .map(|i| {
             json!({
@@ -427,10 +450,10 @@ fn ordinary_conditions_are_far_inside_the_budget() {
 }
 
 #[test]
-fn the_budget_counts_sizes_that_are_actually_bound() {
+fn budget_uses_actual_variable_sizes() {
     let source = "l.all(a, l.all(b, a + b >= 0))";
     check_with(source, json!({ "l": (0..30).collect::<Vec<i64>>() }), json!(true));
-    let error = check_fails(
+    let error = check_evaluation_error(
         source,
         json!({ "l": (0..300).collect::<Vec<i64>>() }),
         ExpressionCode::ExpressionBudget,
@@ -438,20 +461,27 @@ fn the_budget_counts_sizes_that_are_actually_bound() {
     assert!(error.message.contains("units"), "{error:?}");
     let doubled = "(s + s).size()";
     check_with(doubled, json!({ "s": "x".repeat(60_000) }), json!(120_000));
-    let error =
-        check_fails(doubled, json!({ "s": "x".repeat(200_000) }), ExpressionCode::ExpressionBudget);
+    let error = check_evaluation_error(
+        doubled,
+        json!({ "s": "x".repeat(200_000) }),
+        ExpressionCode::ExpressionBudget,
+    );
     assert!(error.message.contains("bytes"), "{error:?}");
     check_with("lists.range(n).size()", json!({ "n": 1_000 }), json!(1_000));
-    check_fails(
+    check_evaluation_error(
         "lists.range(n).size()",
         json!({ "n": 1_000_000 }),
         ExpressionCode::ExpressionBudget,
     );
-    check_fails("lists.range(n * n).size()", json!({ "n": 2 }), ExpressionCode::ExpressionBudget);
+    check_evaluation_error(
+        "lists.range(n * n).size()",
+        json!({ "n": 2 }),
+        ExpressionCode::ExpressionBudget,
+    );
 }
 
 #[test]
-fn whatever_makes_something_large_is_counted() {
+fn every_allocation_counts_toward_the_budget() {
     let text = json!({ "s": "ab".repeat(20_000), "l": vec!["x".repeat(500); 600] });
     for source in [
         "s.replace('a', 'aaaaaaaaaaaaaaaaaaaaaaaaa')",
@@ -471,12 +501,12 @@ fn whatever_makes_something_large_is_counted() {
         "l.indexOf(s) == l.indexOf(s) && s.indexOf(s.substring(20000)) > 0",
         "l",
     ] {
-        check_fails(source, text.clone(), ExpressionCode::ExpressionBudget);
+        check_evaluation_error(source, text.clone(), ExpressionCode::ExpressionBudget);
     }
 }
 
 #[test]
-fn every_function_has_a_price() {
+fn every_function_has_a_cost() {
     for &(name, style, least, most) in FUNCTIONS.iter().chain(EXPANSIONS) {
         for count in least..=most {
             let call = cel::common::ast::CallExpr {
@@ -485,14 +515,14 @@ fn every_function_has_a_price() {
                     "math.bitShiftRight" => library::internal::SHIFT_RIGHT.to_owned(),
                     other => other.to_owned(),
                 },
-                target: (style == library::Style::Member).then(|| Box::new(literal())),
+                target: (style == library::CallStyle::Member).then(|| Box::new(literal())),
                 args: (0..count).map(|_| literal()).collect(),
             };
             let node = cel::IdedExpr { id: 1, expr: cel::common::ast::Expr::Call(call) };
-            let priced =
-                bound::check(&node, &Patterns::new(), &Bindings::new(), std::iter::empty());
-            // The one function that makes a list from a number that is not known here.
-            assert!(priced.is_ok() || name == "lists.range", "{name}: {priced:?}");
+            let checked =
+                cost::check(&node, &Patterns::new(), &Variables::new(), std::iter::empty());
+            // The only function that creates a list from an unknown number.
+            assert!(checked.is_ok() || name == "lists.range", "{name}: {checked:?}");
         }
     }
 }
@@ -506,13 +536,13 @@ fn literal() -> cel::IdedExpr {
 }
 
 #[test]
-fn every_function_of_the_table_is_one_of_the_language() {
-    // A call with arguments of no fitting type is told so; a call of a function that is not there is told that.
+fn every_function_of_the_table_is_declared() {
+    // A call with wrong argument types fails in evaluation; a call of an undeclared function would fail in parsing.
     for &(name, style, least, _) in FUNCTIONS {
         let arguments = vec!["missing"; least].join(", ");
         let source = match style {
-            library::Style::Global => format!("{name}({arguments})"),
-            library::Style::Member => format!("missing.{name}({arguments})"),
+            library::CallStyle::Global => format!("{name}({arguments})"),
+            library::CallStyle::Member => format!("missing.{name}({arguments})"),
         };
         let bound = bindings(json!({ "missing": { "odd": [] } }));
         if let Err(error) = parse(&source).evaluate(&bound) {
@@ -525,10 +555,11 @@ fn every_function_of_the_table_is_one_of_the_language() {
     }
 }
 
-// Three values.
+// Three-valued logic.
 
+/// As in CEL, an error is ignored if the other operand decides the result.
 #[test]
-fn an_error_is_absorbed_where_the_other_side_decides() {
+fn logical_operators_absorb_errors() {
     check_all(&[
         "true || missing",
         "missing || true",
@@ -550,13 +581,13 @@ fn an_error_is_absorbed_where_the_other_side_decides() {
 }
 
 #[test]
-fn a_verdict_is_written_with_its_reason() {
-    let verdict = parse("d.x > 1").judge(&bindings(json!({ "d": {} })));
-    let written = serde_json::to_value(&verdict).unwrap();
-    assert_eq!(written["verdict"], "unknown");
-    assert!(written["reason"].as_str().unwrap().contains("`x`"), "{written}");
-    assert_eq!(serde_json::from_value::<Verdict>(written).unwrap(), verdict);
-    assert_eq!(serde_json::to_value(Verdict::True).unwrap(), json!({ "verdict": "true" }));
+fn truth_serializes_with_its_message() {
+    let truth = parse("d.x > 1").evaluate_condition(&bindings(json!({ "d": {} })));
+    let serialized = serde_json::to_value(&truth).unwrap();
+    assert_eq!(serialized["truth"], "unknown");
+    assert!(serialized["message"].as_str().unwrap().contains("`x`"), "{serialized}");
+    assert_eq!(serde_json::from_value::<Truth>(serialized).unwrap(), truth);
+    assert_eq!(serde_json::to_value(Truth::True).unwrap(), json!({ "truth": "true" }));
 }
 
 #[test]
@@ -580,27 +611,28 @@ fn errors_do_not_show_values() {
 // The language.
 
 #[test]
-fn reads_places_in_a_source() {
-    let error = check_refused("a == 1 &&\n  b ==", ExpressionCode::ExpressionSyntax);
+fn parse_errors_have_positions() {
+    let error = check_parse_error("a == 1 &&\n  b ==", ExpressionCode::ExpressionSyntax);
     assert_eq!(error.line, 2, "{error:?}");
-    let error = check_refused("'é' == nope('x')", ExpressionCode::ExpressionUnknownFunction);
+    let error = check_parse_error("'é' == nope('x')", ExpressionCode::ExpressionUnknownFunction);
     assert_eq!((error.line, error.column), (1, 8), "{error:?}");
-    let error = check_refused("'é' == 1 1", ExpressionCode::ExpressionSyntax);
+    let error = check_parse_error("'é' == 1 1", ExpressionCode::ExpressionSyntax);
     assert_eq!((error.line, error.column), (1, 10), "{error:?}");
-    let error = check_refused("'e'.map(1, 2)", ExpressionCode::ExpressionSyntax);
+    let error = check_parse_error("'e'.map(1, 2)", ExpressionCode::ExpressionSyntax);
     assert_eq!((error.line, error.column), (1, 9), "{error:?}");
-    let error = check_refused("a == 'x", ExpressionCode::ExpressionSyntax);
+    let error = check_parse_error("a == 'x", ExpressionCode::ExpressionSyntax);
     assert_eq!((error.line, error.column), (1, 6));
-    let error = check_refused("upperAscii('x') == 'X'", ExpressionCode::ExpressionUnknownFunction);
+    let error =
+        check_parse_error("upperAscii('x') == 'X'", ExpressionCode::ExpressionUnknownFunction);
     assert!(error.hint.contains("value.upperAscii"), "{error:?}");
-    check_refused("", ExpressionCode::ExpressionSyntax);
-    check_refused("  ", ExpressionCode::ExpressionSyntax);
-    check_refused("Message{field: 1}", ExpressionCode::ExpressionSyntax);
-    check_refused("'a'.substring(1, 2, 3)", ExpressionCode::ExpressionUnknownFunction);
+    check_parse_error("", ExpressionCode::ExpressionSyntax);
+    check_parse_error("  ", ExpressionCode::ExpressionSyntax);
+    check_parse_error("Message{field: 1}", ExpressionCode::ExpressionSyntax);
+    check_parse_error("'a'.substring(1, 2, 3)", ExpressionCode::ExpressionUnknownFunction);
 }
 
 #[test]
-fn finds_free_variables_only() {
+fn variables_returns_only_free_variables() {
     let names =
         |source: &str| parse(source).variables().iter().cloned().collect::<Vec<_>>().join(" ");
     assert_eq!(names("a.b.c + d['e'] == f"), "a d f");
@@ -616,7 +648,7 @@ fn finds_free_variables_only() {
 }
 
 #[test]
-fn computes_with_strings() {
+fn string_functions() {
     check_all(&[
         "'hello'.charAt(1) == 'e'",
         "'a-b-c'.replace('-', '_') == 'a_b_c'",
@@ -638,7 +670,7 @@ fn computes_with_strings() {
 }
 
 #[test]
-fn computes_with_regular_expressions() {
+fn regular_expression_functions() {
     check_all(&[
         r"'api-7f9c'.matches('^api-[0-9a-f]+$')",
         r"matches('abc', 'b')",
@@ -653,7 +685,7 @@ fn computes_with_regular_expressions() {
 }
 
 #[test]
-fn computes_with_lists_and_maps() {
+fn list_and_map_functions() {
     check_all(&[
         "[1, 2, 3].sum() == 6 && [].sum() == 0 && [1.5, 2.0].sum() == 3.5",
         "[duration('1s'), duration('2s')].sum() == duration('3s')",
@@ -677,7 +709,7 @@ fn computes_with_lists_and_maps() {
 }
 
 #[test]
-fn walks_maps_in_the_order_of_their_keys() {
+fn maps_are_iterated_in_key_order() {
     let labels: serde_json::Map<String, Value> =
         (0..50).map(|i| (format!("key-{i:02}"), json!(i))).collect();
     let keys: Vec<String> = labels.keys().cloned().collect();
@@ -694,7 +726,7 @@ fn walks_maps_in_the_order_of_their_keys() {
 }
 
 #[test]
-fn computes_with_numbers() {
+fn number_functions() {
     check_all(&[
         "math.ceil(1.2) == 2.0 && math.floor(1.8) == 1.0 && math.round(1.5) == 2.0 && math.trunc(-1.5) == -1.0",
         "math.abs(-3) == 3 && math.sign(-2) == -1 && math.sqrt(9) == 3.0",
@@ -710,7 +742,7 @@ fn computes_with_numbers() {
 }
 
 #[test]
-fn computes_with_time() {
+fn time_functions() {
     check_all(&[
         "timestamp(now) - timestamp(started) > duration('10m')"
             .replace("now", "'2026-01-01T01:00:00Z'")
@@ -735,7 +767,7 @@ fn computes_with_time() {
 }
 
 #[test]
-fn computes_with_quantities() {
+fn quantity_functions() {
     check_all(&[
         "quantity('128Mi').isLessThan(quantity('1Gi')) && quantity('1Gi').isGreaterThan(quantity('1G'))",
         "quantity('1000m') == quantity('1') && quantity('1.5Gi') == quantity('1536Mi')",
@@ -762,13 +794,13 @@ fn computes_with_quantities() {
     check_with("isQuantity(m)", long, json!(false));
 }
 
-// The type, and templates.
+// Serialization and template strings.
 
 #[test]
-fn an_expression_is_its_source() {
-    let written = serde_json::to_value(parse("1 + 1")).unwrap();
-    assert_eq!(written, json!("1 + 1"));
-    assert_eq!(serde_json::from_value::<Expression>(written).unwrap(), parse("1 + 1"));
+fn expression_serializes_as_its_source() {
+    let serialized = serde_json::to_value(parse("1 + 1")).unwrap();
+    assert_eq!(serialized, json!("1 + 1"));
+    assert_eq!(serde_json::from_value::<Expression>(serialized).unwrap(), parse("1 + 1"));
     assert_ne!(parse("1+1"), parse("1 + 1"));
     let error = serde_json::from_value::<Expression>(json!("a == nope()")).unwrap_err().to_string();
     assert_eq!(error, "expression_unknown_function: there is no function `nope` (1:6)");
@@ -778,7 +810,7 @@ fn an_expression_is_its_source() {
 }
 
 #[test]
-fn codes_are_written_as_they_are_named() {
+fn codes_serialize_as_str() {
     use ExpressionCode as C;
     for code in
         [C::ExpressionSyntax, C::ExpressionTooManyNodes, C::RegexTooLarge, C::TemplateTooLong]
@@ -788,7 +820,7 @@ fn codes_are_written_as_they_are_named() {
 }
 
 #[test]
-fn a_template_that_is_one_hole_keeps_the_type() {
+fn single_placeholder_keeps_its_type() {
     let bound = bindings(
         json!({ "d": { "replicas": 3, "name": "api", "labels": { "b": 1, "a": 2 } }, "none": null }),
     );
@@ -815,28 +847,31 @@ fn a_template_that_is_one_hole_keeps_the_type() {
 }
 
 #[test]
-fn a_broken_template_says_where() {
-    for (template, code, place) in [
+fn template_errors_have_positions() {
+    for (template, code, position) in [
         ("a\n ${{ b", ExpressionCode::TemplateSyntax, (2, 2)),
         ("${{ 'a }}", ExpressionCode::TemplateSyntax, (1, 1)),
         ("${{ }}", ExpressionCode::ExpressionSyntax, (1, 5)),
         ("ab ${{ nope(1) }}", ExpressionCode::ExpressionUnknownFunction, (1, 8)),
         ("${{ 1 }} ${{ 1 +\n nope(1) }}", ExpressionCode::ExpressionUnknownFunction, (2, 2)),
     ] {
-        let error = Template::parse(template).expect_err(template);
+        let error = TemplateString::parse(template).expect_err(template);
         assert_eq!(
             (error.code, (error.line, error.column)),
-            (code, place),
+            (code, position),
             "{template}: {error:?}"
         );
     }
-    let found = holes("x ${{ a.b }} y ${{ c }}").unwrap();
-    let found: Vec<_> = found.iter().map(|hole| (hole.expression.source(), hole.offset)).collect();
+    let found = placeholders("x ${{ a.b }} y ${{ c }}").unwrap();
+    let found: Vec<_> = found
+        .iter()
+        .map(|placeholder| (placeholder.expression.source(), placeholder.offset))
+        .collect();
     assert_eq!(found, [("a.b", 2), ("c", 15)]);
 }
 
 #[test]
-fn a_rendered_text_is_bounded() {
+fn rendered_text_is_bounded() {
     let bound = bindings(json!({ "s": "x".repeat(100_000) }));
     assert!(render("${{ s }}${{ s }}", &bound).is_ok());
     assert_eq!(
@@ -845,7 +880,7 @@ fn a_rendered_text_is_bounded() {
     );
     assert!(render(&"${{ 1 }}".repeat(100), &bound).is_ok());
     for long in ["x".repeat(256 * 1024 + 1), "${{ 1 }}".repeat(101)] {
-        assert_eq!(Template::parse(&long).unwrap_err().code, ExpressionCode::TemplateTooLong);
+        assert_eq!(TemplateString::parse(&long).unwrap_err().code, ExpressionCode::TemplateTooLong);
     }
     let deep = (0..1_000).fold(json!("x"), |inner, _| json!([inner]));
     assert_eq!(render_value(&deep, &bound).unwrap_err().code, ExpressionCode::ExpressionBudget);
@@ -853,9 +888,9 @@ fn a_rendered_text_is_bounded() {
 
 // Properties.
 
-/// Words that a source may be made of, so that chance finds more than syntax errors.
-fn words() -> impl Strategy<Value = String> {
-    let word = prop_oneof![
+/// Generates sources from valid tokens, so that random tests find more than syntax errors.
+fn tokens() -> impl Strategy<Value = String> {
+    let token = prop_oneof![
         Just("a"),
         Just("l"),
         Just("s"),
@@ -921,10 +956,10 @@ fn words() -> impl Strategy<Value = String> {
         Just("\\"),
         Just("é"),
     ];
-    proptest::collection::vec(word, 1..40).prop_map(|words| words.concat())
+    proptest::collection::vec(token, 1..40).prop_map(|tokens| tokens.concat())
 }
 
-fn sample() -> Bindings {
+fn sample() -> Variables {
     bindings(json!({
         "a": { "a": 1, "b": [1, 2, { "a": null }], "s": "text" },
         "l": [1, 2.5, "x", null, [3], { "a": 1 }],
@@ -936,23 +971,23 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_text_takes_the_process_down(source in ".{0,300}") {
+    fn arbitrary_text_does_not_panic(source in ".{0,300}") {
         if let Ok(expression) = Expression::parse(&source) {
-            let _ = expression.judge(&sample());
+            let _ = expression.evaluate_condition(&sample());
         }
         let _ = render(&source, &sample());
         let _ = render(&format!("${{{{ {source} }}}}"), &sample());
     }
 
     #[test]
-    fn no_bytes_take_the_process_down(bytes in proptest::collection::vec(any::<u8>(), 0..2_100)) {
+    fn arbitrary_bytes_do_not_panic(bytes in proptest::collection::vec(any::<u8>(), 0..2_100)) {
         let _ = Expression::parse(&String::from_utf8_lossy(&bytes));
     }
 
     #[test]
-    fn no_heap_of_words_takes_the_process_down(source in words()) {
+    fn random_tokens_do_not_panic_and_are_deterministic(source in tokens()) {
         if let Ok(expression) = Expression::parse(&source) {
-            // The value that comes out was bounded, and comes out the same again.
+            // The value is bounded, and a second evaluation gives the same value.
             let value = expression.evaluate(&sample());
             prop_assert_eq!(&value, &expression.evaluate(&sample()));
             if let Ok(value) = value {
@@ -962,7 +997,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_made_is_never_larger_than_its_bound(
+    fn values_never_exceed_the_estimated_size(
         text in "[ab,]{0,60}",
         numbers in proptest::collection::vec(-5_i64..50, 0..20),
         source in proptest::sample::select(vec![
@@ -977,6 +1012,6 @@ proptest! {
         let bound = bindings(json!({ "s": text, "l": numbers }));
         let expression = parse(source);
         let value = expression.evaluate(&bound).unwrap();
-        prop_assert!(bound::weight(&value) <= bound::size(&expression.compiled.tree.root, &expression.compiled.patterns, &bound), "{}", source);
+        prop_assert!(cost::value_bytes(&value) <= cost::max_value_bytes(&expression.compiled.tree.root, &expression.compiled.patterns, &bound), "{}", source);
     }
 }

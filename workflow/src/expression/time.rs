@@ -1,7 +1,8 @@
 //! Timestamps and durations in UTC, on `jiff`.
 //!
-//! There is no clock and no time zone: a moment comes in as a bound string, and every field of it is read in UTC, so
-//! a verdict is the same wherever and whenever it is made. Range as in CEL: years 1 to 9999, and 10,000 years either way.
+//! There is no clock and no time zone: a timestamp is a string variable, and its fields are read in UTC. The result does
+//! not depend on where and when an expression is evaluated. Ranges are those of CEL: years 1 to 9999, and durations of
+//! ±10,000 years.
 
 use std::any::Any;
 use std::cmp::Ordering;
@@ -13,33 +14,33 @@ use cel::{DeclarationError, Env, ExecutionError};
 use jiff::SignedDuration;
 use jiff::civil::DateTime;
 
-static MOMENT: Type = TIMESTAMP_TYPE;
-static SPAN: Type = DURATION_TYPE;
+static TIMESTAMP: Type = TIMESTAMP_TYPE;
+static DURATION: Type = DURATION_TYPE;
 
 const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
-/// 10,000 years of 365.25 days, in seconds: what a CEL duration may reach.
-const SPAN_SECONDS: i64 = 315_576_000_000;
+/// Maximum CEL duration in seconds: 10,000 years of 365.25 days.
+const MAX_DURATION_SECONDS: i64 = 315_576_000_000;
 
-/// A `google.protobuf.Timestamp`: a moment as its UTC date and time.
+/// A `google.protobuf.Timestamp` as UTC date and time.
 ///
-/// Not `jiff::Timestamp`, which ends a day before the year 9999 does.
+/// `jiff::Timestamp` cannot be used because its range ends a day before the end of the year 9999.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Moment(DateTime);
+pub(super) struct TimestampValue(DateTime);
 
 /// A `google.protobuf.Duration`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Span(SignedDuration);
+pub(super) struct DurationValue(SignedDuration);
 
 fn failed(function: &str, message: &str) -> ExecutionError {
     ExecutionError::function_error(function, message)
 }
 
-impl Moment {
-    fn checked(moment: DateTime) -> Option<Self> {
-        (moment.year() >= 1).then_some(Self(moment))
+impl TimestampValue {
+    fn checked(timestamp: DateTime) -> Option<Self> {
+        (timestamp.year() >= 1).then_some(Self(timestamp))
     }
 
-    /// Reads an RFC 3339 moment. A leap second is refused: UTC here has none.
+    /// Parses an RFC 3339 timestamp. Leap seconds are rejected because they are not represented.
     fn parse(text: &str) -> Option<Self> {
         let (date, rest) = text.split_once(['T', 't'])?;
         let (year, rest_of_date) = date.split_at_checked(4)?;
@@ -90,13 +91,13 @@ impl Moment {
     }
 }
 
-/// The number written by exactly `width` decimal digits.
+/// Parses exactly `width` decimal digits.
 fn number(digits: &str, width: usize) -> Option<i64> {
     (digits.len() == width && digits.bytes().all(|b| b.is_ascii_digit()))
         .then(|| digits.parse().ok())?
 }
 
-/// The decimals of a fraction of a second, without trailing zeros, after a point; empty for none.
+/// Formats a fraction of a second with its decimal point and without trailing zeros; empty if zero.
 fn fraction(nanoseconds: u32) -> String {
     if nanoseconds == 0 {
         String::new()
@@ -105,7 +106,7 @@ fn fraction(nanoseconds: u32) -> String {
     }
 }
 
-impl std::fmt::Display for Moment {
+impl std::fmt::Display for TimestampValue {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (date, time) = (self.0.date(), self.0.time());
         write!(f, "{:04}-{:02}-{:02}T", date.year(), date.month(), date.day())?;
@@ -114,12 +115,13 @@ impl std::fmt::Display for Moment {
     }
 }
 
-impl Span {
-    fn checked(span: SignedDuration) -> Option<Self> {
-        (span.as_secs().unsigned_abs() <= SPAN_SECONDS.unsigned_abs()).then_some(Self(span))
+impl DurationValue {
+    fn checked(duration: SignedDuration) -> Option<Self> {
+        (duration.as_secs().unsigned_abs() <= MAX_DURATION_SECONDS.unsigned_abs())
+            .then_some(Self(duration))
     }
 
-    /// Reads a duration such as `1h30m`, `1.5s` or `-250ms`, exactly.
+    /// Parses a duration such as `1h30m`, `1.5s` or `-250ms` without rounding.
     fn parse(text: &str) -> Option<Self> {
         let (sign, mut rest) = match text.strip_prefix('-') {
             Some(rest) => (-1, rest),
@@ -148,7 +150,7 @@ impl Span {
                 _ => return None,
             };
             let (whole, part) = amount.split_once('.').unwrap_or((amount, ""));
-            // 18 digits before and after the point keep every product far inside 128 bits.
+            // At most 18 digits before and after the point keep every product far within 128 bits.
             if whole.len() + part.len() == 0
                 || whole.len() > 18
                 || part.len() > 18
@@ -168,7 +170,7 @@ impl Span {
     }
 }
 
-impl std::fmt::Display for Span {
+impl std::fmt::Display for DurationValue {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let sign = if self.0.is_negative() { "-" } else { "" };
         let nanoseconds = self.0.subsec_nanos().unsigned_abs();
@@ -176,7 +178,7 @@ impl std::fmt::Display for Span {
     }
 }
 
-/// What every value of this module says of itself to the interpreter.
+/// Implements the interpreter's value traits that timestamps and durations have in common.
 macro_rules! scalar {
     ($name:ident, $cel_type:ident) => {
         impl Val for $name {
@@ -231,131 +233,135 @@ macro_rules! scalar {
         impl Comparer for $name {
             fn compare(&self, other: &dyn Val) -> Result<Ordering, ExecutionError> {
                 let other = other.downcast_ref::<Self>();
-                other
-                    .map(|other| self.cmp(other))
-                    .ok_or_else(|| failed("compare", "only values of one type compare"))
+                other.map(|other| self.cmp(other)).ok_or_else(|| {
+                    failed("compare", "only values of the same type can be compared")
+                })
             }
         }
     };
 }
 
-scalar!(Moment, MOMENT);
-scalar!(Span, SPAN);
+scalar!(TimestampValue, TIMESTAMP);
+scalar!(DurationValue, DURATION);
 
-impl Zeroer for Moment {
+impl Zeroer for TimestampValue {
     fn is_zero_value(&self) -> bool {
         self.0 == EPOCH
     }
 }
 
-impl Zeroer for Span {
+impl Zeroer for DurationValue {
     fn is_zero_value(&self) -> bool {
         self.0.is_zero()
     }
 }
 
-impl Adder for Moment {
+impl Adder for TimestampValue {
     fn add<'b, 'v>(&'b self, other: &(dyn Val + 'v)) -> Result<CowVal<'b, 'v>, ExecutionError>
     where
         Self: 'v,
     {
-        let span = other
-            .downcast_ref::<Span>()
-            .ok_or_else(|| failed("+", "only a duration adds to a timestamp"))?;
-        later(*self, span.0)
+        let duration = other
+            .downcast_ref::<DurationValue>()
+            .ok_or_else(|| failed("+", "only a duration can be added to a timestamp"))?;
+        add_to_timestamp(*self, duration.0)
     }
 }
 
-impl Subtractor for Moment {
+impl Subtractor for TimestampValue {
     fn sub<'b, 'v>(&'b self, other: &(dyn Val + 'v)) -> Result<CowVal<'b, 'v>, ExecutionError>
     where
         Self: 'v,
     {
         if let Some(earlier) = other.downcast_ref::<Self>() {
-            return Ok(CowVal::owned(Span(self.0.duration_since(earlier.0))));
+            return Ok(CowVal::owned(DurationValue(self.0.duration_since(earlier.0))));
         }
-        let span = other.downcast_ref::<Span>().ok_or_else(|| {
-            failed("-", "only a duration or a timestamp subtracts from a timestamp")
+        let duration = other.downcast_ref::<DurationValue>().ok_or_else(|| {
+            failed("-", "only a duration or a timestamp can be subtracted from a timestamp")
         })?;
-        later(*self, -span.0)
+        add_to_timestamp(*self, -duration.0)
     }
 }
 
-impl Adder for Span {
+impl Adder for DurationValue {
     fn add<'b, 'v>(&'b self, other: &(dyn Val + 'v)) -> Result<CowVal<'b, 'v>, ExecutionError>
     where
         Self: 'v,
     {
-        if let Some(moment) = other.downcast_ref::<Moment>() {
-            return later(*moment, self.0);
+        if let Some(timestamp) = other.downcast_ref::<TimestampValue>() {
+            return add_to_timestamp(*timestamp, self.0);
         }
-        let other = other
-            .downcast_ref::<Self>()
-            .ok_or_else(|| failed("+", "only a duration or a timestamp adds to a duration"))?;
-        span(self.0.checked_add(other.0))
+        let other = other.downcast_ref::<Self>().ok_or_else(|| {
+            failed("+", "only a duration or a timestamp can be added to a duration")
+        })?;
+        duration(self.0.checked_add(other.0))
     }
 }
 
-impl Subtractor for Span {
+impl Subtractor for DurationValue {
     fn sub<'b, 'v>(&'b self, other: &(dyn Val + 'v)) -> Result<CowVal<'b, 'v>, ExecutionError>
     where
         Self: 'v,
     {
         let other = other
             .downcast_ref::<Self>()
-            .ok_or_else(|| failed("-", "only a duration subtracts from a duration"))?;
-        span(self.0.checked_sub(other.0))
+            .ok_or_else(|| failed("-", "only a duration can be subtracted from a duration"))?;
+        duration(self.0.checked_sub(other.0))
     }
 }
 
-fn later<'b, 'v>(moment: Moment, by: SignedDuration) -> Result<CowVal<'b, 'v>, ExecutionError> {
-    let moved = moment.0.checked_add(by).ok().and_then(Moment::checked);
-    moved.map(CowVal::owned).ok_or_else(|| failed("timestamp", "outside the years 1 to 9999"))
+fn add_to_timestamp<'b, 'v>(
+    timestamp: TimestampValue,
+    by: SignedDuration,
+) -> Result<CowVal<'b, 'v>, ExecutionError> {
+    let shifted = timestamp.0.checked_add(by).ok().and_then(TimestampValue::checked);
+    shifted.map(CowVal::owned).ok_or_else(|| failed("timestamp", "outside the years 1 to 9999"))
 }
 
-fn span<'b, 'v>(span: Option<SignedDuration>) -> Result<CowVal<'b, 'v>, ExecutionError> {
-    span.and_then(Span::checked)
+fn duration<'b, 'v>(duration: Option<SignedDuration>) -> Result<CowVal<'b, 'v>, ExecutionError> {
+    duration
+        .and_then(DurationValue::checked)
         .map(CowVal::owned)
         .ok_or_else(|| failed("duration", "longer than 10,000 years"))
 }
 
-fn timestamp_of_string(text: &CelString<'_>) -> Result<Moment, ExecutionError> {
-    Moment::parse(text)
+fn timestamp_of_string(text: &CelString<'_>) -> Result<TimestampValue, ExecutionError> {
+    TimestampValue::parse(text)
         .ok_or_else(|| failed("timestamp", "not an RFC 3339 timestamp of the years 1 to 9999"))
 }
 
-fn timestamp_of_int(seconds: &CelInt) -> Result<Moment, ExecutionError> {
-    let moment = EPOCH
+fn timestamp_of_int(seconds: &CelInt) -> Result<TimestampValue, ExecutionError> {
+    let timestamp = EPOCH
         .checked_add(SignedDuration::from_secs(*seconds.inner()))
         .ok()
-        .and_then(Moment::checked);
-    moment.ok_or_else(|| failed("timestamp", "outside the years 1 to 9999"))
+        .and_then(TimestampValue::checked);
+    timestamp.ok_or_else(|| failed("timestamp", "outside the years 1 to 9999"))
 }
 
-fn timestamp_of_timestamp(moment: &Moment) -> Moment {
-    *moment
+fn timestamp_of_timestamp(timestamp: &TimestampValue) -> TimestampValue {
+    *timestamp
 }
 
-fn duration_of_string(text: &CelString<'_>) -> Result<Span, ExecutionError> {
-    Span::parse(text)
+fn duration_of_string(text: &CelString<'_>) -> Result<DurationValue, ExecutionError> {
+    DurationValue::parse(text)
         .ok_or_else(|| failed("duration", "not a duration such as 1h30m, 15s or 250ms"))
 }
 
-fn duration_of_duration(span: &Span) -> Span {
-    *span
+fn duration_of_duration(duration: &DurationValue) -> DurationValue {
+    *duration
 }
 
-fn string_of_timestamp(moment: &Moment) -> CelString<'static> {
-    moment.to_string().into()
+fn string_of_timestamp(timestamp: &TimestampValue) -> CelString<'static> {
+    timestamp.to_string().into()
 }
 
-fn string_of_duration(span: &Span) -> CelString<'static> {
-    span.to_string().into()
+fn string_of_duration(duration: &DurationValue) -> CelString<'static> {
+    duration.to_string().into()
 }
 
-fn int_of_timestamp(moment: &Moment) -> CelInt {
-    // The second that holds the moment, before 1970 as after it; 128 bits hold the nanoseconds of 10,000 years.
-    (moment.since_epoch().as_nanos().div_euclid(1_000_000_000) as i64).into()
+fn int_of_timestamp(timestamp: &TimestampValue) -> CelInt {
+    // Rounds down, also before 1970; 128 bits are enough for the nanoseconds of 10,000 years.
+    (timestamp.since_epoch().as_nanos().div_euclid(1_000_000_000) as i64).into()
 }
 
 macro_rules! fields {
@@ -368,47 +374,47 @@ macro_rules! fields {
 }
 
 fields! {
-    full_year: Moment => |m| m.0.year().into();
-    month: Moment => |m| i64::from(m.0.month()) - 1;
-    day_of_year: Moment => |m| i64::from(m.0.date().day_of_year()) - 1;
-    day_of_month: Moment => |m| i64::from(m.0.day()) - 1;
-    date: Moment => |m| m.0.day().into();
-    day_of_week: Moment => |m| m.0.date().weekday().to_sunday_zero_offset().into();
-    hours: Moment => |m| m.0.hour().into();
-    minutes: Moment => |m| m.0.minute().into();
-    seconds: Moment => |m| m.0.second().into();
-    milliseconds: Moment => |m| i64::from(m.0.subsec_nanosecond()) / 1_000_000;
-    span_hours: Span => |s| s.0.as_hours();
-    span_minutes: Span => |s| s.0.as_mins();
-    span_seconds: Span => |s| s.0.as_secs();
-    // Ten thousand years in milliseconds stay inside 64 bits.
-    span_milliseconds: Span => |s| s.0.as_millis() as i64;
+    full_year: TimestampValue => |m| m.0.year().into();
+    month: TimestampValue => |m| i64::from(m.0.month()) - 1;
+    day_of_year: TimestampValue => |m| i64::from(m.0.date().day_of_year()) - 1;
+    day_of_month: TimestampValue => |m| i64::from(m.0.day()) - 1;
+    date: TimestampValue => |m| m.0.day().into();
+    day_of_week: TimestampValue => |m| m.0.date().weekday().to_sunday_zero_offset().into();
+    hours: TimestampValue => |m| m.0.hour().into();
+    minutes: TimestampValue => |m| m.0.minute().into();
+    seconds: TimestampValue => |m| m.0.second().into();
+    milliseconds: TimestampValue => |m| i64::from(m.0.subsec_nanosecond()) / 1_000_000;
+    duration_hours: DurationValue => |s| s.0.as_hours();
+    duration_minutes: DurationValue => |s| s.0.as_mins();
+    duration_seconds: DurationValue => |s| s.0.as_secs();
+    // 10,000 years in milliseconds fit into 64 bits.
+    duration_milliseconds: DurationValue => |s| s.0.as_millis() as i64;
 }
 
-/// Declares `timestamp`, `duration` and what they answer.
+/// Declares `timestamp`, `duration` and their methods.
 pub(super) fn extension(env: &mut Env) -> Result<(), DeclarationError> {
     env.add_type(TIMESTAMP_TYPE)?;
     env.add_type(DURATION_TYPE)?;
-    cel::add_overload!(env, fn timestamp_of_string: (CelString) -> Result<Moment>, name = "timestamp")?;
-    cel::add_overload!(env, fn timestamp_of_int: (CelInt) -> Result<Moment>, name = "timestamp")?;
-    cel::add_overload!(env, fn timestamp_of_timestamp: (Moment) -> Moment, name = "timestamp")?;
-    cel::add_overload!(env, fn duration_of_string: (CelString) -> Result<Span>, name = "duration")?;
-    cel::add_overload!(env, fn duration_of_duration: (Span) -> Span, name = "duration")?;
-    cel::add_overload!(env, fn string_of_timestamp: (Moment) -> CelString, name = "string")?;
-    cel::add_overload!(env, fn string_of_duration: (Span) -> CelString, name = "string")?;
-    cel::add_overload!(env, fn int_of_timestamp: (Moment) -> CelInt, name = "int")?;
-    cel::add_member_overload!(env, fn full_year: (Moment) -> CelInt, name = "getFullYear")?;
-    cel::add_member_overload!(env, fn month: (Moment) -> CelInt, name = "getMonth")?;
-    cel::add_member_overload!(env, fn day_of_year: (Moment) -> CelInt, name = "getDayOfYear")?;
-    cel::add_member_overload!(env, fn day_of_month: (Moment) -> CelInt, name = "getDayOfMonth")?;
-    cel::add_member_overload!(env, fn date: (Moment) -> CelInt, name = "getDate")?;
-    cel::add_member_overload!(env, fn day_of_week: (Moment) -> CelInt, name = "getDayOfWeek")?;
-    cel::add_member_overload!(env, fn hours: (Moment) -> CelInt, name = "getHours")?;
-    cel::add_member_overload!(env, fn minutes: (Moment) -> CelInt, name = "getMinutes")?;
-    cel::add_member_overload!(env, fn seconds: (Moment) -> CelInt, name = "getSeconds")?;
-    cel::add_member_overload!(env, fn milliseconds: (Moment) -> CelInt, name = "getMilliseconds")?;
-    cel::add_member_overload!(env, fn span_hours: (Span) -> CelInt, name = "getHours")?;
-    cel::add_member_overload!(env, fn span_minutes: (Span) -> CelInt, name = "getMinutes")?;
-    cel::add_member_overload!(env, fn span_seconds: (Span) -> CelInt, name = "getSeconds")?;
-    cel::add_member_overload!(env, fn span_milliseconds: (Span) -> CelInt, name = "getMilliseconds")
+    cel::add_overload!(env, fn timestamp_of_string: (CelString) -> Result<TimestampValue>, name = "timestamp")?;
+    cel::add_overload!(env, fn timestamp_of_int: (CelInt) -> Result<TimestampValue>, name = "timestamp")?;
+    cel::add_overload!(env, fn timestamp_of_timestamp: (TimestampValue) -> TimestampValue, name = "timestamp")?;
+    cel::add_overload!(env, fn duration_of_string: (CelString) -> Result<DurationValue>, name = "duration")?;
+    cel::add_overload!(env, fn duration_of_duration: (DurationValue) -> DurationValue, name = "duration")?;
+    cel::add_overload!(env, fn string_of_timestamp: (TimestampValue) -> CelString, name = "string")?;
+    cel::add_overload!(env, fn string_of_duration: (DurationValue) -> CelString, name = "string")?;
+    cel::add_overload!(env, fn int_of_timestamp: (TimestampValue) -> CelInt, name = "int")?;
+    cel::add_member_overload!(env, fn full_year: (TimestampValue) -> CelInt, name = "getFullYear")?;
+    cel::add_member_overload!(env, fn month: (TimestampValue) -> CelInt, name = "getMonth")?;
+    cel::add_member_overload!(env, fn day_of_year: (TimestampValue) -> CelInt, name = "getDayOfYear")?;
+    cel::add_member_overload!(env, fn day_of_month: (TimestampValue) -> CelInt, name = "getDayOfMonth")?;
+    cel::add_member_overload!(env, fn date: (TimestampValue) -> CelInt, name = "getDate")?;
+    cel::add_member_overload!(env, fn day_of_week: (TimestampValue) -> CelInt, name = "getDayOfWeek")?;
+    cel::add_member_overload!(env, fn hours: (TimestampValue) -> CelInt, name = "getHours")?;
+    cel::add_member_overload!(env, fn minutes: (TimestampValue) -> CelInt, name = "getMinutes")?;
+    cel::add_member_overload!(env, fn seconds: (TimestampValue) -> CelInt, name = "getSeconds")?;
+    cel::add_member_overload!(env, fn milliseconds: (TimestampValue) -> CelInt, name = "getMilliseconds")?;
+    cel::add_member_overload!(env, fn duration_hours: (DurationValue) -> CelInt, name = "getHours")?;
+    cel::add_member_overload!(env, fn duration_minutes: (DurationValue) -> CelInt, name = "getMinutes")?;
+    cel::add_member_overload!(env, fn duration_seconds: (DurationValue) -> CelInt, name = "getSeconds")?;
+    cel::add_member_overload!(env, fn duration_milliseconds: (DurationValue) -> CelInt, name = "getMilliseconds")
 }

@@ -1,18 +1,18 @@
-//! Reads an expression token by token, before the parser sees it.
+//! Checks the limits of an expression on its tokens, before parsing.
 //!
-//! The parser is recursive and bounds only some of its recursion, so what could exhaust a stack is refused here, by a
-//! loop that has none.
+//! The parser is recursive and bounds only part of its recursion. Sources that could exhaust its stack are rejected here by
+//! a non-recursive loop.
 
 use super::error::{ExpressionCode, ExpressionError};
 
-/// Longest source, in bytes.
-pub(super) const SOURCE_BYTES: usize = 2 << 10;
-/// Most tokens of one class of operators.
-pub(super) const OPERATORS: usize = 200;
-/// Deepest nesting of brackets.
-pub(super) const NESTING: usize = 32;
+/// Maximum length of a source in bytes.
+pub(super) const MAX_SOURCE_BYTES: usize = 2 << 10;
+/// Maximum number of tokens of one class of operators.
+pub(super) const MAX_OPERATORS: usize = 200;
+/// Maximum nesting of brackets.
+pub(super) const MAX_NESTING: usize = 32;
 
-/// Operators that the grammar handles by one rule, and that therefore pile up in one chain.
+/// A class of operators that one grammar rule handles, and that therefore form chains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Class {
     Or,
@@ -52,12 +52,12 @@ enum Token {
     Open(char),
     Close(char),
     Operator(Class),
-    /// Names, numbers, strings, comments and blanks, and what is no token at all: the parser will say.
+    /// Names, numbers, strings, comments, whitespace and invalid tokens. The parser reports the invalid ones.
     Other,
 }
 
-/// A string that is not closed on its line, or not at all, at this byte.
-struct Unclosed(usize);
+/// A string literal that starts at this byte offset and is not terminated on its line, or at all.
+struct UnterminatedLiteral(usize);
 
 struct Tokens<'a> {
     text: &'a str,
@@ -69,12 +69,12 @@ impl<'a> Tokens<'a> {
         &self.text[self.at..]
     }
 
-    fn skip_while(&mut self, wanted: impl Fn(char) -> bool) {
-        self.at += self.rest().find(|c| !wanted(c)).unwrap_or(self.rest().len());
+    fn skip_while(&mut self, predicate: impl Fn(char) -> bool) {
+        self.at += self.rest().find(|c| !predicate(c)).unwrap_or(self.rest().len());
     }
 
-    /// Reads one token; `None` at the end.
-    fn next(&mut self) -> Result<Option<Token>, Unclosed> {
+    /// Reads the next token; `None` at the end.
+    fn next(&mut self) -> Result<Option<Token>, UnterminatedLiteral> {
         let Some(first) = self.rest().chars().next() else { return Ok(None) };
         let pair = self.rest().get(..2).unwrap_or_default();
         let (token, length) = match (first, pair) {
@@ -102,29 +102,29 @@ impl<'a> Tokens<'a> {
                 self.number();
                 return Ok(Some(Token::Other));
             }
-            ('a'..='z' | 'A'..='Z' | '_', _) => return self.word().map(Some),
+            ('a'..='z' | 'A'..='Z' | '_', _) => return self.name().map(Some),
             (other, _) => (Token::Other, other.len_utf8()),
         };
         self.at += length;
         Ok(Some(token))
     }
 
-    /// Reads a name, or a string with a prefix, or the operator `in`.
-    fn word(&mut self) -> Result<Token, Unclosed> {
+    /// Reads a name, a string with a prefix, or the operator `in`.
+    fn name(&mut self) -> Result<Token, UnterminatedLiteral> {
         let start = self.at;
         self.skip_while(|c| c.is_ascii_alphanumeric() || c == '_');
-        let word = &self.text[start..self.at];
+        let name = &self.text[start..self.at];
         let is_prefix = matches!(
-            word,
+            name,
             "r" | "R" | "b" | "B" | "br" | "bR" | "Br" | "BR" | "rb" | "rB" | "Rb" | "RB"
         );
         if is_prefix && self.rest().starts_with(['"', '\'']) {
-            self.string(word.contains(['r', 'R']))?;
+            self.string(name.contains(['r', 'R']))?;
         }
-        Ok(if word == "in" { Token::Operator(Class::Relation) } else { Token::Other })
+        Ok(if name == "in" { Token::Operator(Class::Relation) } else { Token::Other })
     }
 
-    /// Reads a number, its fraction and exponent, so that `1e-9` counts no operator.
+    /// Reads a number with fraction and exponent, so that the sign in `1e-9` does not count as an operator.
     fn number(&mut self) {
         if self.rest().starts_with("0x") {
             self.at += 2;
@@ -148,8 +148,8 @@ impl<'a> Tokens<'a> {
         self.skip_while(|c| c.is_ascii_alphanumeric());
     }
 
-    /// Reads a string from its opening quote to its closing one.
-    fn string(&mut self, raw: bool) -> Result<(), Unclosed> {
+    /// Reads a string from its opening to its closing quote.
+    fn string(&mut self, raw: bool) -> Result<(), UnterminatedLiteral> {
         let start = self.at;
         let quote = &self.text[self.at..self.at + 1];
         let triple = quote.repeat(3);
@@ -163,8 +163,8 @@ impl<'a> Tokens<'a> {
                 return Ok(());
             }
             match rest.chars().next() {
-                None => return Err(Unclosed(start)),
-                Some('\n' | '\r') if !is_long => return Err(Unclosed(start)),
+                None => return Err(UnterminatedLiteral(start)),
+                Some('\n' | '\r') if !is_long => return Err(UnterminatedLiteral(start)),
                 Some('\\') if !raw => {
                     self.at += 1;
                     self.at += self.rest().chars().next().map_or(0, char::len_utf8);
@@ -175,13 +175,11 @@ impl<'a> Tokens<'a> {
     }
 }
 
-/// Refuses a source that is too long, nests too deep or chains too many operators.
-pub(super) fn inspect(source: &str) -> Result<(), ExpressionError> {
-    if source.len() > SOURCE_BYTES {
-        let message = format!(
-            "the expression has {} bytes, at most {SOURCE_BYTES} are allowed",
-            source.len()
-        );
+/// Rejects a source that is too long, nested too deeply or has too many operators.
+pub(super) fn check_limits(source: &str) -> Result<(), ExpressionError> {
+    if source.len() > MAX_SOURCE_BYTES {
+        let message =
+            format!("the expression has {} bytes; the limit is {MAX_SOURCE_BYTES}", source.len());
         return Err(ExpressionError::new(ExpressionCode::ExpressionTooLong, message)
             .hint("split it into several conditions"));
     }
@@ -213,38 +211,39 @@ pub(super) fn inspect(source: &str) -> Result<(), ExpressionError> {
                 None
             }
             Ok(Some(Token::Other)) => None,
-            Err(Unclosed(at)) => {
-                return Err(ExpressionError::new(ExpressionCode::ExpressionSyntax, "a string is not closed")
-                    .at(place(source, at))
+            Err(UnterminatedLiteral(at)) => {
+                return Err(ExpressionError::new(ExpressionCode::ExpressionSyntax, "unterminated string")
+                    .at(position(source, at))
                     .hint("close it with the quote that opened it; a string over several lines needs three quotes"));
             }
         };
-        if nesting > NESTING {
-            let message = format!("brackets nest deeper than {NESTING}");
+        if nesting > MAX_NESTING {
+            let message = format!("brackets are nested deeper than {MAX_NESTING} levels");
             return Err(ExpressionError::new(ExpressionCode::ExpressionTooDeep, message)
-                .at(place(source, start))
+                .at(position(source, start))
                 .hint("split the expression"));
         }
         if let Some(class) = class {
             counts[class as usize] += 1;
-            if counts[class as usize] > OPERATORS {
-                let message = format!("more than {OPERATORS} of {}", class.name());
+            if counts[class as usize] > MAX_OPERATORS {
+                let message =
+                    format!("more than {MAX_OPERATORS} operators of the class {}", class.name());
                 return Err(ExpressionError::new(ExpressionCode::ExpressionOperators, message)
-                    .at(place(source, start))
-                    .hint("compare with a list and `in`, or split the expression"));
+                    .at(position(source, start))
+                    .hint("use `in` with a list, or split the expression"));
             }
         }
     }
 }
 
-/// Finds where the expression at the start of `text` ends with `}}`: the byte before the braces.
-pub(super) fn hole_end(text: &str) -> Option<usize> {
+/// Returns the byte offset of the `}}` that ends the expression at the start of `text`.
+pub(super) fn placeholder_end(text: &str) -> Option<usize> {
     let mut tokens = Tokens { text, at: 0 };
     let mut braces = 0_usize;
     loop {
         let start = tokens.at;
         match tokens.next() {
-            Ok(None) | Err(Unclosed(_)) => return None,
+            Ok(None) | Err(UnterminatedLiteral(_)) => return None,
             Ok(Some(Token::Open('{'))) => braces += 1,
             Ok(Some(Token::Close('}'))) => match braces.checked_sub(1) {
                 Some(inner) => braces = inner,
@@ -255,8 +254,8 @@ pub(super) fn hole_end(text: &str) -> Option<usize> {
     }
 }
 
-/// Line and column, from 1, of a byte of `text`.
-pub(super) fn place(text: &str, byte: usize) -> (usize, usize) {
+/// Returns line and column, from 1, of a byte offset in `text`.
+pub(super) fn position(text: &str, byte: usize) -> (usize, usize) {
     let before = &text[..text.floor_char_boundary(byte)];
     let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
     (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)

@@ -1,4 +1,4 @@
-//! Between JSON and the values of the language.
+//! Conversion between JSON and CEL values.
 
 use std::collections::HashMap;
 
@@ -10,15 +10,15 @@ use cel::common::value::Val;
 use serde_json::Value;
 
 use super::error::{ExpressionCode, ExpressionError};
-use super::quantity::Amount;
-use super::time::{Moment, Span};
+use super::quantity::QuantityValue;
+use super::time::{DurationValue, TimestampValue};
 
-/// Deepest nesting of a value.
-pub(super) const DEPTH: usize = 64;
+/// Maximum nesting of a value.
+pub(super) const MAX_DEPTH: usize = 64;
 
-/// A JSON value as a value of the language; strings are borrowed.
+/// Converts a JSON value to a CEL value; strings are borrowed.
 ///
-/// The caller has bounded its depth.
+/// The caller must have checked its depth.
 pub(super) fn from_json<'v>(value: &'v Value) -> Box<dyn Val + 'v> {
     match value {
         Value::Null => Box::new(CelNull),
@@ -26,7 +26,7 @@ pub(super) fn from_json<'v>(value: &'v Value) -> Box<dyn Val + 'v> {
         Value::Number(number) => match (number.as_i64(), number.as_u64()) {
             (Some(int), _) => Box::new(CelInt::from(int)),
             (None, Some(uint)) => Box::new(CelUInt::from(uint)),
-            // Not finite only with a feature that this workspace does not use; a comparison with it is then unknown.
+            // NaN occurs only with a serde_json feature that this workspace does not use; comparisons with it are unknown.
             (None, None) => Box::new(CelDouble::from(number.as_f64().unwrap_or(f64::NAN))),
         },
         Value::String(text) => Box::new(CelString::from(text.as_str())),
@@ -34,7 +34,7 @@ pub(super) fn from_json<'v>(value: &'v Value) -> Box<dyn Val + 'v> {
             Box::new(CelList::from(items.iter().map(from_json).collect::<Vec<_>>()))
         }
         Value::Object(fields) => {
-            // The interpreter's maps hash; whatever walks one is handed its keys in order (see `library::ordered`).
+            // The interpreter uses hash maps; comprehensions iterate over their sorted keys (see `library::ordered`).
             let fields: HashMap<CelMapKey<'v>, Box<dyn Val + 'v>> = fields
                 .iter()
                 .map(|(name, value)| (CelMapKey::from(name.as_str()), from_json(value)))
@@ -44,16 +44,15 @@ pub(super) fn from_json<'v>(value: &'v Value) -> Box<dyn Val + 'v> {
     }
 }
 
-fn without_json(what: &str, hint: &str) -> ExpressionError {
+fn not_representable(what: &str, hint: &str) -> ExpressionError {
     ExpressionError::new(
         ExpressionCode::ExpressionEvaluation,
-        format!("{what} has no form in JSON"),
+        format!("{what} cannot be represented in JSON"),
     )
     .hint(hint)
 }
 
-/// A value of the language as JSON: timestamps, durations and quantities as they are written, a map's keys as text
-/// and in order.
+/// Converts a CEL value to JSON: timestamps, durations and quantities as strings, the keys of maps as sorted strings.
 pub(super) fn to_json(value: &dyn Val) -> Result<Value, ExpressionError> {
     if value.downcast_ref::<CelNull>().is_some() {
         return Ok(Value::Null);
@@ -68,10 +67,10 @@ pub(super) fn to_json(value: &dyn Val) -> Result<Value, ExpressionError> {
         return Ok(Value::from(*value.inner()));
     }
     if let Some(value) = value.downcast_ref::<CelDouble>() {
-        // JSON has one zero: minus zero would print as `-0.0` and be refused by the canonical form.
+        // Adding 0.0 turns -0.0 into 0.0: `-0.0` is not allowed in canonical JSON.
         let number = serde_json::Number::from_f64(*value.inner() + 0.0).map(Value::Number);
         return number.ok_or_else(|| {
-            without_json("NaN or infinity", "guard the division, or use math.isFinite()")
+            not_representable("NaN or infinity", "guard the division, or use math.isFinite()")
         });
     }
     if let Some(value) = value.downcast_ref::<CelString<'_>>() {
@@ -92,23 +91,26 @@ pub(super) fn to_json(value: &dyn Val) -> Result<Value, ExpressionError> {
             fields.into_iter().map(|(key, value)| Ok((key_text(key), to_json(value.as_ref())?)));
         return fields.collect::<Result<_, _>>().map(Value::Object);
     }
-    if let Some(moment) = value.downcast_ref::<Moment>() {
-        return Ok(Value::String(moment.to_string()));
+    if let Some(timestamp) = value.downcast_ref::<TimestampValue>() {
+        return Ok(Value::String(timestamp.to_string()));
     }
-    if let Some(span) = value.downcast_ref::<Span>() {
-        return Ok(Value::String(span.to_string()));
+    if let Some(duration) = value.downcast_ref::<DurationValue>() {
+        return Ok(Value::String(duration.to_string()));
     }
-    if let Some(amount) = value.downcast_ref::<Amount>() {
-        return Ok(Value::String(amount.0.to_string()));
+    if let Some(quantity) = value.downcast_ref::<QuantityValue>() {
+        return Ok(Value::String(quantity.0.to_string()));
     }
-    if let Some(named) = value.downcast_ref::<CelType>() {
-        return Ok(Value::String(named.name().to_owned()));
+    if let Some(type_value) = value.downcast_ref::<CelType>() {
+        return Ok(Value::String(type_value.name().to_owned()));
     }
     if let Some(optional) = value.downcast_ref::<CelOptional<'_>>() {
-        let absent = || without_json("an absent optional", "end it with .orValue(…)");
-        return to_json(optional.option().ok_or_else(absent)?);
+        let empty = || not_representable("an empty optional", "unwrap it with .orValue(…)");
+        return to_json(optional.option().ok_or_else(empty)?);
     }
-    Err(without_json(value.get_type().name(), "turn it into text: string(…) or base64.encode(…)"))
+    Err(not_representable(
+        value.get_type().name(),
+        "convert it to a string: string(…) or base64.encode(…)",
+    ))
 }
 
 fn key_text(key: &CelMapKey<'_>) -> String {
@@ -120,7 +122,7 @@ fn key_text(key: &CelMapKey<'_>) -> String {
     }
 }
 
-/// Whether a value nests no deeper than [`DEPTH`]. It keeps its own stack, for the value may be very deep.
+/// Whether a value is nested no deeper than [`MAX_DEPTH`]. Uses an explicit stack, because the value may be very deep.
 pub(super) fn is_shallow(value: &Value) -> bool {
     let mut open = vec![(value, 1_usize)];
     while let Some((value, depth)) = open.pop() {
@@ -129,7 +131,7 @@ pub(super) fn is_shallow(value: &Value) -> bool {
             Value::Object(fields) => &mut fields.values(),
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => continue,
         };
-        if depth > DEPTH {
+        if depth > MAX_DEPTH {
             return false;
         }
         open.extend(inner.map(|value| (value, depth + 1)));

@@ -8,38 +8,41 @@ use serde_json::Value;
 
 use super::{Fact, Facts, Predicate};
 
-/// What a set of objects shows, all of it read off the objects themselves.
+/// Returns the facts that can be derived from a set of objects alone.
 ///
-/// What pods show (why they wait, how they ended, restarts, probes) is said of the workload that owns them, where that
-/// is among the objects, else of the pod. Of what is not among the objects nothing is said: a Service has no number of
-/// endpoints unless one of its EndpointSlices was given, and a key is missing only from a ConfigMap that was given.
-/// What needs more than objects (`firing`, `health`, `changed`, `known-good`) is added by whoever knows it.
+/// Facts from pod status (waiting and termination reasons, restarts, probes) are attributed to the workload that owns the
+/// pod if it is in the set, otherwise to the pod. Missing objects cause no facts: the number of endpoints of a Service is
+/// known only if one of its EndpointSlices is in the set, and a key is missing only from a ConfigMap in the set. Facts
+/// that need other sources (`firing`, `health`, `changed`, `knownGood`) are added by the caller.
 pub fn observe(cluster: &str, objects: &[Object]) -> Facts {
-    let mut seen = Seen { cluster, objects, by_name: BTreeMap::new(), facts: Vec::new() };
+    let mut collector =
+        FactCollector { cluster, objects, by_name: BTreeMap::new(), facts: Vec::new() };
     for object in objects {
-        seen.by_name
-            .insert(place(object.kind().kind.as_str(), object.namespace(), object.name()), object);
+        collector.by_name.insert(
+            name_key(object.kind().kind.as_str(), object.namespace(), object.name()),
+            object,
+        );
     }
     let mut restarts: BTreeMap<ObjectRef, u64> = BTreeMap::new();
     for object in objects {
-        seen.say(object, Predicate::Exists, "", true);
+        collector.add(object, Predicate::Exists, "", true);
         match object.kind().kind.as_str() {
             "Deployment" => {
-                seen.deployment(object);
-                seen.template(object);
+                collector.deployment(object);
+                collector.template(object);
             }
             "StatefulSet" | "DaemonSet" => {
-                seen.counted(object);
-                seen.template(object);
+                collector.replicated(object);
+                collector.template(object);
             }
-            "Pod" => seen.pod(object, &mut restarts),
-            "Service" => seen.service(object),
-            "ConfigMap" | "Secret" => seen.keys(object),
+            "Pod" => collector.pod(object, &mut restarts),
+            "Service" => collector.service(object),
+            "ConfigMap" | "Secret" => collector.keys(object),
             "Node" => {
-                if let Some(ready) =
-                    cluster::Condition::of(object, "Ready").and_then(|condition| condition.holds)
+                if let Some(ready) = cluster::ObjectCondition::of(object, "Ready")
+                    .and_then(|condition| condition.status)
                 {
-                    seen.say(object, Predicate::Ready, "", ready);
+                    collector.add(object, Predicate::Ready, "", ready);
                 }
             }
             _ => {}
@@ -51,14 +54,14 @@ pub fn observe(cluster: &str, objects: &[Object]) -> Facts {
         key: String::new(),
         value: n.into(),
     });
-    seen.facts.extend(restarts);
-    Facts::new(seen.facts)
+    collector.facts.extend(restarts);
+    Facts::new(collector.facts)
 }
 
-/// The workload that an object belongs to, among `objects`: itself, or the end of its chain of managing owners.
+/// Returns the workload in `objects` that an object belongs to: the object itself, or the last of its controlling owners.
 pub fn workload_of<'a>(object: &'a Object, objects: &'a [Object]) -> Option<&'a Object> {
     let mut at = object;
-    // Pod, ReplicaSet, Deployment: no chain of built-in kinds is longer than four.
+    // The longest chain of built-in kinds (Pod, ReplicaSet, Deployment) is shorter than four.
     for _ in 0..4 {
         if is_workload(at) {
             return Some(at);
@@ -77,32 +80,33 @@ pub fn workload_of<'a>(object: &'a Object, objects: &'a [Object]) -> Option<&'a 
     None
 }
 
-/// Whether an object keeps pods by a template and is owned by a person, not by another workload.
+/// Returns whether an object is a top-level workload: one that manages pods and has no controlling owner.
 pub fn is_workload(object: &Object) -> bool {
     matches!(object.kind().kind.as_str(), "Deployment" | "StatefulSet" | "DaemonSet")
 }
 
-type Place<'a> = (&'a str, &'a str, &'a str);
+/// Kind, namespace and name.
+type ObservedField<'a> = (&'a str, &'a str, &'a str);
 
-fn place<'a>(kind: &'a str, namespace: Option<&'a str>, name: &'a str) -> Place<'a> {
+fn name_key<'a>(kind: &'a str, namespace: Option<&'a str>, name: &'a str) -> ObservedField<'a> {
     (kind, namespace.unwrap_or_default(), name)
 }
 
-/// The objects while they are read.
-struct Seen<'a> {
+/// Collects facts from a set of objects.
+struct FactCollector<'a> {
     cluster: &'a str,
     objects: &'a [Object],
-    by_name: BTreeMap<Place<'a>, &'a Object>,
+    by_name: BTreeMap<ObservedField<'a>, &'a Object>,
     facts: Vec<Fact>,
 }
 
-impl<'a> Seen<'a> {
-    fn say(&mut self, object: &Object, predicate: Predicate, key: &str, value: impl Into<Value>) {
+impl<'a> FactCollector<'a> {
+    fn add(&mut self, object: &Object, predicate: Predicate, key: &str, value: impl Into<Value>) {
         let subject = object.reference(self.cluster);
         self.facts.push(Fact { subject, predicate, key: key.into(), value: value.into() });
     }
 
-    /// The same as [`workload_of`], by name.
+    /// Like [`workload_of`], but finds owners by name.
     fn workload(&self, object: &'a Object) -> Option<&'a Object> {
         let mut at = object;
         for _ in 0..4 {
@@ -110,7 +114,7 @@ impl<'a> Seen<'a> {
                 return Some(at);
             }
             let owner = at.controller()?;
-            at = self.by_name.get(&place(&owner.kind, at.namespace(), &owner.name))?;
+            at = self.by_name.get(&name_key(&owner.kind, at.namespace(), &owner.name))?;
         }
         None
     }
@@ -118,27 +122,27 @@ impl<'a> Seen<'a> {
     fn deployment(&mut self, object: &'a Object) {
         let Some(deployment) = Deployment::of(object) else { return };
         let desired = deployment.replicas();
-        self.say(object, Predicate::Replicas, "", desired);
-        self.say(object, Predicate::ReadyReplicas, "", deployment.ready());
+        self.add(object, Predicate::Replicas, "", desired);
+        self.add(object, Predicate::ReadyReplicas, "", deployment.ready());
         let is_ready = deployment.observed_generation() >= object.metadata().generation
             && deployment.updated() >= desired
             && deployment.available() >= desired
             && deployment.current() <= desired;
-        self.say(object, Predicate::Ready, "", is_ready);
+        self.add(object, Predicate::Ready, "", is_ready);
         if let Some(progressing) = deployment.condition("Progressing") {
-            self.say(
+            self.add(
                 object,
                 Predicate::RolloutStuck,
                 "",
-                progressing.holds == Some(false)
+                progressing.status == Some(false)
                     && progressing.reason == "ProgressDeadlineExceeded",
             );
         }
         let Some(current) = deployment.revision() else { return };
-        self.say(object, Predicate::Revision, "", current);
+        self.add(object, Predicate::Revision, "", current);
         let owned = |set: &&Object| {
             set.kind().kind == "ReplicaSet"
-                && self.workload(set).is_some_and(|owner| owner.is_same_value(object))
+                && self.workload(set).is_some_and(|owner| owner.ptr_eq(object))
         };
         let others: BTreeSet<u64> = self
             .objects
@@ -150,12 +154,12 @@ impl<'a> Seen<'a> {
         let latest = others.last().copied();
         for revision in others {
             let key = if Some(revision) == latest { "latest" } else { "" };
-            self.say(object, Predicate::RevisionAvailable, key, revision);
+            self.add(object, Predicate::RevisionAvailable, key, revision);
         }
     }
 
-    /// Replicas of a StatefulSet or a DaemonSet.
-    fn counted(&mut self, object: &Object) {
+    /// Adds the replica counts of a StatefulSet or DaemonSet.
+    fn replicated(&mut self, object: &Object) {
         let number = |pointer: &str| object.at(pointer).and_then(Value::as_u64);
         let is_daemon_set = object.kind().kind == "DaemonSet";
         let desired = if is_daemon_set {
@@ -167,41 +171,42 @@ impl<'a> Seen<'a> {
             number(if is_daemon_set { "/status/numberReady" } else { "/status/readyReplicas" })
                 .unwrap_or(0);
         let Some(desired) = desired else { return };
-        self.say(object, Predicate::Replicas, "", desired);
-        self.say(object, Predicate::ReadyReplicas, "", ready);
-        self.say(object, Predicate::Ready, "", ready >= desired);
+        self.add(object, Predicate::Replicas, "", desired);
+        self.add(object, Predicate::ReadyReplicas, "", ready);
+        self.add(object, Predicate::Ready, "", ready >= desired);
     }
 
-    /// What the pod template of a workload asks for.
+    /// Adds the facts of the pod template of a workload.
     fn template(&mut self, object: &'a Object) {
         for container in containers(object) {
             let name = container.name();
-            self.say(object, Predicate::Image, name, container.image());
+            self.add(object, Predicate::Image, name, container.image());
             for port in container.ports() {
-                self.say(object, Predicate::ListensOn, name, port.port);
+                self.add(object, Predicate::ListensOn, name, port.port);
             }
             if let Some(limit) = container.limit("memory") {
-                self.say(object, Predicate::MemoryLimit, name, limit.value() as u64);
+                self.add(object, Predicate::MemoryLimit, name, limit.value() as u64);
             }
             self.probe(object, &container);
             for variable in container.env() {
                 if let EnvSource::Value(value) = variable.source {
-                    self.say(object, Predicate::Env, &format!("{name}/{}", variable.name), value);
+                    self.add(object, Predicate::Env, &format!("{name}/{}", variable.name), value);
                 }
             }
         }
-        for read in reads(object) {
-            self.say(
+        for read in key_references(object) {
+            self.add(
                 object,
-                Predicate::ReadsKey,
+                Predicate::ReferencesKey,
                 &format!("{}/{}/{}", read.kind, read.name, read.key),
                 true,
             );
-            let held = self.by_name.get(&place(read.kind, object.namespace(), read.name)).copied();
-            if let Some(holder) =
-                held.filter(|holder| !read.is_optional && !holds(holder, read.key))
+            let object_read =
+                self.by_name.get(&name_key(read.kind, object.namespace(), read.name)).copied();
+            if let Some(source) =
+                object_read.filter(|source| !read.is_optional && !has_key(source, read.key))
             {
-                self.say(holder, Predicate::KeyPresent, read.key, false);
+                self.add(source, Predicate::HasKey, read.key, false);
             }
         }
     }
@@ -209,39 +214,39 @@ impl<'a> Seen<'a> {
     fn probe(&mut self, object: &Object, container: &Container<'_>) {
         let Some(probe) = container.readiness_probe() else { return };
         if let ProbeCheck::HttpGet { path, .. } = probe.check {
-            self.say(object, Predicate::ProbePath, container.name(), path);
+            self.add(object, Predicate::ProbePath, container.name(), path);
         }
         if let Some(port) = probe.port().and_then(|port| port.number_in(container)) {
-            self.say(object, Predicate::ProbePort, container.name(), port);
+            self.add(object, Predicate::ProbePort, container.name(), port);
         }
     }
 
     fn pod(&mut self, object: &'a Object, restarts: &mut BTreeMap<ObjectRef, u64>) {
         let Some(pod) = Pod::of(object) else { return };
-        self.say(object, Predicate::Ready, "", pod.is_ready());
-        self.say(object, Predicate::Scheduled, "", pod.node().is_some());
-        // A pod on its way out says nothing of how its workload does.
+        self.add(object, Predicate::Ready, "", pod.is_ready());
+        self.add(object, Predicate::Scheduled, "", pod.node().is_some());
+        // A terminating pod is no evidence of the health of its workload.
         if pod.is_terminating() {
             return;
         }
         let subject = self.workload(object).unwrap_or(object);
         *restarts.entry(subject.reference(self.cluster)).or_default() += u64::from(pod.restarts());
-        for status in pod.statuses().chain(pod.init_statuses()) {
+        for status in pod.container_statuses().chain(pod.init_container_statuses()) {
             let name = status.name();
             if let Some(reason) = status.waiting_reason().filter(|reason| !reason.is_empty()) {
-                self.say(subject, Predicate::Waiting, name, reason);
+                self.add(subject, Predicate::Waiting, name, reason);
             }
             for state in [status.state(), status.last_state()].into_iter().flatten() {
                 if let ContainerState::Terminated { reason, .. } = state {
-                    self.say(subject, Predicate::Terminated, name, reason);
+                    self.add(subject, Predicate::Terminated, name, reason);
                 }
             }
             let has_probe = Container::named(object, name)
                 .is_some_and(|container| container.readiness_probe().is_some());
             let is_running = matches!(status.state(), Some(ContainerState::Running { .. }));
-            // A container that was started again is not ready for a while for reasons of its own.
+            // A restarted container is not ready for a while, whatever its probe is.
             if has_probe && is_running && (status.is_ready() || status.restarts() == 0) {
-                self.say(subject, Predicate::ProbePasses, name, status.is_ready());
+                self.add(subject, Predicate::ProbePasses, name, status.is_ready());
             }
         }
     }
@@ -253,19 +258,19 @@ impl<'a> Seen<'a> {
             .flat_map(|map| map.keys())
             .collect();
         for key in keys {
-            self.say(object, Predicate::KeyPresent, key, true);
+            self.add(object, Predicate::HasKey, key, true);
         }
     }
 
     fn service(&mut self, object: &'a Object) {
         let Some(service) = Service::of(object) else { return };
-        let behind: Vec<&Object> = self
+        let backing_workloads: Vec<&Object> = self
             .objects
             .iter()
             .filter(|other| is_workload(other) && selects_pods_of(object, other))
             .collect();
-        for workload in &behind {
-            self.say(object, Predicate::Selects, workload.name(), true);
+        for workload in &backing_workloads {
+            self.add(object, Predicate::Selects, workload.name(), true);
         }
         let targets: Vec<(String, Option<u16>)> = service
             .ports()
@@ -277,7 +282,7 @@ impl<'a> Seen<'a> {
                 };
                 let number = match port.target_port {
                     PortRef::Number(number) => Some(number),
-                    PortRef::Name(_) => behind
+                    PortRef::Name(_) => backing_workloads
                         .iter()
                         .flat_map(|workload| containers(workload))
                         .find_map(|container| port.target_port.number_in(&container)),
@@ -287,33 +292,33 @@ impl<'a> Seen<'a> {
             .collect();
         for (key, number) in &targets {
             if let Some(number) = number {
-                self.say(object, Predicate::TargetPort, key, *number);
+                self.add(object, Predicate::TargetPort, key, *number);
             }
         }
         let Some(ready) = ready_endpoints(object, self.objects) else { return };
-        self.say(object, Predicate::Endpoints, "", ready);
+        self.add(object, Predicate::Endpoints, "", ready);
         if ready == 0 {
             if !service.selector().is_empty() {
-                self.say(object, Predicate::Reachable, "", false);
+                self.add(object, Predicate::Reachable, "", false);
             }
             return;
         }
-        let listened: BTreeSet<u16> = behind
+        let declared_ports: BTreeSet<u16> = backing_workloads
             .iter()
             .flat_map(|workload| containers(workload))
             .flat_map(|c| c.ports().map(|port| port.port).collect::<Vec<_>>())
             .collect();
-        // Containers may listen on ports that they do not name; where none is named, nothing is known.
-        if !listened.is_empty() {
-            let arrives = targets
+        // Containers may listen on undeclared ports. If no port is declared, reachability is unknown.
+        if !declared_ports.is_empty() {
+            let is_reachable = targets
                 .iter()
-                .all(|(_, number)| number.is_some_and(|number| listened.contains(&number)));
-            self.say(object, Predicate::Reachable, "", arrives);
+                .all(|(_, number)| number.is_some_and(|number| declared_ports.contains(&number)));
+            self.add(object, Predicate::Reachable, "", is_reachable);
         }
     }
 }
 
-/// Whether a Service sends traffic to the pods that a workload makes.
+/// Returns whether a Service selects the pods of a workload.
 pub fn selects_pods_of(service: &Object, workload: &Object) -> bool {
     let Some(service_view) = Service::of(service) else { return false };
     let labels = workload.at("/spec/template/metadata/labels").and_then(Value::as_object);
@@ -325,7 +330,7 @@ pub fn selects_pods_of(service: &Object, workload: &Object) -> bool {
     service.namespace() == workload.namespace() && service_view.selects(&labels)
 }
 
-/// How many pods behind a Service take traffic; none where no slice of it is among `objects`.
+/// Returns the number of ready endpoints of a Service. `None` if no slice of it is in `objects`.
 fn ready_endpoints(service: &Object, objects: &[Object]) -> Option<u64> {
     let slices = objects.iter().filter_map(EndpointSlice::of);
     let mut of_service = slices
@@ -343,37 +348,37 @@ fn ready_endpoints(service: &Object, objects: &[Object]) -> Option<u64> {
     Some(addresses.len() as u64)
 }
 
-/// One key that a workload reads.
+/// A reference of a workload to a key of a ConfigMap or Secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct KeyRead<'a> {
+pub struct KeyReference<'a> {
     /// `ConfigMap` or `Secret`.
     pub kind: &'static str,
     /// Name of the object, in the workload's namespace.
     pub name: &'a str,
-    /// The key; `*` where all of them are read.
+    /// The key, or `*` for all keys.
     pub key: &'a str,
-    /// Whether the pods start without it.
+    /// Whether pods start if the key is missing.
     pub is_optional: bool,
 }
 
-/// Every key of a ConfigMap or Secret that the pods of a workload read, in the order of the template.
-pub fn reads(workload: &Object) -> Vec<KeyRead<'_>> {
+/// Returns all references of a pod template to keys of ConfigMaps and Secrets, in the order of the template.
+pub fn key_references(workload: &Object) -> Vec<KeyReference<'_>> {
     let mut found = Vec::new();
     for container in containers(workload).chain(Container::all_init(workload)) {
         for variable in container.env() {
             match variable.source {
                 EnvSource::ConfigMap { name, key, is_optional } => {
-                    found.push(KeyRead { kind: "ConfigMap", name, key, is_optional })
+                    found.push(KeyReference { kind: "ConfigMap", name, key, is_optional })
                 }
                 EnvSource::Secret { name, key, is_optional } => {
-                    found.push(KeyRead { kind: "Secret", name, key, is_optional })
+                    found.push(KeyReference { kind: "Secret", name, key, is_optional })
                 }
                 EnvSource::Value(_) | EnvSource::Pod => {}
             }
         }
-        let whole = |kind| move |name| KeyRead { kind, name, key: "*", is_optional: true };
-        found.extend(container.env_from_config_maps().map(whole("ConfigMap")));
-        found.extend(container.env_from_secrets().map(whole("Secret")));
+        let all_keys = |kind| move |name| KeyReference { kind, name, key: "*", is_optional: true };
+        found.extend(container.env_from_config_maps().map(all_keys("ConfigMap")));
+        found.extend(container.env_from_secrets().map(all_keys("Secret")));
     }
     let volumes = workload.at("/spec/template/spec/volumes").and_then(Value::as_array);
     for volume in volumes.into_iter().flatten() {
@@ -384,26 +389,24 @@ pub fn reads(workload: &Object) -> Vec<KeyRead<'_>> {
             let Some(name) = source.get(name_field).and_then(Value::as_str) else { continue };
             let is_optional = source.get("optional").and_then(Value::as_bool).unwrap_or(false);
             match source.get("items").and_then(Value::as_array) {
-                None => found.push(KeyRead { kind, name, key: "*", is_optional: true }),
-                Some(items) => {
-                    found.extend(
-                        items
-                            .iter()
-                            .filter_map(|item| item.get("key")?.as_str())
-                            .map(|key| KeyRead { kind, name, key, is_optional }),
-                    )
-                }
+                None => found.push(KeyReference { kind, name, key: "*", is_optional: true }),
+                Some(items) => found.extend(
+                    items
+                        .iter()
+                        .filter_map(|item| item.get("key")?.as_str())
+                        .map(|key| KeyReference { kind, name, key, is_optional }),
+                ),
             }
         }
     }
     found
 }
 
-fn holds(holder: &Object, key: &str) -> bool {
+fn has_key(object: &Object, key: &str) -> bool {
     key == "*"
         || ["data", "binaryData", "stringData"]
             .iter()
-            .any(|field| holder.field(field).is_some_and(|map| map.get(key).is_some()))
+            .any(|field| object.field(field).is_some_and(|map| map.get(key).is_some()))
 }
 
 #[cfg(test)]

@@ -7,54 +7,55 @@ use serde_json::Value;
 
 use super::{Fact, Facts, Predicate};
 
-/// A fact with holes. A word that begins with `$` is a hole; the same hole has the same filling throughout.
+/// A fact with placeholders. A text that begins with `$` is a placeholder; the same placeholder has the same binding in
+/// all patterns.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct FactPattern {
-    /// A hole for an object: `$target`. Always a hole, for objects are never named in a template.
+    /// Placeholder for the object: `$target`. Always a placeholder, because templates never name objects.
     pub subject: String,
-    /// The kind that the subject must have, if one is asked for.
+    /// Required kind of the object. Absent: any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
-    /// What must be known of it.
+    /// The property that must be known.
     pub predicate: Predicate,
-    /// Which part: a word or a hole; absent for any.
+    /// Required key: a literal or a placeholder. Absent: any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
-    /// How it must stand; absent for any known value.
+    /// Required value. Absent: any known value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<ValuePattern>,
 }
 
-/// What a fact's value must be.
+/// Constraint on the value of a fact.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged, deny_unknown_fields)]
 pub enum ValuePattern {
-    /// One of these.
+    /// One of the given values.
     In {
-        /// The values.
+        /// The allowed values.
         r#in: Vec<Value>,
     },
-    /// Known, and not this. What is not known does not match.
+    /// Any known value except the given one. An unknown value does not match.
     Not {
-        /// The value that it must not be.
+        /// The excluded value.
         not: Value,
     },
-    /// A number below this.
+    /// A number below the bound.
     Below {
-        /// The bound, itself excluded.
+        /// The bound, exclusive.
         below: f64,
     },
-    /// A number above this.
+    /// A number above the bound.
     Above {
-        /// The bound, itself excluded.
+        /// The bound, exclusive.
         above: f64,
     },
-    /// Exactly this, or a hole where it is a text that begins with `$`.
+    /// Exactly the given value, or a placeholder if it is a text that begins with `$`.
     Is(Value),
 }
 
-/// What fills a hole.
+/// Value of a placeholder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Binding {
@@ -64,35 +65,35 @@ pub enum Binding {
     Value(Value),
 }
 
-/// Holes and what fills them.
-pub type Bindings = BTreeMap<String, Binding>;
+/// Values by placeholder.
+pub type PatternBindings = BTreeMap<String, Binding>;
 
 impl FactPattern {
-    /// Ways in which `fact` fits, given what is filled already: none or one.
-    pub fn fit(&self, fact: &Fact, bindings: &Bindings) -> Option<Bindings> {
+    /// Matches the pattern against `fact`, given the existing bindings. Returns the extended bindings, or `None`.
+    pub fn match_fact(&self, fact: &Fact, bindings: &PatternBindings) -> Option<PatternBindings> {
         if fact.predicate != self.predicate
             || self.kind.as_ref().is_some_and(|kind| *kind != fact.subject.kind)
         {
             return None;
         }
-        let mut filled = bindings.clone();
-        match filled.get(&self.subject) {
+        let mut bound = bindings.clone();
+        match bound.get(&self.subject) {
             Some(Binding::Object(object)) if object.is_same(&fact.subject) => {}
             Some(_) => return None,
             None => {
-                filled.insert(self.subject.clone(), Binding::Object(fact.subject.clone()));
+                bound.insert(self.subject.clone(), Binding::Object(fact.subject.clone()));
             }
         }
         if let Some(key) = &self.key {
-            fill(key, &Value::String(fact.key.clone()), &mut filled).then_some(())?;
+            bind(key, &Value::String(fact.key.clone()), &mut bound).then_some(())?;
         }
-        let fits = match &self.value {
+        let is_match = match &self.value {
             None => true,
             Some(ValuePattern::In { r#in }) => r#in.contains(&fact.value),
             Some(ValuePattern::Not { not }) => {
-                match not.as_str().filter(|word| word.starts_with('$')) {
-                    Some(hole) => {
-                        !matches!(filled.get(hole), Some(Binding::Value(value)) if *value == fact.value)
+                match not.as_str().filter(|text| text.starts_with('$')) {
+                    Some(placeholder) => {
+                        !matches!(bound.get(placeholder), Some(Binding::Value(value)) if *value == fact.value)
                     }
                     None => *not != fact.value,
                 }
@@ -103,51 +104,51 @@ impl FactPattern {
             Some(ValuePattern::Above { above }) => {
                 fact.value.as_f64().is_some_and(|value| value > *above)
             }
-            Some(ValuePattern::Is(Value::String(word))) => fill(word, &fact.value, &mut filled),
+            Some(ValuePattern::Is(Value::String(text))) => bind(text, &fact.value, &mut bound),
             Some(ValuePattern::Is(value)) => *value == fact.value,
         };
-        fits.then_some(filled)
+        is_match.then_some(bound)
     }
 }
 
-/// Whether `word` is, or can be filled to be, `value`.
-fn fill(word: &str, value: &Value, filled: &mut Bindings) -> bool {
-    if !word.starts_with('$') {
-        return value.as_str() == Some(word);
+/// Returns whether `text` equals `value`, or is a placeholder that can be bound to it.
+fn bind(text: &str, value: &Value, bound: &mut PatternBindings) -> bool {
+    if !text.starts_with('$') {
+        return value.as_str() == Some(text);
     }
-    match filled.get(word) {
-        Some(Binding::Value(bound)) => bound == value,
+    match bound.get(text) {
+        Some(Binding::Value(existing)) => existing == value,
         Some(Binding::Object(_)) => false,
         None => {
-            filled.insert(word.into(), Binding::Value(value.clone()));
+            bound.insert(text.into(), Binding::Value(value.clone()));
             true
         }
     }
 }
 
-/// Every way to fill the holes of `patterns` so that each fits a fact, in a fixed order, at most `limit` ways.
+/// Returns all bindings with which every pattern matches a fact, in a fixed order, at most `limit`.
 ///
-/// Complete up to `limit`: backtracking over the facts in their order, one pattern after another.
-pub fn solve(
+/// The search backtracks over the facts in order, one pattern after another, and is complete up to `limit`.
+pub fn match_all(
     patterns: &[FactPattern],
     facts: &Facts,
-    bindings: &Bindings,
+    bindings: &PatternBindings,
     limit: usize,
-) -> Vec<Bindings> {
+) -> Vec<PatternBindings> {
     let Some((first, rest)) = patterns.split_first() else { return vec![bindings.clone()] };
-    let mut ways: Vec<Bindings> = Vec::new();
+    let mut matches: Vec<PatternBindings> = Vec::new();
     for fact in facts.iter() {
-        let Some(filled) = first.fit(fact, bindings) else { continue };
-        for way in solve(rest, facts, &filled, limit - ways.len()) {
-            if !ways.contains(&way) {
-                ways.push(way);
+        let Some(bound) = first.match_fact(fact, bindings) else { continue };
+        for found in match_all(rest, facts, &bound, limit - matches.len()) {
+            if !matches.contains(&found) {
+                matches.push(found);
             }
         }
-        if ways.len() >= limit {
+        if matches.len() >= limit {
             break;
         }
     }
-    ways
+    matches
 }
 
 #[cfg(test)]
@@ -175,27 +176,27 @@ mod tests {
     }
 
     #[test]
-    fn a_hole_has_the_same_filling_throughout() {
-        let ways = solve(
+    fn placeholder_has_same_binding_in_all_patterns() {
+        let matches = match_all(
             &patterns(json!([
                 {"subject": "$t", "predicate": "waiting", "key": "$c", "value": {"in": ["ImagePullBackOff", "CrashLoopBackOff"]}},
                 {"subject": "$t", "predicate": "image", "key": "$c", "value": "$image"}])),
             &facts(),
-            &Bindings::new(),
+            &PatternBindings::new(),
             10,
         );
-        assert_eq!(ways.len(), 1);
-        assert_eq!(ways[0]["$image"], Binding::Value(json!("x:2")));
+        assert_eq!(matches.len(), 1);
+        assert_eq!(matches[0]["$image"], Binding::Value(json!("x:2")));
     }
 
     #[test]
-    fn what_is_unknown_does_not_match_not() {
-        let ways = solve(
+    fn unknown_value_does_not_match_not() {
+        let matches = match_all(
             &patterns(json!([{"subject": "$t", "predicate": "ready", "value": {"not": true}}])),
             &facts(),
-            &Bindings::new(),
+            &PatternBindings::new(),
             10,
         );
-        assert!(ways.is_empty());
+        assert!(matches.is_empty());
     }
 }

@@ -3,66 +3,70 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{Autonomy, Footprint, GuardrailSpec, Guardrails, Ledger, Verdict};
+use super::{Autonomy, ChangeLog, GuardrailDecision, GuardrailSpec, Guardrails, Impact};
 use crate::catalogue::{ActionClass, Reversibility};
 use crate::expression;
 
-/// What the guardrails say to one step, given what was done of late.
+/// Checks one step against the guardrails, given the recent changes.
 ///
-/// A denial comes first, in the order of the fields; whoever is let through may still need a person. What changes
-/// nothing (no targets) is bound by `denied_actions` and the rules in CEL alone. Under `observe` what changes something
-/// is denied; under `suggest` it may be proposed and not be done.
+/// Denials are checked first, in the order of the fields; then the level of autonomy decides about approval. A step
+/// without targets changes nothing and is only subject to `denied_actions` and the CEL rules. `observe` denies every
+/// other step; `suggest` allows it to be proposed, but not to run.
 pub fn judge(
     guardrails: &Guardrails,
-    footprint: &Footprint,
-    ledger: &Ledger,
+    impact: &Impact,
+    change_log: &ChangeLog,
     now: Timestamp,
-) -> Verdict {
+) -> GuardrailDecision {
     let spec = &guardrails.spec;
-    if spec.denied_actions.contains(&footprint.action) {
-        let message = format!("the action `{}` is never taken", footprint.action);
+    if spec.denied_actions.contains(&impact.action) {
+        let message = format!("the action `{}` is denied", impact.action);
         return deny(
             "deniedActions",
             message,
-            "take another action, or remove it from `deniedActions`",
+            "use another action, or remove it from `deniedActions`",
         );
     }
-    if let Some(denied) = by_rules(spec, footprint) {
+    if let Some(denied) = check_deny_rules(spec, impact) {
         return denied;
     }
-    if footprint.targets.is_empty() {
-        return Verdict::Allow;
+    if impact.targets.is_empty() {
+        return GuardrailDecision::Allow;
     }
-    place(spec, footprint)
-        .or_else(|| size(spec, footprint))
-        .or_else(|| time(spec, footprint, ledger, now))
-        .unwrap_or_else(|| autonomy(spec, footprint))
+    check_namespaces(spec, impact)
+        .or_else(|| check_size(spec, impact))
+        .or_else(|| check_rate(spec, impact, change_log, now))
+        .unwrap_or_else(|| decide_by_autonomy(spec, impact))
 }
 
-fn deny(rule: &str, message: String, hint: &str) -> Verdict {
-    Verdict::Deny { rule: rule.into(), message, hint: hint.into() }
+fn deny(rule: &str, message: String, hint: &str) -> GuardrailDecision {
+    GuardrailDecision::Deny { rule: rule.into(), message, hint: hint.into() }
 }
 
-/// Where something may be changed.
-fn place(spec: &GuardrailSpec, footprint: &Footprint) -> Option<Verdict> {
-    for target in &footprint.targets {
+/// Checks the namespaces of the targets.
+fn check_namespaces(spec: &GuardrailSpec, impact: &Impact) -> Option<GuardrailDecision> {
+    for target in &impact.targets {
         let Some(namespace) = &target.namespace else {
-            // Outside namespaces something is changed only where no list of namespaces narrows it.
+            // Cluster-scoped objects may only be changed if `allowedNamespaces` is empty.
             if spec.allowed_namespaces.is_empty() {
                 continue;
             }
             let message = format!(
-                "{target} stands outside the allowed namespaces {}",
+                "{target} is outside the allowed namespaces {}",
                 spec.allowed_namespaces.join(", ")
             );
-            return Some(deny("allowedNamespaces", message, "act on objects of these namespaces"));
+            return Some(deny(
+                "allowedNamespaces",
+                message,
+                "use a target in one of these namespaces",
+            ));
         };
         if spec.protected_namespaces.contains(namespace) {
             let message = format!("{target} is in the protected namespace `{namespace}`");
             return Some(deny(
                 "protectedNamespaces",
                 message,
-                "mend it by hand, or take the namespace out of `protectedNamespaces`",
+                "fix it manually, or remove the namespace from `protectedNamespaces`",
             ));
         }
         if !spec.allowed_namespaces.is_empty() && !spec.allowed_namespaces.contains(namespace) {
@@ -80,16 +84,16 @@ fn place(spec: &GuardrailSpec, footprint: &Footprint) -> Option<Verdict> {
     None
 }
 
-/// How much may be changed at once, and whether there is a way back.
-fn size(spec: &GuardrailSpec, footprint: &Footprint) -> Option<Verdict> {
-    let is_irreversible =
-        footprint.class == ActionClass::D || footprint.reversibility == Reversibility::Irreversible;
+/// Checks the size of the change and whether it can be reverted.
+fn check_size(spec: &GuardrailSpec, impact: &Impact) -> Option<GuardrailDecision> {
+    let is_irreversible = impact.class == ActionClass::Irreversible
+        || impact.reversibility == Reversibility::Irreversible;
     if is_irreversible && !spec.allow_irreversible {
-        let message = format!("`{}` cannot be undone", footprint.action);
+        let message = format!("`{}` is irreversible", impact.action);
         return Some(deny(
             "allowIrreversible",
             message,
-            "do it by hand, or set `allowIrreversible: true`",
+            "do it manually, or set `allowIrreversible: true`",
         ));
     }
     let replicas = |rule: &str, message: String| {
@@ -97,12 +101,12 @@ fn size(spec: &GuardrailSpec, footprint: &Footprint) -> Option<Verdict> {
             rule,
             message,
             &format!(
-                "choose a number of replicas within {} and {}",
+                "use a number of replicas between {} and {}",
                 spec.min_replicas, spec.max_replicas
             ),
         )
     };
-    match footprint.replicas_after {
+    match impact.replicas_after {
         Some(after) if after < spec.min_replicas => {
             return Some(replicas(
                 "minReplicas",
@@ -117,73 +121,75 @@ fn size(spec: &GuardrailSpec, footprint: &Footprint) -> Option<Verdict> {
         }
         Some(_) | None => {}
     }
-    if footprint.pods > spec.max_pods {
-        let pods = if footprint.pods == u32::MAX {
+    if impact.pods > spec.max_pods {
+        let pods = if impact.pods == u32::MAX {
             "an unknown number of".into()
         } else {
-            footprint.pods.to_string()
+            impact.pods.to_string()
         };
         let message =
-            format!("it may disturb {pods} pods, more than `maxPods` = {}", spec.max_pods);
-        return Some(deny("maxPods", message, "take a smaller step, or raise `maxPods`"));
+            format!("the step may disrupt {pods} pods, more than `maxPods` = {}", spec.max_pods);
+        return Some(deny("maxPods", message, "use a smaller step, or raise `maxPods`"));
     }
     None
 }
 
-/// When, and how often.
-fn time(
+/// Checks freezes and the rate of changes.
+fn check_rate(
     spec: &GuardrailSpec,
-    footprint: &Footprint,
-    ledger: &Ledger,
+    impact: &Impact,
+    change_log: &ChangeLog,
     now: Timestamp,
-) -> Option<Verdict> {
+) -> Option<GuardrailDecision> {
     if let Some(freeze) =
         spec.freezes.iter().find(|freeze| freeze.from <= now && now < freeze.until)
     {
-        let message = format!("the freeze `{}` is in force until {}", freeze.name, freeze.until);
-        return Some(deny("freezes", message, "wait until it ends, or end it"));
+        let message = format!("the freeze `{}` is active until {}", freeze.name, freeze.until);
+        return Some(deny("freezes", message, "wait until it ends, or remove it"));
     }
-    for target in &footprint.targets {
-        let count = ledger.count(target, now);
+    for target in &impact.targets {
+        let count = change_log.count(target, now);
         if count >= spec.max_changes_per_target_per_hour as usize {
-            let message = format!(
-                "{target} was changed {count} times within the hour, as often as it may be"
-            );
+            let message =
+                format!("{target} was changed {count} times in the last hour, which is the limit");
             return Some(deny(
                 "maxChangesPerTargetPerHour",
                 message,
-                "find out why it does not help, or wait",
+                "find out why the changes do not help, or wait",
             ));
         }
     }
-    let total = ledger.total(now);
+    let total = change_log.total(now);
     if total >= spec.max_changes_per_hour as usize {
-        let message = format!("{total} changes were made within the hour, as many as may be");
+        let message = format!("{total} changes were made in the last hour, which is the limit");
         return Some(deny("maxChangesPerHour", message, "find out why there are so many, or wait"));
     }
     None
 }
 
-/// Rules in CEL: what is true denies, and so does what cannot be judged.
-fn by_rules(spec: &GuardrailSpec, footprint: &Footprint) -> Option<Verdict> {
+/// Checks the CEL rules. A rule denies if it is true or cannot be evaluated.
+fn check_deny_rules(spec: &GuardrailSpec, impact: &Impact) -> Option<GuardrailDecision> {
     if spec.deny.is_empty() {
         return None;
     }
-    let plain = |value| serde_json::to_value(value).unwrap_or(Value::Null);
-    let target = footprint.targets.first().map_or(Value::Null, plain);
-    let bindings: expression::Bindings = BTreeMap::from([
-        ("action".into(), footprint.action.clone().into()),
-        ("args".into(), Value::Object(footprint.arguments.clone())),
+    let to_json = |value| serde_json::to_value(value).unwrap_or(Value::Null);
+    let target = impact.targets.first().map_or(Value::Null, to_json);
+    let variables: expression::Variables = BTreeMap::from([
+        ("action".into(), impact.action.clone().into()),
+        ("args".into(), Value::Object(impact.arguments.clone())),
         ("target".into(), target),
-        ("pods".into(), footprint.pods.into()),
-        ("class".into(), serde_json::to_value(footprint.class).unwrap_or(Value::Null)),
+        ("pods".into(), impact.pods.into()),
+        ("class".into(), serde_json::to_value(impact.class).unwrap_or(Value::Null)),
     ]);
     for rule in &spec.deny {
-        let why = match rule.when.judge(&bindings) {
-            expression::Verdict::False => continue,
-            expression::Verdict::True => format!("the rule `{}` denies it", rule.name),
-            expression::Verdict::Unknown { reason } => {
-                format!("the rule `{}` cannot be judged, and so it denies: {reason}", rule.name)
+        let message = match rule.when.evaluate_condition(&variables) {
+            expression::Truth::False => continue,
+            expression::Truth::True => format!("the rule `{}` denies the step", rule.name),
+            expression::Truth::Unknown { message } => {
+                format!(
+                    "the rule `{}` cannot be evaluated, which denies the step: {message}",
+                    rule.name
+                )
             }
         };
         let hint = if rule.hint.is_empty() {
@@ -191,50 +197,50 @@ fn by_rules(spec: &GuardrailSpec, footprint: &Footprint) -> Option<Verdict> {
         } else {
             &rule.hint
         };
-        return Some(deny(&format!("deny/{}", rule.name), why, hint));
+        return Some(deny(&format!("deny/{}", rule.name), message, hint));
     }
     None
 }
 
-/// How far Chiron goes by itself.
-fn autonomy(spec: &GuardrailSpec, footprint: &Footprint) -> Verdict {
+/// Decides whether a step needs approval.
+fn decide_by_autonomy(spec: &GuardrailSpec, impact: &Impact) -> GuardrailDecision {
     match spec.autonomy {
         Autonomy::Observe => {
-            let message = "under `autonomy: observe` nothing is changed".into();
+            let message = "`autonomy: observe` allows no changes".into();
             deny("autonomy", message, "set `autonomy: approve` or higher")
         }
-        Autonomy::Suggest => Verdict::SuggestOnly {
-            why: "under `autonomy: suggest` plans are shown, and nothing runs".into(),
+        Autonomy::Suggest => GuardrailDecision::SuggestOnly {
+            message: "`autonomy: suggest` allows plans to be proposed, but not to run".into(),
         },
-        Autonomy::Approve => Verdict::NeedsApproval {
-            why: "under `autonomy: approve` a person approves every plan".into(),
+        Autonomy::Approve => GuardrailDecision::NeedsApproval {
+            message: "`autonomy: approve` requires approval of every plan".into(),
         },
-        Autonomy::Auto => Verdict::Allow,
-        Autonomy::AutoLowRisk => match risk(footprint) {
-            None => Verdict::Allow,
-            Some(why) => Verdict::NeedsApproval {
-                why: format!("`{}` is not of low risk: {why}", footprint.action),
+        Autonomy::Auto => GuardrailDecision::Allow,
+        Autonomy::AutoLowRisk => match risk_reason(impact) {
+            None => GuardrailDecision::Allow,
+            Some(reason) => GuardrailDecision::NeedsApproval {
+                message: format!("`{}` is not low-risk: {reason}", impact.action),
             },
         },
     }
 }
 
-/// Why a step is not of low risk, if it is not.
-fn risk(footprint: &Footprint) -> Option<&'static str> {
-    if !matches!(footprint.class, ActionClass::A | ActionClass::B) {
-        return Some("a repeat of it does more");
+/// Returns why a step is not low-risk. `None` if it is.
+fn risk_reason(impact: &Impact) -> Option<&'static str> {
+    if !matches!(impact.class, ActionClass::NaturallyIdempotent | ActionClass::Marked) {
+        return Some("it is not idempotent");
     }
-    if !matches!(footprint.reversibility, Reversibility::NoEffect | Reversibility::Reversible) {
-        return Some("it cannot be undone exactly");
+    if !matches!(impact.reversibility, Reversibility::NoEffect | Reversibility::Reversible) {
+        return Some("it cannot be reverted exactly");
     }
-    // A Service is asked by whoever calls it: more than one workload.
-    if footprint.targets.len() > 1
-        || footprint
+    // Any number of workloads may call a Service.
+    if impact.targets.len() > 1
+        || impact
             .targets
             .iter()
             .any(|target| matches!(target.kind.as_str(), "Service" | "Node" | "Namespace"))
     {
-        return Some("it reaches beyond one workload");
+        return Some("it affects more than one workload");
     }
     None
 }

@@ -2,21 +2,18 @@ use cluster::digest_of_parts;
 use jiff::Timestamp;
 
 use super::{EPISODE_GAP, Episode, Incident, IncidentEvent, IncidentInput, Incidents};
-use crate::alert::{Alert, AlertStatus};
+use crate::alert::{Alert, AlertStatus, KEY_PREFIX};
 use crate::id::{AlertId, IncidentId};
 
-/// The tenant of everything, for now.
-pub const TENANT: &str = "default";
-
-/// What one input means for the incidents: the events to record, in order.
+/// Decides which events an input causes, in the order in which they are to be recorded.
 ///
-/// A repeat only counts; a firing alert joins the open incident of its subject or opens one that names the one before;
-/// what ends and fires again within [`EPISODE_GAP`] is the same episode.
+/// A repeated delivery is only counted. A firing alert joins the open incident of its subject, or opens an incident that
+/// refers to the previous one. An alert that resolves and fires again within [`EPISODE_GAP`] stays in the same episode.
 pub fn decide(incidents: &Incidents, input: &IncidentInput, now: Timestamp) -> Vec<IncidentEvent> {
     match input {
         IncidentInput::Alert(alert) => match alert.status {
-            AlertStatus::Firing => fired(incidents, alert, now),
-            AlertStatus::Resolved => resolved(incidents, alert, now),
+            AlertStatus::Firing => decide_firing(incidents, alert, now),
+            AlertStatus::Resolved => decide_resolved(incidents, alert, now),
         },
         IncidentInput::OwnerFound(id, owner) => {
             let Some(incident) = incidents.incidents.get(id).filter(|incident| incident.is_open())
@@ -53,73 +50,78 @@ pub fn decide(incidents: &Incidents, input: &IncidentInput, now: Timestamp) -> V
 }
 
 fn cluster_of(alert: &Alert) -> &str {
-    alert.hints.cluster.as_deref().unwrap_or("")
+    alert.subject.cluster.as_deref().unwrap_or("")
 }
 
-/// Key of an alert's label set, under which its episodes are counted.
-fn episode_place(alert: &Alert) -> String {
-    digest_of_parts(&[TENANT, cluster_of(alert), &alert.fingerprint]).to_string()
+/// Returns the key under which the episodes of an alert's label set are counted.
+fn episode_key(alert: &Alert) -> String {
+    digest_of_parts(&[KEY_PREFIX, cluster_of(alert), &alert.fingerprint]).to_string()
 }
 
-/// Key of the incident that an alert belongs to, unique among open ones.
+/// Returns the key of the incident that an alert belongs to. It is unique among open incidents.
 fn incident_key(alert: &Alert) -> String {
-    let (label, value) = &alert.hints.subject;
+    let (label, value) = &alert.subject.label;
     let subject = format!("{label}={value}");
     digest_of_parts(&[
-        TENANT,
+        KEY_PREFIX,
         cluster_of(alert),
-        alert.hints.namespace.as_deref().unwrap_or(""),
+        alert.subject.namespace.as_deref().unwrap_or(""),
         &subject,
     ])
     .to_string()
 }
 
-fn fired(incidents: &Incidents, alert: &Alert, now: Timestamp) -> Vec<IncidentEvent> {
-    let delivery = alert.delivery_key(TENANT).to_string();
-    let place = episode_place(alert);
-    let episode = incidents.episodes.get(&place);
+fn decide_firing(incidents: &Incidents, alert: &Alert, now: Timestamp) -> Vec<IncidentEvent> {
+    let delivery = alert.delivery_key().to_string();
+    let episode = incidents.episodes.get(&episode_key(alert));
     if incidents.delivered.contains_key(&delivery)
         && let Some(episode) = episode
     {
-        return vec![repeated(episode, delivery)];
+        return vec![repeated_event(episode, delivery)];
     }
-    let ended =
-        Alert { status: AlertStatus::Resolved, ..alert.clone() }.delivery_key(TENANT).to_string();
-    if incidents.unseen.contains(&ended) {
-        // Its end overtook it on the way: nothing follows.
-        return vec![IncidentEvent::ResolvedUnseen { alert: Box::new(alert.clone()), delivery }];
+    let ended = Alert { status: AlertStatus::Resolved, ..alert.clone() }.delivery_key().to_string();
+    if incidents.resolved_before_firing.contains(&ended) {
+        // Deliveries arrived out of order: the alert had already resolved. No incident is opened.
+        return vec![IncidentEvent::ResolvedWithoutFiring {
+            alert: Box::new(alert.clone()),
+            delivery,
+        }];
     }
-    let goes_on = episode.filter(|episode| {
+    let continued = episode.filter(|episode| {
         episode.is_firing || episode.resolved_at.is_some_and(|at| at + EPISODE_GAP.signed() >= now)
     });
-    let (id, n) = match goes_on {
-        Some(episode) => (episode.alert.clone(), episode.n),
+    let (id, number) = match continued {
+        Some(episode) => (episode.alert.clone(), episode.number),
         None => {
-            let n = episode.map_or(1, |episode| episode.n + 1);
-            let key =
-                digest_of_parts(&[TENANT, cluster_of(alert), &alert.fingerprint, &n.to_string()])
-                    .to_string();
-            (AlertId::derive(now, &key, n), n)
+            let number = episode.map_or(1, |episode| episode.number + 1);
+            let key = digest_of_parts(&[
+                KEY_PREFIX,
+                cluster_of(alert),
+                &alert.fingerprint,
+                &number.to_string(),
+            ])
+            .to_string();
+            (AlertId::derive(now, &key, number), number)
         }
     };
     let alert = Alert { id, ..alert.clone() };
     let key = incident_key(&alert);
-    let open = goes_on
+    let open = continued
         .and_then(|episode| incidents.current(&episode.incident))
         .or_else(|| incidents.open.get(&key).and_then(|id| incidents.current(id)));
     if let Some(incident) = open {
         return vec![IncidentEvent::AlertFired {
             incident: incident.id.clone(),
             alert: Box::new(alert),
-            n,
+            episode: number,
         }];
     }
     let previous = incidents.latest.get(&key).cloned();
     let incident = Incident {
         id: IncidentId::derive(now, &key, incidents.incidents.len() as u64),
         cluster: cluster_of(&alert).into(),
-        namespace: alert.hints.namespace.clone().unwrap_or_default(),
-        subject: alert.hints.subject.clone(),
+        namespace: alert.subject.namespace.clone().unwrap_or_default(),
+        subject: alert.subject.label.clone(),
         owner: None,
         first: alert.clone(),
         firing: Default::default(),
@@ -130,16 +132,19 @@ fn fired(incidents: &Incidents, alert: &Alert, now: Timestamp) -> Vec<IncidentEv
         quiet_since: None,
         closed_at: None,
     };
-    let fired =
-        IncidentEvent::AlertFired { incident: incident.id.clone(), alert: Box::new(alert), n };
+    let fired = IncidentEvent::AlertFired {
+        incident: incident.id.clone(),
+        alert: Box::new(alert),
+        episode: number,
+    };
     vec![IncidentEvent::Opened { incident: Box::new(incident) }, fired]
 }
 
-fn resolved(incidents: &Incidents, alert: &Alert, now: Timestamp) -> Vec<IncidentEvent> {
-    let delivery = alert.delivery_key(TENANT).to_string();
-    match incidents.episodes.get(&episode_place(alert)) {
+fn decide_resolved(incidents: &Incidents, alert: &Alert, now: Timestamp) -> Vec<IncidentEvent> {
+    let delivery = alert.delivery_key().to_string();
+    match incidents.episodes.get(&episode_key(alert)) {
         Some(episode) if incidents.delivered.contains_key(&delivery) || !episode.is_firing => {
-            vec![repeated(episode, delivery)]
+            vec![repeated_event(episode, delivery)]
         }
         Some(episode) => {
             vec![IncidentEvent::AlertResolved {
@@ -149,11 +154,13 @@ fn resolved(incidents: &Incidents, alert: &Alert, now: Timestamp) -> Vec<Inciden
                 at: now,
             }]
         }
-        None => vec![IncidentEvent::ResolvedUnseen { alert: Box::new(alert.clone()), delivery }],
+        None => {
+            vec![IncidentEvent::ResolvedWithoutFiring { alert: Box::new(alert.clone()), delivery }]
+        }
     }
 }
 
-fn repeated(episode: &Episode, delivery: String) -> IncidentEvent {
+fn repeated_event(episode: &Episode, delivery: String) -> IncidentEvent {
     IncidentEvent::AlertRepeated {
         incident: episode.incident.clone(),
         alert: episode.alert.clone(),
@@ -163,27 +170,27 @@ fn repeated(episode: &Episode, delivery: String) -> IncidentEvent {
 }
 
 impl Incidents {
-    /// The incident of this id, or the one that it was merged into: where its alerts stand now.
-    pub fn standing(&self, id: &IncidentId) -> Option<&Incident> {
+    /// Returns the incident with this id, or the one that it was merged into.
+    pub fn resolve_merged(&self, id: &IncidentId) -> Option<&Incident> {
         let incident = self.incidents.get(id)?;
         match &incident.merged_into {
-            // Merges go to older incidents, so this ends.
-            Some(into) => self.standing(into),
+            // An incident is only merged into an older one, so the recursion ends.
+            Some(into) => self.resolve_merged(into),
             None => Some(incident),
         }
     }
 
-    /// The same, as long as it is open.
+    /// Like [`resolve_merged`](Self::resolve_merged), but returns open incidents only.
     pub fn current(&self, id: &IncidentId) -> Option<&Incident> {
-        self.standing(id).filter(|incident| incident.is_open())
+        self.resolve_merged(id).filter(|incident| incident.is_open())
     }
 
-    /// When an incident is next to be closed, if one is.
+    /// Returns when the next incident is due to be closed, if any.
     pub fn next_deadline(&self) -> Option<Timestamp> {
         self.quiet.first().map(|(since, _)| *since + EPISODE_GAP.signed())
     }
 
-    /// Whether another incident of the same subject was opened after this one.
+    /// Returns whether a later incident about the same subject exists.
     pub fn is_followed(&self, id: &IncidentId) -> bool {
         let Some(incident) = self.incidents.get(id) else { return false };
         self.latest.get(&incident_key(&incident.first)).is_some_and(|latest| latest != id)
@@ -198,27 +205,27 @@ impl Incidents {
                 self.latest.insert(key, incident.id.clone());
                 self.incidents.insert(incident.id.clone(), (**incident).clone());
             }
-            IncidentEvent::AlertFired { incident, alert, n } => {
-                let place = episode_place(alert);
-                self.places.insert(alert.id.clone(), place.clone());
-                let episode = self.episodes.entry(place).or_insert_with(|| Episode {
+            IncidentEvent::AlertFired { incident, alert, episode: number } => {
+                let key = episode_key(alert);
+                self.episode_keys.insert(alert.id.clone(), key.clone());
+                let episode = self.episodes.entry(key).or_insert_with(|| Episode {
                     alert: alert.id.clone(),
                     incident: incident.clone(),
-                    n: *n,
+                    number: *number,
                     is_firing: true,
                     resolved_at: None,
                     deliveries: 0,
                 });
                 episode.alert.clone_from(&alert.id);
                 episode.incident.clone_from(incident);
-                (episode.n, episode.is_firing, episode.resolved_at) = (*n, true, None);
+                (episode.number, episode.is_firing, episode.resolved_at) = (*number, true, None);
                 episode.deliveries += 1;
-                *self.delivered.entry(alert.delivery_key(TENANT).to_string()).or_default() += 1;
+                *self.delivered.entry(alert.delivery_key().to_string()).or_default() += 1;
                 if let Some(incident) = self.incidents.get_mut(incident) {
                     incident.firing.insert(alert.id.clone());
                     incident.alerts.insert(alert.id.clone());
                 }
-                self.quieten(incident, None);
+                self.set_quiet_since(incident, None);
             }
             IncidentEvent::AlertRepeated { alert, count, delivery, .. } => {
                 *self.delivered.entry(delivery.clone()).or_default() += count;
@@ -231,17 +238,17 @@ impl Incidents {
                 let Some(episode) = self.episode(alert) else { return };
                 (episode.is_firing, episode.resolved_at) = (false, Some(*at));
                 episode.deliveries += 1;
-                // The episode's incident and not the event's: a merge may have moved it.
+                // Uses the incident of the episode, because a merge may have moved the alert since the event was decided.
                 let id = episode.incident.clone();
                 if let Some(incident) = self.incidents.get_mut(&id)
                     && incident.firing.remove(alert)
                     && incident.firing.is_empty()
                 {
-                    self.quieten(&id, Some(*at));
+                    self.set_quiet_since(&id, Some(*at));
                 }
             }
-            IncidentEvent::ResolvedUnseen { delivery, .. } => {
-                self.unseen.insert(delivery.clone());
+            IncidentEvent::ResolvedWithoutFiring { delivery, .. } => {
+                self.resolved_before_firing.insert(delivery.clone());
             }
             IncidentEvent::OwnerFound { incident, owner } => {
                 if let Some(incident) = self.incidents.get_mut(incident) {
@@ -259,14 +266,14 @@ impl Incidents {
         }
     }
 
-    /// The latest episode of an alert, where that alert is still the latest of its label set.
+    /// Returns the episode of an alert, if it is the latest episode of its label set.
     fn episode(&mut self, alert: &AlertId) -> Option<&mut Episode> {
-        let episode = self.episodes.get_mut(self.places.get(alert)?)?;
+        let episode = self.episodes.get_mut(self.episode_keys.get(alert)?)?;
         (episode.alert == *alert).then_some(episode)
     }
 
-    /// Nothing of an open incident fires since then, or something does.
-    fn quieten(&mut self, id: &IncidentId, since: Option<Timestamp>) {
+    /// Records since when no alert of an open incident fires; `None` if one fires.
+    fn set_quiet_since(&mut self, id: &IncidentId, since: Option<Timestamp>) {
         let Some(incident) = self.incidents.get_mut(id) else { return };
         if let Some(before) = std::mem::replace(&mut incident.quiet_since, since) {
             self.quiet.remove(&(before, id.clone()));
@@ -275,16 +282,16 @@ impl Incidents {
     }
 
     fn merge(&mut self, from: &IncidentId, into: &IncidentId, at: Timestamp) {
-        let Some(gone) = self.incidents.get_mut(from) else { return };
-        gone.merged_into = Some(into.clone());
-        gone.closed_at = Some(at);
-        let (firing, alerts) = (std::mem::take(&mut gone.firing), gone.alerts.clone());
+        let Some(merged) = self.incidents.get_mut(from) else { return };
+        merged.merged_into = Some(into.clone());
+        merged.closed_at = Some(at);
+        let (firing, alerts) = (std::mem::take(&mut merged.firing), merged.alerts.clone());
         self.quiet.retain(|(_, id)| id != from);
-        if let Some(stays) = self.incidents.get_mut(into) {
-            stays.firing.extend(firing);
-            stays.alerts.extend(alerts);
-            if !stays.firing.is_empty() {
-                self.quieten(into, None);
+        if let Some(target) = self.incidents.get_mut(into) {
+            target.firing.extend(firing);
+            target.alerts.extend(alerts);
+            if !target.firing.is_empty() {
+                self.set_quiet_since(into, None);
             }
         }
         for id in self.open.values_mut().filter(|id| *id == from) {
@@ -317,7 +324,7 @@ mod tests {
             .remove(0)
     }
 
-    /// Feeds an alert at its time; gives the words of what happened.
+    /// Applies an input and returns the names of the resulting events.
     fn feed(incidents: &mut Incidents, input: IncidentInput, now: i64) -> Vec<String> {
         let events = decide(incidents, &input, at(now));
         for event in &events {
@@ -342,7 +349,8 @@ mod tests {
     }
 
     #[test]
-    fn a8_a_repeat_only_counts() {
+    /// Bad-input row A8: 10,000 deliveries of one alert are one episode of one incident.
+    fn repeated_delivery_is_only_counted() {
         let mut incidents = Incidents::default();
         assert_eq!(fire(&mut incidents, "firing", "a", 0, 1), ["opened", "alertFired"]);
         for i in 0..9_999 {
@@ -353,28 +361,30 @@ mod tests {
     }
 
     #[test]
-    fn a10_flapping_is_one_episode_of_one_incident() {
+    /// Bad-input row A10: an alert that flaps for ten minutes is one episode of one incident.
+    fn flapping_alert_is_one_episode() {
         let mut incidents = Incidents::default();
         for i in 0..600 {
             let status = if i % 2 == 0 { "firing" } else { "resolved" };
             fire(&mut incidents, status, "a", i - i % 2, i);
         }
         assert_eq!(
-            (incidents.incidents.len(), incidents.episodes.values().next().unwrap().n),
+            (incidents.incidents.len(), incidents.episodes.values().next().unwrap().number),
             (1, 1)
         );
     }
 
     #[test]
-    fn a11_an_end_that_overtakes_its_beginning_opens_nothing() {
+    /// Bad-input row A11: an alert that resolves before its firing delivery arrives opens no incident.
+    fn resolved_before_firing_opens_no_incident() {
         let mut incidents = Incidents::default();
-        assert_eq!(fire(&mut incidents, "resolved", "a", 0, 1), ["resolvedUnseen"]);
-        assert_eq!(fire(&mut incidents, "firing", "a", 0, 2), ["resolvedUnseen"]);
+        assert_eq!(fire(&mut incidents, "resolved", "a", 0, 1), ["resolvedWithoutFiring"]);
+        assert_eq!(fire(&mut incidents, "firing", "a", 0, 2), ["resolvedWithoutFiring"]);
         assert_eq!(fire(&mut incidents, "firing", "a", 60, 61), ["opened", "alertFired"]);
     }
 
     #[test]
-    fn an_incident_closes_after_the_gap_and_the_next_one_names_it() {
+    fn incident_closes_after_gap_and_successor_refers_to_it() {
         let mut incidents = Incidents::default();
         fire(&mut incidents, "firing", "a", 0, 1);
         assert_eq!(fire(&mut incidents, "resolved", "a", 0, 100), ["alertResolved"]);
@@ -383,14 +393,14 @@ mod tests {
         assert_eq!(feed(&mut incidents, IncidentInput::Deadline, 400), ["closed"]);
         assert_eq!(fire(&mut incidents, "firing", "a", 500, 501), ["opened", "alertFired"]);
         let second = incidents.incidents.values().find(|incident| incident.is_open()).unwrap();
-        let first = second.previous.as_ref().expect("it names the one before");
+        let first = second.previous.as_ref().expect("the incident refers to the previous one");
         assert!(incidents.is_followed(first) && !incidents.is_followed(&second.id));
-        assert_eq!(incidents.next_deadline(), None, "something fires again");
-        assert_eq!(incidents.episodes.values().next().unwrap().n, 2);
+        assert_eq!(incidents.next_deadline(), None, "an alert fires again");
+        assert_eq!(incidents.episodes.values().next().unwrap().number, 2);
     }
 
     #[test]
-    fn incidents_of_one_owner_are_merged_and_end_together() {
+    fn incidents_with_same_owner_are_merged() {
         let mut incidents = Incidents::default();
         fire(&mut incidents, "firing", "a", 0, 1);
         fire(&mut incidents, "firing", "b", 0, 2);
@@ -415,13 +425,13 @@ mod tests {
         assert_eq!(incidents.next_deadline(), None);
         fire(&mut incidents, "resolved", "b", 0, 20);
         assert_eq!(incidents.next_deadline(), Some(at(320)));
-        // A new pod of the same owner joins through its own subject; the same pod joins the older incident.
+        // An alert of the merged incident that fires again joins the older incident.
         assert_eq!(fire(&mut incidents, "firing", "b", 30, 31), ["alertFired"]);
         assert!(incidents.incidents[first].firing.len() == 1);
     }
 
     #[test]
-    fn the_fold_of_the_events_is_the_live_state() {
+    fn replayed_events_give_live_state() {
         let (mut live, mut replayed, mut log) =
             (Incidents::default(), Incidents::default(), Vec::new());
         for i in 0..200i64 {

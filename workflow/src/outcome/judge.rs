@@ -1,85 +1,87 @@
 use cluster::{Health, ObjectRef};
 
-use super::Verdict;
+use super::OutcomeStatus;
 use crate::run::{RunStatus, RunView};
 
-/// What was done of a plan.
+/// How a plan was executed.
 #[derive(Clone, Copy, Debug)]
-pub enum Done<'a> {
-    /// It was run.
+pub enum ExecutedPlan<'a> {
+    /// The plan was run.
     Run(&'a RunView),
-    /// Nothing was to be done.
-    Nothing,
-    /// A person was asked.
-    Asked,
+    /// The plan makes no change.
+    DoNothing,
+    /// The incident was escalated to an operator.
+    Escalated,
 }
 
-/// What came of a plan: the alert, the health before and after, and how the run ended, taken together.
+/// Determines the result of a plan from the alert, the health before and after, and the status of the run.
 ///
-/// Two independent signals are asked for: that the alert no longer fires alone is also true of a deleted target, so
-/// every guarded object must be at least as healthy as before, and the target healthy. What cannot be read is
-/// [`Verdict::Unknown`], never success.
+/// Success requires two independent signals. An alert also resolves if its target is deleted, so every guarded object
+/// must be at least as healthy as before, and the target must be healthy. If health cannot be read, the result is
+/// [`OutcomeStatus::Unknown`], never success.
 ///
-/// Where a person was asked, what they mended is theirs: [`Verdict::ByPerson`]. `target` is the incident's target.
-/// `health` lists are in any order.
+/// After an escalation, a recovery is attributed to the operator: [`OutcomeStatus::ResolvedManually`]. `target` is the
+/// target of the incident. `before` and `after` may be in any order.
 pub fn judge(
-    done: Done<'_>,
+    execution: ExecutedPlan<'_>,
     is_firing: bool,
     has_recurred: bool,
     target: Option<&ObjectRef>,
     before: &[(ObjectRef, Health)],
     after: &[(ObjectRef, Health)],
-) -> (Verdict, Vec<String>) {
-    let mut because = Vec::new();
+) -> (OutcomeStatus, Vec<String>) {
+    let mut reasons = Vec::new();
     let now = |object: &ObjectRef| {
         after.iter().find(|(other, _)| other.is_same(object)).map(|(_, health)| health)
     };
     for (object, health) in before {
         match now(object) {
-            Some(after) if after.is_below(health) => {
-                because.push(format!(
-                    "{object} is worse than before: {} ready of {}, was {} of {}",
+            Some(after) if after.is_worse_than(health) => {
+                reasons.push(format!(
+                    "{object} is less healthy than before: {} of {} ready, was {} of {}",
                     after.ready, after.desired, health.ready, health.desired
                 ));
-                return (Verdict::Worse, because);
+                return (OutcomeStatus::Worse, reasons);
             }
             Some(_) => {}
-            None => because.push(format!("health of {object} could not be read")),
+            None => reasons.push(format!("health of {object} could not be read")),
         }
     }
-    if !because.is_empty() {
-        return (Verdict::Unknown, because);
+    if !reasons.is_empty() {
+        return (OutcomeStatus::Unknown, reasons);
     }
     if has_recurred {
-        return (Verdict::Recurred, vec!["the alert ended and fired again".into()]);
+        return (OutcomeStatus::Recurred, vec!["the alert resolved and fired again".into()]);
     }
     if is_firing {
-        return (Verdict::NotResolved, vec!["the alert still fires".into()]);
+        return (OutcomeStatus::NotResolved, vec!["the alert still fires".into()]);
     }
     let Some(target) = target else {
-        return (Verdict::Unknown, vec!["no object was found that the alert is about".into()]);
+        return (OutcomeStatus::Unknown, vec!["the object of the alert was not found".into()]);
     };
     match now(target) {
-        None => return (Verdict::Unknown, vec![format!("health of {target} could not be read")]),
+        None => {
+            return (OutcomeStatus::Unknown, vec![format!("health of {target} could not be read")]);
+        }
         Some(health) if health.level != cluster::HealthLevel::Healthy => {
             return (
-                Verdict::NotResolved,
-                vec![format!("{target} is not healthy: {}", health.reason)],
+                OutcomeStatus::NotResolved,
+                vec![format!("{target} is not healthy: {}", health.message)],
             );
         }
-        Some(_) => because.push(format!("{target} is healthy")),
+        Some(_) => reasons.push(format!("{target} is healthy")),
     }
-    let status = match done {
-        Done::Asked => {
-            because.push("a person was asked, and the alert no longer fires".into());
-            return (Verdict::ByPerson, because);
+    let status = match execution {
+        ExecutedPlan::Escalated => {
+            reasons.push("the incident was escalated, and the alert no longer fires".into());
+            return (OutcomeStatus::ResolvedManually, reasons);
         }
-        Done::Nothing => None,
-        Done::Run(run) => Some(run.status),
+        ExecutedPlan::DoNothing => None,
+        ExecutedPlan::Run(run) => Some(run.status),
     };
     match status {
-        None => because.push("nothing was run".into()),
-        Some(RunStatus::Succeeded) => because.push("the run succeeded".into()),
+        None => reasons.push("nothing was run".into()),
+        Some(RunStatus::Succeeded) => reasons.push("the run succeeded".into()),
         Some(
             status @ (RunStatus::Failed
             | RunStatus::RolledBack
@@ -90,12 +92,12 @@ pub fn judge(
             | RunStatus::Compensating
             | RunStatus::NeedsHuman),
         ) => {
-            // It got well, but not by what we did: the plan earns nothing for it.
+            // The target recovered, but not because of this run: the plan gets no reward.
             let status = serde_json::to_value(status).expect("a status is a word");
-            because.push(format!("the run is {}", status.as_str().expect("a status is a word")));
-            return (Verdict::NotResolved, because);
+            reasons.push(format!("the run is {}", status.as_str().expect("a status is a word")));
+            return (OutcomeStatus::NotResolved, reasons);
         }
     }
-    because.push("the alert no longer fires".into());
-    (Verdict::Resolved, because)
+    reasons.push("the alert no longer fires".into());
+    (OutcomeStatus::Resolved, reasons)
 }

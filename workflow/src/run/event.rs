@@ -5,321 +5,321 @@ use serde_json::Value;
 
 use super::{StopLevel, StopScope};
 use crate::alert::AlertStatus;
-use crate::expression::Verdict;
+use crate::expression::Truth;
 use crate::id::{EffectId, RunId};
 use crate::manifest::RetryOn;
 use crate::plan::Plan;
 use crate::run::RunStatus;
 
-/// A recorded change of one run. Live runs and replays are both folded from these.
+/// A recorded change of one run. Live state and replayed state are folded from the same events.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "event")]
 pub enum Event {
-    /// The run began.
+    /// The run was started.
     Started {
-        /// The plan, whole: a run never looks it up again.
+        /// The whole plan, so that a run never needs another record to be replayed.
         plan: Box<Plan>,
-        /// Version of the machine that decides.
+        /// Version of the state machine that makes the decisions.
         machine: u32,
-        /// Objects whose health must not fall.
+        /// Objects whose health must not drop during the run.
         guarded: Vec<ObjectRef>,
-        /// Who or what asked for it.
-        by: String,
-        /// When.
+        /// The operator or component that requested the run.
+        actor: String,
+        /// When the event was decided.
         at: Timestamp,
     },
-    /// The run's turn has come: its targets are locked, and fewer runs than allowed are under way.
+    /// The run left the queue: its targets are locked, and the limit on concurrent runs allows it.
     Admitted {
-        /// When.
+        /// When the event was decided.
         at: Timestamp,
     },
-    /// Health before anything was done.
+    /// Health was measured before the first change.
     BaselineMeasured {
-        /// Of the guarded objects; absent where it could not be read.
+        /// Health of the guarded objects. Absent for an object that could not be read.
         health: Vec<(ObjectRef, Option<Health>)>,
     },
-    /// An attempt on a step began.
+    /// An attempt of a step started.
     StepStarted {
         /// The step.
         step: String,
-        /// Which attempt, from 1.
+        /// Number of the attempt, from 1.
         attempt: u32,
-        /// When.
+        /// When the event was decided.
         at: Timestamp,
     },
-    /// A step will not be done.
+    /// A step is skipped.
     StepSkipped {
         /// The step.
         step: String,
-        /// Why.
-        why: String,
+        /// Why it is skipped.
+        message: String,
     },
-    /// A condition was judged.
-    ConditionJudged {
-        /// The step; absent for the workflow's success conditions.
+    /// A condition was evaluated.
+    ConditionEvaluated {
+        /// The step. Absent for the success conditions of the workflow.
         step: Option<String>,
-        /// Which of its conditions.
+        /// The list that the condition belongs to.
         phase: Phase,
-        /// Place in the list of that phase, from 0.
+        /// Index in that list, from 0.
         index: usize,
-        /// The verdict.
-        verdict: Verdict,
-        /// Digest of what was read.
-        read: Digest,
-        /// When.
+        /// Result of the evaluation.
+        result: Truth,
+        /// Digest of the objects that were read.
+        read_digest: Digest,
+        /// When the event was decided.
         at: Timestamp,
     },
-    /// A person is asked to say yes to a step.
-    ApprovalAsked {
+    /// A step waits for approval by an operator.
+    ApprovalRequested {
         /// The step.
         step: String,
-        /// What is asked.
-        reason: String,
-        /// No answer until then is a no.
+        /// What the operator is asked to approve.
+        message: String,
+        /// Without a decision until then, the step is rejected.
         expires_at: Timestamp,
     },
-    /// A person answered, or did not in time (`by` is empty).
-    ApprovalAnswered {
+    /// A step was approved or rejected. `actor` is empty if the request expired.
+    ApprovalDecided {
         /// The step.
         step: String,
-        /// Yes or no.
+        /// Whether the step was approved.
         is_approved: bool,
-        /// Who.
-        by: String,
+        /// The operator who decided. Empty if the request expired.
+        actor: String,
     },
-    /// Objects were read for a step's action (or for its compensation).
+    /// Objects were read for the action of a step or for its compensation.
     Observed {
         /// The step.
         step: String,
-        /// The replies, in order.
+        /// One reply per query, in order.
         replies: Vec<Reply>,
-        /// When.
+        /// When the event was decided.
         at: Timestamp,
     },
-    /// What was asked for could not be read: it is asked for again.
+    /// A read failed and is retried.
     ReadFailed {
-        /// The step; absent for the health before the run.
+        /// The step. Absent for the baseline measurement.
         step: Option<String>,
-        /// What was seen.
-        why: String,
-        /// When it is asked for again.
-        until: Timestamp,
-        /// When.
+        /// Error of the read.
+        message: String,
+        /// When the read is retried.
+        retry_at: Timestamp,
+        /// When the event was decided.
         at: Timestamp,
     },
-    /// A change is about to be sent: durable before it is.
+    /// A change is about to be sent. The event is durable before the request is sent.
     IntentWritten {
         /// The step.
         step: String,
-        /// Id of the effect that sends it.
+        /// Id of the effect that sends the change.
         effect: EffectId,
-        /// Effect key: one per intended change, the same over attempts.
+        /// Effect key: identifies the intended change across attempts.
         key: String,
-        /// Which attempt on this key, from 1.
+        /// Number of the attempt for this key, from 1.
         attempt: u32,
-        /// The change, whole.
+        /// The whole request.
         request: Request,
-        /// When.
+        /// When the event was decided.
         at: Timestamp,
     },
-    /// A change was answered, or an unknown answer was resolved by reading.
+    /// A change was answered, or an unknown result was resolved by reading the object.
     EffectAnswered {
-        /// Effect key.
+        /// Effect key of the change.
         key: String,
-        /// Which attempt.
+        /// Number of the attempt, from 1.
         attempt: u32,
-        /// The answer.
+        /// The reply of the cluster.
         reply: Reply,
-        /// Whether it was applied: yes, no, or not known yet.
+        /// Whether the change was applied, as far as known.
         applied: Applied,
-        /// When.
+        /// When the event was decided.
         at: Timestamp,
     },
-    /// The step's action has done all that it does.
+    /// The action of a step has finished.
     ActionDone {
         /// The step.
         step: String,
-        /// What it gives to later steps.
+        /// Output for later steps.
         output: Value,
-        /// State captured before, for the compensation.
+        /// State captured before the change, used by the compensation.
         prior: Value,
     },
     /// Health was measured after a step.
     HealthMeasured {
         /// The step.
         step: String,
-        /// Of the guarded objects.
+        /// Health of the guarded objects. Absent for an object that could not be read.
         health: Vec<(ObjectRef, Option<Health>)>,
-        /// When.
+        /// When the event was decided.
         at: Timestamp,
     },
-    /// Health of an object fell below where it started.
+    /// The health of an object dropped below its baseline.
     Regressed {
-        /// The step after which it did.
+        /// The step after which it dropped.
         step: String,
         /// The object.
         object: ObjectRef,
-        /// Before.
+        /// Health before the run.
         before: Health,
-        /// Now.
+        /// Health now.
         now: Health,
     },
-    /// No alert of the run's incident fires any more, or one does again. What has not begun is looked at in this light.
+    /// Every alert of the incident has resolved, or one fires again. Steps that have not started are re-evaluated.
     AlertChanged {
-        /// What holds from now on.
+        /// The new status.
         status: AlertStatus,
-        /// When.
+        /// When the event was decided.
         at: Timestamp,
     },
-    /// A step did what it says.
+    /// A step succeeded: its post-conditions are true.
     StepSucceeded {
         /// The step.
         step: String,
-        /// When.
+        /// When the event was decided.
         at: Timestamp,
     },
-    /// An attempt failed and another follows.
+    /// An attempt failed and is retried.
     RetryScheduled {
         /// The step.
         step: String,
-        /// The kind of failure.
+        /// Class of the failure.
         on: RetryOn,
-        /// What failed.
-        why: String,
-        /// When the next attempt begins.
-        until: Timestamp,
+        /// Error of the attempt.
+        message: String,
+        /// When the next attempt starts.
+        retry_at: Timestamp,
     },
-    /// A step failed for good.
+    /// A step failed and is not retried.
     StepFailed {
         /// The step.
         step: String,
-        /// What failed.
-        why: String,
-        /// When.
+        /// Error of the attempt.
+        message: String,
+        /// When the event was decided.
         at: Timestamp,
     },
-    /// The run is paused.
+    /// An operator paused the run.
     Paused {
-        /// Who.
-        by: String,
-        /// Why.
+        /// Who requested it.
+        actor: String,
+        /// Justification given by the actor.
         reason: String,
-        /// When.
+        /// When the event was decided.
         at: Timestamp,
     },
-    /// The run goes on.
+    /// An operator resumed the run.
     Resumed {
-        /// Who.
-        by: String,
-        /// When.
+        /// Who requested it.
+        actor: String,
+        /// When the event was decided.
         at: Timestamp,
     },
-    /// An emergency stop holds the run.
-    Held {
-        /// How hard.
+    /// An emergency stop was applied to the run.
+    StopApplied {
+        /// Level of the stop.
         level: StopLevel,
-        /// Who stopped.
-        by: String,
-        /// Why.
+        /// Who set the stop.
+        actor: String,
+        /// Justification given by the actor.
         reason: String,
-        /// When.
+        /// When the event was decided.
         at: Timestamp,
     },
-    /// No emergency stop holds the run any more.
-    Released {
-        /// Who lifted the stop.
-        by: String,
-        /// Why.
+    /// The last emergency stop that applied to the run was cleared.
+    StopCleared {
+        /// Who cleared the stop.
+        actor: String,
+        /// Justification given by the actor.
         reason: String,
-        /// When.
+        /// When the event was decided.
         at: Timestamp,
     },
-    /// The run is to end, undoing what was applied.
-    CancelAsked {
-        /// Who.
-        by: String,
-        /// Why.
+    /// An operator cancelled the run: applied changes are rolled back, then the run ends.
+    CancelRequested {
+        /// Who requested it.
+        actor: String,
+        /// Justification given by the actor.
         reason: String,
     },
-    /// The run is to end as soon as no change is in flight; nothing is undone.
+    /// The run ends as soon as no change is in flight. Nothing is rolled back.
     AbortStarted {
-        /// Why.
-        why: String,
+        /// Explanation in one sentence.
+        message: String,
     },
-    /// What was applied is being undone, in reverse order.
-    UnwindStarted {
-        /// Why.
-        why: String,
-        /// The status in which the run ends once that is done.
-        then: RunStatus,
+    /// Rollback started: applied steps are compensated in reverse order.
+    RollbackStarted {
+        /// Explanation in one sentence.
+        message: String,
+        /// Status of the run once the rollback is complete.
+        final_status: RunStatus,
     },
-    /// The compensation of a step began.
+    /// An attempt to compensate a step started.
     CompensationStarted {
         /// The step.
         step: String,
-        /// Which attempt, from 1.
+        /// Number of the attempt, from 1.
         attempt: u32,
-        /// When.
+        /// When the event was decided.
         at: Timestamp,
     },
-    /// An attempt to undo a step failed and another follows.
+    /// An attempt to compensate a step failed and is retried.
     CompensationRetryScheduled {
         /// The step.
         step: String,
-        /// What failed.
-        why: String,
-        /// When the next attempt begins.
-        until: Timestamp,
+        /// Error of the attempt.
+        message: String,
+        /// When the next attempt starts.
+        retry_at: Timestamp,
     },
-    /// A step was undone, or needed no undoing.
+    /// A step was compensated, or needed no compensation.
     StepCompensated {
         /// The step.
         step: String,
-        /// What was done: `reverted`, `nothing to undo`, `drifted since us: left as it is`.
-        how: String,
-        /// When.
+        /// What was done: `reverted`, `nothing to undo`, `changed concurrently: not reverted`.
+        message: String,
+        /// When the event was decided.
         at: Timestamp,
     },
-    /// A step could not be undone.
+    /// A step could not be compensated.
     CompensationFailed {
         /// The step.
         step: String,
-        /// What remains: object, field, ours, theirs.
-        residue: String,
-        /// When.
+        /// What could not be reverted: object, field, our value, current value.
+        remaining: String,
+        /// When the event was decided.
         at: Timestamp,
     },
-    /// It cannot be told whether a change was applied: a person must look.
-    HumanNeeded {
+    /// It is unknown whether a change was applied. An operator must check.
+    HumanInterventionRequired {
         /// The step.
         step: String,
-        /// Why.
-        why: String,
+        /// Explanation in one sentence.
+        message: String,
     },
     /// The run ended.
     Ended {
-        /// How.
+        /// Final status.
         status: RunStatus,
-        /// Why, in one sentence.
-        why: String,
-        /// Whether the engine should make a new decision on the incident.
-        wants_next_plan: bool,
-        /// When.
+        /// Explanation in one sentence.
+        message: String,
+        /// Whether the engine should make a new decision for the incident.
+        requests_replan: bool,
+        /// When the event was decided.
         at: Timestamp,
     },
 }
 
-/// Which of a step's conditions.
+/// List of conditions of a step or workflow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Phase {
-    /// Whether the step is done at all.
+    /// `when`: whether the step runs.
     When,
-    /// What must hold before.
+    /// Preconditions: must be true before the action.
     Pre,
-    /// What must hold after.
+    /// Post-conditions: must become true after the action.
     Post,
-    /// What must hold at the end of the run.
+    /// Success conditions of the workflow: must be true at the end of the run.
     Success,
 }
 
@@ -327,81 +327,81 @@ pub enum Phase {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Applied {
-    /// It was.
+    /// The change was applied.
     Yes,
-    /// It was not.
+    /// The change was not applied.
     No,
-    /// It is not known: to be resolved by reading.
+    /// Unknown, to be resolved by reading the object.
     Unknown,
 }
 
-/// A recorded change across runs.
+/// A recorded change that concerns more than one run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "event")]
 pub enum FleetEvent {
-    /// A run holds an object: no other run changes it.
+    /// A run locked an object. No other run changes it.
     Locked {
         /// The object.
         object: ObjectRef,
         /// The run.
         run: RunId,
     },
-    /// The object is free again.
+    /// A run released the lock on an object.
     Unlocked {
         /// The object.
         object: ObjectRef,
-        /// The run that held it.
+        /// The run that had locked it.
         run: RunId,
     },
-    /// A change was counted against the budget of a scope.
-    Budgeted {
+    /// A change was counted against the rate limit of a scope.
+    RateLimitReserved {
         /// `global`, or the key of a target.
         scope: String,
-        /// The object changed.
+        /// The object that is changed.
         object: ObjectRef,
-        /// When.
+        /// When the event was decided.
         at: Timestamp,
     },
-    /// Emergency stop.
+    /// An emergency stop was set.
     Stopped {
-        /// Where.
+        /// Scope of the stop.
         scope: StopScope,
-        /// How hard.
+        /// Level of the stop.
         level: StopLevel,
-        /// Who.
-        by: String,
-        /// Why.
+        /// Who requested it.
+        actor: String,
+        /// Justification given by the actor.
         reason: String,
-        /// When.
+        /// When the event was decided.
         at: Timestamp,
     },
-    /// The stop was lifted.
-    Lifted {
-        /// Where.
+    /// An emergency stop was cleared.
+    StopCleared {
+        /// Scope of the stop.
         scope: StopScope,
-        /// Who.
-        by: String,
-        /// Why.
+        /// Who requested it.
+        actor: String,
+        /// Justification given by the actor.
         reason: String,
-        /// When.
+        /// When the event was decided.
         at: Timestamp,
     },
 }
 
 impl FleetEvent {
-    /// The stream that it belongs to (design D1).
+    /// Returns the stream of the event (design D1).
     pub fn stream(&self) -> String {
         match self {
             Self::Locked { object, .. } | Self::Unlocked { object, .. } => lock_stream(object),
-            Self::Budgeted { scope, .. } => format!("budget/{scope}"),
-            Self::Stopped { .. } | Self::Lifted { .. } => "stop".into(),
+            Self::RateLimitReserved { scope, .. } => format!("budget/{scope}"),
+            Self::Stopped { .. } | Self::StopCleared { .. } => "stop".into(),
         }
     }
 }
 
-/// The stream of the lock on an object.
+/// Returns the stream of the lock on an object.
 pub(super) fn lock_stream(object: &ObjectRef) -> String {
-    let place =
+    let path =
         format!("{}/{}/{}", object.kind, object.namespace.as_deref().unwrap_or(""), object.name);
-    format!("lock/{}/{}", object.cluster, object.uid.as_deref().unwrap_or(&place))
+    format!("lock/{}/{}", object.cluster, object.uid.as_deref().unwrap_or(&path))
 }

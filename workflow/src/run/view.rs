@@ -7,35 +7,35 @@ use serde_json::Value;
 
 use super::StopLevel;
 use super::event::{Applied, Event, Phase};
-use crate::expression::Verdict;
+use crate::expression::Truth;
 use crate::id::{IncidentId, PlanId, RunId};
 
-/// Where a run stands.
+/// Status of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RunStatus {
-    /// Steps are being done.
+    /// Steps are being executed.
     Running,
-    /// Nothing new is started until a person resumes it.
+    /// Paused by an operator or an emergency stop: nothing new is started.
     Paused,
-    /// A person is asked to approve a step.
+    /// A step waits for approval.
     AwaitingApproval,
-    /// What was applied is being undone.
+    /// Applied changes are being rolled back.
     Compensating,
-    /// It cannot go on without a person.
+    /// The run cannot continue without an operator.
     NeedsHuman,
-    /// All steps did what they say.
+    /// All steps succeeded or were skipped.
     Succeeded,
-    /// It failed, and nothing was undone or not all could be.
+    /// The run failed, and not all applied changes were rolled back.
     Failed,
-    /// It failed, and what was applied was undone.
+    /// The run failed, and all applied changes were rolled back.
     RolledBack,
-    /// A person ended it.
+    /// An operator cancelled the run.
     Cancelled,
 }
 
 impl RunStatus {
-    /// Whether nothing follows any more.
+    /// Returns whether the run has ended.
     pub fn is_terminal(self) -> bool {
         match self {
             Self::Succeeded | Self::Failed | Self::RolledBack | Self::Cancelled => true,
@@ -48,137 +48,137 @@ impl RunStatus {
     }
 }
 
-/// Where a step stands.
+/// Status of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StepStatus {
-    /// Not begun.
+    /// Not started.
     Pending,
-    /// A person is asked.
+    /// Waits for approval.
     AwaitingApproval,
-    /// Being done.
+    /// The action is being executed.
     Running,
-    /// Its action is done; its post-conditions are awaited.
+    /// The action has finished; the post-conditions are not true yet.
     Verifying,
-    /// Waiting for the next attempt.
+    /// Waits for the next attempt.
     Waiting,
-    /// It did what it says.
+    /// The post-conditions are true.
     Succeeded,
-    /// Not done, on purpose.
+    /// Deliberately not executed.
     Skipped,
-    /// It failed for good.
+    /// Failed without further attempts.
     Failed,
-    /// Being undone.
+    /// The compensation is being executed.
     Compensating,
-    /// Undone.
+    /// The compensation has finished.
     Compensated,
-    /// It could not be undone.
+    /// The compensation failed.
     CompensationFailed,
-    /// A person must look.
+    /// It is unknown whether a change was applied. An operator must check.
     NeedsHuman,
 }
 
-/// What is known of a run: folded from its events, in the machine, in the store and in the API alike.
+/// State of a run, folded from its events. The state machine, the store and the API share this one fold.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RunView {
-    /// Its id.
+    /// Id of the run.
     pub run: RunId,
-    /// Its plan.
+    /// Id of the plan.
     pub plan: PlanId,
-    /// Digest of its plan.
+    /// Digest of the plan.
     pub plan_digest: Digest,
-    /// The incident.
+    /// Id of the incident.
     pub incident: IncidentId,
-    /// Where it stands.
+    /// Current status.
     pub status: RunStatus,
-    /// Why it stands there, where there is something to say.
-    pub why: String,
-    /// Its steps, in the order of the workflow.
+    /// Explanation of the status. May be empty.
+    pub message: String,
+    /// Steps in the order of the workflow.
     pub steps: Vec<StepView>,
-    /// Its changes, in the order of their first intent.
+    /// Changes in the order of their first intent.
     pub effects: Vec<EffectView>,
-    /// Objects whose health must not fall.
+    /// Objects whose health must not drop.
     pub guarded: Vec<ObjectRef>,
-    /// Their health before anything was done.
+    /// Health of the guarded objects before the first change.
     pub health_before: Vec<(ObjectRef, Option<Health>)>,
-    /// Their health as last measured.
+    /// Health of the guarded objects as last measured.
     pub health_now: Vec<(ObjectRef, Option<Health>)>,
-    /// Verdicts on the success conditions, by place.
-    pub success: BTreeMap<usize, Verdict>,
-    /// Status in which it ends once it is unwound, while it is.
-    pub unwinding_to: Option<RunStatus>,
-    /// Whether a person paused it.
+    /// Results of the success conditions by index.
+    pub success: BTreeMap<usize, Truth>,
+    /// Final status after the rollback. Set while a rollback is in progress.
+    pub status_after_rollback: Option<RunStatus>,
+    /// Whether an operator paused the run.
     #[serde(default)]
     pub is_paused: bool,
-    /// The emergency stop that holds it, if one does.
+    /// Level of the emergency stop that applies to the run, if any.
     #[serde(default)]
-    pub held: Option<StopLevel>,
-    /// Whether the engine should make a new decision.
-    pub wants_next_plan: bool,
-    /// Who or what asked for it.
-    pub by: String,
-    /// When it began.
+    pub emergency_stop: Option<StopLevel>,
+    /// Whether the engine should make a new decision for the incident.
+    pub requests_replan: bool,
+    /// The operator or component that requested the run.
+    pub actor: String,
+    /// When the run started.
     pub started_at: Timestamp,
-    /// When it ended.
+    /// When the run ended.
     pub ended_at: Option<Timestamp>,
 }
 
-/// What is known of a step.
+/// State of a step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StepView {
-    /// Its id.
+    /// Id of the step.
     pub step: String,
-    /// Its action.
+    /// Name of the action.
     pub action: String,
-    /// Where it stands.
+    /// Current status.
     pub status: StepStatus,
-    /// Attempts begun.
+    /// Number of attempts started.
     pub attempts: u32,
-    /// Why it stands there, where there is something to say.
-    pub why: String,
-    /// What it gave to later steps.
+    /// Explanation of the status. May be empty.
+    pub message: String,
+    /// Output for later steps.
     pub output: Value,
-    /// State captured before it.
+    /// State captured before the first change, used by the compensation.
     pub prior: Value,
-    /// Verdicts, by phase and place.
-    pub verdicts: Vec<(Phase, usize, Verdict)>,
-    /// When it was first begun.
+    /// Results of the conditions of the current attempt: list, index, result.
+    pub conditions: Vec<(Phase, usize, Truth)>,
+    /// When the first attempt started.
     pub started_at: Option<Timestamp>,
-    /// When it ended.
+    /// When the step ended.
     pub ended_at: Option<Timestamp>,
 }
 
-/// What is known of one intended change.
+/// State of one intended change.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EffectView {
-    /// Effect key.
+    /// Effect key of the change.
     pub key: String,
-    /// The step.
+    /// The step that makes the change.
     pub step: String,
-    /// The object.
+    /// The object that is changed.
     pub target: ObjectRef,
-    /// Attempts written.
+    /// Number of intents recorded.
     pub attempts: u32,
-    /// Whether it was applied; unknown while it is not answered.
+    /// Whether the change was applied. Unknown until it is answered.
     pub applied: Applied,
 }
 
 impl RunView {
-    /// The view after the first event, which must be [`Event::Started`]; none for any other.
+    /// Creates the view from the first event. Returns `None` unless it is [`Event::Started`].
     pub fn begin(run: &RunId, event: &Event) -> Option<Self> {
-        let Event::Started { plan, guarded, by, at, .. } = event else { return None };
+        let Event::Started { plan, guarded, actor, at, .. } = event else { return None };
         let steps = plan.workflow.spec.steps.iter().map(|step| StepView {
             step: step.id.clone(),
             action: step.action.clone(),
             status: StepStatus::Pending,
             attempts: 0,
-            why: String::new(),
+            message: String::new(),
             output: Value::Null,
             prior: Value::Null,
-            verdicts: Vec::new(),
+            conditions: Vec::new(),
             started_at: None,
             ended_at: None,
         });
@@ -188,29 +188,29 @@ impl RunView {
             plan_digest: plan.digest,
             incident: plan.incident.clone(),
             status: RunStatus::Running,
-            why: String::new(),
+            message: String::new(),
             steps: steps.collect(),
             effects: Vec::new(),
             guarded: guarded.clone(),
             health_before: Vec::new(),
             health_now: Vec::new(),
             success: BTreeMap::new(),
-            unwinding_to: None,
+            status_after_rollback: None,
             is_paused: false,
-            held: None,
-            wants_next_plan: false,
-            by: by.clone(),
+            emergency_stop: None,
+            requests_replan: false,
+            actor: actor.clone(),
             started_at: *at,
             ended_at: None,
         })
     }
 
-    /// The step of this id.
+    /// Returns the step with this id.
     pub fn step(&self, id: &str) -> Option<&StepView> {
         self.steps.iter().find(|step| step.step == id)
     }
 
-    /// Folds one event into the view.
+    /// Applies one event.
     pub fn apply(&mut self, event: &Event) {
         match event {
             Event::Started { .. }
@@ -222,40 +222,40 @@ impl RunView {
                 self.health_before.clone_from(health);
                 self.health_now.clone_from(health);
             }
-            Event::ReadFailed { step: Some(step), why, .. } => {
-                self.change(step, |view| view.why.clone_from(why))
+            Event::ReadFailed { step: Some(step), message, .. } => {
+                self.update_step(step, |view| view.message.clone_from(message))
             }
-            Event::ReadFailed { step: None, why, .. } | Event::AbortStarted { why } => {
-                self.why.clone_from(why)
+            Event::ReadFailed { step: None, message, .. } | Event::AbortStarted { message } => {
+                self.message.clone_from(message)
             }
-            Event::StepStarted { step, attempt, at } => self.change(step, |view| {
+            Event::StepStarted { step, attempt, at } => self.update_step(step, |view| {
                 view.status = StepStatus::Running;
                 view.attempts = *attempt;
-                view.why.clear();
-                view.verdicts.retain(|(phase, _, _)| *phase == Phase::When);
+                view.message.clear();
+                view.conditions.retain(|(phase, _, _)| *phase == Phase::When);
                 view.started_at.get_or_insert(*at);
             }),
-            Event::StepSkipped { step, why } => self.change(step, |view| {
+            Event::StepSkipped { step, message } => self.update_step(step, |view| {
                 view.status = StepStatus::Skipped;
-                view.why.clone_from(why);
+                view.message.clone_from(message);
             }),
-            Event::ConditionJudged { step, phase, index, verdict, .. } => match step {
-                Some(step) => self.change(step, |view| {
-                    view.verdicts.retain(|(p, i, _)| (p, i) != (phase, index));
-                    view.verdicts.push((*phase, *index, verdict.clone()));
+            Event::ConditionEvaluated { step, phase, index, result, .. } => match step {
+                Some(step) => self.update_step(step, |view| {
+                    view.conditions.retain(|(p, i, _)| (p, i) != (phase, index));
+                    view.conditions.push((*phase, *index, result.clone()));
                 }),
                 None => {
-                    self.success.insert(*index, verdict.clone());
+                    self.success.insert(*index, result.clone());
                 }
             },
-            Event::ApprovalAsked { step, reason, .. } => self.change(step, |view| {
+            Event::ApprovalRequested { step, message, .. } => self.update_step(step, |view| {
                 view.status = StepStatus::AwaitingApproval;
-                view.why.clone_from(reason);
+                view.message.clone_from(message);
             }),
-            Event::ApprovalAnswered { step, .. } => self.change(step, |view| {
+            Event::ApprovalDecided { step, .. } => self.update_step(step, |view| {
                 view.status =
                     if view.attempts == 0 { StepStatus::Pending } else { StepStatus::Running };
-                view.why.clear();
+                view.message.clear();
             }),
             Event::IntentWritten { step, key, attempt, request, .. } => {
                 match self.effects.iter_mut().find(|effect| effect.key == *key) {
@@ -277,123 +277,123 @@ impl RunView {
                     effect.applied = *applied;
                 }
             }
-            Event::ActionDone { step, output, prior } => self.change(step, |view| {
+            Event::ActionDone { step, output, prior } => self.update_step(step, |view| {
                 view.status = StepStatus::Verifying;
                 view.output = output.clone();
-                // A later attempt that finds its change already made has no prior state of its own:
-                // what stood there before the first one still has to be put back.
+                // An attempt that finds its change already applied captures no prior state. Keep the state captured
+                // by an earlier attempt, which the compensation must restore.
                 if !prior.is_null() {
                     view.prior = prior.clone();
                 }
             }),
             Event::HealthMeasured { health, .. } => self.health_now.clone_from(health),
             Event::Regressed { step, object, before, now } => {
-                let why = format!(
-                    "{object} fell from {}/{} to {}/{} ready",
+                let message = format!(
+                    "{object} dropped from {}/{} to {}/{} ready",
                     before.ready, before.desired, now.ready, now.desired
                 );
-                self.change(step, |view| view.why = why);
+                self.update_step(step, |view| view.message = message);
             }
-            Event::StepSucceeded { step, at } => self.change(step, |view| {
+            Event::StepSucceeded { step, at } => self.update_step(step, |view| {
                 view.status = StepStatus::Succeeded;
-                view.why.clear();
+                view.message.clear();
                 view.ended_at = Some(*at);
             }),
-            Event::RetryScheduled { step, why, .. } => self.change(step, |view| {
+            Event::RetryScheduled { step, message, .. } => self.update_step(step, |view| {
                 view.status = StepStatus::Waiting;
-                view.why.clone_from(why);
+                view.message.clone_from(message);
             }),
-            Event::StepFailed { step, why, at } => self.change(step, |view| {
+            Event::StepFailed { step, message, at } => self.update_step(step, |view| {
                 view.status = StepStatus::Failed;
-                view.why.clone_from(why);
+                view.message.clone_from(message);
                 view.ended_at = Some(*at);
             }),
             Event::Paused { reason, .. } => {
                 self.is_paused = true;
-                self.why.clone_from(reason);
+                self.message.clone_from(reason);
             }
             Event::Resumed { .. } => {
                 self.is_paused = false;
-                self.why.clear();
+                self.message.clear();
                 for view in
                     self.steps.iter_mut().filter(|view| view.status == StepStatus::NeedsHuman)
                 {
-                    view.status = if self.unwinding_to.is_some() {
+                    view.status = if self.status_after_rollback.is_some() {
                         StepStatus::Compensating
                     } else {
                         StepStatus::Running
                     };
-                    view.why.clear();
+                    view.message.clear();
                 }
             }
-            Event::Held { level, reason, .. } => {
-                self.held = Some(*level);
-                self.why.clone_from(reason);
+            Event::StopApplied { level, reason, .. } => {
+                self.emergency_stop = Some(*level);
+                self.message.clone_from(reason);
             }
-            Event::Released { .. } => {
-                self.held = None;
-                self.why.clear();
+            Event::StopCleared { .. } => {
+                self.emergency_stop = None;
+                self.message.clear();
             }
-            Event::CancelAsked { reason, .. } => self.why.clone_from(reason),
-            Event::UnwindStarted { why, then } => {
+            Event::CancelRequested { reason, .. } => self.message.clone_from(reason),
+            Event::RollbackStarted { message, final_status } => {
                 self.is_paused = false;
-                self.unwinding_to = Some(*then);
-                self.why.clone_from(why);
+                self.status_after_rollback = Some(*final_status);
+                self.message.clone_from(message);
             }
             Event::CompensationStarted { step, .. } => {
-                self.change(step, |view| view.status = StepStatus::Compensating)
+                self.update_step(step, |view| view.status = StepStatus::Compensating)
             }
-            Event::StepCompensated { step, how, at } => self.change(step, |view| {
+            Event::StepCompensated { step, message, at } => self.update_step(step, |view| {
                 view.status = StepStatus::Compensated;
-                view.why.clone_from(how);
+                view.message.clone_from(message);
                 view.ended_at = Some(*at);
             }),
-            Event::CompensationFailed { step, residue, at } => self.change(step, |view| {
+            Event::CompensationFailed { step, remaining, at } => self.update_step(step, |view| {
                 view.status = StepStatus::CompensationFailed;
-                view.why.clone_from(residue);
+                view.message.clone_from(remaining);
                 view.ended_at = Some(*at);
             }),
-            Event::HumanNeeded { step, why } => {
-                self.why.clone_from(why);
-                self.change(step, |view| {
+            Event::HumanInterventionRequired { step, message } => {
+                self.message.clone_from(message);
+                self.update_step(step, |view| {
                     view.status = StepStatus::NeedsHuman;
-                    view.why.clone_from(why);
+                    view.message.clone_from(message);
                 });
             }
-            Event::Ended { status, why, wants_next_plan, at } => {
+            Event::Ended { status, message, requests_replan, at } => {
                 self.status = *status;
-                self.why.clone_from(why);
-                self.wants_next_plan = *wants_next_plan;
+                self.message.clone_from(message);
+                self.requests_replan = *requests_replan;
                 self.ended_at = Some(*at);
             }
         }
         if self.ended_at.is_none() {
-            self.status = self.status_by_parts();
+            self.status = self.derive_status();
         }
     }
 
-    /// Where a run that has not ended stands, by what holds it and where its steps stand.
-    fn status_by_parts(&self) -> RunStatus {
-        if self.is_paused || self.held.is_some() {
+    /// Derives the status of a run that has not ended from pauses, stops and the status of its steps.
+    fn derive_status(&self) -> RunStatus {
+        if self.is_paused || self.emergency_stop.is_some() {
             RunStatus::Paused
-        } else if self.any(StepStatus::NeedsHuman) {
+        } else if self.any_step(StepStatus::NeedsHuman) {
             RunStatus::NeedsHuman
-        } else if self.unwinding_to.is_some() {
+        } else if self.status_after_rollback.is_some() {
             RunStatus::Compensating
-        } else if self.any(StepStatus::AwaitingApproval) {
+        } else if self.any_step(StepStatus::AwaitingApproval) {
             RunStatus::AwaitingApproval
         } else {
             RunStatus::Running
         }
     }
 
-    fn any(&self, status: StepStatus) -> bool {
+    fn any_step(&self, status: StepStatus) -> bool {
         self.steps.iter().any(|step| step.status == status)
     }
 
-    fn change(&mut self, step: &str, change: impl FnOnce(&mut StepView)) {
+    fn update_step(&mut self, step: &str, update: impl FnOnce(&mut StepView)) {
         if let Some(view) = self.steps.iter_mut().find(|view| view.step == step) {
-            change(view);
+            update(view);
         }
     }
 }

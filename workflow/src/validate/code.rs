@@ -1,24 +1,24 @@
-//! The codes of findings: stable across versions, each in one row of one table.
+//! The codes of findings. They are stable across versions.
 
-/// Makes the enum, its text form and its documentation out of one table.
+/// Generates the enum, its string form and its documentation from one table.
 macro_rules! codes {
     ($($name:ident $code:literal $summary:literal)*) => {
-        /// What kind of finding this is. A code never changes its meaning; new ones are added.
+        /// The kind of a finding. The meaning of a code never changes; new codes may be added.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Code {
             $(#[doc = $summary] $name,)*
         }
 
         impl Code {
-            /// Every code, in order.
+            /// All codes, in order.
             pub const ALL: &'static [Self] = &[$(Self::$name,)*];
 
-            /// As it is written: `CHI0123`.
+            /// Returns the serialized form: `CHI0123`.
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$name => $code,)* }
             }
 
-            /// What it says, in one sentence.
+            /// Returns its meaning in one sentence.
             pub fn summary(self) -> &'static str {
                 match self { $(Self::$name => $summary,)* }
             }
@@ -29,68 +29,68 @@ macro_rules! codes {
 codes! {
     // The text.
     NotUtf8 "CHI0101" "The document is not UTF-8."
-    TooLarge "CHI0102" "The document has more bytes than are read."
-    Syntax "CHI0103" "The document is neither YAML nor JSON."
+    TooLarge "CHI0102" "The document exceeds the maximum size."
+    Syntax "CHI0103" "The document is not valid YAML or JSON."
     Empty "CHI0104" "The document is empty."
-    ManyDocuments "CHI0105" "More than one document stands in the file."
-    TooDeep "CHI0106" "The document nests deeper than is read."
-    TooManyNodes "CHI0107" "The document has more nodes than are read, aliases expanded."
-    TooManyAliases "CHI0108" "The document has more anchors or aliases than are read."
-    BadAlias "CHI0109" "An alias names an anchor that is not there, or that holds the alias itself."
-    Tag "CHI0110" "A YAML tag asks for a type."
-    MergeKey "CHI0111" "A YAML merge key `<<` copies fields."
-    DuplicateKey "CHI0112" "A key stands twice in one object."
-    KeyNotText "CHI0113" "A key is no text."
-    ScalarTooLong "CHI0114" "A value has more bytes than are read."
-    Ambiguous "CHI0115" "A value is read differently by different YAML readers, or is a number that is not finite."
-    NumberTooLarge "CHI0116" "A whole number loses digits where it is read as a double."
-    // The shape.
-    ApiVersion "CHI0120" "The apiVersion is not one that is read."
-    Kind "CHI0121" "The kind is not the one expected here."
-    MissingField "CHI0122" "A field is missing."
-    UnknownField "CHI0123" "A field is not known here."
+    ManyDocuments "CHI0105" "The file contains more than one document."
+    TooDeep "CHI0106" "The document exceeds the maximum nesting depth."
+    TooManyNodes "CHI0107" "The document exceeds the maximum number of nodes after alias expansion."
+    TooManyAliases "CHI0108" "The document exceeds the maximum number of anchors or aliases."
+    InvalidAlias "CHI0109" "An alias refers to an unknown anchor, or to an anchor that contains the alias."
+    Tag "CHI0110" "YAML tags are not supported."
+    MergeKey "CHI0111" "YAML merge keys (`<<`) are not supported."
+    DuplicateKey "CHI0112" "A key occurs twice in one object."
+    KeyNotString "CHI0113" "A key is not a string."
+    ScalarTooLong "CHI0114" "A value exceeds the maximum length."
+    Ambiguous "CHI0115" "YAML readers interpret a value differently, or it is a number that is not finite."
+    NumberTooLarge "CHI0116" "An integer cannot be represented exactly as a double."
+    // The structure.
+    ApiVersion "CHI0120" "The apiVersion is not supported."
+    Kind "CHI0121" "The kind is not the expected one."
+    MissingField "CHI0122" "A required field is missing."
+    UnknownField "CHI0123" "A field is unknown."
     WrongType "CHI0124" "A value has the wrong type."
-    NotOneOf "CHI0125" "A value is not one of those that are allowed."
-    BadDuration "CHI0126" "A value is not a duration."
-    OutOfRange "CHI0127" "A value lies outside its range."
-    Unreadable "CHI0128" "A value cannot be read as what stands here."
+    NotOneOf "CHI0125" "A value is not one of the allowed values."
+    InvalidDuration "CHI0126" "A value is not a valid duration."
+    OutOfRange "CHI0127" "A value is out of range."
+    InvalidValue "CHI0128" "A value cannot be decoded."
     // Names.
-    BadName "CHI0130" "A name has characters or a length that names may not have."
-    Confusable "CHI0131" "A name looks like another one."
-    DuplicateName "CHI0132" "A name is taken twice."
-    // The graph of steps.
+    InvalidName "CHI0130" "A name has invalid characters or an invalid length."
+    Confusable "CHI0131" "A name can be confused with another one."
+    DuplicateName "CHI0132" "A name is used twice."
+    // The step graph.
     NoSteps "CHI0140" "The workflow has no steps."
-    ManySteps "CHI0141" "The workflow has more steps than are advisable."
-    TooManySteps "CHI0142" "The workflow has more steps than are read."
-    TooManyEdges "CHI0143" "The steps have more edges between them than are read."
-    UnknownNeed "CHI0144" "A step needs one that is not there."
-    Cycle "CHI0145" "Steps need one another in a circle."
-    RepeatedNeed "CHI0146" "A step names the same need twice."
+    ManySteps "CHI0141" "The workflow has more steps than recommended."
+    TooManySteps "CHI0142" "The workflow exceeds the maximum number of steps."
+    TooManyEdges "CHI0143" "The step graph exceeds the maximum number of edges."
+    UnknownNeed "CHI0144" "A step needs an unknown step."
+    Cycle "CHI0145" "The step graph has a cycle."
+    RepeatedNeed "CHI0146" "A step lists the same need twice."
     // Actions.
-    UnknownAction "CHI0150" "The catalogue has no such action."
-    BadArgument "CHI0151" "An argument is not as the action declares it."
+    UnknownAction "CHI0150" "The action is not in the catalogue."
+    InvalidArgument "CHI0151" "An argument does not match the action's schema."
     NoCompensation "CHI0152" "A reversible action has neither a declared inverse nor a compensation."
-    NoInverse "CHI0153" "The compensation `inverse` is asked of an action that declares none."
-    IrreversibleTooSoon "CHI0154" "A step that cannot be undone comes before one that may fail."
+    NoInverse "CHI0153" "The compensation is `inverse`, but the action declares no inverse."
+    IrreversibleTooSoon "CHI0154" "A step that cannot be undone may run before a step that may fail."
     // Expressions.
-    BadExpression "CHI0160" "An expression is refused."
-    UnknownVariable "CHI0161" "An expression names a variable that is not there."
-    UnknownParameter "CHI0162" "An expression names a parameter that is not declared."
-    UnknownStep "CHI0163" "An expression names a step that is not there, or that need not have ended before."
-    TooManyReads "CHI0164" "A condition reads more than is allowed."
-    TooManyExpressions "CHI0165" "The document has more expressions than are read."
-    NoTimeHere "CHI0166" "Only a post-condition has `within` and `holdFor`."
+    InvalidExpression "CHI0160" "An expression is invalid."
+    UnknownVariable "CHI0161" "An expression uses an unknown variable."
+    UnknownParameter "CHI0162" "An expression uses an undeclared parameter."
+    UnknownStep "CHI0163" "An expression refers to an unknown step, or to one that may not have ended before."
+    TooManyReads "CHI0164" "A condition exceeds the maximum number of reads."
+    TooManyExpressions "CHI0165" "The document exceeds the maximum number or size of expressions."
+    TimeInPrecondition "CHI0166" "`within` and `holdFor` are only allowed in post-conditions."
     // Parameters.
-    BadDefault "CHI0170" "A parameter's default, allowed or bound value is not of its type or range."
-    BadRange "CHI0171" "A parameter's range is empty, or is asked of a type that has none."
-    UnknownBound "CHI0172" "A value is bound to a parameter that is not declared."
+    InvalidParameterValue "CHI0170" "A default, allowed or bound value does not match the type or range of its parameter."
+    InvalidRange "CHI0171" "The range of a parameter is empty, or its type does not allow a range."
+    UnknownBound "CHI0172" "A value is bound to an undeclared parameter."
     // Templates.
-    NotAHole "CHI0180" "The subject of a fact pattern is no hole."
-    Unfilled "CHI0181" "A template's parameter has neither a hole of its name nor a default."
-    NoPattern "CHI0182" "A template matches everything, for it has no fact patterns."
-    BadPattern "CHI0183" "The value of a fact pattern is no pattern."
+    NotAPlaceholder "CHI0180" "The subject of a fact pattern is not a placeholder."
+    UnfilledParameter "CHI0181" "A parameter of a template has neither a placeholder of its name nor a default."
+    NoPattern "CHI0182" "A template has no fact patterns, so it would match every incident."
+    InvalidPattern "CHI0183" "The value of a fact pattern is invalid."
     // Guardrails.
-    EmptySpan "CHI0190" "A freeze, or the range of replicas, ends before it begins."
+    EmptyRange "CHI0190" "A freeze ends before it starts, or `minReplicas` is above `maxReplicas`."
 }
 
 impl std::fmt::Display for Code {

@@ -1,7 +1,7 @@
-//! A text as a tree of values with their places, read within bounds.
+//! Parses a text into a tree of values with their positions, within limits.
 //!
-//! The parser hands over one event after another, and each is weighed before the next is asked for: nothing grows
-//! beyond the limits, whatever the text holds. JSON is read by the same parser, being YAML.
+//! The parser yields one event at a time, and the limits are checked after each event, so memory is bounded for any input.
+//! JSON is parsed by the same parser, because it is a subset of YAML.
 
 use std::collections::BTreeMap;
 
@@ -9,33 +9,33 @@ use granit_parser::{ErrorKind, Event, Marker, Parser, ScalarStyle, Span};
 use serde_json::{Map, Value};
 
 use super::code::Code;
-use super::finding::{At, Finding, MOST, Path, Segment, shown};
+use super::finding::{Finding, Location, MAX_FINDINGS, Path, Segment, truncated};
 use super::scalar;
 use crate::limits::Limits;
 
-/// Most bytes of one value.
-const SCALAR_BYTES: usize = 256 << 10;
+/// Maximum bytes of one scalar.
+const MAX_SCALAR_BYTES: usize = 256 << 10;
 
-/// How many characters the scanner looks ahead for the end of a key.
+/// Number of characters that the scanner looks ahead for the end of a key.
 const LOOKAHEAD: usize = 1_024;
 
-/// A line and a column, from 1, in characters.
-type Place = (usize, usize);
+/// Line and column in characters, from 1.
+type LineColumn = (usize, usize);
 
-/// A document with the place of everything in it.
-pub(super) struct Document<'a> {
+/// A parsed document with the positions of all keys and values.
+pub(super) struct ParsedTree<'a> {
     text: &'a str,
     nodes: Vec<Node>,
     root: usize,
 }
 
 struct Node {
-    place: Place,
+    position: LineColumn,
     content: Content,
 }
 
 enum Content {
-    Scalar { value: Value, style: Style, is_one_line: bool },
+    Scalar { value: Value, style: ScalarLayout, is_one_line: bool },
     List(Vec<usize>),
     Object(Vec<Member>),
     Alias(usize),
@@ -43,24 +43,24 @@ enum Content {
 
 struct Member {
     key: String,
-    place: Place,
+    position: LineColumn,
     value: usize,
 }
 
-/// How a scalar is written, as far as places inside it depend on that.
+/// Layout of a scalar, as needed to compute positions within it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Style {
+enum ScalarLayout {
     Plain,
     Quoted,
     Literal,
     Folded,
 }
 
-/// Reads `text`.
+/// Parses `text`.
 ///
 /// # Errors
-/// Every finding about the text; a tree only if there is none.
-pub(super) fn read<'a>(text: &'a str, limits: &Limits) -> Result<Document<'a>, Vec<Finding>> {
+/// All findings about the text, if there are any.
+pub(super) fn parse<'a>(text: &'a str, limits: &Limits) -> Result<ParsedTree<'a>, Vec<Finding>> {
     if text.len() > limits.document_bytes {
         let message = format!("the document has more than {} bytes", limits.document_bytes);
         return Err(vec![finding(
@@ -75,14 +75,14 @@ pub(super) fn read<'a>(text: &'a str, limits: &Limits) -> Result<Document<'a>, V
     builder.findings.extend(fatal);
     match builder.root {
         Some(root) if builder.findings.is_empty() => {
-            Ok(Document { text, nodes: builder.nodes, root })
+            Ok(ParsedTree { text, nodes: builder.nodes, root })
         }
         Some(_) | None => Err(builder.findings),
     }
 }
 
-/// The place of the byte `offset` of `bytes`, which are UTF-8 up to there.
-pub(super) fn place_of_byte(bytes: &[u8], offset: usize) -> Place {
+/// Returns the position of the byte `offset` in `bytes`, which are valid UTF-8 up to there.
+pub(super) fn position_of_byte(bytes: &[u8], offset: usize) -> LineColumn {
     let before = &bytes[..offset];
     let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
     let start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
@@ -91,48 +91,49 @@ pub(super) fn place_of_byte(bytes: &[u8], offset: usize) -> Place {
 
 fn finding(
     code: Code,
-    place: Place,
+    position: LineColumn,
     message: impl Into<String>,
     hint: impl Into<String>,
 ) -> Finding {
-    Finding::error(code, Path::default(), message, hint).at(At::Place(place.0, place.1))
+    Finding::error(code, Path::default(), message, hint)
+        .at(Location::Position(position.0, position.1))
 }
 
-fn place(marker: Marker) -> Place {
+fn position(marker: Marker) -> LineColumn {
     (marker.line().max(1), marker.col() + 1)
 }
 
-/// A list or an object that is not complete.
+/// An unfinished list or object.
 struct Frame {
     node: usize,
     anchor: usize,
-    /// What had been read when it began.
-    before: Weight,
+    /// The totals before it started.
+    before: NodeBudget,
     height: usize,
     /// The keys of an object; `None` for a list.
     keys: Option<Keys>,
 }
 
-/// The keys of an object that is not complete.
+/// The keys of an unfinished object.
 #[derive(Default)]
 struct Keys {
-    /// All so far, with their places.
-    seen: BTreeMap<String, Place>,
-    /// The one whose value comes next.
-    next: Option<(String, Place)>,
+    /// All keys so far, with their positions.
+    seen: BTreeMap<String, LineColumn>,
+    /// The key whose value comes next.
+    next: Option<(String, LineColumn)>,
 }
 
-/// How much has been read, aliases expanded.
+/// Number of nodes and bytes after alias expansion.
 #[derive(Clone, Copy, Default)]
-struct Weight {
+struct NodeBudget {
     nodes: usize,
     bytes: usize,
 }
 
-/// What an anchor names.
-struct Anchored {
+/// The value of an anchor.
+struct AnchorTarget {
     node: usize,
-    weight: Weight,
+    total: NodeBudget,
     height: usize,
 }
 
@@ -140,8 +141,8 @@ struct Builder<'l> {
     limits: &'l Limits,
     nodes: Vec<Node>,
     frames: Vec<Frame>,
-    anchors: BTreeMap<usize, Anchored>,
-    weight: Weight,
+    anchors: BTreeMap<usize, AnchorTarget>,
+    total: NodeBudget,
     anchor_count: usize,
     alias_count: usize,
     root: Option<usize>,
@@ -156,7 +157,7 @@ impl<'l> Builder<'l> {
             nodes: Vec::new(),
             frames: Vec::new(),
             anchors: BTreeMap::new(),
-            weight: Weight::default(),
+            total: NodeBudget::default(),
             anchor_count: 0,
             alias_count: 0,
             root: None,
@@ -165,11 +166,11 @@ impl<'l> Builder<'l> {
         }
     }
 
-    /// Reads to the end, or to what cannot be read past.
+    /// Parses to the end or to the first fatal error.
     fn run(&mut self, text: &str) -> Result<(), Finding> {
         let mut options = granit_parser::options! {
             disallow_directives: true,
-            // Wider than what the scanner looks ahead, so that it is ours to say where the limit was passed.
+            // Larger than the scanner's lookahead, so that our own depth limit reports the position.
             flow_nesting_limit: 2 * LOOKAHEAD,
             block_nesting_limit: 2 * LOOKAHEAD,
             simple_key_max_lookahead: LOOKAHEAD,
@@ -177,9 +178,9 @@ impl<'l> Builder<'l> {
         options.set_emit_comments(false);
         let mut parser = Parser::new_from_str_with_options(text, options);
         while let Some(next) = parser.next_event() {
-            let (event, span) = next.map_err(|error| self.refused(&error))?;
+            let (event, span) = next.map_err(|error| self.scan_error(&error))?;
             self.event(event, span)?;
-            if self.findings.len() >= MOST {
+            if self.findings.len() >= MAX_FINDINGS {
                 return Ok(());
             }
         }
@@ -195,26 +196,26 @@ impl<'l> Builder<'l> {
         }
     }
 
-    fn refused(&self, error: &granit_parser::ScanError) -> Finding {
-        let at = place(*error.marker());
+    fn scan_error(&self, error: &granit_parser::ScanError) -> Finding {
+        let at = position(*error.marker());
         match error.kind() {
             ErrorKind::RecursionLimitExceeded => self.too_deep(at),
             ErrorKind::UnknownAnchor => finding(
-                Code::BadAlias,
+                Code::InvalidAlias,
                 at,
-                "the alias names an anchor that is not there",
+                "the alias refers to an unknown anchor",
                 "write the value out",
             ),
             _ => finding(
                 Code::Syntax,
                 at,
-                shown(&error.info(), 256),
-                "mend the YAML here; indent with spaces, and quote texts with `: ` or ` #`",
+                truncated(&error.info(), 256),
+                "fix the YAML here; indent with spaces, and quote strings that contain `: ` or ` #`",
             ),
         }
     }
 
-    fn too_deep(&self, at: Place) -> Finding {
+    fn too_deep(&self, at: LineColumn) -> Finding {
         finding(
             Code::TooDeep,
             at,
@@ -224,14 +225,14 @@ impl<'l> Builder<'l> {
     }
 
     fn event(&mut self, event: Event<'_>, span: Span) -> Result<(), Finding> {
-        let at = place(span.start);
+        let at = position(span.start);
         if let Some(tag) = event.tag() {
-            let message = format!("the tag `{}` asks for a type", shown(&tag.original(), 64));
+            let message = format!("the tag `{}` is not supported", truncated(&tag.original(), 64));
             self.findings.push(finding(
                 Code::Tag,
-                span.tag_start().map_or(at, place),
+                span.tag_start().map_or(at, position),
                 message,
-                "leave the tag out: types are known by the field",
+                "remove the tag; the type is determined by the field",
             ));
         }
         match event {
@@ -241,8 +242,8 @@ impl<'l> Builder<'l> {
                     return Err(finding(
                         Code::ManyDocuments,
                         at,
-                        "a second document begins",
-                        "put each manifest into a file of its own",
+                        "a second document starts here",
+                        "put each manifest into its own file",
                     ));
                 }
                 Ok(())
@@ -263,11 +264,14 @@ impl<'l> Builder<'l> {
         }
     }
 
-    fn weigh(&mut self, more: Weight, at: Place) -> Result<(), Finding> {
-        self.weight =
-            Weight { nodes: self.weight.nodes + more.nodes, bytes: self.weight.bytes + more.bytes };
-        if self.weight.nodes > self.limits.yaml_nodes {
-            let message = format!("more than {} nodes, aliases expanded", self.limits.yaml_nodes);
+    fn charge(&mut self, more: NodeBudget, at: LineColumn) -> Result<(), Finding> {
+        self.total = NodeBudget {
+            nodes: self.total.nodes + more.nodes,
+            bytes: self.total.bytes + more.bytes,
+        };
+        if self.total.nodes > self.limits.yaml_nodes {
+            let message =
+                format!("more than {} nodes after alias expansion", self.limits.yaml_nodes);
             return Err(finding(
                 Code::TooManyNodes,
                 at,
@@ -275,15 +279,15 @@ impl<'l> Builder<'l> {
                 "split it into several documents",
             ));
         }
-        if self.weight.bytes > self.limits.document_bytes {
+        if self.total.bytes > self.limits.document_bytes {
             let message =
-                format!("more than {} bytes, aliases expanded", self.limits.document_bytes);
+                format!("more than {} bytes after alias expansion", self.limits.document_bytes);
             return Err(finding(Code::TooLarge, at, message, "split it into several documents"));
         }
         Ok(())
     }
 
-    fn anchored(&mut self, anchor: usize, at: Place) -> Result<(), Finding> {
+    fn count_anchor(&mut self, anchor: usize, at: LineColumn) -> Result<(), Finding> {
         self.anchor_count += usize::from(anchor != 0);
         if self.anchor_count > self.limits.yaml_aliases {
             let message = format!("more than {} anchors", self.limits.yaml_aliases);
@@ -299,25 +303,25 @@ impl<'l> Builder<'l> {
         anchor: usize,
         span: Span,
     ) -> Result<(), Finding> {
-        let at = place(span.start);
-        let before = self.weight;
-        self.anchored(anchor, at)?;
-        self.weigh(Weight { nodes: 1, bytes: text.len() }, at)?;
-        if text.len() > SCALAR_BYTES {
+        let at = position(span.start);
+        let before = self.total;
+        self.count_anchor(anchor, at)?;
+        self.charge(NodeBudget { nodes: 1, bytes: text.len() }, at)?;
+        if text.len() > MAX_SCALAR_BYTES {
             let message =
-                format!("the value has {} bytes, at most {SCALAR_BYTES} are read", text.len());
+                format!("the value has {} bytes; the limit is {MAX_SCALAR_BYTES}", text.len());
             return Err(finding(Code::ScalarTooLong, at, message, "shorten it"));
         }
-        if self.takes_key(text, style, at) {
+        if self.take_key(text, style, at) {
             return Ok(());
         }
         let (style, value) = match style {
-            ScalarStyle::Plain => (Style::Plain, scalar::resolve(text)),
+            ScalarStyle::Plain => (ScalarLayout::Plain, scalar::resolve(text)),
             ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted => {
-                (Style::Quoted, Ok(text.into()))
+                (ScalarLayout::Quoted, Ok(text.into()))
             }
-            ScalarStyle::Literal => (Style::Literal, Ok(text.into())),
-            ScalarStyle::Folded => (Style::Folded, Ok(text.into())),
+            ScalarStyle::Literal => (ScalarLayout::Literal, Ok(text.into())),
+            ScalarStyle::Folded => (ScalarLayout::Folded, Ok(text.into())),
         };
         let value = value.unwrap_or_else(|(code, message, hint)| {
             self.findings.push(finding(code, at, message, hint));
@@ -330,8 +334,8 @@ impl<'l> Builder<'l> {
         Ok(())
     }
 
-    /// Takes a scalar as the key of the object that is open, if it stands where a key stands.
-    fn takes_key(&mut self, text: &str, style: ScalarStyle, at: Place) -> bool {
+    /// Uses a scalar as the next key of the open object, if a key is expected. Returns whether it was used.
+    fn take_key(&mut self, text: &str, style: ScalarStyle, at: LineColumn) -> bool {
         let Some(Keys { seen, next: next @ None }) =
             self.frames.last_mut().and_then(|frame| frame.keys.as_mut())
         else {
@@ -340,8 +344,8 @@ impl<'l> Builder<'l> {
         *next = Some((text.to_owned(), at));
         if let Some(first) = seen.get(text) {
             let message =
-                format!("the key `{}` stands twice; first in line {}", shown(text, 64), first.0);
-            self.findings.push(finding(Code::DuplicateKey, at, message, "name each key once"));
+                format!("duplicate key `{}`; first used in line {}", truncated(text, 64), first.0);
+            self.findings.push(finding(Code::DuplicateKey, at, message, "remove one of the keys"));
         } else {
             seen.insert(text.to_owned(), at);
         }
@@ -349,7 +353,7 @@ impl<'l> Builder<'l> {
             self.findings.push(finding(
                 Code::MergeKey,
                 at,
-                "merge keys are not read",
+                "merge keys are not supported",
                 "write the fields out",
             ));
         }
@@ -361,28 +365,28 @@ impl<'l> Builder<'l> {
         content: Content,
         keys: Option<Keys>,
         anchor: usize,
-        at: Place,
+        at: LineColumn,
     ) -> Result<(), Finding> {
-        let before = self.weight;
-        self.anchored(anchor, at)?;
-        self.weigh(Weight { nodes: 1, bytes: 0 }, at)?;
+        let before = self.total;
+        self.count_anchor(anchor, at)?;
+        self.charge(NodeBudget { nodes: 1, bytes: 0 }, at)?;
         if self.frames.len() >= self.limits.depth {
             return Err(self.too_deep(at));
         }
-        self.refuse_key(at)?;
+        self.reject_as_key(at)?;
         let node = self.add(at, content);
         self.frames.push(Frame { node, anchor, before, height: 0, keys });
         Ok(())
     }
 
-    /// Refuses what is no scalar where a key must stand.
-    fn refuse_key(&self, at: Place) -> Result<(), Finding> {
+    /// Rejects a non-scalar where a key is expected.
+    fn reject_as_key(&self, at: LineColumn) -> Result<(), Finding> {
         match self.frames.last().and_then(|frame| frame.keys.as_ref()) {
             Some(Keys { next: None, .. }) => Err(finding(
-                Code::KeyNotText,
+                Code::KeyNotString,
                 at,
-                "a key must be a text",
-                "write the key out; quote a text that begins with `[`, `{` or `*`",
+                "a key must be a string",
+                "use a string as the key; quote strings that start with `[`, `{` or `*`",
             )),
             Some(Keys { next: Some(_), .. }) | None => Ok(()),
         }
@@ -394,23 +398,23 @@ impl<'l> Builder<'l> {
         self.attach(frame.node, frame.height + 1);
     }
 
-    fn alias(&mut self, id: usize, at: Place) -> Result<(), Finding> {
+    fn alias(&mut self, id: usize, at: LineColumn) -> Result<(), Finding> {
         self.alias_count += 1;
         if self.alias_count > self.limits.yaml_aliases {
             let message = format!("more than {} aliases", self.limits.yaml_aliases);
             return Err(finding(Code::TooManyAliases, at, message, "write the values out"));
         }
-        self.refuse_key(at)?;
+        self.reject_as_key(at)?;
         let Some(target) = self.anchors.get(&id) else {
             return Err(finding(
-                Code::BadAlias,
+                Code::InvalidAlias,
                 at,
-                "the alias stands inside what it names",
+                "the alias is part of the value that it refers to",
                 "write the value out",
             ));
         };
-        let (target, weight, height) = (target.node, target.weight, target.height);
-        self.weigh(weight, at)?;
+        let (target, total, height) = (target.node, target.total, target.height);
+        self.charge(total, at)?;
         if self.frames.len() + height > self.limits.depth + 1 {
             return Err(self.too_deep(at));
         }
@@ -419,18 +423,18 @@ impl<'l> Builder<'l> {
         Ok(())
     }
 
-    fn add(&mut self, place: Place, content: Content) -> usize {
-        self.nodes.push(Node { place, content });
+    fn add(&mut self, position: LineColumn, content: Content) -> usize {
+        self.nodes.push(Node { position, content });
         self.nodes.len() - 1
     }
 
-    fn name(&mut self, anchor: usize, node: usize, before: Weight, height: usize) {
+    fn name(&mut self, anchor: usize, node: usize, before: NodeBudget, height: usize) {
         if anchor != 0 {
-            let weight = Weight {
-                nodes: self.weight.nodes - before.nodes,
-                bytes: self.weight.bytes - before.bytes,
+            let total = NodeBudget {
+                nodes: self.total.nodes - before.nodes,
+                bytes: self.total.bytes - before.bytes,
             };
-            self.anchors.insert(anchor, Anchored { node, weight, height });
+            self.anchors.insert(anchor, AnchorTarget { node, total, height });
         }
     }
 
@@ -443,21 +447,21 @@ impl<'l> Builder<'l> {
         let key = frame.keys.as_mut().and_then(|keys| keys.next.take());
         match (&mut self.nodes[frame.node].content, key) {
             (Content::List(items), _) => items.push(child),
-            (Content::Object(members), Some((key, place))) => {
-                members.push(Member { key, place, value: child })
+            (Content::Object(members), Some((key, position))) => {
+                members.push(Member { key, position, value: child })
             }
             (Content::Object(_) | Content::Scalar { .. } | Content::Alias(_), _) => {}
         }
     }
 }
 
-impl Document<'_> {
-    /// The document as a plain value.
+impl ParsedTree<'_> {
+    /// Returns the document as a JSON value.
     pub(super) fn value(&self) -> Value {
         self.value_of(self.root)
     }
 
-    /// Recurses no deeper than the limit on nesting, which reading held.
+    /// The recursion is bounded by the nesting limit, which was checked during parsing.
     fn value_of(&self, node: usize) -> Value {
         match &self.nodes[node].content {
             Content::Scalar { value, .. } => value.clone(),
@@ -472,63 +476,69 @@ impl Document<'_> {
         }
     }
 
-    /// The place of what a finding is about; of the nearest thing around it where that is not in the text.
-    pub(super) fn place(&self, path: &Path, at: At) -> Place {
-        let (mut node, mut key) = (self.root, self.nodes[self.root].place);
+    /// Returns the position of a finding, or that of the closest enclosing value if the path is not in the text.
+    pub(super) fn position(&self, path: &Path, at: Location) -> LineColumn {
+        let (mut node, mut key) = (self.root, self.nodes[self.root].position);
         for segment in &path.0 {
-            let Some((child, place)) = self.child(node, segment) else { return key };
-            (node, key) = (child, place);
+            let Some((child, position)) = self.child(node, segment) else { return key };
+            (node, key) = (child, position);
         }
         match at {
-            At::Place(line, column) => (line, column),
-            At::Key => key,
-            At::Value => self.nodes[node].place,
-            At::Inside(line, column) => self.inside(node, line, column),
+            Location::Position(line, column) => (line, column),
+            Location::Key => key,
+            Location::Value => self.nodes[node].position,
+            Location::Inside(line, column) => self.position_within(node, line, column),
         }
     }
 
-    fn child(&self, node: usize, segment: &Segment) -> Option<(usize, Place)> {
+    fn child(&self, node: usize, segment: &Segment) -> Option<(usize, LineColumn)> {
         match (&self.nodes[node].content, segment) {
             (Content::Alias(target), _) => self.child(*target, segment),
             (Content::List(items), Segment::Index(index)) => {
-                items.get(*index).map(|item| (*item, self.nodes[*item].place))
+                items.get(*index).map(|item| (*item, self.nodes[*item].position))
             }
             (Content::Object(members), Segment::Key(key)) => members
                 .iter()
                 .find(|member| member.key == *key)
-                .map(|member| (member.value, member.place)),
+                .map(|member| (member.value, member.position)),
             (Content::List(_) | Content::Object(_) | Content::Scalar { .. }, _) => None,
         }
     }
 
-    /// The place of a line and column of the text that a scalar holds; of the scalar where that cannot be told.
-    fn inside(&self, node: usize, line: usize, column: usize) -> Place {
-        let Node { place, content } = &self.nodes[node];
+    /// Returns the position of a line and column within a scalar, or that of the scalar if it cannot be determined.
+    fn position_within(&self, node: usize, line: usize, column: usize) -> LineColumn {
+        let Node { position, content } = &self.nodes[node];
         match content {
-            Content::Alias(target) => self.inside(*target, line, column),
-            Content::Scalar { style: Style::Plain, is_one_line: true, .. } if line == 1 => {
-                (place.0, place.1 + column - 1)
+            Content::Alias(target) => self.position_within(*target, line, column),
+            Content::Scalar { style: ScalarLayout::Plain, is_one_line: true, .. } if line == 1 => {
+                (position.0, position.1 + column - 1)
             }
-            Content::Scalar { style: Style::Quoted, is_one_line: true, .. } if line == 1 => {
-                (place.0, place.1 + column)
+            Content::Scalar { style: ScalarLayout::Quoted, is_one_line: true, .. } if line == 1 => {
+                (position.0, position.1 + column)
             }
-            Content::Scalar { style: style @ (Style::Literal | Style::Folded), value, .. }
-                if line > 0 =>
-            {
-                // The parser says where the first line of the content is that is not blank.
+            Content::Scalar {
+                style: style @ (ScalarLayout::Literal | ScalarLayout::Folded),
+                value,
+                ..
+            } if line > 0 => {
+                // The parser reports the position of the first line of the content that is not blank.
                 let blank = value
                     .as_str()
                     .map_or(0, |text| text.len() - text.trim_start_matches('\n').len());
                 let content =
-                    self.text.lines().skip(place.0 - 1).find(|line| !line.trim().is_empty());
+                    self.text.lines().skip(position.0 - 1).find(|line| !line.trim().is_empty());
                 let indent =
                     content.map_or(0, |line| line.len() - line.trim_start_matches(' ').len());
                 match style {
-                    Style::Literal => ((place.0 + line - 1).saturating_sub(blank), indent + column),
-                    Style::Folded | Style::Plain | Style::Quoted => (place.0, indent + 1),
+                    ScalarLayout::Literal => {
+                        ((position.0 + line - 1).saturating_sub(blank), indent + column)
+                    }
+                    ScalarLayout::Folded | ScalarLayout::Plain | ScalarLayout::Quoted => {
+                        (position.0, indent + 1)
+                    }
                 }
             }
-            Content::Scalar { .. } | Content::List(_) | Content::Object(_) => *place,
+            Content::Scalar { .. } | Content::List(_) | Content::Object(_) => *position,
         }
     }
 }

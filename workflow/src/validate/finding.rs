@@ -1,14 +1,14 @@
-//! Findings while they are gathered: with a path whose place in the text is looked up at the end.
+//! Findings during validation: with a path whose position in the text is looked up at the end.
 
 use std::fmt;
 
 use super::code::Code;
 use crate::diagnostic::{Diagnostic, Severity};
 
-/// Most findings that are gathered about one document: who has a hundred to mend does not read the next.
-pub(super) const MOST: usize = 100;
-/// Most bytes of a message: names of long cycles fit, a hostile value does not.
-const MESSAGE_BYTES: usize = 32 << 10;
+/// Maximum number of findings per document; more would not help the author.
+pub(super) const MAX_FINDINGS: usize = 100;
+/// Maximum bytes of a message: enough for long cycles, but bounded for hostile values.
+const MAX_MESSAGE_BYTES: usize = 32 << 10;
 
 /// One step of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,30 +17,30 @@ pub(super) enum Segment {
     Index(usize),
 }
 
-/// Where in a document: `spec.steps[2].arguments.replicas`.
+/// A path in a document: `spec.steps[2].arguments.replicas`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Path(pub(super) Vec<Segment>);
 
 impl Path {
-    /// A path of keys.
+    /// Creates a path of keys.
     pub(super) fn of(keys: &[&str]) -> Self {
         Self(keys.iter().map(|key| Segment::Key((*key).into())).collect())
     }
 
-    /// The member `key` of what stands here.
+    /// Returns the path of the member `key`.
     pub(super) fn key(&self, key: &str) -> Self {
         self.with(Segment::Key(key.into()))
     }
 
-    /// The item `index` of what stands here.
+    /// Returns the path of the item `index`.
     pub(super) fn index(&self, index: usize) -> Self {
         self.with(Segment::Index(index))
     }
 
-    /// What stands at `below`, written as `target.ports[2].name`.
-    pub(super) fn below(&self, below: &str) -> Self {
+    /// Appends a path in the form `target.ports[2].name`.
+    pub(super) fn append(&self, suffix: &str) -> Self {
         let mut path = self.clone();
-        for part in below.split('.').filter(|part| !part.is_empty()) {
+        for part in suffix.split('.').filter(|part| !part.is_empty()) {
             let mut indices = part.split('[');
             let name = indices.next().unwrap_or_default();
             if !name.is_empty() {
@@ -70,24 +70,24 @@ impl fmt::Display for Path {
                 {
                     write!(f, "{}{key}", if position == 0 { "" } else { "." })?;
                 }
-                Segment::Key(key) => write!(f, "[{:?}]", shown(key, 64))?,
+                Segment::Key(key) => write!(f, "[{:?}]", truncated(key, 64))?,
             }
         }
         Ok(())
     }
 }
 
-/// Which part of what the path names a finding is about.
+/// The location of a finding, relative to the value at its path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum At {
+pub(super) enum Location {
     /// The value.
     Value,
-    /// The key before the value.
+    /// The key of the value.
     Key,
-    /// A line and column inside the text that the value holds, from 1.
+    /// Line and column within the string value, from 1.
     Inside(usize, usize),
-    /// A line and column of the document, from 1.
-    Place(usize, usize),
+    /// Line and column of the document, from 1.
+    Position(usize, usize),
 }
 
 /// One finding.
@@ -96,13 +96,13 @@ pub(super) struct Finding {
     pub(super) code: Code,
     pub(super) severity: Severity,
     pub(super) path: Path,
-    pub(super) at: At,
+    pub(super) location: Location,
     pub(super) message: String,
     pub(super) hint: String,
 }
 
 impl Finding {
-    /// Something for which the document is refused.
+    /// Creates an error: the document is invalid.
     pub(super) fn error(
         code: Code,
         path: Path,
@@ -113,13 +113,13 @@ impl Finding {
             code,
             severity: Severity::Error,
             path,
-            at: At::Value,
+            location: Location::Value,
             message: message.into(),
             hint: hint.into(),
         }
     }
 
-    /// Something worth a look.
+    /// Creates a warning: the document is valid.
     pub(super) fn warning(
         code: Code,
         path: Path,
@@ -129,17 +129,17 @@ impl Finding {
         Self { severity: Severity::Warning, ..Self::error(code, path, message, hint) }
     }
 
-    /// About this part.
-    pub(super) fn at(self, at: At) -> Self {
-        Self { at, ..self }
+    /// Sets the location.
+    pub(super) fn at(self, location: Location) -> Self {
+        Self { location, ..self }
     }
 
-    /// As it is shown, at this place.
-    pub(super) fn placed(self, (line, column): (usize, usize)) -> Diagnostic {
+    /// Converts the finding to a diagnostic at this line and column.
+    pub(super) fn at_position(self, (line, column): (usize, usize)) -> Diagnostic {
         Diagnostic {
             code: self.code.as_str().into(),
             severity: self.severity,
-            message: shown(&self.message, MESSAGE_BYTES),
+            message: truncated(&self.message, MAX_MESSAGE_BYTES),
             path: self.path.to_string(),
             line,
             column,
@@ -148,8 +148,8 @@ impl Finding {
     }
 }
 
-/// `text` on one line and cut to `bytes` bytes: it may be anything that somebody wrote.
-pub(super) fn shown(text: &str, bytes: usize) -> String {
+/// Returns `text` on one line, truncated to `bytes` bytes. `text` is untrusted input.
+pub(super) fn truncated(text: &str, bytes: usize) -> String {
     let end = text.floor_char_boundary(bytes);
     let mut line: String =
         text[..end].chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
@@ -159,15 +159,17 @@ pub(super) fn shown(text: &str, bytes: usize) -> String {
     line
 }
 
-/// The one of `known` that is nearest to `name`, as a hint; all of them where none is near and they are few.
-pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
+/// Returns a hint with the name in `known` that is most similar to `name`. If none is similar, lists all of `known` if
+/// there are at most 16, else returns an empty string.
+pub(super) fn suggest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
     let known: Vec<&str> = known.collect();
-    let near = known.iter().map(|word| (crate::catalogue::edit_distance(word, name), *word)).min();
-    match near {
-        Some((distance, word)) if distance <= 3 && distance < word.chars().count() => {
-            format!("did you mean `{word}`?")
+    let closest =
+        known.iter().map(|other| (crate::catalogue::edit_distance(other, name), *other)).min();
+    match closest {
+        Some((distance, other)) if distance <= 3 && distance < other.chars().count() => {
+            format!("did you mean `{other}`?")
         }
-        Some(_) if known.len() <= 16 => format!("known here: {}", known.join(", ")),
+        Some(_) if known.len() <= 16 => format!("expected one of: {}", known.join(", ")),
         Some(_) | None => String::new(),
     }
 }

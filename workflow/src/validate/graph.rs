@@ -1,13 +1,13 @@
-//! The steps as a graph: how many, what each needs, and that nothing waits for itself.
+//! Checks the step graph: number of steps, unknown needs, cycles.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::code::Code;
-use super::finding::{Finding, Path, nearest, shown};
+use super::finding::{Finding, Path, suggest, truncated};
 use crate::limits::Limits;
 use crate::manifest::Step;
 
-/// The findings about the graph, and, where it is one, the steps that have ended before each step begins, by position.
+/// Checks the step graph. If it has no cycle, also returns for each step the indices of the steps that end before it starts.
 pub(super) fn check(
     steps: &[Step],
     path: &Path,
@@ -24,7 +24,7 @@ pub(super) fn check(
     }
     if steps.len() > limits.steps {
         let message = format!(
-            "{} steps; more than {} are hard to follow and slow to undo",
+            "{} steps; workflows with more than {} are hard to follow and slow to roll back",
             steps.len(),
             limits.steps
         );
@@ -47,25 +47,28 @@ pub(super) fn check(
             match positions.get(need.as_str()) {
                 None => {
                     let message = format!(
-                        "step `{}` needs `{}`, which is not there",
-                        shown(&step.id, 64),
-                        shown(need, 64)
+                        "step `{}` needs the unknown step `{}`",
+                        truncated(&step.id, 64),
+                        truncated(need, 64)
                     );
                     findings.push(Finding::error(
                         Code::UnknownNeed,
                         path,
                         message,
-                        nearest(need, positions.keys().copied()),
+                        suggest(need, positions.keys().copied()),
                     ));
                 }
                 Some(target) if edges.iter().any(|(known, _)| known == target) => {
-                    let message =
-                        format!("step `{}` needs `{}` twice", shown(&step.id, 64), shown(need, 64));
+                    let message = format!(
+                        "step `{}` lists the need `{}` twice",
+                        truncated(&step.id, 64),
+                        truncated(need, 64)
+                    );
                     findings.push(Finding::warning(
                         Code::RepeatedNeed,
                         path,
                         message,
-                        "name it once",
+                        "remove one of the two",
                     ));
                 }
                 Some(target) => edges.push((*target, at)),
@@ -75,77 +78,84 @@ pub(super) fn check(
     }
     let cycles = cycles(&needs);
     for cycle in &cycles {
-        findings.push(named(cycle, &needs, steps, path));
+        findings.push(cycle_finding(cycle, &needs, steps, path));
     }
     let before = cycles.is_empty().then(|| ancestors(&needs));
     (findings, before)
 }
 
-/// The circles that a depth-first walk closes, each from its first step in the document, in the direction of `needs`.
+/// Returns the cycles that a depth-first search finds, each starting with its first step in the document, in the direction
+/// of `needs`.
 fn cycles(needs: &[Vec<(usize, usize)>]) -> Vec<Vec<usize>> {
     let mut cycles = Vec::new();
     let mut is_done = vec![false; needs.len()];
     for start in 0..needs.len() {
-        // The way from `start`, each step with the position of the next need to look at.
-        let mut way: Vec<(usize, usize)> = Vec::new();
+        // The path from `start`: each step with the index of its next need to visit.
+        let mut path: Vec<(usize, usize)> = Vec::new();
         if !is_done[start] {
-            way.push((start, 0));
+            path.push((start, 0));
         }
-        while let Some((step, next)) = way.last_mut() {
+        while let Some((step, next)) = path.last_mut() {
             let Some((target, _)) = needs[*step].get(*next).copied() else {
                 is_done[*step] = true;
-                way.pop();
+                path.pop();
                 continue;
             };
             *next += 1;
             if is_done[target] {
                 continue;
             }
-            match way.iter().position(|(on_way, _)| *on_way == target) {
+            match path.iter().position(|(on_path, _)| *on_path == target) {
                 Some(from) => {
-                    let mut cycle: Vec<usize> = way[from..].iter().map(|(step, _)| *step).collect();
+                    let mut cycle: Vec<usize> =
+                        path[from..].iter().map(|(step, _)| *step).collect();
                     let first = (0..cycle.len()).min_by_key(|at| cycle[*at]).unwrap_or(0);
                     cycle.rotate_left(first);
                     cycles.push(cycle);
                 }
-                None => way.push((target, 0)),
+                None => path.push((target, 0)),
             }
         }
     }
     cycles
 }
 
-fn named(cycle: &[usize], needs: &[Vec<(usize, usize)>], steps: &[Step], path: &Path) -> Finding {
+fn cycle_finding(
+    cycle: &[usize],
+    needs: &[Vec<(usize, usize)>],
+    steps: &[Step],
+    path: &Path,
+) -> Finding {
     let first = cycle[0];
     let second = cycle.get(1).copied().unwrap_or(first);
     let at = needs[first].iter().find(|(target, _)| *target == second).map_or(0, |(_, at)| *at);
     let names: Vec<String> =
-        cycle.iter().chain([&first]).map(|step| shown(&steps[*step].id, 64)).collect();
-    let message = format!("steps need one another in a circle: {}", names.join(" -> "));
+        cycle.iter().chain([&first]).map(|step| truncated(&steps[*step].id, 64)).collect();
+    let message = format!("the step graph has a cycle: {}", names.join(" -> "));
     Finding::error(
         Code::Cycle,
         path.index(first).key("needs").index(at),
         message,
-        "take one of these needs away",
+        "remove one of these needs",
     )
 }
 
-/// For each step, all that it needs, and what those need.
+/// Returns the transitive needs of each step.
 fn ancestors(needs: &[Vec<(usize, usize)>]) -> Vec<BTreeSet<usize>> {
     let mut sets: Vec<Option<BTreeSet<usize>>> = vec![None; needs.len()];
     for start in 0..needs.len() {
-        let mut way = vec![start];
-        while let Some(step) = way.last().copied() {
+        let mut path = vec![start];
+        while let Some(step) = path.last().copied() {
             if sets[step].is_some() {
-                way.pop();
+                path.pop();
                 continue;
             }
-            let open = needs[step]
+            let unresolved = needs[step]
                 .iter()
                 .map(|(target, _)| *target)
                 .find(|target| sets[*target].is_none());
-            if let Some(open) = open {
-                way.push(open);
+            if let Some(unresolved) = unresolved {
+                path.push(unresolved);
                 continue;
             }
             let mut set = BTreeSet::new();
@@ -154,7 +164,7 @@ fn ancestors(needs: &[Vec<(usize, usize)>]) -> Vec<BTreeSet<usize>> {
                 set.extend(sets[*target].iter().flatten());
             }
             sets[step] = Some(set);
-            way.pop();
+            path.pop();
         }
     }
     sets.into_iter().map(Option::unwrap_or_default).collect()

@@ -1,4 +1,4 @@
-//! Files of just under 1 MiB, each hostile in another way: all are answered by a limit, not by their end.
+//! Files of nearly 1 MiB, each hostile in a different way. All are rejected by a limit before the end of the file.
 
 use std::fmt::Write as _;
 
@@ -9,7 +9,7 @@ const MIB: usize = 1 << 20;
 const HEAD: &str = "apiVersion: chiron.dev/v1alpha1\nkind: RemediationWorkflow\nmetadata: {name: hostile}\nspec:\n";
 const STEPS: &str = "  steps:\n";
 
-/// `head`, and as many of `lines` as stay under 1 MiB.
+/// Returns `head` and as many lines as fit into 1 MiB.
 fn filled(head: &str, line: impl Fn(usize) -> String) -> Vec<u8> {
     let mut text = head.to_string();
     for number in 0.. {
@@ -19,7 +19,7 @@ fn filled(head: &str, line: impl Fn(usize) -> String) -> Vec<u8> {
         }
         text.push_str(&line);
     }
-    // A comment brings it to just under 1 MiB.
+    // A comment pads the file to nearly 1 MiB.
     let rest = (MIB - 1).saturating_sub(text.len());
     if rest >= 4 {
         text.push_str("\n# ");
@@ -77,11 +77,11 @@ fn hostile() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ("invalid UTF-8", utf8, "CHI0101"),
         ("CEL", filled(&format!("{HEAD}{STEPS}"), expensive), "CHI0165"),
         (
-            "CEL in holes",
+            "CEL in placeholders",
             filled(&format!("{HEAD}{STEPS}"), |n| {
-                let hole = "${{ params.x }}".repeat(90);
+                let placeholder = "${{ params.x }}".repeat(90);
                 format!(
-                    "    - {{id: s{n}, action: poke, arguments: {{where: '{hole}'}}, compensation: none}}\n"
+                    "    - {{id: s{n}, action: poke, arguments: {{where: '{placeholder}'}}, compensation: none}}\n"
                 )
             }),
             "CHI0142",
@@ -96,15 +96,13 @@ fn hostile() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     ]
 }
 
+/// Bad-input row C1: each hostile file of nearly 1 MiB is rejected with a code, line and column.
 #[test]
-fn c1_files_of_one_mib_are_each_answered_by_a_limit_with_code_line_and_column() {
+fn hostile_files_of_one_mib_are_rejected_by_a_limit() {
     let mut wrong = String::new();
     for (name, bytes, code) in hostile() {
         assert!(bytes.len() < MIB && bytes.len() > MIB - 4_096, "{name}: {}", bytes.len());
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "how long it takes is printed, and decides nothing"
-        )]
+        #[expect(clippy::disallowed_methods, reason = "the duration is only printed")]
         let started = std::time::Instant::now();
         let parsed = validate_bytes(&bytes, &catalogue(), &Limits::default());
         let took = started.elapsed();
@@ -114,7 +112,7 @@ fn c1_files_of_one_mib_are_each_answered_by_a_limit_with_code_line_and_column() 
             parsed.diagnostics.len()
         );
         assert!(parsed.value.is_none(), "{name}");
-        assert!(parsed.diagnostics.len() <= MOST);
+        assert!(parsed.diagnostics.len() <= MAX_FINDINGS);
         if !parsed.diagnostics.iter().any(|found| found.code == code) {
             writeln!(
                 wrong,

@@ -1,4 +1,4 @@
-//! Parameters: their names, types and ranges, and the values that they are given.
+//! Checks parameters: their names, types, ranges and values.
 
 use std::collections::BTreeMap;
 
@@ -6,13 +6,13 @@ use cluster::Quantity;
 use serde_json::Value;
 
 use super::code::Code;
-use super::finding::{Finding, Path, nearest, shown};
+use super::finding::{Finding, Path, suggest, truncated};
 use super::name;
-use super::shape::found;
-use crate::duration::Span;
+use super::structure::describe;
+use crate::duration::Duration;
 use crate::manifest::{Parameter, ParameterType};
 
-/// The findings about the declared parameters.
+/// Checks the declared parameters.
 pub(super) fn check(parameters: &[Parameter], path: &Path) -> Vec<Finding> {
     let names = parameters
         .iter()
@@ -38,7 +38,7 @@ pub(super) fn check(parameters: &[Parameter], path: &Path) -> Vec<Finding> {
     findings
 }
 
-/// The findings about values that parameters were given.
+/// Checks the values that are bound to parameters.
 pub(super) fn check_bound(
     parameters: &[Parameter],
     bound: &BTreeMap<String, Value>,
@@ -51,12 +51,12 @@ pub(super) fn check_bound(
     {
         Some(parameter) => check_value(parameter, value, &path.key(name), "the value"),
         None => {
-            let message = format!("there is no parameter `{}`", shown(name, 64));
+            let message = format!("there is no parameter `{}`", truncated(name, 64));
             Some(Finding::error(
                 Code::UnknownBound,
                 path.key(name),
                 message,
-                nearest(name, known()),
+                suggest(name, known()),
             ))
         }
     };
@@ -65,54 +65,56 @@ pub(super) fn check_bound(
 
 fn check_range(parameter: &Parameter, path: &Path) -> Option<Finding> {
     let is_number = matches!(parameter.r#type, ParameterType::Integer | ParameterType::Number);
-    let bad = |key: &str, message: String, hint: &str| {
-        Some(Finding::error(Code::BadRange, path.key(key), message, hint))
+    let invalid = |key: &str, message: String, hint: &str| {
+        Some(Finding::error(Code::InvalidRange, path.key(key), message, hint))
     };
     match (parameter.min, parameter.max) {
-        (Some(_), _) if !is_number => {
-            bad("min", "only numbers have a least value".into(), "take `min` away, or use `enum`")
-        }
-        (_, Some(_)) if !is_number => bad(
+        (Some(_), _) if !is_number => invalid(
+            "min",
+            "`min` is only allowed for numbers".into(),
+            "remove `min`, or use `enum`",
+        ),
+        (_, Some(_)) if !is_number => invalid(
             "max",
-            "only numbers have a greatest value".into(),
-            "take `max` away, or use `enum`",
+            "`max` is only allowed for numbers".into(),
+            "remove `max`, or use `enum`",
         ),
         (Some(min), Some(max)) if min > max => {
-            bad("min", format!("the least value {min} is above the greatest {max}"), "swap them")
+            invalid("min", format!("min {min} is above max {max}"), "swap them")
         }
         (Some(_) | None, Some(_) | None) => None,
     }
 }
 
 fn check_value(parameter: &Parameter, value: &Value, path: &Path, what: &str) -> Option<Finding> {
-    let bad = |fault: String| {
-        let message = format!("{what} of parameter `{}` {fault}", shown(&parameter.name, 64));
-        Some(Finding::error(Code::BadDefault, path.clone(), message, ""))
+    let invalid = |problem: String| {
+        let message = format!("{what} of parameter `{}` {problem}", truncated(&parameter.name, 64));
+        Some(Finding::error(Code::InvalidParameterValue, path.clone(), message, ""))
     };
-    if !fits(parameter.r#type, value) {
-        return bad(format!("is {}, not {}", found(value), word(parameter.r#type)));
+    if !has_type(parameter.r#type, value) {
+        return invalid(format!("is {}, not {}", describe(value), type_name(parameter.r#type)));
     }
     if let Some(number) = value.as_f64() {
         if let Some(min) = parameter.min.filter(|min| number < *min) {
-            return bad(format!("is {number}, below the least value {min}"));
+            return invalid(format!("is {number}, below the minimum {min}"));
         }
         if let Some(max) = parameter.max.filter(|max| number > *max) {
-            return bad(format!("is {number}, above the greatest value {max}"));
+            return invalid(format!("is {number}, above the maximum {max}"));
         }
     }
     if !parameter.r#enum.is_empty() && !parameter.r#enum.contains(value) {
-        return bad(format!("is {}, which its `enum` does not list", found(value)));
+        return invalid(format!("is {}, which is not in its `enum`", describe(value)));
     }
     None
 }
 
-fn fits(r#type: ParameterType, value: &Value) -> bool {
+fn has_type(r#type: ParameterType, value: &Value) -> bool {
     match r#type {
         ParameterType::String => value.is_string(),
         ParameterType::Integer => value.is_i64() || value.is_u64(),
         ParameterType::Number => value.is_number(),
         ParameterType::Boolean => value.is_boolean(),
-        ParameterType::Duration => value.as_str().is_some_and(|text| Span::parse(text).is_ok()),
+        ParameterType::Duration => value.as_str().is_some_and(|text| Duration::parse(text).is_ok()),
         ParameterType::Quantity => {
             value.as_str().is_some_and(|text| Quantity::parse(text).is_ok()) || value.is_number()
         }
@@ -122,12 +124,12 @@ fn fits(r#type: ParameterType, value: &Value) -> bool {
     }
 }
 
-fn word(r#type: ParameterType) -> &'static str {
+fn type_name(r#type: ParameterType) -> &'static str {
     match r#type {
-        ParameterType::String => "a text",
-        ParameterType::Integer => "a whole number",
+        ParameterType::String => "a string",
+        ParameterType::Integer => "an integer",
         ParameterType::Number => "a number",
-        ParameterType::Boolean => "true or false",
+        ParameterType::Boolean => "a boolean",
         ParameterType::Duration => "a duration such as `90s`",
         ParameterType::Quantity => "a quantity such as `128Mi`",
         ParameterType::ObjectRef => "an object with `kind` and `name`",

@@ -1,18 +1,18 @@
-//! The fact patterns of a template, and the parameters that their holes fill.
+//! Checks the fact patterns of a template and the parameters that their placeholders fill.
 
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 
 use super::code::Code;
-use super::finding::{Finding, Path, nearest, shown};
+use super::finding::{Finding, Path, suggest, truncated};
 use crate::fact::{FactPattern, ValuePattern};
 use crate::manifest::Parameter;
 
-/// The hole that the incident's target fills.
+/// The placeholder for the incident's target.
 const TARGET: &str = "$target";
 
-/// The findings about what a template matches.
+/// Checks `match` of a template.
 pub(super) fn check(patterns: &[FactPattern], parameters: &[Parameter]) -> Vec<Finding> {
     let spec = Path::of(&["spec"]);
     let path = spec.key("match");
@@ -22,45 +22,49 @@ pub(super) fn check(patterns: &[FactPattern], parameters: &[Parameter]) -> Vec<F
             Code::NoPattern,
             path.clone(),
             "the template has no fact patterns",
-            "say which facts call for it",
+            "add the facts that the template remediates",
         ));
     }
     for (at, pattern) in patterns.iter().enumerate() {
         let path = path.index(at);
-        if !is_hole(&pattern.subject) {
+        if !is_placeholder(&pattern.subject) {
             let message = format!(
-                "the subject `{}` is no hole: a template names no object",
-                shown(&pattern.subject, 64)
+                "the subject `{}` is not a placeholder; templates cannot refer to specific objects",
+                truncated(&pattern.subject, 64)
             );
             findings.push(Finding::error(
-                Code::NotAHole,
+                Code::NotAPlaceholder,
                 path.key("subject"),
                 message,
-                "write `$target`, or another word that begins with `$`",
+                "use `$target` or another name that starts with `$`",
             ));
         }
         if let Some(ValuePattern::Is(Value::Object(members))) = &pattern.value {
             let keys: Vec<&str> = members.keys().map(String::as_str).collect();
-            let message = format!("`{{{}}}` is no pattern", shown(&keys.join(", "), 64));
+            let message =
+                format!("`{{{}}}` is not a valid pattern", truncated(&keys.join(", "), 64));
             let hint = match keys.as_slice() {
-                [key] => nearest(key, ["in", "not", "below", "above"].into_iter()),
-                _ => "write one of {in: […]}, {not: …}, {below: …}, {above: …}, a value, or a hole"
+                [key] => suggest(key, ["in", "not", "below", "above"].into_iter()),
+                _ => "use one of {in: […]}, {not: …}, {below: …}, {above: …}, a value, or a placeholder"
                     .into(),
             };
-            findings.push(Finding::error(Code::BadPattern, path.key("value"), message, hint));
+            findings.push(Finding::error(Code::InvalidPattern, path.key("value"), message, hint));
         }
     }
-    let holes: BTreeSet<&str> =
-        std::iter::once(TARGET).chain(patterns.iter().flat_map(holes)).collect();
+    let placeholders: BTreeSet<&str> =
+        std::iter::once(TARGET).chain(patterns.iter().flat_map(placeholders)).collect();
     for (at, parameter) in parameters.iter().enumerate() {
-        if parameter.default.is_none() && !holes.iter().any(|hole| hole[1..] == parameter.name) {
-            let message = format!("nothing fills the parameter `{}`", shown(&parameter.name, 64));
+        if parameter.default.is_none()
+            && !placeholders.iter().any(|placeholder| placeholder[1..] == parameter.name)
+        {
+            let message =
+                format!("no placeholder fills the parameter `{}`", truncated(&parameter.name, 64));
             let hint = format!(
-                "use the hole `${}` in `match`, or give it a default",
-                shown(&parameter.name, 64)
+                "use the placeholder `${}` in `match`, or add a default",
+                truncated(&parameter.name, 64)
             );
             findings.push(Finding::error(
-                Code::Unfilled,
+                Code::UnfilledParameter,
                 spec.key("parameters").index(at),
                 message,
                 hint,
@@ -70,11 +74,11 @@ pub(super) fn check(patterns: &[FactPattern], parameters: &[Parameter]) -> Vec<F
     findings
 }
 
-fn is_hole(word: &str) -> bool {
-    word.len() > 1 && word.starts_with('$')
+fn is_placeholder(name: &str) -> bool {
+    name.len() > 1 && name.starts_with('$')
 }
 
-fn holes(pattern: &FactPattern) -> impl Iterator<Item = &str> {
+fn placeholders(pattern: &FactPattern) -> impl Iterator<Item = &str> {
     let value = match &pattern.value {
         Some(ValuePattern::Is(value) | ValuePattern::Not { not: value }) => value.as_str(),
         Some(ValuePattern::In { .. } | ValuePattern::Below { .. } | ValuePattern::Above { .. })
@@ -83,5 +87,5 @@ fn holes(pattern: &FactPattern) -> impl Iterator<Item = &str> {
     [Some(pattern.subject.as_str()), pattern.key.as_deref(), value]
         .into_iter()
         .flatten()
-        .filter(|word| is_hole(word))
+        .filter(|name| is_placeholder(name))
 }

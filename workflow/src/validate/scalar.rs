@@ -1,51 +1,55 @@
-//! What a YAML scalar that is written without quotes means.
+//! Resolves plain (unquoted) YAML scalars.
 //!
-//! The core schema of YAML 1.2, strictly: where readers of YAML 1.1 and 1.2 would disagree (`no`, `on`, `0o7`, `012`,
-//! `1_000`), or the value is no number that JSON has (`.inf`, `.nan`), nothing is guessed.
+//! Implements the core schema of YAML 1.2 strictly: a value that YAML 1.1 and 1.2 interpret differently (`no`, `on`, `0o7`,
+//! `012`, `1_000`), or that JSON cannot represent (`.inf`, `.nan`), is an error.
 
 use serde_json::{Number, Value};
 
 use super::code::Code;
 
-/// Largest whole number that a double holds exactly, with all below it.
-const MAX_SAFE: u64 = (1 << 53) - 1;
+/// Largest integer up to which a double represents all integers exactly.
+const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;
 
-/// A scalar that is refused: code, message, hint.
-pub(super) type Refused = (Code, String, String);
+/// Error for a scalar: code, message, hint.
+pub(super) type ScalarError = (Code, String, String);
 
-/// Reads a scalar without quotes.
+/// Resolves a plain scalar to a JSON value.
 ///
 /// # Errors
-/// If it means different things to different readers, or is a number that JSON cannot hold.
-pub(super) fn resolve(text: &str) -> Result<Value, Refused> {
+/// If YAML readers interpret it differently, or if it is a number that JSON cannot represent.
+pub(super) fn resolve(text: &str) -> Result<Value, ScalarError> {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => return Ok(Value::Null),
         "true" | "True" | "TRUE" => return Ok(Value::Bool(true)),
         "false" | "False" | "FALSE" => return Ok(Value::Bool(false)),
         _ => {}
     }
-    // The longest double that anyone writes out has fewer characters; the rest is text.
+    // Numbers have fewer characters in practice; anything longer is a string.
     if text.len() > 400 {
         return Ok(text.into());
     }
     let lower = text.to_ascii_lowercase();
     match lower.as_str() {
         "yes" | "on" => {
-            return Err(ambiguous(text, "is true to some YAML readers and text to others", "true"));
+            return Err(ambiguous(
+                text,
+                "is a boolean in YAML 1.1 and a string in YAML 1.2",
+                "true",
+            ));
         }
         "no" | "off" => {
             return Err(ambiguous(
                 text,
-                "is false to some YAML readers and text to others",
+                "is a boolean in YAML 1.1 and a string in YAML 1.2",
                 "false",
             ));
         }
         ".inf" | "+.inf" | "-.inf" | ".nan" => {
-            let message = format!("`{text}` is no finite number");
+            let message = format!("`{text}` is not a finite number");
             return Err((
                 Code::Ambiguous,
                 message,
-                format!("write a number, or \"{text}\" if text is meant"),
+                format!("use a finite number, or \"{text}\" for a string"),
             ));
         }
         _ => {}
@@ -70,48 +74,48 @@ pub(super) fn resolve(text: &str) -> Result<Value, Refused> {
         && !digits.ends_with('_')
         && all(digits, |b| b.is_ascii_digit() || b"_.".contains(&b));
     if is_other_base || is_octal || has_underscores {
-        let hint = format!("write the number in decimal digits, or \"{text}\" if text is meant");
+        let hint = format!("use decimal digits, or \"{text}\" for a string");
         return Err((
             Code::Ambiguous,
-            format!(
-                "`{text}` is a number to some YAML readers and text, or another number, to others"
-            ),
+            format!("YAML readers disagree whether `{text}` is a number, and which one"),
             hint,
         ));
     }
     if all(digits, |b| b.is_ascii_digit()) {
-        return whole(&lower, digits);
+        return integer(&lower, digits);
     }
     if is_decimal(digits) { decimal(text, &lower) } else { Ok(text.into()) }
 }
 
-fn ambiguous(text: &str, what: &str, plain: &str) -> Refused {
+fn ambiguous(text: &str, what: &str, plain: &str) -> ScalarError {
     (
         Code::Ambiguous,
         format!("`{text}` {what}"),
-        format!("write {plain}, or \"{text}\" if text is meant"),
+        format!("use {plain}, or \"{text}\" for a string"),
     )
 }
 
-fn whole(text: &str, digits: &str) -> Result<Value, Refused> {
-    match digits.parse::<u64>().ok().filter(|number| *number <= MAX_SAFE) {
+fn integer(text: &str, digits: &str) -> Result<Value, ScalarError> {
+    match digits.parse::<u64>().ok().filter(|number| *number <= MAX_SAFE_INTEGER) {
         Some(number) if text.starts_with('-') => Ok((-(number as i64)).into()),
         Some(number) => Ok(number.into()),
         None => Err(too_large(text)),
     }
 }
 
-/// The finding about a whole number beyond ±(2^53 − 1).
-pub(super) fn too_large(text: &str) -> Refused {
-    let message =
-        format!("`{}` is beyond ±(2^53 − 1), and loses digits", super::finding::shown(text, 40));
-    (Code::NumberTooLarge, message, "write it as a text, in quotes".into())
+/// Returns the error for an integer beyond ±(2^53 − 1).
+pub(super) fn too_large(text: &str) -> ScalarError {
+    let message = format!(
+        "`{}` is beyond ±(2^53 − 1) and would lose precision",
+        super::finding::truncated(text, 40)
+    );
+    (Code::NumberTooLarge, message, "quote it, to make it a string".into())
 }
 
-/// Whether `number` is a whole number that a double does not hold exactly.
+/// Whether `number` is an integer that a double cannot represent exactly.
 pub(super) fn is_too_large(number: &Number) -> bool {
-    number.as_u64().is_some_and(|n| n > MAX_SAFE)
-        || number.as_i64().is_some_and(|n| n.unsigned_abs() > MAX_SAFE)
+    number.as_u64().is_some_and(|n| n > MAX_SAFE_INTEGER)
+        || number.as_i64().is_some_and(|n| n.unsigned_abs() > MAX_SAFE_INTEGER)
 }
 
 /// `1.5`, `.5`, `1.`, `1e3`, `1.5e-3`.
@@ -128,14 +132,14 @@ fn is_decimal(digits: &str) -> bool {
     is_number(before) && is_number(after) && !(before.is_empty() && after.is_empty()) && is_exponent
 }
 
-fn decimal(text: &str, lower: &str) -> Result<Value, Refused> {
+fn decimal(text: &str, lower: &str) -> Result<Value, ScalarError> {
     let number: f64 = lower.parse().unwrap_or(f64::INFINITY);
     if !number.is_finite() {
-        let hint = format!("write a smaller number, or \"{text}\" if text is meant");
-        return Err((Code::Ambiguous, format!("`{text}` is no finite number"), hint));
+        let hint = format!("use a smaller number, or \"{text}\" for a string");
+        return Err((Code::Ambiguous, format!("`{text}` is not a finite number"), hint));
     }
-    // `1e3` is the whole number 1000, whatever type the field has.
-    if number.fract() == 0.0 && number.abs() <= MAX_SAFE as f64 && !lower.contains('.') {
+    // `1e3` is the integer 1000.
+    if number.fract() == 0.0 && number.abs() <= MAX_SAFE_INTEGER as f64 && !lower.contains('.') {
         return Ok((number as i64).into());
     }
     Ok(Number::from_f64(number).map_or(Value::Null, Value::Number))
@@ -147,8 +151,9 @@ mod tests {
 
     use super::*;
 
+    /// Bad-input row C3: plain scalars are typed or rejected, and never become booleans silently.
     #[test]
-    fn c3_plain_scalars_are_typed_or_refused_and_never_silently_bool() {
+    fn plain_scalars_are_resolved_or_rejected() {
         let reads = [
             ("true", json!(true)),
             ("null", json!(null)),

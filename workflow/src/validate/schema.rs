@@ -1,4 +1,4 @@
-//! The JSON Schemas of the documents that people write, generated from the types.
+//! JSON Schemas of the manifests, generate from the Rust types.
 
 use std::sync::OnceLock;
 
@@ -9,25 +9,25 @@ use serde_json::Value;
 use crate::guardrail::Guardrails;
 use crate::manifest::{Template, Workflow};
 
-/// The schema of `RemediationWorkflow`.
+/// Returns the JSON Schema of `RemediationWorkflow`.
 pub fn workflow_schema() -> &'static Value {
     static SCHEMA: OnceLock<Value> = OnceLock::new();
-    SCHEMA.get_or_init(|| generated::<Workflow>("workflow"))
+    SCHEMA.get_or_init(|| generate::<Workflow>("workflow"))
 }
 
-/// The schema of `RemediationTemplate`.
+/// Returns the JSON Schema of `RemediationTemplate`.
 pub fn template_schema() -> &'static Value {
     static SCHEMA: OnceLock<Value> = OnceLock::new();
-    SCHEMA.get_or_init(|| generated::<Template>("template"))
+    SCHEMA.get_or_init(|| generate::<Template>("template"))
 }
 
-/// The schema of `RemediationGuardrail`.
+/// Returns the JSON Schema of `RemediationGuardrail`.
 pub fn guardrails_schema() -> &'static Value {
     static SCHEMA: OnceLock<Value> = OnceLock::new();
-    SCHEMA.get_or_init(|| generated::<Guardrails>("guardrails"))
+    SCHEMA.get_or_init(|| generate::<Guardrails>("guardrails"))
 }
 
-fn generated<T: JsonSchema>(name: &str) -> Value {
+fn generate<T: JsonSchema>(name: &str) -> Value {
     let mut schema =
         SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>().to_value();
     if let Some(schema) = schema.as_object_mut() {

@@ -1,28 +1,28 @@
-//! What an expression may name where it stands.
+//! The names that an expression may use, depending on its position in the document.
 
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 
 use super::code::Code;
-use super::finding::{At, Finding, Path, nearest, shown};
-use super::shape::bad_expression;
-use crate::expression::{Expression, Template};
+use super::finding::{Finding, Location, Path, suggest, truncated};
+use super::structure::expression_finding;
+use crate::expression::{Expression, TemplateString};
 
-/// The names that are known at one place.
+/// The available names at one position.
 pub(super) struct Scope<'a> {
-    /// Variables.
+    /// Available variables.
     pub(super) variables: BTreeSet<String>,
-    /// Parameters, where `params` is a variable.
+    /// Declared parameters, if `params` is a variable.
     pub(super) parameters: BTreeSet<&'a str>,
-    /// Every step of the workflow.
+    /// All steps of the workflow.
     pub(super) steps: BTreeSet<&'a str>,
-    /// The steps that have ended before: whose output is there.
-    pub(super) ended: BTreeSet<&'a str>,
+    /// The steps that have ended before, so that their output is available.
+    pub(super) completed_steps: BTreeSet<&'a str>,
 }
 
 impl<'a> Scope<'a> {
-    /// The same, with more variables.
+    /// Returns this scope with additional variables.
     pub(super) fn with<'n>(&self, names: impl Iterator<Item = &'n String>) -> Self {
         let mut variables = self.variables.clone();
         variables.extend(names.cloned());
@@ -30,22 +30,22 @@ impl<'a> Scope<'a> {
             variables,
             parameters: self.parameters.clone(),
             steps: self.steps.clone(),
-            ended: self.ended.clone(),
+            completed_steps: self.completed_steps.clone(),
         }
     }
 
-    /// The same, where these steps have ended.
-    pub(super) fn after(&self, ended: impl Iterator<Item = &'a str>) -> Self {
-        Self { ended: ended.collect(), ..self.with(std::iter::empty()) }
+    /// Returns this scope with these completed steps.
+    pub(super) fn after(&self, completed_steps: impl Iterator<Item = &'a str>) -> Self {
+        Self { completed_steps: completed_steps.collect(), ..self.with(std::iter::empty()) }
     }
 
-    /// The findings about an expression.
+    /// Checks an expression.
     pub(super) fn check(&self, expression: &Expression, path: &Path) -> Vec<Finding> {
-        self.check_at(expression, path, At::Inside)
+        self.check_at(expression, path, Location::Inside)
     }
 
-    /// The findings about the holes of every text in a value.
-    pub(super) fn check_holes(
+    /// Checks the placeholders of every string in a value.
+    pub(super) fn check_placeholders(
         &self,
         value: &Value,
         path: &Path,
@@ -56,42 +56,44 @@ impl<'a> Scope<'a> {
             Value::Array(items) => items
                 .iter()
                 .enumerate()
-                .flat_map(|(at, item)| self.check_holes(item, &path.index(at), budget))
+                .flat_map(|(at, item)| self.check_placeholders(item, &path.index(at), budget))
                 .collect(),
             Value::Object(members) => members
                 .iter()
-                .flat_map(|(key, value)| self.check_holes(value, &path.key(key), budget))
+                .flat_map(|(key, value)| self.check_placeholders(value, &path.key(key), budget))
                 .collect(),
             Value::Null | Value::Bool(_) | Value::Number(_) => Vec::new(),
         }
     }
 
-    /// The findings about the holes of a text; `budget` is how many more holes are read in this document.
+    /// Checks the placeholders of a string; `budget` is the number of placeholders that may still be parsed in this document.
     pub(super) fn check_text(&self, text: &str, path: &Path, budget: &mut usize) -> Vec<Finding> {
-        let holes = text.matches("${{").count();
-        if holes == 0 {
+        let placeholders = text.matches("${{").count();
+        if placeholders == 0 {
             return Vec::new();
         }
-        let Some(rest) = budget.checked_sub(holes) else {
-            // Said once: with nothing left, later texts are passed over.
+        let Some(rest) = budget.checked_sub(placeholders) else {
+            // Reported once: with an empty budget, later strings are skipped.
             let is_first = std::mem::take(budget) > 0;
             let finding = Finding::error(
                 Code::TooManyExpressions,
                 path.clone(),
-                "more holes than are read in one document",
+                "too many placeholders in one document",
                 "split the workflow",
             );
             return if is_first { vec![finding] } else { Vec::new() };
         };
         *budget = rest;
-        match Template::parse(text) {
-            Err(error) => vec![bad_expression(&error, path.clone())],
+        match TemplateString::parse(text) {
+            Err(error) => vec![expression_finding(&error, path.clone())],
             Ok(template) => template
-                .holes()
-                .flat_map(|hole| {
+                .placeholders()
+                .flat_map(|placeholder| {
                     let (line, column) =
-                        super::document::place_of_byte(text.as_bytes(), hole.offset);
-                    self.check_at(&hole.expression, path, |_, _| At::Inside(line, column))
+                        super::document::position_of_byte(text.as_bytes(), placeholder.offset);
+                    self.check_at(&placeholder.expression, path, |_, _| {
+                        Location::Inside(line, column)
+                    })
                 })
                 .collect(),
         }
@@ -101,21 +103,21 @@ impl<'a> Scope<'a> {
         &self,
         expression: &Expression,
         path: &Path,
-        at: impl Fn(usize, usize) -> At,
+        location: impl Fn(usize, usize) -> Location,
     ) -> Vec<Finding> {
         let mut findings = Vec::new();
         if let Err(error) = expression.check_variables(&self.variables) {
             findings.push(
                 Finding::error(Code::UnknownVariable, path.clone(), error.message, error.hint)
-                    .at(at(error.line, error.column)),
+                    .at(location(error.line, error.column)),
             );
         }
         if self.variables.contains("params") {
-            for (name, place) in
+            for (name, position) in
                 expression.members("params").filter(|(name, _)| !self.parameters.contains(name))
             {
-                let message = format!("there is no parameter `{}`", shown(name, 64));
-                let hint = nearest(name, self.parameters.iter().copied());
+                let message = format!("there is no parameter `{}`", truncated(name, 64));
+                let hint = suggest(name, self.parameters.iter().copied());
                 let hint = if hint.is_empty() {
                     "declare it under `spec.parameters`".into()
                 } else {
@@ -123,28 +125,30 @@ impl<'a> Scope<'a> {
                 };
                 findings.push(
                     Finding::error(Code::UnknownParameter, path.clone(), message, hint)
-                        .at(at(place.0, place.1)),
+                        .at(location(position.0, position.1)),
                 );
             }
         }
         if self.variables.contains("steps") {
-            for (name, place) in
-                expression.members("steps").filter(|(name, _)| !self.ended.contains(name))
+            for (name, position) in
+                expression.members("steps").filter(|(name, _)| !self.completed_steps.contains(name))
             {
                 let (message, hint) = if self.steps.contains(name) {
                     (
-                        format!("step `{name}` need not have ended when this is read"),
+                        format!(
+                            "step `{name}` may not have ended when this expression is evaluated"
+                        ),
                         format!("add `{name}` to `needs`"),
                     )
                 } else {
                     (
-                        format!("there is no step `{}`", shown(name, 64)),
-                        nearest(name, self.steps.iter().copied()),
+                        format!("there is no step `{}`", truncated(name, 64)),
+                        suggest(name, self.steps.iter().copied()),
                     )
                 };
                 findings.push(
                     Finding::error(Code::UnknownStep, path.clone(), message, hint)
-                        .at(at(place.0, place.1)),
+                        .at(location(position.0, position.1)),
                 );
             }
         }

@@ -1,27 +1,27 @@
-//! Steps one by one: action and arguments, compensation, times, conditions, and what their expressions name.
+//! Checks each step: action, arguments, compensation, timeouts, conditions and the names in its expressions.
 
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 
 use super::code::Code;
-use super::finding::{At, Finding, MOST, Path, shown};
+use super::finding::{Finding, Location, MAX_FINDINGS, Path, truncated};
 use super::scope::Scope;
 use super::{graph, name, parameter, scalar};
 use crate::catalogue::{ActionSpec, Args, Catalogue, Reversibility, arguments};
 use crate::condition::{Condition, MAX_READS, Read};
-use crate::duration::Span;
+use crate::duration::Duration;
 use crate::limits::Limits;
 use crate::manifest::{Compensation, DeclaredCompensation, Parameter, Retry, Step};
 
-/// The longest time that a step is given.
-const LONGEST: Span = Span::from_secs(24 * 3600);
-/// Most attempts of a step.
-const ATTEMPTS: u32 = 10;
-/// Most holes in one document: each is parsed.
-const HOLES: usize = 1_000;
+/// Maximum timeout of a step.
+const MAX_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
+/// Maximum number of attempts of a step.
+const MAX_ATTEMPTS: u32 = 10;
+/// Maximum number of placeholders in one document, because each is parsed.
+const MAX_PLACEHOLDERS: usize = 1_000;
 
-/// What workflow and template have in common.
+/// The part of the spec that workflows and templates have in common.
 pub(super) struct Body<'a> {
     pub(super) parameters: &'a [Parameter],
     pub(super) steps: &'a [Step],
@@ -29,11 +29,11 @@ pub(super) struct Body<'a> {
     pub(super) catalogue: &'a Catalogue,
 }
 
-/// The finding about steps or edges beyond what is read; nothing else is looked at then.
+/// Checks the hard limits of steps and edges. If one is exceeded, nothing else is checked.
 pub(super) fn check_size(steps: &[Value], path: &Path, limits: &Limits) -> Option<Finding> {
     let hard = Limits::HARD.steps;
     if steps.len() > hard {
-        let message = format!("{} steps, at most {hard} are read", steps.len());
+        let message = format!("{} steps; the limit is {hard}", steps.len());
         return Some(Finding::error(
             Code::TooManySteps,
             path.index(hard),
@@ -45,13 +45,13 @@ pub(super) fn check_size(steps: &[Value], path: &Path, limits: &Limits) -> Optio
     for (position, step) in steps.iter().enumerate() {
         let needs = step.get("needs").and_then(Value::as_array).map_or(0, Vec::len);
         if edges + needs > limits.edges {
-            let message = format!("more than {} edges between steps", limits.edges);
+            let message = format!("more than {} edges in the step graph", limits.edges);
             let path = path.index(position).key("needs").index(limits.edges - edges);
             return Some(Finding::error(
                 Code::TooManyEdges,
                 path,
                 message,
-                "let a step need only the last ones before it",
+                "remove needs that follow from other needs",
             ));
         }
         edges += needs;
@@ -59,7 +59,7 @@ pub(super) fn check_size(steps: &[Value], path: &Path, limits: &Limits) -> Optio
     None
 }
 
-/// The findings about parameters, steps and success criteria.
+/// Checks parameters, steps and success conditions.
 pub(super) fn check(body: &Body<'_>, limits: &Limits) -> Vec<Finding> {
     let spec = Path::of(&["spec"]);
     let path = spec.key("steps");
@@ -73,77 +73,93 @@ pub(super) fn check(body: &Body<'_>, limits: &Limits) -> Vec<Finding> {
     let (of_graph, before) = graph::check(body.steps, &path, limits);
     findings.extend(of_graph);
     let ids: BTreeSet<&str> = body.steps.iter().map(|step| step.id.as_str()).collect();
-    let everywhere = Scope {
+    let whole_workflow = Scope {
         variables: ["params", "steps", "incident"].map(String::from).into(),
         parameters: body.parameters.iter().map(|parameter| parameter.name.as_str()).collect(),
-        ended: ids.clone(),
+        completed_steps: ids.clone(),
         steps: ids,
     };
-    let mut walk = Walk { catalogue: body.catalogue, holes: HOLES, findings };
+    let mut validator =
+        StepValidator { catalogue: body.catalogue, placeholders: MAX_PLACEHOLDERS, findings };
     for (at, step) in body.steps.iter().enumerate() {
-        if walk.findings.len() >= MOST {
-            return walk.findings;
+        if validator.findings.len() >= MAX_FINDINGS {
+            return validator.findings;
         }
-        // In a circle nothing is before anything: then only that is said.
+        // With a cycle, no step is before another; only the cycle is reported.
         let scope = match &before {
             Some(before) => {
-                everywhere.after(before[at].iter().map(|step| body.steps[*step].id.as_str()))
+                whole_workflow.after(before[at].iter().map(|step| body.steps[*step].id.as_str()))
             }
-            None => everywhere.after(everywhere.steps.iter().copied()),
+            None => whole_workflow.after(whole_workflow.steps.iter().copied()),
         };
-        walk.step(step, &path.index(at), &scope);
+        validator.step(step, &path.index(at), &scope);
     }
     if let Some(before) = &before {
-        walk.pivots(body.steps, before, &path);
+        validator.check_irreversible_steps(body.steps, before, &path);
     }
     for (at, condition) in body.success.iter().enumerate() {
-        walk.condition(condition, &spec.key("success").index(at), &everywhere, Kind::After);
+        validator.condition(
+            condition,
+            &spec.key("success").index(at),
+            &whole_workflow,
+            ConditionKind::Postcondition,
+        );
     }
-    walk.findings
+    validator.findings
 }
 
-/// When a condition is looked at.
+/// When a condition is evaluated.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Before,
-    After,
+enum ConditionKind {
+    Precondition,
+    Postcondition,
 }
 
-struct Walk<'a> {
+struct StepValidator<'a> {
     catalogue: &'a Catalogue,
-    holes: usize,
+    placeholders: usize,
     findings: Vec<Finding>,
 }
 
-impl<'a> Walk<'a> {
+impl<'a> StepValidator<'a> {
     fn step(&mut self, step: &'a Step, path: &Path, scope: &Scope<'a>) {
         self.findings.extend(name::check(&step.id, &path.key("id")));
         self.action(&step.action, &step.arguments, path, scope);
-        self.undo(step, path, scope);
-        self.times(step, path);
+        self.check_compensation(step, path, scope);
+        self.check_timeouts(step, path);
         if let Some(when) = &step.when {
             self.findings.extend(scope.check(when, &path.key("when")));
         }
         for (at, condition) in step.preconditions.iter().enumerate() {
-            self.condition(condition, &path.key("preconditions").index(at), scope, Kind::Before);
+            self.condition(
+                condition,
+                &path.key("preconditions").index(at),
+                scope,
+                ConditionKind::Precondition,
+            );
         }
-        let after = scope.after(scope.ended.iter().copied().chain([step.id.as_str()]));
+        let after = scope.after(scope.completed_steps.iter().copied().chain([step.id.as_str()]));
         for (at, condition) in step.postconditions.iter().enumerate() {
-            self.condition(condition, &path.key("postconditions").index(at), &after, Kind::After);
+            self.condition(
+                condition,
+                &path.key("postconditions").index(at),
+                &after,
+                ConditionKind::Postcondition,
+            );
         }
     }
 
     fn action(&mut self, action: &str, args: &Args, path: &Path, scope: &Scope<'a>) {
         match self.catalogue.get(action) {
             None => {
-                let hint = match self.catalogue.nearest(action) {
-                    Some(near) => format!("did you mean `{near}`?"),
-                    None => super::finding::nearest(
+                let hint = match self.catalogue.suggest(action) {
+                    Some(similar) => format!("did you mean `{similar}`?"),
+                    None => super::finding::suggest(
                         action,
                         self.catalogue.actions.keys().map(String::as_str),
                     ),
                 };
-                let message = format!("there is no action `{}`", shown(action, 64));
+                let message = format!("there is no action `{}`", truncated(action, 64));
                 self.findings.push(Finding::error(
                     Code::UnknownAction,
                     path.key("action"),
@@ -155,49 +171,50 @@ impl<'a> Walk<'a> {
         }
         let path = path.key("arguments");
         for (name, value) in args {
-            self.numbers(value, &path.key(name));
-            let findings = scope.check_holes(value, &path.key(name), &mut self.holes);
+            self.check_numbers(value, &path.key(name));
+            let findings = scope.check_placeholders(value, &path.key(name), &mut self.placeholders);
             self.findings.extend(findings);
         }
     }
 
     fn arguments(&mut self, spec: &ActionSpec, args: &Args, path: &Path) {
-        for (below, message) in arguments::check(spec, args) {
-            let is_unknown = message.contains("is not known here");
+        for (field, message) in arguments::check(spec, args) {
+            let is_unknown = message.contains("unknown argument");
             let message = format!("action `{}`: {message}", spec.name);
-            let finding = Finding::error(Code::BadArgument, path.below(&below), message, "");
-            self.findings.push(if is_unknown { finding.at(At::Key) } else { finding });
+            let finding = Finding::error(Code::InvalidArgument, path.append(&field), message, "");
+            self.findings.push(if is_unknown { finding.at(Location::Key) } else { finding });
         }
     }
 
-    /// Refuses whole numbers that lose digits: a digest of them would not be one of what was written.
-    fn numbers(&mut self, value: &Value, path: &Path) {
+    /// Rejects integers that would lose precision: their digest would not identify the written value.
+    fn check_numbers(&mut self, value: &Value, path: &Path) {
         match value {
             Value::Number(number) if scalar::is_too_large(number) => {
                 let (code, message, hint) = scalar::too_large(&number.to_string());
                 self.findings.push(Finding::error(code, path.clone(), message, hint));
             }
-            Value::Array(items) => {
-                items.iter().enumerate().for_each(|(at, item)| self.numbers(item, &path.index(at)))
-            }
+            Value::Array(items) => items
+                .iter()
+                .enumerate()
+                .for_each(|(at, item)| self.check_numbers(item, &path.index(at))),
             Value::Object(members) => {
-                members.iter().for_each(|(key, value)| self.numbers(value, &path.key(key)))
+                members.iter().for_each(|(key, value)| self.check_numbers(value, &path.key(key)))
             }
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
         }
     }
 
-    fn undo(&mut self, step: &'a Step, path: &Path, scope: &Scope<'a>) {
+    fn check_compensation(&mut self, step: &'a Step, path: &Path, scope: &Scope<'a>) {
         let spec = self.catalogue.get(&step.action);
         let at = path.key("compensation");
         match (&step.compensation, spec) {
             (None, Some(spec)) if !spec.has_inverse => match spec.reversibility {
                 Reversibility::Reversible | Reversibility::BestEffort => {
                     let message = format!(
-                        "`{}` can be undone, but has neither a declared inverse nor a compensation",
+                        "`{}` is reversible, but has neither a declared inverse nor a compensation",
                         spec.name
                     );
-                    let hint = "add `compensation: {action: …}`, or `compensation: none` to say that nothing is undone";
+                    let hint = "add `compensation: {action: …}`, or `compensation: none` if nothing should be undone";
                     self.findings.push(Finding::error(
                         Code::NoCompensation,
                         path.clone(),
@@ -219,7 +236,8 @@ impl<'a> Walk<'a> {
                 ));
             }
             (Some(Compensation::Step { action, arguments }), _) => {
-                let after = scope.after(scope.ended.iter().copied().chain([step.id.as_str()]));
+                let after =
+                    scope.after(scope.completed_steps.iter().copied().chain([step.id.as_str()]));
                 self.action(action, arguments, &at, &after);
             }
             (
@@ -232,44 +250,48 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn times(&mut self, step: &Step, path: &Path) {
+    fn check_timeouts(&mut self, step: &Step, path: &Path) {
         let Retry { attempts, initial, cap, jitter, .. } = &step.retry;
         let retry = path.key("retry");
-        self.holds(
-            (1..=ATTEMPTS).contains(attempts),
+        self.require_in_range(
+            (1..=MAX_ATTEMPTS).contains(attempts),
             retry.key("attempts"),
-            format!("{attempts} attempts; from 1 to {ATTEMPTS} are made"),
+            format!("{attempts} attempts; must be 1 to {MAX_ATTEMPTS}"),
         );
-        self.holds(
+        self.require_in_range(
             (0.0..=1.0).contains(jitter),
             retry.key("jitter"),
-            format!("the jitter is {jitter}; it is a share, from 0 to 1"),
+            format!("the jitter is {jitter}; must be 0 to 1"),
         );
-        self.holds(
-            cap <= &LONGEST,
+        self.require_in_range(
+            cap <= &MAX_TIMEOUT,
             retry.key("cap"),
-            format!("the pause is at most {cap}; no pause is longer than {LONGEST}"),
+            format!("the cap is {cap}; must be at most {MAX_TIMEOUT}"),
         );
-        // The default cap stands where only the first pause is written.
-        self.holds(
+        // If only `initial` is given, the cap has its default.
+        self.require_in_range(
             initial <= cap,
             retry.key("initial"),
-            format!("the first pause, {initial}, is longer than the longest, {cap}"),
+            format!("the initial pause {initial} is longer than the cap {cap}"),
         );
         let timeout = step.timeout;
-        let is_timeout = timeout > Span::ZERO && timeout <= LONGEST;
-        self.holds(
+        let is_timeout = timeout > Duration::ZERO && timeout <= MAX_TIMEOUT;
+        self.require_in_range(
             is_timeout,
             path.key("timeout"),
-            format!("the timeout is {timeout}; it is more than 0 and at most {LONGEST}"),
+            format!("the timeout is {timeout}; must be more than 0 and at most {MAX_TIMEOUT}"),
         );
         if let Some(approval) = &step.approval {
-            let message = "the question stands for no time at all".into();
-            self.holds(approval.expires > Span::ZERO, path.key("approval").key("expires"), message);
+            let message = "`expires` is 0; must be more than 0".into();
+            self.require_in_range(
+                approval.expires > Duration::ZERO,
+                path.key("approval").key("expires"),
+                message,
+            );
         }
     }
 
-    fn holds(&mut self, is_within: bool, path: Path, message: String) {
+    fn require_in_range(&mut self, is_within: bool, path: Path, message: String) {
         if !is_within {
             self.findings.push(Finding::error(
                 Code::OutOfRange,
@@ -280,11 +302,17 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn condition(&mut self, condition: &Condition, path: &Path, scope: &Scope<'a>, kind: Kind) {
+    fn condition(
+        &mut self,
+        condition: &Condition,
+        path: &Path,
+        scope: &Scope<'a>,
+        kind: ConditionKind,
+    ) {
         let reads = path.key("read");
         if condition.read.len() > MAX_READS {
             let message = format!(
-                "the condition reads {} things, at most {MAX_READS} are read",
+                "the condition has {} reads; the limit is {MAX_READS}",
                 condition.read.len()
             );
             self.findings.push(Finding::error(
@@ -296,40 +324,48 @@ impl<'a> Walk<'a> {
         }
         for (name, read) in &condition.read {
             self.findings.extend(
-                name::check_identifier(name, &reads.key(name)).map(|finding| finding.at(At::Key)),
+                name::check_identifier(name, &reads.key(name))
+                    .map(|finding| finding.at(Location::Key)),
             );
             for (field, text) in texts(read) {
                 let findings =
-                    scope.check_text(text, &reads.key(name).below(field), &mut self.holes);
+                    scope.check_text(text, &reads.key(name).append(field), &mut self.placeholders);
                 self.findings.extend(findings);
             }
         }
         self.findings
             .extend(scope.with(condition.read.keys()).check(&condition.check, &path.key("check")));
-        for (key, span) in [("within", condition.within), ("holdFor", condition.hold_for)] {
-            let Some(span) = span else { continue };
-            if kind == Kind::Before {
-                let message = format!("a precondition has no `{key}`: it is looked at once");
+        for (key, duration) in [("within", condition.within), ("holdFor", condition.hold_for)] {
+            let Some(duration) = duration else { continue };
+            if kind == ConditionKind::Precondition {
+                let message =
+                    format!("`{key}` is not allowed in a precondition: it is evaluated only once");
                 self.findings.push(
                     Finding::error(
-                        Code::NoTimeHere,
+                        Code::TimeInPrecondition,
                         path.key(key),
                         message,
-                        "move it to a post-condition of a step before",
+                        "move it to a post-condition of an earlier step",
                     )
-                    .at(At::Key),
+                    .at(Location::Key),
                 );
             }
-            self.holds(
-                span <= LONGEST,
+            self.require_in_range(
+                duration <= MAX_TIMEOUT,
                 path.key(key),
-                format!("`{key}` is {span}; it is at most {LONGEST}"),
+                format!("`{key}` is {duration}; must be at most {MAX_TIMEOUT}"),
             );
         }
     }
 
-    /// An irreversible step is the pivot of its workflow: everything that changes something has ended well before it.
-    fn pivots(&mut self, steps: &[Step], before: &[BTreeSet<usize>], path: &Path) {
+    /// Checks that all other steps with effects end before an irreversible step starts, so that no later failure requires
+    /// undoing it.
+    fn check_irreversible_steps(
+        &mut self,
+        steps: &[Step],
+        before: &[BTreeSet<usize>],
+        path: &Path,
+    ) {
         let reversibility =
             |step: &Step| self.catalogue.get(&step.action).map(|spec| spec.reversibility);
         let mut findings = Vec::new();
@@ -345,13 +381,13 @@ impl<'a> Walk<'a> {
             });
             if let Some(late) = late {
                 let message = format!(
-                    "`{}` cannot be undone, and step `{}` need not have ended before it: if that one fails, nothing brings this one back",
-                    shown(&step.id, 64),
-                    shown(&steps[late].id, 64)
+                    "step `{}` cannot be undone, and step `{}` may not have ended before it; if that step fails, this one cannot be rolled back",
+                    truncated(&step.id, 64),
+                    truncated(&steps[late].id, 64)
                 );
                 let hint = format!(
-                    "let it come last: add `{}` to its `needs`",
-                    shown(&steps[late].id, 64)
+                    "add `{}` to its `needs`, so that it runs last",
+                    truncated(&steps[late].id, 64)
                 );
                 findings.push(Finding::error(
                     Code::IrreversibleTooSoon,
@@ -365,7 +401,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// The texts of a read that may hold holes, by field.
+/// Returns the strings of a read that may contain placeholders, by field.
 fn texts(read: &Read) -> Vec<(&'static str, &str)> {
     match read {
         Read::Metric { metric, labels, window: _ } => std::iter::once(("metric", metric.as_str()))

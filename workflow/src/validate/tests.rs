@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::catalogue::{ActionClass, ActionSpec, BlastRadius, Priors, Reversibility};
-use crate::duration::Span;
+use crate::duration::Duration;
 
 fn action(
     name: &str,
@@ -21,7 +21,7 @@ fn action(
         parameters: json!({"type": "object", "additionalProperties": false, "properties": properties, "required": required}),
         target: None,
         target_kinds: Vec::new(),
-        class: ActionClass::A,
+        class: ActionClass::NaturallyIdempotent,
         reversibility,
         has_inverse,
         reads: Vec::new(),
@@ -30,7 +30,7 @@ fn action(
         permissions: Vec::new(),
         blast_radius: BlastRadius::Object,
         priors: Priors {
-            duration: Span::from_secs(1),
+            duration: Duration::from_secs(1),
             success_alpha: 1.0,
             success_beta: 1.0,
             cost_seconds: 1.0,
@@ -38,8 +38,8 @@ fn action(
     }
 }
 
-/// Two actions as the catalogue declares them, and three that it does not have: one that can be undone and does not know
-/// how, one that cannot be undone, and one that is harmless.
+/// A catalogue with a reversible action (`scale`), one without effects (`wait`), a reversible one without a declared inverse
+/// (`poke`), and an irreversible one (`destroy`).
 pub(super) fn catalogue() -> Catalogue {
     let target = json!({"type": "object", "additionalProperties": false, "required": ["kind", "name"], "properties": {
         "kind": {"type": "string"}, "namespace": {"type": "string"}, "name": {"type": "string"}}});
@@ -69,7 +69,7 @@ const SCALE: &str =
     "scale, arguments: {target: {kind: Deployment, namespace: shop, name: a}, replicas: 2}";
 const WAIT: &str = "wait, arguments: {duration: 5s}";
 
-/// A workflow of such steps: `id`, `action, arguments: {…}` and what else there is.
+/// Returns a workflow with steps given as `id`, `action, arguments: {…}` and further fields.
 fn steps(steps: &[(&str, &str, &str)]) -> String {
     let mut text = format!("{HEAD}  steps:\n");
     for (id, action, rest) in steps {
@@ -83,7 +83,7 @@ fn steps(steps: &[(&str, &str, &str)]) -> String {
     text
 }
 
-/// The codes of what is found, with their lines.
+/// Returns the codes of all findings with their lines.
 fn codes(text: &str) -> Vec<(String, usize)> {
     validate(text, &catalogue(), &Limits::default())
         .diagnostics
@@ -97,7 +97,7 @@ fn first(text: &str) -> Diagnostic {
     parsed.diagnostics.into_iter().next().unwrap_or_else(|| panic!("nothing was found in\n{text}"))
 }
 
-fn is_refused(text: &str, code: Code) -> Diagnostic {
+fn expect_error(text: &str, code: Code) -> Diagnostic {
     let parsed = validate(text, &catalogue(), &Limits::default());
     assert!(parsed.value.is_none(), "accepted:\n{text}");
     let found = parsed.diagnostics.into_iter().find(|found| found.code == code.as_str());
@@ -108,17 +108,25 @@ fn folder(name: &str) -> std::path::PathBuf {
     FilePath::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name)
 }
 
+/// Code, severity, line and column must match `datasets/broken/index.tsv`.
 #[test]
-fn every_broken_manifest_is_answered_with_its_code_line_and_column() {
+fn every_broken_manifest_has_its_expected_diagnostic() {
     let index = std::fs::read_to_string(folder("datasets/broken/index.tsv")).unwrap();
     let (mut wrong, mut count) = (String::new(), 0);
     for row in index.lines().skip(1) {
         let (file, expected) = row.split_once('\t').unwrap();
         let bytes = std::fs::read(folder("datasets/broken").join(file)).unwrap();
         let parsed = validate_manifest(&bytes, &catalogue(), &Limits::default());
-        let word = |severity| if severity == Severity::Error { "error" } else { "warning" };
+        let severity_name =
+            |severity| if severity == Severity::Error { "error" } else { "warning" };
         let found = parsed.diagnostics.iter().map(|found| {
-            format!("{}\t{}\t{}\t{}", found.code, word(found.severity), found.line, found.column)
+            format!(
+                "{}\t{}\t{}\t{}",
+                found.code,
+                severity_name(found.severity),
+                found.line,
+                found.column
+            )
         });
         if found.collect::<Vec<_>>() != [expected] {
             writeln!(wrong, "{file}: expected {expected}, found {:#?}", parsed.diagnostics)
@@ -130,7 +138,7 @@ fn every_broken_manifest_is_answered_with_its_code_line_and_column() {
     assert!(wrong.is_empty(), "{wrong}");
     assert!(count >= 30);
     let files = std::fs::read_dir(folder("datasets/broken")).unwrap().count();
-    assert_eq!(files, count + 1, "each file is in the index");
+    assert_eq!(files, count + 1, "every file must be in the index");
 }
 
 #[test]
@@ -141,7 +149,7 @@ fn codes_are_unique_and_in_order() {
 }
 
 #[test]
-fn published_schemas_are_those_of_the_types() {
+fn published_schemas_match_the_types() {
     for (name, schema) in [
         ("workflow", workflow_schema()),
         ("template", template_schema()),
@@ -155,14 +163,14 @@ fn published_schemas_are_those_of_the_types() {
         let published = std::fs::read_to_string(&file).unwrap_or_default();
         assert!(
             published == text,
-            "{} is not as the types: run this test with UPDATE_SCHEMAS=1",
+            "{} is outdated: run this test with UPDATE_SCHEMAS=1",
             file.display()
         );
     }
 }
 
 #[test]
-fn a_whole_workflow_is_read_from_yaml_and_from_json_to_the_same_digest() {
+fn yaml_and_json_give_the_same_digest() {
     let text = format!(
         "{HEAD}  parameters:\n    - {{name: replicas, type: integer, default: 2, min: 1, max: 1e1}}\n  steps:\n\
          \x20   - id: up\n      action: scale\n      arguments:\n        target: &t {{kind: Deployment, namespace: shop, name: a}}\n\
@@ -182,7 +190,7 @@ fn a_whole_workflow_is_read_from_yaml_and_from_json_to_the_same_digest() {
 }
 
 #[test]
-fn a_value_is_judged_as_its_text_is_but_without_places() {
+fn check_workflow_gives_the_findings_without_positions() {
     let text = steps(&[("a", WAIT, ""), ("b", SCALE, "")]);
     let mut workflow = validate(&text, &catalogue(), &Limits::default()).value.unwrap();
     workflow.spec.steps[0].needs = vec!["b".into(), "c".into()];
@@ -197,15 +205,16 @@ fn a_value_is_judged_as_its_text_is_but_without_places() {
     assert_eq!(found[3].path, "spec.steps[0].needs[0]");
 }
 
+/// Bad-input row C1: billion laughs, many anchors and recursive aliases are rejected by the node budget.
 #[test]
-fn c1_billion_laughs_many_anchors_and_recursive_aliases_are_refused_by_budget() {
+fn alias_bombs_are_rejected() {
     let mut laughs = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_string();
     for level in 1..12 {
         let uses = vec![format!("*a{}", level - 1); 9].join(", ");
         writeln!(laughs, "a{level}: &a{level} [{uses}]").unwrap();
     }
-    let found = is_refused(&laughs, Code::TooManyNodes);
-    assert!(found.line <= 6, "the budget ended the reading at line {}", found.line);
+    let found = expect_error(&laughs, Code::TooManyNodes);
+    assert!(found.line <= 6, "parsing stopped at line {}", found.line);
     let anchors: String = (0..100_000).fold(String::new(), |mut text, n| {
         let _ = writeln!(text, "k{n}: &a{n} 1");
         text
@@ -213,9 +222,9 @@ fn c1_billion_laughs_many_anchors_and_recursive_aliases_are_refused_by_budget() 
     let limits = Limits { document_bytes: 8 << 20, ..Limits::default() };
     let found = validate(&anchors, &catalogue(), &limits).diagnostics.remove(0);
     assert_eq!((found.code.as_str(), found.line), ("CHI0108", 101));
-    assert_eq!(is_refused("a: &a [1, *a]\n", Code::BadAlias).column, 11);
+    assert_eq!(expect_error("a: &a [1, *a]\n", Code::InvalidAlias).column, 11);
     let wide = format!("a: &a \"{}\"\nb: [{}]\n", "x".repeat(200_000), vec!["*a"; 90].join(", "));
-    is_refused(&wide, Code::TooLarge);
+    expect_error(&wide, Code::TooLarge);
     let deep = format!(
         "a: &a {}1{}\nb: {}*a{}\n",
         "[".repeat(20),
@@ -223,52 +232,55 @@ fn c1_billion_laughs_many_anchors_and_recursive_aliases_are_refused_by_budget() 
         "[".repeat(20),
         "]".repeat(20)
     );
-    is_refused(&deep, Code::TooDeep);
+    expect_error(&deep, Code::TooDeep);
 }
 
+/// Bad-input row C2: duplicate keys, merge keys, tags and multiple documents are rejected.
 #[test]
-fn c2_duplicate_keys_merge_keys_tags_and_many_documents_are_refused() {
-    is_refused("a: 1\na: 2\n", Code::DuplicateKey);
-    is_refused("a: &a {b: 1}\nc: {<<: *a}\n", Code::MergeKey);
-    is_refused("a: !!python/object:os.system {}\n", Code::Tag);
-    is_refused("a: !!int \"3\"\n", Code::Tag);
-    is_refused("a: 1\n---\nb: 2\n", Code::ManyDocuments);
-    is_refused("%YAML 1.1\n---\na: 1\n", Code::Syntax);
-    // A quoted `<<` is a key like any other.
+fn duplicate_keys_merge_keys_tags_and_documents_are_rejected() {
+    expect_error("a: 1\na: 2\n", Code::DuplicateKey);
+    expect_error("a: &a {b: 1}\nc: {<<: *a}\n", Code::MergeKey);
+    expect_error("a: !!python/object:os.system {}\n", Code::Tag);
+    expect_error("a: !!int \"3\"\n", Code::Tag);
+    expect_error("a: 1\n---\nb: 2\n", Code::ManyDocuments);
+    expect_error("%YAML 1.1\n---\na: 1\n", Code::Syntax);
+    // A quoted `<<` is a normal key.
     assert_eq!(codes("{\"<<\": 1, \"apiVersion\": \"x\"}")[0].0, "CHI0120");
 }
 
+/// Bad-input row C3: plain scalars are parsed according to the type of the field, or rejected.
 #[test]
-fn c3_untyped_words_and_numbers_are_parsed_as_the_field_is_typed_or_refused() {
+fn ambiguous_scalars_are_rejected() {
     let with = |value: &str| {
         format!(
             "{HEAD}  parameters: [{{name: x, type: boolean, default: {value}}}]\n  steps: [{{id: a, action: {WAIT}}}]\n"
         )
     };
     for value in ["no", "on", "1_000", "0o7", ".inf", ".nan"] {
-        is_refused(&with(value), Code::Ambiguous);
+        expect_error(&with(value), Code::Ambiguous);
     }
     for value in ["1e3", "\"no\"", "y"] {
-        is_refused(&with(value), Code::BadDefault);
+        expect_error(&with(value), Code::InvalidParameterValue);
     }
     assert_eq!(codes(&with("false")), []);
     let retry = |value: &str| steps(&[("a", WAIT, &format!("retry: {{attempts: {value}}}"))]);
     assert_eq!(codes(&retry("1e0")), []);
-    is_refused(&retry("1.5"), Code::WrongType);
-    is_refused(&retry("\"3\""), Code::WrongType);
-    is_refused(&retry("true"), Code::WrongType);
+    expect_error(&retry("1.5"), Code::WrongType);
+    expect_error(&retry("\"3\""), Code::WrongType);
+    expect_error(&retry("true"), Code::WrongType);
     let named = format!(
         "{}\n",
         steps(&[("a", WAIT, "")]).replace("{name: test}", "{name: test, version: 1.10}")
     );
-    let found = is_refused(&named, Code::WrongType);
+    let found = expect_error(&named, Code::WrongType);
     assert!(found.hint.starts_with("quote it"), "{}", found.hint);
-    // The key `on` of a retry is a key, and not true.
+    // The key `on` of a retry is not the boolean true.
     assert_eq!(codes(&steps(&[("a", WAIT, "retry: {on: [timeout]}")])), []);
 }
 
+/// Bad-input row C4: the message lists all steps of a cycle.
 #[test]
-fn c4_cycles_are_named_in_full() {
+fn cycles_are_reported_in_full() {
     let of_two = first(&steps(&[("a", WAIT, "needs: [b]"), ("b", WAIT, "needs: [a]")]));
     assert_eq!((of_two.code.as_str(), of_two.line), ("CHI0145", 6));
     assert!(of_two.message.ends_with("a -> b -> a"), "{}", of_two.message);
@@ -278,14 +290,14 @@ fn c4_cycles_are_named_in_full() {
         writeln!(text, "    - {{id: s{step}, action: {WAIT}, needs: [s{}]}}", (step + 1) % 100)
             .unwrap();
     }
-    let found = is_refused(&text, Code::Cycle);
+    let found = expect_error(&text, Code::Cycle);
     assert_eq!(found.message.matches(" -> ").count(), 100);
     assert!(
         found.message.contains(": s0 -> s1 -> ") && found.message.ends_with("s99 -> s0"),
         "{}",
         found.message
     );
-    // A diamond is no cycle.
+    // A diamond is not a cycle.
     let diamond = [
         ("a", WAIT, ""),
         ("b", WAIT, "needs: [a]"),
@@ -295,14 +307,15 @@ fn c4_cycles_are_named_in_full() {
     assert_eq!(codes(&steps(&diamond)), []);
 }
 
+/// Bad-input row C5: unknown needs, duplicate ids, and too many steps or edges are rejected.
 #[test]
-fn c5_missing_needs_duplicate_ids_and_too_many_steps_or_edges_are_refused() {
-    let found = is_refused(
+fn invalid_step_graphs_are_rejected() {
+    let found = expect_error(
         &steps(&[("first", WAIT, ""), ("b", WAIT, "needs: [frist]")]),
         Code::UnknownNeed,
     );
     assert_eq!(found.hint, "did you mean `first`?");
-    is_refused(&steps(&[("a", WAIT, ""), ("a", WAIT, "")]), Code::DuplicateName);
+    expect_error(&steps(&[("a", WAIT, ""), ("a", WAIT, "")]), Code::DuplicateName);
     let many = |count: usize| {
         let mut text = format!("{HEAD}  steps:\n");
         for step in 0..count {
@@ -321,78 +334,81 @@ fn c5_missing_needs_duplicate_ids_and_too_many_steps_or_edges_are_refused() {
         ),
         ("CHI0141", Severity::Warning, 106)
     );
-    let found = is_refused(&many(257), Code::TooManySteps);
+    let found = expect_error(&many(257), Code::TooManySteps);
     assert_eq!((found.path.as_str(), found.line, found.column), ("spec.steps[256]", 262, 7));
-    // No configuration passes the hard limit.
+    // The configuration cannot exceed the hard limit.
     let limits = Limits { steps: 1_000, ..Limits::default() };
     assert!(validate(&many(257), &catalogue(), &limits).value.is_none());
     let needs = vec!["a"; 1_001].join(", ");
-    let found = is_refused(
+    let found = expect_error(
         &steps(&[("a", WAIT, ""), ("b", WAIT, &format!("needs: [{needs}]"))]),
         Code::TooManyEdges,
     );
     assert_eq!(found.path, "spec.steps[1].needs[1000]");
 }
 
+/// Bad-input row C7: retries and timeouts out of range are rejected.
 #[test]
-fn c7_retries_and_timeouts_beyond_their_range_are_refused() {
+fn retries_and_timeouts_out_of_range_are_rejected() {
     for attempts in ["0", "11", "1000000000"] {
-        is_refused(
+        expect_error(
             &steps(&[("a", WAIT, &format!("retry: {{attempts: {attempts}}}"))]),
             Code::OutOfRange,
         );
     }
-    is_refused(&steps(&[("a", WAIT, "retry: {attempts: -1}")]), Code::OutOfRange);
-    is_refused(&steps(&[("a", WAIT, "retry: {jitter: 1.5}")]), Code::OutOfRange);
-    is_refused(&steps(&[("a", WAIT, "retry: {initial: 1m, cap: 1s}")]), Code::OutOfRange);
+    expect_error(&steps(&[("a", WAIT, "retry: {attempts: -1}")]), Code::OutOfRange);
+    expect_error(&steps(&[("a", WAIT, "retry: {jitter: 1.5}")]), Code::OutOfRange);
+    expect_error(&steps(&[("a", WAIT, "retry: {initial: 1m, cap: 1s}")]), Code::OutOfRange);
     for timeout in ["0s", "25h"] {
-        is_refused(&steps(&[("a", WAIT, &format!("timeout: {timeout}"))]), Code::OutOfRange);
+        expect_error(&steps(&[("a", WAIT, &format!("timeout: {timeout}"))]), Code::OutOfRange);
     }
     for timeout in ["-1s", "1e18", "1000000000000000000s", "5", "soon", "{}"] {
-        is_refused(&steps(&[("a", WAIT, &format!("timeout: {timeout}"))]), Code::BadDuration);
+        expect_error(&steps(&[("a", WAIT, &format!("timeout: {timeout}"))]), Code::InvalidDuration);
     }
-    // There is no `while`.
-    is_refused(&steps(&[("a", WAIT, "while: 'true'")]), Code::UnknownField);
+    // Loops are not supported.
+    expect_error(&steps(&[("a", WAIT, "while: 'true'")]), Code::UnknownField);
 }
 
+/// Bad-input row C8: unknown fields and actions are rejected with the most similar name as a hint.
 #[test]
-fn c8_unknown_fields_and_actions_are_refused_with_the_nearest_name() {
-    let found = is_refused(&steps(&[("a", WAIT, "timeuot: 5s")]), Code::UnknownField);
+fn unknown_fields_and_actions_are_rejected_with_a_suggestion() {
+    let found = expect_error(&steps(&[("a", WAIT, "timeuot: 5s")]), Code::UnknownField);
     assert_eq!(found.hint, "did you mean `timeout`?");
-    let found = is_refused(&steps(&[("a", "scael", "")]), Code::UnknownAction);
+    let found = expect_error(&steps(&[("a", "scael", "")]), Code::UnknownAction);
     assert_eq!(found.hint, "did you mean `scale`?");
-    let found = is_refused(
+    let found = expect_error(
         &steps(&[("a", "wait, arguments: {duration: 5s, unti: x}", "")]),
-        Code::BadArgument,
+        Code::InvalidArgument,
     );
     assert_eq!(found.path, "spec.steps[0].arguments.unti");
-    // Nothing is passed over inside the untagged words either.
-    is_refused(
+    // Unknown fields are also rejected inside untagged enums.
+    expect_error(
         &steps(&[("a", SCALE, "compensation: {action: wait, arguments: {duration: 1s}, x: 1}")]),
         Code::UnknownField,
     );
-    is_refused(&steps(&[("a", SCALE, "compensation: {action: wiat}")]), Code::UnknownAction);
+    expect_error(&steps(&[("a", SCALE, "compensation: {action: wiat}")]), Code::UnknownAction);
     let read = "postconditions: [{read: {d: {kind: Pod, namespace: n, name: x, selector: y}}, check: 'true'}]";
-    is_refused(&steps(&[("a", WAIT, read)]), Code::UnknownField);
+    expect_error(&steps(&[("a", WAIT, read)]), Code::UnknownField);
 }
 
+/// Bad-input row C9: reversible actions need an inverse or a compensation, and irreversible steps must run last.
 #[test]
-fn c9_what_can_be_undone_says_how_and_what_cannot_comes_last() {
-    is_refused(&steps(&[("a", "poke", "")]), Code::NoCompensation);
-    is_refused(&steps(&[("a", "poke", "compensation: inverse")]), Code::NoInverse);
+fn missing_compensation_or_early_irreversible_step_is_rejected() {
+    expect_error(&steps(&[("a", "poke", "")]), Code::NoCompensation);
+    expect_error(&steps(&[("a", "poke", "compensation: inverse")]), Code::NoInverse);
     assert_eq!(codes(&steps(&[("a", "poke", "compensation: none")])), []);
     assert_eq!(
         codes(&steps(&[("a", "poke", "compensation: {action: wait, arguments: {duration: 1s}}")])),
         []
     );
     assert_eq!(codes(&steps(&[("a", SCALE, "compensation: inverse")])), []);
-    let found = is_refused(
+    let found = expect_error(
         &steps(&[("end", "destroy", ""), ("a", SCALE, "needs: [end]")]),
         Code::IrreversibleTooSoon,
     );
     assert_eq!((found.path.as_str(), found.line), ("spec.steps[0]", 6));
-    is_refused(&steps(&[("end", "destroy", ""), ("a", SCALE, "")]), Code::IrreversibleTooSoon);
-    is_refused(
+    expect_error(&steps(&[("end", "destroy", ""), ("a", SCALE, "")]), Code::IrreversibleTooSoon);
+    expect_error(
         &steps(&[("end", "destroy", ""), ("other", "destroy", "needs: [end]")]),
         Code::IrreversibleTooSoon,
     );
@@ -406,8 +422,9 @@ fn c9_what_can_be_undone_says_how_and_what_cannot_comes_last() {
     );
 }
 
+/// Bad-input row C10: names that are paths, device names, too long or confusable are rejected.
 #[test]
-fn c10_names_that_are_paths_devices_too_long_or_look_alike_are_refused() {
+fn invalid_or_confusable_names_are_rejected() {
     let long = "a".repeat(300);
     for name in [
         "../x",
@@ -423,14 +440,14 @@ fn c10_names_that_are_paths_devices_too_long_or_look_alike_are_refused() {
         "сheckout",
         long.as_str(),
     ] {
-        is_refused(&steps(&[(name, WAIT, "")]), Code::BadName);
-        is_refused(
+        expect_error(&steps(&[(name, WAIT, "")]), Code::InvalidName);
+        expect_error(
             &steps(&[("a", WAIT, "")]).replace("name: test", &format!("name: {name}")),
-            Code::BadName,
+            Code::InvalidName,
         );
     }
     // The first letter is Cyrillic.
-    let found = is_refused(&steps(&[("сheckout", WAIT, "")]), Code::BadName);
+    let found = expect_error(&steps(&[("сheckout", WAIT, "")]), Code::InvalidName);
     assert_eq!(found.hint, "did you mean `checkout`, in ASCII letters?");
     let parsed = validate(
         &steps(&[("warm", WAIT, ""), ("warrn", WAIT, "")]),
@@ -445,8 +462,8 @@ fn c10_names_that_are_paths_devices_too_long_or_look_alike_are_refused() {
 }
 
 #[test]
-fn expressions_are_placed_where_they_stand() {
-    let place = |text: &str| {
+fn expression_errors_have_document_positions() {
+    let position = |text: &str| {
         let found = first(text);
         (found.code, found.line, found.column)
     };
@@ -456,12 +473,18 @@ fn expressions_are_placed_where_they_stand() {
             "{base}    - id: a\n      action: wait\n      arguments: {{duration: 5s}}\n      when: {when}\n"
         )
     };
-    assert_eq!(place(&of("x && true")), ("CHI0161".into(), 9, 13));
-    assert_eq!(place(&of("'true && x'")), ("CHI0161".into(), 9, 22));
-    assert_eq!(place(&of("|\n        true &&\n          params.y")), ("CHI0162".into(), 11, 11));
-    assert_eq!(place(&of("|\n\n        true &&\n          params.y")), ("CHI0162".into(), 12, 11));
-    assert_eq!(place(&of(">-\n        true &&\n        params.y")), ("CHI0162".into(), 10, 9));
-    assert_eq!(place(&of("[1, 2]")), ("CHI0124".into(), 9, 13));
-    let hole = "{duration: 'for ${{ params.z }}'}";
-    assert_eq!(place(&of("'true'").replace("{duration: 5s}", hole)), ("CHI0162".into(), 8, 34));
+    assert_eq!(position(&of("x && true")), ("CHI0161".into(), 9, 13));
+    assert_eq!(position(&of("'true && x'")), ("CHI0161".into(), 9, 22));
+    assert_eq!(position(&of("|\n        true &&\n          params.y")), ("CHI0162".into(), 11, 11));
+    assert_eq!(
+        position(&of("|\n\n        true &&\n          params.y")),
+        ("CHI0162".into(), 12, 11)
+    );
+    assert_eq!(position(&of(">-\n        true &&\n        params.y")), ("CHI0162".into(), 10, 9));
+    assert_eq!(position(&of("[1, 2]")), ("CHI0124".into(), 9, 13));
+    let placeholder = "{duration: 'for ${{ params.z }}'}";
+    assert_eq!(
+        position(&of("'true'").replace("{duration: 5s}", placeholder)),
+        ("CHI0162".into(), 8, 34)
+    );
 }

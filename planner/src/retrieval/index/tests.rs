@@ -4,7 +4,7 @@ use workflow::{Facts, Features, Workflow, digest_of_parts};
 
 use super::*;
 
-fn execution(id: usize, words: &[String], verdict: Verdict) -> PastExecution {
+fn execution(id: usize, words: &[String], verdict: OutcomeStatus) -> PastExecution {
     let workflow: Workflow = serde_json::from_value(json!({"apiVersion": "chiron.dev/v1alpha1", "kind": "RemediationWorkflow",
         "metadata": {"name": "w"}, "spec": {"steps": [{"id": "scale", "action": "scale", "arguments": {
             "target": {"kind": "Deployment", "namespace": "shop", "name": "cart"}, "replicas": 2}}]}}))
@@ -22,7 +22,7 @@ fn execution(id: usize, words: &[String], verdict: Verdict) -> PastExecution {
             values: Vec::new(),
             steps: Vec::new(),
         },
-        verdict,
+        outcome: verdict,
         reward: None,
         steps: Vec::new(),
         seconds_to_resolve: None,
@@ -46,7 +46,7 @@ fn words(number: usize) -> Vec<String> {
     words
 }
 
-/// The same scores from their definitions, execution by execution, with nothing shared and nothing cut.
+/// Computes the same ranking directly from the definitions, without shared documents or truncated lists.
 fn brute_force(executions: &[PastExecution], query: &[String], top_k: usize) -> Vec<String> {
     let mut documents: Vec<Vec<String>> = Vec::new();
     for execution in executions {
@@ -80,7 +80,7 @@ fn brute_force(executions: &[PastExecution], query: &[String], top_k: usize) -> 
         let mut order: Vec<usize> =
             (0..documents.len()).filter(|document| scores[*document] > 0.0).collect();
         order.sort_by(|a, b| scores[*b].partial_cmp(&scores[*a]).unwrap().then(a.cmp(b)));
-        for (rank, document) in order.into_iter().take(DEPTH).enumerate() {
+        for (rank, document) in order.into_iter().take(FUSION_DEPTH).enumerate() {
             fused[document] += 1.0 / (61.0 + rank as f64);
         }
     }
@@ -99,10 +99,10 @@ fn brute_force(executions: &[PastExecution], query: &[String], top_k: usize) -> 
 }
 
 #[test]
-fn finds_what_a_search_by_the_definitions_finds() {
-    // Numbers repeat, so that signatures do.
+fn similar_matches_brute_force_ranking() {
+    // Ids repeat modulo 600, so that some executions share a signature.
     let executions: Vec<PastExecution> =
-        (0..1_500).map(|id| execution(id, &words(id % 600), Verdict::Resolved)).collect();
+        (0..1_500).map(|id| execution(id, &words(id % 600), OutcomeStatus::Resolved)).collect();
     let mut index = HybridIndex::new();
     for execution in &executions {
         index.add(execution);
@@ -115,13 +115,13 @@ fn finds_what_a_search_by_the_definitions_finds() {
 }
 
 #[test]
-fn the_same_signature_comes_first_with_likeness_one_and_its_latest_execution_before_the_others() {
+fn similar_ranks_identical_signature_first_and_latest_execution_first() {
     let mut index = HybridIndex::new();
     for id in 0..50 {
         index.add(&execution(
             id,
             &words(id % 10),
-            if id % 2 == 0 { Verdict::Resolved } else { Verdict::NotResolved },
+            if id % 2 == 0 { OutcomeStatus::Resolved } else { OutcomeStatus::NotResolved },
         ));
     }
     let found = index.similar(&words(3), 5);
@@ -132,16 +132,16 @@ fn the_same_signature_comes_first_with_likeness_one_and_its_latest_execution_bef
     assert!(
         found
             .iter()
-            .all(|n| (n.similarity - 1.0).abs() < 1e-6 && n.verdict == Verdict::NotResolved),
+            .all(|n| (n.similarity - 1.0).abs() < 1e-6 && n.outcome == OutcomeStatus::NotResolved),
         "{found:?}"
     );
     assert_eq!(index.len(), 50);
 }
 
 #[test]
-fn what_was_done_is_kept_without_names_and_values() {
+fn index_keeps_no_object_names_or_values() {
     let mut index = HybridIndex::new();
-    index.add(&execution(1, &words(1), Verdict::Resolved));
+    index.add(&execution(1, &words(1), OutcomeStatus::Resolved));
     let text = serde_json::to_string(&index.similar(&words(1), 1)).unwrap();
     assert!(
         text.contains("scale")

@@ -1,23 +1,23 @@
 use cluster::Object;
 use serde_json::{Value, json};
 
-use super::{Wrong, wrong};
-use crate::api::refusal::Refusal;
+use super::{FieldError, invalid_field};
+use crate::api::status_error::StatusError;
 
-/// Checks a disruption budget.
-pub(super) fn check(object: &Object) -> Result<(), Refusal> {
-    let least = object.at("/spec/minAvailable").filter(|value| !value.is_null());
-    let most = object.at("/spec/maxUnavailable").filter(|value| !value.is_null());
-    if let (Some(least), Some(most)) = (least, most) {
-        // Told as the server holds it, not as it is on the wire.
-        let value = json!({"MinAvailable": least, "Selector": object.at("/spec/selector"), "MaxUnavailable": most,
+/// Checks a PodDisruptionBudget.
+pub(super) fn check(object: &Object) -> Result<(), StatusError> {
+    let min = object.at("/spec/minAvailable").filter(|value| !value.is_null());
+    let max = object.at("/spec/maxUnavailable").filter(|value| !value.is_null());
+    if let (Some(min), Some(max)) = (min, max) {
+        // The message of a real server shows the internal (Go) representation, not the serialized one.
+        let value = json!({"MinAvailable": min, "Selector": object.at("/spec/selector"), "MaxUnavailable": max,
             "UnhealthyPodEvictionPolicy": object.at("/spec/unhealthyPodEvictionPolicy")});
-        let why = "minAvailable and maxUnavailable cannot be both set";
-        return Err(wrong(object, "spec", &Wrong::Invalid(&value, why)));
+        let detail = "minAvailable and maxUnavailable cannot be both set";
+        return Err(invalid_field(object, "spec", &FieldError::Invalid(&value, detail)));
     }
-    for (field, value) in [("spec.minAvailable", least), ("spec.maxUnavailable", most)] {
+    for (field, value) in [("spec.minAvailable", min), ("spec.maxUnavailable", max)] {
         let Some(value) = value else { continue };
-        let why = match value {
+        let detail = match value {
             Value::Number(number) if number.as_i64().is_some_and(|number| number >= 0) => continue,
             Value::Number(_) => "must be greater than or equal to 0",
             Value::String(text) => match text.strip_suffix('%').map(str::parse::<u32>) {
@@ -31,7 +31,7 @@ pub(super) fn check(object: &Object) -> Result<(), Refusal> {
                 "must be an integer or percentage (e.g '5%%')"
             }
         };
-        return Err(wrong(object, field, &Wrong::Invalid(value, why)));
+        return Err(invalid_field(object, field, &FieldError::Invalid(value, detail)));
     }
     Ok(())
 }

@@ -1,26 +1,26 @@
 use cluster::Object;
 use serde_json::Value;
 
-use super::{Wrong, wrong};
-use crate::api::refusal::Refusal;
-use crate::api::resource::Resource;
+use super::{FieldError, invalid_field};
+use crate::api::resource::ServedResource;
+use crate::api::status_error::StatusError;
 
-/// Bytes of all annotations of an object together.
-const ANNOTATIONS: usize = 256 * 1024;
+/// The maximum total size of an object's annotations, in bytes.
+const MAX_ANNOTATION_BYTES: usize = 256 * 1024;
 
-const SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
-const LABEL: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
-const SERVICE: &str = "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')";
-const LABEL_KEY: &str = "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
-const LABEL_VALUE: &str = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
+const INVALID_SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
+const INVALID_LABEL: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
+const INVALID_SERVICE_NAME: &str = "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')";
+const INVALID_LABEL_KEY: &str = "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
+const INVALID_LABEL_VALUE: &str = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
 
-pub(super) fn check_name(resource: &Resource, object: &Object) -> Result<(), Refusal> {
+pub(super) fn check_name(resource: &ServedResource, object: &Object) -> Result<(), StatusError> {
     let name = object.name();
     if name.is_empty() {
-        return Err(wrong(
+        return Err(invalid_field(
             object,
             "metadata.name",
-            &Wrong::Required("name or generateName is required"),
+            &FieldError::Required("name or generateName is required"),
         ));
     }
     let is_part = |part: &str| {
@@ -33,103 +33,119 @@ pub(super) fn check_name(resource: &Resource, object: &Object) -> Result<(), Ref
             && bytes.iter().all(|byte| edge(Some(byte)) || *byte == b'-')
     };
     let is_segment = !matches!(name, "." | "..") && !name.contains(['/', '%']);
-    let (fits, longest, why) = match resource.shelf {
-        "Namespace" => (is_part(name), 63, LABEL),
-        "Service" => {
-            (is_part(name) && name.starts_with(|c: char| c.is_ascii_lowercase()), 63, SERVICE)
-        }
-        // Roles may have names with colons and capitals.
+    let (is_valid, max_len, detail) = match resource.storage_kind {
+        "Namespace" => (is_part(name), 63, INVALID_LABEL),
+        "Service" => (
+            is_part(name) && name.starts_with(|c: char| c.is_ascii_lowercase()),
+            63,
+            INVALID_SERVICE_NAME,
+        ),
+        // Names of RBAC objects may contain colons and upper-case letters.
         "Role" | "ClusterRole" | "RoleBinding" | "ClusterRoleBinding" => {
             (is_segment, usize::MAX, "may not contain '/' or '%', or be '.' or '..'")
         }
-        _ => (name.split('.').all(is_part), 253, SUBDOMAIN),
+        _ => (name.split('.').all(is_part), 253, INVALID_SUBDOMAIN),
     };
     let value = Value::from(name);
-    if !fits {
-        return Err(wrong(object, "metadata.name", &Wrong::Invalid(&value, why)));
+    if !is_valid {
+        return Err(invalid_field(object, "metadata.name", &FieldError::Invalid(&value, detail)));
     }
-    if name.len() > longest {
-        let why = format!("must be no more than {longest} bytes");
-        return Err(wrong(object, "metadata.name", &Wrong::Invalid(&value, &why)));
+    if name.len() > max_len {
+        let detail = format!("must be no more than {max_len} bytes");
+        return Err(invalid_field(object, "metadata.name", &FieldError::Invalid(&value, &detail)));
     }
     match (resource.namespaced, object.namespace()) {
-        (true, None) => Err(wrong(object, "metadata.namespace", &Wrong::Required(""))),
-        (false, Some(_)) => {
-            Err(wrong(object, "metadata.namespace", &Wrong::Forbidden("not allowed on this type")))
-        }
+        (true, None) => Err(invalid_field(object, "metadata.namespace", &FieldError::Required(""))),
+        (false, Some(_)) => Err(invalid_field(
+            object,
+            "metadata.namespace",
+            &FieldError::Forbidden("not allowed on this type"),
+        )),
         (true, Some(_)) | (false, None) => Ok(()),
     }
 }
 
-pub(super) fn check_labels(object: &Object) -> Result<(), Refusal> {
-    let invalid = |text: &str, why: &str| {
-        Err(wrong(object, "metadata.labels", &Wrong::Invalid(&Value::from(text), why)))
+pub(super) fn check_labels(object: &Object) -> Result<(), StatusError> {
+    let invalid = |text: &str, detail: &str| {
+        Err(invalid_field(
+            object,
+            "metadata.labels",
+            &FieldError::Invalid(&Value::from(text), detail),
+        ))
     };
     for (key, value) in &object.metadata().labels {
-        if let Some(why) = flaw_of_label_key(key) {
-            return invalid(key, why);
+        if let Some(detail) = label_key_error(key) {
+            return invalid(key, detail);
         }
         if value.len() > 63 {
             return invalid(value, "must be no more than 63 bytes");
         }
-        if !(value.is_empty() || is_word(value, 63)) {
-            return invalid(value, LABEL_VALUE);
+        if !(value.is_empty() || is_qualified_part(value, 63)) {
+            return invalid(value, INVALID_LABEL_VALUE);
         }
     }
     Ok(())
 }
 
-pub(super) fn check_finalizers(object: &Object) -> Result<(), Refusal> {
+pub(super) fn check_finalizers(object: &Object) -> Result<(), StatusError> {
     for (i, one) in object.metadata().finalizers.iter().enumerate() {
         let is_known = matches!(one.as_str(), "orphan" | "foregroundDeletion" | "kubernetes");
-        let is_qualified = one
-            .split_once('/')
-            .is_some_and(|(domain, name)| is_word(domain, 253) && is_word(name, 63));
+        let is_qualified = one.split_once('/').is_some_and(|(domain, name)| {
+            is_qualified_part(domain, 253) && is_qualified_part(name, 63)
+        });
         if !is_known && !is_qualified {
-            let why = "name is neither a standard finalizer name nor is it fully qualified";
+            let detail = "name is neither a standard finalizer name nor is it fully qualified";
             let field = format!("metadata.finalizers[{i}]");
-            return Err(wrong(object, &field, &Wrong::Invalid(&Value::from(one.as_str()), why)));
-        }
-    }
-    Ok(())
-}
-
-/// Whether `text` may be the key of a label; if not, why.
-pub(super) fn flaw_of_label_key(text: &str) -> Option<&'static str> {
-    let is_key = match text.split_once('/') {
-        Some((prefix, name)) => is_word(prefix, 253) && is_word(name, 63),
-        None => is_word(text, 63),
-    };
-    (!is_key).then_some(LABEL_KEY)
-}
-
-fn is_word(text: &str, longest: usize) -> bool {
-    let edge = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
-    let bytes = text.as_bytes();
-    let inner = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-    bytes.len() <= longest && edge(bytes.first()) && edge(bytes.last()) && bytes.iter().all(inner)
-}
-
-pub(super) fn check_annotations(object: &Object) -> Result<(), Refusal> {
-    let annotations = &object.metadata().annotations;
-    let size: usize = annotations.iter().map(|(key, value)| key.len() + value.len()).sum();
-    if size > ANNOTATIONS {
-        return Err(wrong(object, "metadata.annotations", &Wrong::TooLong(ANNOTATIONS)));
-    }
-    for key in annotations.keys() {
-        let name = key.split_once('/').map_or(key.as_str(), |(_, name)| name);
-        if !is_word(name, 63) {
-            return Err(wrong(
+            return Err(invalid_field(
                 object,
-                "metadata.annotations",
-                &Wrong::Invalid(&Value::from(key.as_str()), LABEL_KEY),
+                &field,
+                &FieldError::Invalid(&Value::from(one.as_str()), detail),
             ));
         }
     }
     Ok(())
 }
 
-pub(super) fn check_owners(object: &Object) -> Result<(), Refusal> {
+/// Returns why `text` is not a valid label key, or `None` if it is valid.
+pub(super) fn label_key_error(text: &str) -> Option<&'static str> {
+    let is_key = match text.split_once('/') {
+        Some((prefix, name)) => is_qualified_part(prefix, 253) && is_qualified_part(name, 63),
+        None => is_qualified_part(text, 63),
+    };
+    (!is_key).then_some(INVALID_LABEL_KEY)
+}
+
+fn is_qualified_part(text: &str, max_len: usize) -> bool {
+    let edge = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+    let bytes = text.as_bytes();
+    let inner = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    bytes.len() <= max_len && edge(bytes.first()) && edge(bytes.last()) && bytes.iter().all(inner)
+}
+
+pub(super) fn check_annotations(object: &Object) -> Result<(), StatusError> {
+    let annotations = &object.metadata().annotations;
+    let size: usize = annotations.iter().map(|(key, value)| key.len() + value.len()).sum();
+    if size > MAX_ANNOTATION_BYTES {
+        return Err(invalid_field(
+            object,
+            "metadata.annotations",
+            &FieldError::TooLong(MAX_ANNOTATION_BYTES),
+        ));
+    }
+    for key in annotations.keys() {
+        let name = key.split_once('/').map_or(key.as_str(), |(_, name)| name);
+        if !is_qualified_part(name, 63) {
+            return Err(invalid_field(
+                object,
+                "metadata.annotations",
+                &FieldError::Invalid(&Value::from(key.as_str()), INVALID_LABEL_KEY),
+            ));
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn check_owners(object: &Object) -> Result<(), StatusError> {
     let owners = &object.metadata().owner_references;
     for owner in owners {
         for (member, text) in [
@@ -140,40 +156,44 @@ pub(super) fn check_owners(object: &Object) -> Result<(), Refusal> {
         ] {
             if text.is_empty() {
                 let field = format!("metadata.ownerReferences.{member}");
-                return Err(wrong(
+                return Err(invalid_field(
                     object,
                     &field,
-                    &Wrong::Invalid(&Value::from(""), "must not be empty"),
+                    &FieldError::Invalid(&Value::from(""), "must not be empty"),
                 ));
             }
         }
     }
     if owners.iter().filter(|owner| owner.controller == Some(true)).count() > 1 {
         let value = serde_json::to_value(owners).unwrap_or_default();
-        let why = "Only one reference can have Controller set to true";
-        return Err(wrong(object, "metadata.ownerReferences", &Wrong::Invalid(&value, why)));
+        let detail = "Only one reference can have Controller set to true";
+        return Err(invalid_field(
+            object,
+            "metadata.ownerReferences",
+            &FieldError::Invalid(&value, detail),
+        ));
     }
     Ok(())
 }
 
-pub(super) fn check_update(before: &Object, after: &Object) -> Result<(), Refusal> {
+pub(super) fn check_update(before: &Object, after: &Object) -> Result<(), StatusError> {
     if before.metadata().deletion_timestamp.is_none() {
         return Ok(());
     }
-    let known = &before.metadata().finalizers;
+    let existing = &before.metadata().finalizers;
     let new: Vec<String> = after
         .metadata()
         .finalizers
         .iter()
-        .filter(|one| !known.contains(one))
+        .filter(|one| !existing.contains(one))
         .map(|one| format!("{one:?}"))
         .collect();
     if new.is_empty() {
         return Ok(());
     }
-    let why = format!(
+    let detail = format!(
         "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{}}}",
         new.join(", ")
     );
-    Err(wrong(after, "metadata.finalizers", &Wrong::Forbidden(&why)))
+    Err(invalid_field(after, "metadata.finalizers", &FieldError::Forbidden(&detail)))
 }

@@ -2,14 +2,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::{FieldSet, Make, edge, is_fixed, make};
+use super::{FieldSet, Topology, edge, is_fixed, topology};
 
-/// What is different between two values.
+/// The differences between two values.
 #[derive(Clone, Debug, Default)]
 pub(in crate::api) struct Changes {
-    /// Fields that are new or have another value.
+    /// Fields that were added or modified.
     pub(in crate::api) changed: FieldSet,
-    /// Fields that are gone.
+    /// Fields that were removed.
     pub(in crate::api) removed: FieldSet,
 }
 
@@ -38,13 +38,13 @@ fn compare<'v>(
                        before: Option<&'v Value>,
                        after: Option<&'v Value>,
                        path: &mut Vec<&'v str>| {
-        let (mut now, mut then) = (FieldSet::default(), FieldSet::default());
-        compare(before, after, path, &mut now, &mut then);
-        if !now.is_empty() {
-            changed.below.insert(edge.clone(), now);
+        let (mut new, mut old) = (FieldSet::default(), FieldSet::default());
+        compare(before, after, path, &mut new, &mut old);
+        if !new.is_empty() {
+            changed.children.insert(edge.clone(), new);
         }
-        if !then.is_empty() {
-            removed.below.insert(edge, then);
+        if !old.is_empty() {
+            removed.children.insert(edge, old);
         }
     };
     let before = before.filter(|value| !value.is_null());
@@ -52,16 +52,16 @@ fn compare<'v>(
     match (before, after) {
         (None, None) => {}
         (None, Some(after)) => {
-            changed.insert_below(after, path, true);
+            changed.insert_value(after, path, true);
             changed.is_member |= after.is_object() && !path.is_empty() && !is_fixed(path);
         }
         (Some(before), None) => {
-            removed.insert_below(before, path, true);
+            removed.insert_value(before, path, true);
             removed.is_member |= before.is_object() && !path.is_empty();
         }
         (Some(before), Some(after)) if before == after => {}
-        (Some(before), Some(after)) => match (make(path, before), make(path, after)) {
-            (Make::Members, Make::Members) => {
+        (Some(before), Some(after)) => match (topology(path, before), topology(path, after)) {
+            (Topology::Map, Topology::Map) => {
                 let (Value::Object(old), Value::Object(new)) = (before, after) else { return };
                 let names: BTreeSet<&'v String> = old.keys().chain(new.keys()).collect();
                 for name in names {
@@ -70,7 +70,7 @@ fn compare<'v>(
                     path.pop();
                 }
             }
-            (Make::Keyed(keys), Make::Keyed(_)) => {
+            (Topology::AssociativeList(keys), Topology::AssociativeList(_)) => {
                 let by_edge = |list: &'v Value| -> BTreeMap<String, &'v Value> {
                     let elements = list.as_array().into_iter().flatten();
                     elements.filter_map(|element| Some((edge(keys, element)?, element))).collect()
@@ -81,7 +81,7 @@ fn compare<'v>(
                     descend(edge.clone(), old.get(edge).copied(), new.get(edge).copied(), path);
                 }
             }
-            (Make::Set, Make::Set) => {
+            (Topology::Set, Topology::Set) => {
                 let edges = |list: &Value| -> Vec<String> {
                     list.as_array()
                         .into_iter()
@@ -90,21 +90,22 @@ fn compare<'v>(
                         .collect()
                 };
                 let (old, new) = (edges(before), edges(after));
-                let member = || FieldSet { is_member: true, below: BTreeMap::new() };
-                changed.below.extend(
+                let member = || FieldSet { is_member: true, children: BTreeMap::new() };
+                changed.children.extend(
                     new.iter()
                         .filter(|edge| !old.contains(edge))
                         .map(|edge| (edge.clone(), member())),
                 );
-                removed.below.extend(
+                removed.children.extend(
                     old.iter()
                         .filter(|edge| !new.contains(edge))
                         .map(|edge| (edge.clone(), member())),
                 );
             }
-            (Make::Atomic | Make::Members | Make::Keyed(_) | Make::Set, _) => {
-                changed.is_member = true
-            }
+            (
+                Topology::Atomic | Topology::Map | Topology::AssociativeList(_) | Topology::Set,
+                _,
+            ) => changed.is_member = true,
         },
     }
 }

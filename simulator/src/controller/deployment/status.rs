@@ -1,10 +1,10 @@
-use cluster::{Deployment, Object, Strategy};
+use cluster::{Deployment, DeploymentStrategy, Object};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::{Held, bounds};
+use super::{OwnedReplicaSet, rollout_limits};
 use crate::objects::Key;
-use crate::queue::Wake;
+use crate::queue::Timer;
 use crate::world::World;
 
 impl World {
@@ -12,7 +12,7 @@ impl World {
         &mut self,
         key: &Key,
         object: &Object,
-        sets: &[Held],
+        sets: &[OwnedReplicaSet],
         newest: Option<usize>,
         found: Option<&str>,
     ) {
@@ -26,9 +26,9 @@ impl World {
         let updated =
             newest.and_then(|i| sets[i].object.at("/status/replicas")?.as_u64()).unwrap_or(0);
         let (_, unavailable) = match view.strategy() {
-            Strategy::Recreate => (0, view.replicas()),
-            Strategy::RollingUpdate { max_unavailable, max_surge } => {
-                bounds(view.replicas(), max_surge, max_unavailable)
+            DeploymentStrategy::Recreate => (0, view.replicas()),
+            DeploymentStrategy::RollingUpdate { max_unavailable, max_surge } => {
+                rollout_limits(view.replicas(), max_surge, max_unavailable)
             }
         };
 
@@ -83,12 +83,12 @@ impl World {
                         "ProgressDeadlineExceeded",
                         format!("ReplicaSet {set_name:?} has timed out progressing."),
                     ),
-                    last.holds == Some(true),
+                    last.status == Some(true),
                 )
             } else {
                 (
                     (
-                        if last.holds == Some(false) { "False" } else { "True" },
+                        if last.status == Some(false) { "False" } else { "True" },
                         last.reason,
                         last.message.to_string(),
                     ),
@@ -107,9 +107,9 @@ impl World {
         {
             let from = if is_fresh { Some(self.now) } else { last_update };
             if let Some(from) = from {
-                self.wake_at(
+                self.set_timer_at(
                     from + deadline + SignedDuration::from_millis(1),
-                    Wake::Deployment(key.clone()),
+                    Timer::Deployment(key.clone()),
                 );
             }
         }
@@ -144,7 +144,7 @@ impl World {
     ) -> Value {
         let old = object.at("/status/conditions").and_then(Value::as_array).into_iter().flatten();
         let old = old.clone().find(|condition| condition["type"] == kind);
-        let now = Value::from(self.written_now());
+        let now = Value::from(self.now_rfc3339());
         let transition = old
             .filter(|old| old["status"] == *status)
             .map_or(now.clone(), |old| old["lastTransitionTime"].clone());

@@ -1,46 +1,46 @@
-//! What cells have in common: ages, selectors, containers.
+//! Helpers for cells: ages, selectors, containers.
 
 use cluster::Object;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-/// A text within the object, empty where there is none.
+/// Returns the string at `pointer`. Default: empty.
 pub(super) fn text<'a>(object: &'a Object, pointer: &str) -> &'a str {
     object.at(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
-/// A whole number within the object, 0 where there is none.
+/// Returns the integer at `pointer`. Default: 0.
 pub(super) fn number(object: &Object, pointer: &str) -> i64 {
     object.at(pointer).and_then(Value::as_i64).unwrap_or_default()
 }
 
-/// A list within the object, empty where there is none.
+/// Returns the list at `pointer`. Default: empty.
 pub(super) fn list<'a>(object: &'a Object, pointer: &str) -> &'a [Value] {
     object.at(pointer).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
-/// `text`, or what stands for nothing.
-pub(super) fn or<'a>(text: &'a str, nothing: &'a str) -> &'a str {
-    if text.is_empty() { nothing } else { text }
+/// Returns `text`, or `default` if it is empty.
+pub(super) fn or<'a>(text: &'a str, default: &'a str) -> &'a str {
+    if text.is_empty() { default } else { text }
 }
 
-/// How old the object is.
+/// Returns the age of the object.
 pub(super) fn age(object: &Object, now: Timestamp) -> Value {
-    object
-        .metadata()
-        .creation_timestamp
-        .map_or_else(|| "<unknown>".into(), |made| human_duration(now.duration_since(made)).into())
+    object.metadata().creation_timestamp.map_or_else(
+        || "<unknown>".into(),
+        |created_at| human_duration(now.duration_since(created_at)).into(),
+    )
 }
 
-/// How long ago a written time is.
-pub(super) fn since(written: &str, now: Timestamp) -> String {
-    match written.parse::<Timestamp>() {
+/// Returns the time since a timestamp.
+pub(super) fn since(timestamp: &str, now: Timestamp) -> String {
+    match timestamp.parse::<Timestamp>() {
         Ok(at) => human_duration(now.duration_since(at)),
         Err(_) => "<unknown>".into(),
     }
 }
 
-/// A duration in two or three significant figures, as kubectl and the API server write it.
+/// Formats a duration as kubectl and the API server do.
 pub(super) fn human_duration(duration: SignedDuration) -> String {
     let seconds = duration.as_secs();
     let pair = |large: i64, unit: &str, small: i64, below: &str| {
@@ -62,7 +62,7 @@ pub(super) fn human_duration(duration: SignedDuration) -> String {
     }
 }
 
-/// Names and images of the containers under `pointer`, divided by commas.
+/// Returns the names and the images of the containers at `pointer`, separated by commas.
 pub(super) fn containers(object: &Object, pointer: &str) -> [Value; 2] {
     let joined = |field: &str| {
         let words = list(object, pointer).iter().map(|one| one[field].as_str().unwrap_or_default());
@@ -71,7 +71,7 @@ pub(super) fn containers(object: &Object, pointer: &str) -> [Value; 2] {
     [joined("name"), joined("image")]
 }
 
-/// A label selector as text; `<none>` where there is none or an empty one.
+/// Formats a label selector. `<none>` if it is absent or empty.
 pub(super) fn selector(object: &Object, pointer: &str) -> Value {
     let selector = object
         .at(pointer)
@@ -80,7 +80,7 @@ pub(super) fn selector(object: &Object, pointer: &str) -> Value {
     or(&text, "<none>").into()
 }
 
-/// A map of labels as text; `<none>` where it is empty.
+/// Formats a map of labels. `<none>` if it is empty.
 pub(super) fn labels(object: &Object, pointer: &str) -> Value {
     let labels = object.at(pointer).and_then(Value::as_object).into_iter().flatten();
     let pairs = labels.map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()));
@@ -88,8 +88,8 @@ pub(super) fn labels(object: &Object, pointer: &str) -> Value {
     or(&text, "<none>").into()
 }
 
-/// A value that is a whole number or a text.
-pub(super) fn number_or_text(object: &Object, pointer: &str) -> Option<String> {
+/// Formats a value that is a number or a string.
+pub(super) fn number_or_string(object: &Object, pointer: &str) -> Option<String> {
     match object.at(pointer)? {
         Value::String(text) => Some(text.clone()),
         Value::Number(number) => Some(number.to_string()),
@@ -97,10 +97,10 @@ pub(super) fn number_or_text(object: &Object, pointer: &str) -> Option<String> {
     }
 }
 
-/// The first three of `items`, and how many more there are; `nothing` where there are none.
-pub(super) fn first_three(items: &[String], nothing: &str) -> String {
+/// Formats the first three items and the number of further items. `default` if there are none.
+pub(super) fn first_three(items: &[String], default: &str) -> String {
     match items.len() {
-        0 => nothing.into(),
+        0 => default.into(),
         1..=3 => items.join(","),
         count => format!("{} + {} more...", items[..3].join(","), count - 3),
     }
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_read_as_kubectl_writes_them() {
+    fn human_duration_matches_kubectl() {
         for (seconds, expected) in [
             (-5, "<invalid>"),
             (-1, "0s"),

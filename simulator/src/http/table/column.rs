@@ -1,59 +1,59 @@
-//! Which columns a kind has, and who fills them.
+//! The columns of each kind, and the functions that compute their cells.
 
 use cluster::Object;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::custom::Printed;
+use super::custom::PrinterColumn;
 use super::{cell, core, pod, policy, workload};
-use crate::api::Resource;
+use crate::api::ServedResource;
 use crate::world::World;
 
-/// Where a column is shown.
+/// The priority of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::http) enum Shown {
+pub(in crate::http) enum ColumnPriority {
     Always,
-    /// With `-o wide` alone.
+    /// Only shown with `-o wide`.
     Wide,
 }
 
-/// One column: its name, its type, and where it is shown.
+/// One column.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::http) struct Column {
     pub(super) name: &'static str,
     pub(super) kind: &'static str,
-    pub(super) shown: Shown,
+    pub(super) priority: ColumnPriority,
 }
 
-/// A column of texts.
+/// Returns a string column.
 pub(super) const fn always(name: &'static str) -> Column {
-    Column { name, kind: "string", shown: Shown::Always }
+    Column { name, kind: "string", priority: ColumnPriority::Always }
 }
 
-/// A column of texts that `-o wide` shows.
+/// Returns a string column that only `-o wide` shows.
 pub(super) const fn wide(name: &'static str) -> Column {
-    Column { name, kind: "string", shown: Shown::Wide }
+    Column { name, kind: "string", priority: ColumnPriority::Wide }
 }
 
-/// A column of whole numbers.
-pub(super) const fn whole(name: &'static str) -> Column {
-    Column { name, kind: "integer", shown: Shown::Always }
+/// Returns an integer column.
+pub(super) const fn integer(name: &'static str) -> Column {
+    Column { name, kind: "integer", priority: ColumnPriority::Always }
 }
 
-type Fill = fn(&Object, Timestamp) -> Vec<Value>;
+type CellsFn = fn(&Object, Timestamp) -> Vec<Value>;
 
 /// The columns of one kind.
-pub(in crate::http) enum Columns {
-    /// Of a kind that is built in.
-    BuiltIn(&'static [Column], Fill),
-    /// Of a custom kind, as its definition says.
-    Custom(Vec<Printed>),
+pub(in crate::http) enum TableColumns {
+    /// The columns of a built-in kind.
+    BuiltIn(&'static [Column], CellsFn),
+    /// The columns of a custom kind, from its CustomResourceDefinition.
+    Custom(Vec<PrinterColumn>),
 }
 
-impl Columns {
-    /// The columns of `resource`.
-    pub(in crate::http) fn of(world: &World, resource: &Resource) -> Self {
-        let (columns, fill): (&'static [Column], Fill) = match resource.kind.kind.as_str() {
+impl TableColumns {
+    /// Returns the columns of `resource`.
+    pub(in crate::http) fn of(world: &World, resource: &ServedResource) -> Self {
+        let (columns, cells): (&'static [Column], CellsFn) = match resource.kind.kind.as_str() {
             "Pod" => (pod::COLUMNS, pod::cells),
             "Deployment" => (workload::DEPLOYMENT, workload::deployment),
             "ReplicaSet" | "ReplicationController" => {
@@ -87,36 +87,36 @@ impl Columns {
             "ValidatingWebhookConfiguration" | "MutatingWebhookConfiguration" => {
                 (policy::WEBHOOKS, policy::webhooks)
             }
-            _ => match Printed::of(world, resource) {
-                Some(printed) => return Self::Custom(printed),
+            _ => match PrinterColumn::of(world, resource) {
+                Some(columns) => return Self::Custom(columns),
                 None => (NAME_AND_AGE, name_and_age),
             },
         };
-        Self::BuiltIn(columns, fill)
+        Self::BuiltIn(columns, cells)
     }
 
     pub(super) fn cells(&self, object: &Object, now: Timestamp) -> Vec<Value> {
         match self {
-            Self::BuiltIn(_, fill) => fill(object, now),
-            Self::Custom(printed) => printed.iter().map(|one| one.cell(object, now)).collect(),
+            Self::BuiltIn(_, cells) => cells(object, now),
+            Self::Custom(columns) => columns.iter().map(|one| one.cell(object, now)).collect(),
         }
     }
 
     pub(super) fn definitions(&self) -> Value {
-        let define = |name: &str, kind: &str, shown: Shown| {
+        let define = |name: &str, kind: &str, priority: ColumnPriority| {
             let format = if name == "Name" { "name" } else { "" };
-            let priority = match shown {
-                Shown::Always => 0,
-                Shown::Wide => 1,
+            let priority = match priority {
+                ColumnPriority::Always => 0,
+                ColumnPriority::Wide => 1,
             };
             json!({"name": name, "type": kind, "format": format, "description": "", "priority": priority})
         };
         match self {
             Self::BuiltIn(columns, _) => {
-                columns.iter().map(|one| define(one.name, one.kind, one.shown)).collect()
+                columns.iter().map(|one| define(one.name, one.kind, one.priority)).collect()
             }
-            Self::Custom(printed) => {
-                printed.iter().map(|one| define(&one.name, &one.kind, one.shown)).collect()
+            Self::Custom(columns) => {
+                columns.iter().map(|one| define(&one.name, &one.kind, one.priority)).collect()
             }
         }
     }

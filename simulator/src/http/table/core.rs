@@ -1,4 +1,4 @@
-//! Rows of services, nodes, configuration and events.
+//! Rows of Services, Nodes, configuration and Events.
 
 use cluster::Object;
 use jiff::Timestamp;
@@ -251,11 +251,11 @@ pub(super) fn claim(object: &Object, now: Timestamp) -> Vec<Value> {
                 other => other,
             },
         );
-    let is_going = object.metadata().deletion_timestamp.is_some();
+    let is_terminating = object.metadata().deletion_timestamp.is_some();
     let bound = |text: String| if volume.is_empty() { String::new() } else { text };
     vec![
         object.name().into(),
-        if is_going { "Terminating" } else { text(object, "/status/phase") }.into(),
+        if is_terminating { "Terminating" } else { text(object, "/status/phase") }.into(),
         volume.into(),
         bound(text(object, "/status/capacity/storage").into()).into(),
         bound(modes.collect::<Vec<_>>().join(",")).into(),

@@ -1,52 +1,56 @@
-//! Columns of custom kinds, as `additionalPrinterColumns` of their definition says.
+//! Columns of custom kinds, from `additionalPrinterColumns` of their CustomResourceDefinition.
 
 use cluster::Object;
 use jiff::Timestamp;
 use serde_json::Value;
 
 use super::cell;
-use super::column::Shown;
-use crate::api::{Resource, group, version_of};
+use super::column::ColumnPriority;
+use crate::api::{ServedResource, group, version_of};
 use crate::world::World;
 
-/// One column: where its value stands, and what it is.
-pub(in crate::http) struct Printed {
+/// One printer column.
+pub(in crate::http) struct PrinterColumn {
     pub(super) name: String,
     pub(super) kind: String,
-    pub(super) shown: Shown,
+    pub(super) priority: ColumnPriority,
     path: String,
 }
 
-impl Printed {
-    /// The columns of a custom resource, none where it is not one.
-    pub(super) fn of(world: &World, resource: &Resource) -> Option<Vec<Self>> {
+impl PrinterColumn {
+    /// Returns the columns of a custom resource, or `None` if `resource` is not custom.
+    pub(super) fn of(world: &World, resource: &ServedResource) -> Option<Vec<Self>> {
         let name = format!("{}.{}", resource.plural, group(&resource.kind));
         let kind = cluster::Kind::new("apiextensions.k8s.io/v1", "CustomResourceDefinition");
-        let definition = world.find(&kind, None, &name).ok()?;
+        let definition = world.get(&kind, None, &name).ok()?;
         let version = version_of(&resource.kind);
         let versions = cell::list(&definition, "/spec/versions");
         let wanted = versions.iter().find(|known| known["name"] == version)?;
-        let column = |name: &str, kind: &str, shown, path: &str| Self {
+        let column = |name: &str, kind: &str, priority, path: &str| Self {
             name: name.into(),
             kind: kind.into(),
-            shown,
+            priority,
             path: path.into(),
         };
-        let mut columns = vec![column("Name", "string", Shown::Always, ".metadata.name")];
-        let printed =
-            wanted["additionalPrinterColumns"].as_array().filter(|printed| !printed.is_empty());
-        match printed {
-            None => {
-                columns.push(column("Age", "date", Shown::Always, ".metadata.creationTimestamp"))
-            }
-            Some(printed) => columns.extend(printed.iter().map(|one| {
-                let shown = if one["priority"].as_i64().unwrap_or_default() > 0 {
-                    Shown::Wide
+        let mut columns = vec![column("Name", "string", ColumnPriority::Always, ".metadata.name")];
+        let printer_columns = wanted["additionalPrinterColumns"]
+            .as_array()
+            .filter(|printer_columns| !printer_columns.is_empty());
+        match printer_columns {
+            None => columns.push(column(
+                "Age",
+                "date",
+                ColumnPriority::Always,
+                ".metadata.creationTimestamp",
+            )),
+            Some(printer_columns) => columns.extend(printer_columns.iter().map(|one| {
+                let priority = if one["priority"].as_i64().unwrap_or_default() > 0 {
+                    ColumnPriority::Wide
                 } else {
-                    Shown::Always
+                    ColumnPriority::Always
                 };
                 let text = |field: &str| one[field].as_str().unwrap_or_default();
-                column(text("name"), text("type"), shown, text("jsonPath"))
+                column(text("name"), text("type"), priority, text("jsonPath"))
             })),
         }
         Some(columns)
@@ -57,14 +61,14 @@ impl Printed {
             return if self.kind == "date" { "<unknown>".into() } else { "<none>".into() };
         };
         match (&value, self.kind.as_str()) {
-            (Value::String(written), "date") => cell::since(written, now).into(),
+            (Value::String(timestamp), "date") => cell::since(timestamp, now).into(),
             (Value::String(_) | Value::Number(_) | Value::Bool(_), _) => value,
             (other, _) => other.to_string().into(),
         }
     }
 }
 
-/// The value at a path of fields and filters: `.status.conditions[?(@.type=="Ready")].status`.
+/// Returns the value at a JSON path of fields, indices and filters: `.status.conditions[?(@.type=="Ready")].status`.
 fn at(value: &Value, path: &str) -> Option<Value> {
     let path = path.strip_prefix('.').unwrap_or(path);
     if path.is_empty() {
@@ -78,8 +82,8 @@ fn at(value: &Value, path: &str) -> Option<Value> {
     if let Ok(index) = inside.parse::<usize>() {
         return at(inner.get(index)?, rest);
     }
-    let demand = inside.strip_prefix("?(@.")?.strip_suffix(')')?;
-    let (field, wanted) = demand.split_once("==")?;
+    let filter = inside.strip_prefix("?(@.")?.strip_suffix(')')?;
+    let (field, wanted) = filter.split_once("==")?;
     let wanted = wanted.trim().trim_matches(['"', '\'']);
     let found = inner.as_array()?.iter().find(|one| one[field.trim()] == wanted)?;
     at(found, rest)
@@ -91,7 +95,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn paths_of_printed_columns_find_their_values() {
+    fn json_paths_of_printer_columns_find_values() {
         let value = json!({"spec": {"size": 3}, "status": {"conditions": [{"type": "Ready", "status": "True"}]}});
         assert_eq!(at(&value, ".spec.size"), Some(json!(3)));
         assert_eq!(

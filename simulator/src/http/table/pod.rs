@@ -1,4 +1,4 @@
-//! The row of a pod: one word for all that its containers do.
+//! The row of a pod.
 
 use cluster::Object;
 use jiff::Timestamp;
@@ -19,8 +19,8 @@ pub(super) const COLUMNS: &[Column] = &[
     wide("Readiness Gates"),
 ];
 
-/// What the containers of a pod amount to.
-struct Sum {
+/// The aggregated status of a pod's containers.
+struct PodSummary {
     ready: usize,
     restarts: i64,
     last_restart: String,
@@ -31,26 +31,26 @@ pub(super) fn cells(pod: &Object, now: Timestamp) -> Vec<Value> {
     let init = list(pod, "/spec/initContainers");
     let total =
         list(pod, "/spec/containers").len() + init.iter().filter(|one| is_sidecar(one)).count();
-    let sum = sum(pod);
-    let restarts = match sum.restarts {
+    let summary = summarize(pod);
+    let restarts = match summary.restarts {
         0 => "0".to_string(),
-        count if sum.last_restart.is_empty() => count.to_string(),
-        count => format!("{count} ({} ago)", since(&sum.last_restart, now)),
+        count if summary.last_restart.is_empty() => count.to_string(),
+        count => format!("{count} ({} ago)", since(&summary.last_restart, now)),
     };
     vec![
         pod.name().into(),
-        format!("{}/{total}", sum.ready).into(),
-        sum.status.into(),
+        format!("{}/{total}", summary.ready).into(),
+        summary.status.into(),
         restarts.into(),
         age(pod, now),
         or(text(pod, "/status/podIP"), "<none>").into(),
         or(text(pod, "/spec/nodeName"), "<none>").into(),
         or(text(pod, "/status/nominatedNodeName"), "<none>").into(),
-        gates(pod),
+        readiness_gates(pod),
     ]
 }
 
-fn sum(pod: &Object) -> Sum {
+fn summarize(pod: &Object) -> PodSummary {
     let phase = text(pod, "/status/phase");
     let mut status = or(text(pod, "/status/reason"), phase).to_string();
     let conditions = list(pod, "/status/conditions");
@@ -60,47 +60,47 @@ fn sum(pod: &Object) -> Sum {
     {
         status = "SchedulingGated".into();
     }
-    let mut sum = Sum { ready: 0, restarts: 0, last_restart: String::new(), status };
-    let is_initializing = take_init_containers(pod, &mut sum);
+    let mut summary = PodSummary { ready: 0, restarts: 0, last_restart: String::new(), status };
+    let is_initializing = add_init_containers(pod, &mut summary);
     let is =
         |kind: &str| conditions.iter().any(|one| one["type"] == kind && one["status"] == "True");
     if !is_initializing || is("Initialized") {
-        take_containers(pod, &mut sum, is("Ready"));
+        add_containers(pod, &mut summary, is("Ready"));
     }
-    let is_going = pod.metadata().deletion_timestamp.is_some();
-    if is_going && text(pod, "/status/reason") == "NodeLost" {
-        sum.status = "Unknown".into();
-    } else if is_going && !matches!(phase, "Succeeded" | "Failed") {
-        sum.status = "Terminating".into();
+    let is_terminating = pod.metadata().deletion_timestamp.is_some();
+    if is_terminating && text(pod, "/status/reason") == "NodeLost" {
+        summary.status = "Unknown".into();
+    } else if is_terminating && !matches!(phase, "Succeeded" | "Failed") {
+        summary.status = "Terminating".into();
     }
-    sum
+    summary
 }
 
-/// Takes in the containers that run first; says whether they are still at it.
-fn take_init_containers(pod: &Object, sum: &mut Sum) -> bool {
+/// Adds the init containers to the summary. Returns whether the pod is still initializing.
+fn add_init_containers(pod: &Object, summary: &mut PodSummary) -> bool {
     let specs = list(pod, "/spec/initContainers");
     let (mut sidecar_restarts, mut sidecar_last) = (0, String::new());
     let mut is_initializing = false;
     for (i, container) in list(pod, "/status/initContainerStatuses").iter().enumerate() {
-        sum.restarts += container["restartCount"].as_i64().unwrap_or_default();
-        later(&mut sum.last_restart, container);
+        summary.restarts += container["restartCount"].as_i64().unwrap_or_default();
+        keep_latest(&mut summary.last_restart, container);
         let is_sidecar =
             specs.iter().any(|spec| spec["name"] == container["name"] && is_sidecar(spec));
         if is_sidecar {
             sidecar_restarts += container["restartCount"].as_i64().unwrap_or_default();
-            later(&mut sidecar_last, container);
+            keep_latest(&mut sidecar_last, container);
         }
-        let ended = container.pointer("/state/terminated");
-        if ended.is_some_and(|ended| ended["exitCode"] == 0) {
+        let terminated = container.pointer("/state/terminated");
+        if terminated.is_some_and(|terminated| terminated["exitCode"] == 0) {
             continue;
         }
         if is_sidecar && container["started"] == true {
-            sum.ready += usize::from(container["ready"] == true);
+            summary.ready += usize::from(container["ready"] == true);
             continue;
         }
         let waiting = container.pointer("/state/waiting/reason").and_then(Value::as_str);
-        sum.status = match (ended, waiting) {
-            (Some(ended), _) => format!("Init:{}", end(ended)),
+        summary.status = match (terminated, waiting) {
+            (Some(terminated), _) => format!("Init:{}", termination_status(terminated)),
             (None, Some(reason)) if !reason.is_empty() && reason != "PodInitializing" => {
                 format!("Init:{reason}")
             }
@@ -110,59 +110,61 @@ fn take_init_containers(pod: &Object, sum: &mut Sum) -> bool {
         break;
     }
     if !is_initializing {
-        (sum.restarts, sum.last_restart) = (sidecar_restarts, sidecar_last);
+        (summary.restarts, summary.last_restart) = (sidecar_restarts, sidecar_last);
     }
     is_initializing
 }
 
-fn take_containers(pod: &Object, sum: &mut Sum, is_pod_ready: bool) {
+fn add_containers(pod: &Object, summary: &mut PodSummary, is_pod_ready: bool) {
     let (mut is_running, mut failed) = (false, String::new());
     for container in list(pod, "/status/containerStatuses").iter().rev() {
-        sum.restarts += container["restartCount"].as_i64().unwrap_or_default();
-        later(&mut sum.last_restart, container);
+        summary.restarts += container["restartCount"].as_i64().unwrap_or_default();
+        keep_latest(&mut summary.last_restart, container);
         let waiting = container.pointer("/state/waiting/reason").and_then(Value::as_str);
-        let ended = container.pointer("/state/terminated");
-        match (waiting.filter(|reason| !reason.is_empty()), ended) {
-            (Some(reason), _) => sum.status = reason.into(),
-            (None, Some(ended)) => {
-                sum.status = end(ended);
-                if ended["exitCode"] != 0 {
-                    failed.clone_from(&sum.status);
+        let terminated = container.pointer("/state/terminated");
+        match (waiting.filter(|reason| !reason.is_empty()), terminated) {
+            (Some(reason), _) => summary.status = reason.into(),
+            (None, Some(terminated)) => {
+                summary.status = termination_status(terminated);
+                if terminated["exitCode"] != 0 {
+                    failed.clone_from(&summary.status);
                 }
             }
             (None, None)
                 if container["ready"] == true && container.pointer("/state/running").is_some() =>
             {
                 is_running = true;
-                sum.ready += 1;
+                summary.ready += 1;
             }
             (None, None) => {}
         }
     }
-    // One that runs still outweighs those that are done.
-    if sum.status == "Completed" {
+    // A running container takes precedence over completed ones.
+    if summary.status == "Completed" {
         if is_running && is_pod_ready {
-            sum.status = "Running".into();
+            summary.status = "Running".into();
         } else if !failed.is_empty() {
-            sum.status = failed;
+            summary.status = failed;
         } else if is_running {
-            sum.status = "NotReady".into();
+            summary.status = "NotReady".into();
         }
     }
 }
 
-/// How a container ended, in a word.
-fn end(ended: &Value) -> String {
-    let signal = ended["signal"].as_i64().unwrap_or_default();
-    match ended["reason"].as_str() {
+/// Returns the status of a terminated container.
+fn termination_status(terminated: &Value) -> String {
+    let signal = terminated["signal"].as_i64().unwrap_or_default();
+    match terminated["reason"].as_str() {
         Some(reason) if !reason.is_empty() => reason.into(),
         Some(_) | None if signal != 0 => format!("Signal:{signal}"),
-        Some(_) | None => format!("ExitCode:{}", ended["exitCode"].as_i64().unwrap_or_default()),
+        Some(_) | None => {
+            format!("ExitCode:{}", terminated["exitCode"].as_i64().unwrap_or_default())
+        }
     }
 }
 
-/// Keeps the later of two times at which a container ended; written times order as they are.
-fn later(last: &mut String, container: &Value) {
+/// Keeps the later of two termination times. RFC 3339 timestamps compare as strings.
+fn keep_latest(last: &mut String, container: &Value) {
     if let Some(at) = container.pointer("/lastState/terminated/finishedAt").and_then(Value::as_str)
         && at > last.as_str()
     {
@@ -174,16 +176,16 @@ fn is_sidecar(spec: &Value) -> bool {
     spec["restartPolicy"] == "Always"
 }
 
-fn gates(pod: &Object) -> Value {
-    let gates = list(pod, "/spec/readinessGates");
-    if gates.is_empty() {
+fn readiness_gates(pod: &Object) -> Value {
+    let readiness_gates = list(pod, "/spec/readinessGates");
+    if readiness_gates.is_empty() {
         return "<none>".into();
     }
     let conditions = list(pod, "/status/conditions");
-    let is_open = |gate: &&Value| {
+    let is_met = |gate: &&Value| {
         conditions.iter().any(|one| one["type"] == gate["conditionType"] && one["status"] == "True")
     };
-    format!("{}/{}", gates.iter().filter(is_open).count(), gates.len()).into()
+    format!("{}/{}", readiness_gates.iter().filter(is_met).count(), readiness_gates.len()).into()
 }
 
 #[cfg(test)]
@@ -200,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn one_word_says_what_the_containers_do() {
+    fn pod_status_summarizes_containers() {
         let spec = json!({"containers": [{"name": "a"}, {"name": "b"}]});
         let running =
             json!({"name": "a", "ready": true, "restartCount": 0, "state": {"running": {}}});

@@ -1,22 +1,22 @@
-//! Rows of budgets, quotas, leases, rights and other policies.
+//! Rows of budgets, quotas, leases, RBAC objects and other policies.
 
 use cluster::Object;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::cell::{age, list, number, number_or_text, or, selector, text};
-use super::column::{Column, always, whole, wide};
+use super::cell::{age, list, number, number_or_string, or, selector, text};
+use super::column::{Column, always, integer, wide};
 
 pub(super) const BUDGET: &[Column] = &[
     always("Name"),
     always("Min Available"),
     always("Max Unavailable"),
-    whole("Allowed Disruptions"),
+    integer("Allowed Disruptions"),
     always("Age"),
 ];
 
 pub(super) fn budget(object: &Object, now: Timestamp) -> Vec<Value> {
-    let bound = |pointer: &str| number_or_text(object, pointer).unwrap_or_else(|| "N/A".into());
+    let bound = |pointer: &str| number_or_string(object, pointer).unwrap_or_else(|| "N/A".into());
     vec![
         object.name().into(),
         bound("/spec/minAvailable").into(),
@@ -36,8 +36,8 @@ pub(super) fn quota(object: &Object, now: Timestamp) -> Vec<Value> {
     {
         let used = object.at("/status/used").and_then(|used| used.get(resource));
         let used = used.and_then(Value::as_str).unwrap_or("0");
-        let told = format!("{resource}: {used}/{}", hard.as_str().unwrap_or_default());
-        if resource.starts_with("limits.") { limits.push(told) } else { requests.push(told) }
+        let entry = format!("{resource}: {used}/{}", hard.as_str().unwrap_or_default());
+        if resource.starts_with("limits.") { limits.push(entry) } else { requests.push(entry) }
     }
     vec![
         object.name().into(),
@@ -91,8 +91,8 @@ pub(super) const CREATED_AT: &[Column] =
     &[always("Name"), Column { kind: "date", ..always("Created At") }];
 
 pub(super) fn created_at(object: &Object, _: Timestamp) -> Vec<Value> {
-    let made = object.metadata().creation_timestamp.map(|made| made.to_string());
-    vec![object.name().into(), made.unwrap_or_default().into()]
+    let created_at = object.metadata().creation_timestamp.map(|created_at| created_at.to_string());
+    vec![object.name().into(), created_at.unwrap_or_default().into()]
 }
 
 pub(super) const NETWORK_POLICY: &[Column] =
@@ -129,7 +129,7 @@ pub(super) fn ingress(object: &Object, now: Timestamp) -> Vec<Value> {
 
 pub(super) const PRIORITY: &[Column] = &[
     always("Name"),
-    whole("Value"),
+    integer("Value"),
     Column { kind: "boolean", ..always("Global-Default") },
     always("Age"),
     always("PreemptionPolicy"),
@@ -146,7 +146,7 @@ pub(super) fn priority(object: &Object, now: Timestamp) -> Vec<Value> {
     ]
 }
 
-pub(super) const WEBHOOKS: &[Column] = &[always("Name"), whole("Webhooks"), always("Age")];
+pub(super) const WEBHOOKS: &[Column] = &[always("Name"), integer("Webhooks"), always("Age")];
 
 pub(super) fn webhooks(object: &Object, now: Timestamp) -> Vec<Value> {
     let count = object.field("webhooks").and_then(Value::as_array).map_or(0, Vec::len);

@@ -1,17 +1,17 @@
-//! Rows of what makes pods.
+//! Rows of workloads.
 
 use cluster::Object;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::cell::{
-    age, containers, human_duration, labels, list, number, number_or_text, selector, since, text,
+    age, containers, human_duration, labels, list, number, number_or_string, selector, since, text,
 };
-use super::column::{Column, always, whole, wide};
+use super::column::{Column, always, integer, wide};
 
 const TEMPLATE: &str = "/spec/template/spec/containers";
 
-/// The cells, and after them the containers and the selector that `-o wide` shows.
+/// Appends the containers and the selector, which `-o wide` shows.
 fn with_template(mut cells: Vec<Value>, object: &Object, at: &str, selecting: &str) -> Vec<Value> {
     cells.extend(containers(object, at));
     cells.push(selector(object, selecting));
@@ -47,9 +47,9 @@ fn ready(object: &Object) -> Value {
 
 pub(super) const REPLICA_SET: &[Column] = &[
     always("Name"),
-    whole("Desired"),
-    whole("Current"),
-    whole("Ready"),
+    integer("Desired"),
+    integer("Current"),
+    integer("Ready"),
     always("Age"),
     wide("Containers"),
     wide("Images"),
@@ -79,11 +79,11 @@ pub(super) fn stateful_set(object: &Object, now: Timestamp) -> Vec<Value> {
 
 pub(super) const DAEMON_SET: &[Column] = &[
     always("Name"),
-    whole("Desired"),
-    whole("Current"),
-    whole("Ready"),
-    whole("Up-to-date"),
-    whole("Available"),
+    integer("Desired"),
+    integer("Current"),
+    integer("Ready"),
+    integer("Up-to-date"),
+    integer("Available"),
     always("Node Selector"),
     always("Age"),
     wide("Containers"),
@@ -119,12 +119,14 @@ pub(super) const JOB: &[Column] = &[
 
 pub(super) fn job(object: &Object, now: Timestamp) -> Vec<Value> {
     let succeeded = number(object, "/status/succeeded");
-    let completions =
-        match (number_or_text(object, "/spec/completions"), number(object, "/spec/parallelism")) {
-            (Some(wanted), _) => format!("{succeeded}/{wanted}"),
-            (None, parallelism @ 2..) => format!("{succeeded}/1 of {parallelism}"),
-            (None, _) => format!("{succeeded}/1"),
-        };
+    let completions = match (
+        number_or_string(object, "/spec/completions"),
+        number(object, "/spec/parallelism"),
+    ) {
+        (Some(wanted), _) => format!("{succeeded}/{wanted}"),
+        (None, parallelism @ 2..) => format!("{succeeded}/1 of {parallelism}"),
+        (None, _) => format!("{succeeded}/1"),
+    };
     let time = |pointer: &str| text(object, pointer).parse::<Timestamp>().ok();
     let duration = time("/status/startTime").map(|started| {
         human_duration(time("/status/completionTime").unwrap_or(now).duration_since(started))
@@ -158,7 +160,7 @@ pub(super) const CRON_JOB: &[Column] = &[
     always("Schedule"),
     always("Timezone"),
     Column { kind: "boolean", ..always("Suspend") },
-    whole("Active"),
+    integer("Active"),
     always("Last Schedule"),
     always("Age"),
     wide("Containers"),
@@ -176,7 +178,7 @@ pub(super) fn cron_job(object: &Object, now: Timestamp) -> Vec<Value> {
         Some(false) => "False",
         None => "<unset>",
     };
-    let zone = number_or_text(object, "/spec/timeZone").unwrap_or_else(|| "<none>".into());
+    let zone = number_or_string(object, "/spec/timeZone").unwrap_or_else(|| "<none>".into());
     let cells = vec![
         object.name().into(),
         text(object, "/spec/schedule").into(),
@@ -191,7 +193,7 @@ pub(super) fn cron_job(object: &Object, now: Timestamp) -> Vec<Value> {
 }
 
 pub(super) const REVISION: &[Column] =
-    &[always("Name"), always("Controller"), whole("Revision"), always("Age")];
+    &[always("Name"), always("Controller"), integer("Revision"), always("Age")];
 
 pub(super) fn revision(object: &Object, now: Timestamp) -> Vec<Value> {
     let controller = object.controller().map_or_else(
@@ -242,12 +244,12 @@ pub(super) fn autoscaler(object: &Object, now: Timestamp) -> Vec<Value> {
         })
         .collect();
     let metrics = if metrics.is_empty() { "<none>".to_string() } else { metrics.join(", ") };
-    let least = object.at("/spec/minReplicas").cloned().unwrap_or_else(|| json!("<unset>"));
+    let min_replicas = object.at("/spec/minReplicas").cloned().unwrap_or_else(|| json!("<unset>"));
     vec![
         object.name().into(),
         format!("{}/{}", target("kind"), target("name")).into(),
         metrics.into(),
-        least,
+        min_replicas,
         number(object, "/spec/maxReplicas").into(),
         number(object, "/status/currentReplicas").into(),
         age(object, now),

@@ -1,4 +1,4 @@
-//! A client of one screen: it says exactly what a test tells it to, and shows exactly what came back.
+//! A minimal HTTP client that sends exactly the given bytes and returns the raw response.
 
 use std::sync::Arc;
 
@@ -13,24 +13,24 @@ use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto::ring};
 
-use crate::http::Handle;
+use crate::http::ServerHandle;
 
-/// Where the door is, whom to believe, and who we are.
+/// The address of the server, the trusted certificate and the token.
 #[derive(Clone)]
-pub(super) struct Client {
+pub(super) struct TestClient {
     address: std::net::SocketAddr,
     connector: TlsConnector,
     token: Option<String>,
 }
 
-/// One whole answer.
-pub(super) struct Answer {
+/// A complete response.
+pub(super) struct TestResponse {
     pub(super) code: u16,
     headers: Vec<(String, String)>,
     pub(super) body: Vec<u8>,
 }
 
-impl Answer {
+impl TestResponse {
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
@@ -41,16 +41,21 @@ impl Answer {
 
     pub(super) fn json(&self) -> (u16, Value) {
         let value = serde_json::from_slice(&self.body);
-        (self.code, value.unwrap_or_else(|_| panic!("{} is no JSON: {}", self.code, self.text())))
+        (
+            self.code,
+            value.unwrap_or_else(|_| {
+                panic!("the response with status {} is not JSON: {}", self.code, self.text())
+            }),
+        )
     }
 }
 
-/// A connection over which answers come.
-pub(super) struct Connection(BufReader<TlsStream<TcpStream>>);
+/// A connection that responses are read from.
+pub(super) struct TestConnection(BufReader<TlsStream<TcpStream>>);
 
-impl Client {
-    /// Reads the kubeconfig as any client would.
-    pub(super) fn of(handle: &Handle) -> Self {
+impl TestClient {
+    /// Creates a client from the kubeconfig of the server.
+    pub(super) fn of(handle: &ServerHandle) -> Self {
         let config: Value = serde_saphyr::from_str(&handle.kubeconfig).unwrap();
         let authority =
             config["clusters"][0]["cluster"]["certificate-authority-data"].as_str().unwrap();
@@ -78,13 +83,13 @@ impl Client {
         Self { token: Some(token.into()), ..self.clone() }
     }
 
-    pub(super) async fn connect(&self) -> Connection {
+    pub(super) async fn connect(&self) -> TestConnection {
         let stream = TcpStream::connect(self.address).await.unwrap();
         let name = ServerName::try_from("127.0.0.1").unwrap();
-        Connection(BufReader::new(self.connector.connect(name, stream).await.unwrap()))
+        TestConnection(BufReader::new(self.connector.connect(name, stream).await.unwrap()))
     }
 
-    /// The bytes of a request.
+    /// Returns the bytes of a request.
     pub(super) fn request(
         &self,
         method: &str,
@@ -112,15 +117,15 @@ impl Client {
         path: &str,
         headers: &[(&str, &str)],
         body: &[u8],
-    ) -> Answer {
+    ) -> TestResponse {
         let mut connection = self.connect().await;
-        // A server that has read enough may hang up before all is written.
+        // The server may close the connection before it has read the complete request.
         drop(connection.write(&self.request(method, path, headers, body)).await);
-        connection.answer().await
+        connection.response().await
     }
 
-    /// Sends a request whose answer is read line by line.
-    pub(super) async fn open(&self, method: &str, path: &str) -> Connection {
+    /// Sends a request whose response is read line by line.
+    pub(super) async fn open(&self, method: &str, path: &str) -> TestConnection {
         let mut connection = self.connect().await;
         connection.write(&self.request(method, path, &[], b"")).await.unwrap();
         let (code, _) = connection.head().await;
@@ -129,7 +134,7 @@ impl Client {
     }
 }
 
-impl Connection {
+impl TestConnection {
     pub(super) async fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
         self.0.write_all(bytes).await?;
         self.0.flush().await
@@ -153,27 +158,27 @@ impl Connection {
         (code.parse().unwrap(), headers)
     }
 
-    /// The status alone, where the body is read line by line.
+    /// Reads the head of a response and returns the status code. The body is then read line by line.
     pub(super) async fn head_code(&mut self) -> u16 {
         self.head().await.0
     }
 
-    /// Reads one whole answer.
-    pub(super) async fn answer(&mut self) -> Answer {
+    /// Reads one complete response.
+    pub(super) async fn response(&mut self) -> TestResponse {
         let (code, headers) = self.head().await;
-        let mut answer = Answer { code, headers, body: Vec::new() };
-        match answer.header("content-length").map(|length| length.parse::<usize>().unwrap()) {
+        let mut response = TestResponse { code, headers, body: Vec::new() };
+        match response.header("content-length").map(|length| length.parse::<usize>().unwrap()) {
             Some(length) => {
-                answer.body.resize(length, 0);
-                self.0.read_exact(&mut answer.body).await.unwrap();
+                response.body.resize(length, 0);
+                self.0.read_exact(&mut response.body).await.unwrap();
             }
             None => {
                 while let Some(chunk) = self.chunk().await {
-                    answer.body.extend(chunk);
+                    response.body.extend(chunk);
                 }
             }
         }
-        answer
+        response
     }
 
     async fn chunk(&mut self) -> Option<Vec<u8>> {
@@ -184,7 +189,7 @@ impl Connection {
         (length > 0).then_some(chunk)
     }
 
-    /// The next chunk, which is one line of a log; none at the end.
+    /// Reads the next chunk, which is one log line. `None` at the end of the body.
     pub(super) async fn line(&mut self) -> Option<String> {
         let chunk = tokio::time::timeout(std::time::Duration::from_secs(20), self.chunk()).await;
         chunk
@@ -192,7 +197,7 @@ impl Connection {
             .map(|chunk| String::from_utf8_lossy(&chunk).trim_end().to_string())
     }
 
-    /// The next events of a watch.
+    /// Reads the next events of a watch.
     pub(super) async fn events(&mut self) -> Vec<Value> {
         let text = self.line().await.unwrap_or_default();
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()

@@ -61,7 +61,7 @@ fn of(facts: &Facts, kind: &str, predicate: Predicate) -> Vec<(String, Value)> {
 }
 
 #[test]
-fn what_pods_show_is_said_of_their_workload() {
+fn pod_status_facts_are_attributed_to_workload() {
     let waiting = json!({"containerStatuses": [{"name": "main", "restartCount": 4, "ready": false,
         "state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": {"terminated": {"reason": "OOMKilled", "exitCode": 137}}}]});
     let serving = json!({"containerStatuses": [{"name": "main", "restartCount": 1, "ready": true, "state": {"running": {}}}]});
@@ -90,7 +90,7 @@ fn what_pods_show_is_said_of_their_workload() {
 }
 
 #[test]
-fn a_deployment_shows_its_template_and_its_revisions() {
+fn deployment_facts_cover_template_and_revisions() {
     let facts = observe(
         "c",
         &[deployment(), replica_set("s1", "1"), replica_set("s2", "2"), replica_set("s3", "3")],
@@ -107,29 +107,31 @@ fn a_deployment_shows_its_template_and_its_revisions() {
     );
     assert_eq!(of(&facts, "Deployment", Predicate::ProbePort), [("main".into(), json!(8080))]);
     assert_eq!(of(&facts, "Deployment", Predicate::Env), [("main/MODE".into(), json!("fast"))]);
-    let read: Vec<String> =
-        of(&facts, "Deployment", Predicate::ReadsKey).into_iter().map(|(key, _)| key).collect();
+    let read: Vec<String> = of(&facts, "Deployment", Predicate::ReferencesKey)
+        .into_iter()
+        .map(|(key, _)| key)
+        .collect();
     assert_eq!(read, ["ConfigMap/conf/db", "ConfigMap/conf/opt"]);
 }
 
 #[test]
-fn a_key_is_missing_only_if_a_workload_cannot_do_without_it() {
+fn key_is_missing_only_if_workload_requires_it() {
     let config = object(
         json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "conf", "namespace": "shop"}, "data": {"other": "x"}}),
     );
     let facts = observe("c", &[deployment(), config]);
     assert_eq!(
-        of(&facts, "ConfigMap", Predicate::KeyPresent),
+        of(&facts, "ConfigMap", Predicate::HasKey),
         [("db".into(), json!(false)), ("other".into(), json!(true))]
     );
     assert!(
-        of(&observe("c", &[deployment()]), "ConfigMap", Predicate::KeyPresent).is_empty(),
-        "what was not seen is not missing"
+        of(&observe("c", &[deployment()]), "ConfigMap", Predicate::HasKey).is_empty(),
+        "a key of an unknown object is not missing"
     );
 }
 
 #[test]
-fn a_service_is_reachable_where_its_port_is_listened_on_and_somebody_is_ready() {
+fn service_is_reachable_if_port_is_declared_and_endpoint_is_ready() {
     let check = |selector: Value, target: Value, slices: &[Object], reachable: &[bool]| {
         let mut objects = vec![deployment(), service(selector.clone(), target.clone())];
         objects.extend_from_slice(slices);
@@ -154,7 +156,7 @@ fn a_service_is_reachable_where_its_port_is_listened_on_and_somebody_is_ready() 
 }
 
 #[test]
-fn a_service_shows_whom_it_selects_and_where_it_leads() {
+fn service_facts_cover_selection_and_target_ports() {
     let facts = observe(
         "c",
         &[

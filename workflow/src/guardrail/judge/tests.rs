@@ -8,7 +8,7 @@ fn now() -> Timestamp {
     "2026-01-01T12:00:00Z".parse().unwrap()
 }
 
-fn rails(change: impl FnOnce(&mut GuardrailSpec)) -> Guardrails {
+fn guardrails_with(change: impl FnOnce(&mut GuardrailSpec)) -> Guardrails {
     let mut guardrails = Guardrails::default();
     guardrails.spec.autonomy = Autonomy::Auto;
     change(&mut guardrails.spec);
@@ -19,41 +19,41 @@ fn cart() -> ObjectRef {
     ObjectRef::builtin("c", "Deployment", Some("shop"), "cart")
 }
 
-fn scale(replicas: u32) -> Footprint {
-    Footprint {
+fn scale(replicas: u32) -> Impact {
+    Impact {
         action: "scale".into(),
         arguments: json!({"replicas": replicas}).as_object().unwrap().clone(),
         targets: vec![cart()],
         pods: replicas,
         replicas_after: Some(replicas),
-        class: ActionClass::A,
+        class: ActionClass::NaturallyIdempotent,
         reversibility: Reversibility::Reversible,
     }
 }
 
-fn rule_of(verdict: Verdict) -> String {
+fn rule_of(verdict: GuardrailDecision) -> String {
     match verdict {
-        Verdict::Allow => "allow".into(),
-        Verdict::NeedsApproval { .. } => "approval".into(),
-        Verdict::SuggestOnly { .. } => "suggestion".into(),
-        Verdict::Deny { rule, message, hint } => {
-            assert!(!message.is_empty() && !hint.is_empty(), "{rule} says what and how to mend it");
+        GuardrailDecision::Allow => "allow".into(),
+        GuardrailDecision::NeedsApproval { .. } => "approval".into(),
+        GuardrailDecision::SuggestOnly { .. } => "suggestion".into(),
+        GuardrailDecision::Deny { rule, message, hint } => {
+            assert!(!message.is_empty() && !hint.is_empty(), "{rule} has a message and a hint");
             rule
         }
     }
 }
 
-fn check(guardrails: &Guardrails, footprint: &Footprint, expected: &str) {
+fn check(guardrails: &Guardrails, impact: &Impact, expected: &str) {
     assert_eq!(
-        rule_of(judge(guardrails, footprint, &Ledger::default(), now())),
+        rule_of(judge(guardrails, impact, &ChangeLog::default(), now())),
         expected,
-        "{footprint:?}"
+        "{impact:?}"
     );
 }
 
 #[test]
-fn every_field_denies_what_it_is_there_for() {
-    let within = |namespace: &str| Footprint {
+fn each_field_denies_violating_steps() {
+    let within = |namespace: &str| Impact {
         targets: vec![ObjectRef::builtin("c", "Deployment", Some(namespace), "x")],
         ..scale(2)
     };
@@ -62,101 +62,123 @@ fn every_field_denies_what_it_is_there_for() {
         from: from.parse().unwrap(),
         until: until.parse().unwrap(),
     };
-    check(&rails(|_| {}), &scale(2), "allow");
-    check(&rails(|spec| spec.denied_actions.push("scale".into())), &scale(2), "deniedActions");
-    check(&rails(|_| {}), &within("chiron-system"), "protectedNamespaces");
+    check(&guardrails_with(|_| {}), &scale(2), "allow");
     check(
-        &rails(|spec| spec.allowed_namespaces.push("shop".into())),
+        &guardrails_with(|spec| spec.denied_actions.push("scale".into())),
+        &scale(2),
+        "deniedActions",
+    );
+    check(&guardrails_with(|_| {}), &within("chiron-system"), "protectedNamespaces");
+    check(
+        &guardrails_with(|spec| spec.allowed_namespaces.push("shop".into())),
         &within("bank"),
         "allowedNamespaces",
     );
-    check(&rails(|spec| spec.allowed_namespaces.push("shop".into())), &scale(2), "allow");
-    check(&rails(|_| {}), &scale(0), "minReplicas");
-    check(&rails(|spec| spec.max_pods = 1_000), &scale(51), "maxReplicas");
-    check(&rails(|_| {}), &Footprint { pods: u32::MAX, ..scale(2) }, "maxPods");
-    check(&rails(|_| {}), &Footprint { class: ActionClass::D, ..scale(2) }, "allowIrreversible");
+    check(&guardrails_with(|spec| spec.allowed_namespaces.push("shop".into())), &scale(2), "allow");
+    check(&guardrails_with(|_| {}), &scale(0), "minReplicas");
+    check(&guardrails_with(|spec| spec.max_pods = 1_000), &scale(51), "maxReplicas");
+    check(&guardrails_with(|_| {}), &Impact { pods: u32::MAX, ..scale(2) }, "maxPods");
     check(
-        &rails(|_| {}),
-        &Footprint { reversibility: Reversibility::Irreversible, ..scale(2) },
+        &guardrails_with(|_| {}),
+        &Impact { class: ActionClass::Irreversible, ..scale(2) },
         "allowIrreversible",
     );
     check(
-        &rails(|spec| spec.allow_irreversible = true),
-        &Footprint { class: ActionClass::D, ..scale(2) },
+        &guardrails_with(|_| {}),
+        &Impact { reversibility: Reversibility::Irreversible, ..scale(2) },
+        "allowIrreversible",
+    );
+    check(
+        &guardrails_with(|spec| spec.allow_irreversible = true),
+        &Impact { class: ActionClass::Irreversible, ..scale(2) },
         "allow",
     );
     check(
-        &rails(|spec| spec.freezes.push(freeze("2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"))),
+        &guardrails_with(|spec| {
+            spec.freezes.push(freeze("2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"))
+        }),
         &scale(2),
         "freezes",
     );
     check(
-        &rails(|spec| spec.freezes.push(freeze("2026-01-01T00:00:00Z", "2026-01-01T12:00:00Z"))),
+        &guardrails_with(|spec| {
+            spec.freezes.push(freeze("2026-01-01T00:00:00Z", "2026-01-01T12:00:00Z"))
+        }),
         &scale(2),
         "allow",
     );
 }
 
 #[test]
-fn a15_a_protected_namespace_is_never_changed() {
+/// Bad-input row A15: no level of autonomy allows a change in a protected namespace.
+fn protected_namespace_is_never_changed() {
     for namespace in ["kube-system", "kube-public", "kube-node-lease", "chiron-system"] {
-        let footprint = Footprint {
+        let impact = Impact {
             targets: vec![ObjectRef::builtin("c", "Deployment", Some(namespace), "x")],
             ..scale(2)
         };
         for autonomy in [Autonomy::Approve, Autonomy::AutoLowRisk, Autonomy::Auto] {
-            check(&rails(|spec| spec.autonomy = autonomy), &footprint, "protectedNamespaces");
+            check(
+                &guardrails_with(|spec| spec.autonomy = autonomy),
+                &impact,
+                "protectedNamespaces",
+            );
         }
     }
 }
 
 #[test]
-fn budgets_count_the_last_hour() {
+fn rate_limits_count_last_hour() {
     let minutes_ago = |minutes: i64| now() - jiff::SignedDuration::from_mins(minutes);
-    let mut ledger = Ledger::default();
+    let mut change_log = ChangeLog::default();
     for minutes in [70, 50, 40, 30, 20, 10] {
-        ledger.note(&cart(), minutes_ago(minutes));
+        change_log.record(&cart(), minutes_ago(minutes));
     }
-    let guardrails = rails(|_| {});
+    let guardrails = guardrails_with(|_| {});
     assert_eq!(
-        rule_of(judge(&guardrails, &scale(2), &ledger, now())),
+        rule_of(judge(&guardrails, &scale(2), &change_log, now())),
         "allow",
-        "the first was more than an hour ago"
+        "the first change was more than an hour ago"
     );
-    ledger.note(&cart(), now());
+    change_log.record(&cart(), now());
     assert_eq!(
-        rule_of(judge(&guardrails, &scale(2), &ledger, now())),
+        rule_of(judge(&guardrails, &scale(2), &change_log, now())),
         "maxChangesPerTargetPerHour"
     );
-    let other = Footprint {
+    let other = Impact {
         targets: vec![ObjectRef::builtin("c", "Deployment", Some("shop"), "other")],
         ..scale(2)
     };
-    assert_eq!(rule_of(judge(&guardrails, &other, &ledger, now())), "allow");
+    assert_eq!(rule_of(judge(&guardrails, &other, &change_log, now())), "allow");
     assert_eq!(
-        rule_of(judge(&rails(|spec| spec.max_changes_per_hour = 6), &other, &ledger, now())),
+        rule_of(judge(
+            &guardrails_with(|spec| spec.max_changes_per_hour = 6),
+            &other,
+            &change_log,
+            now()
+        )),
         "maxChangesPerHour"
     );
 }
 
 #[test]
-fn a_rule_denies_where_it_is_true_and_where_it_cannot_be_judged() {
+fn deny_rule_denies_if_true_or_unknown() {
     let with = |when: &str, hint: &str| {
         let rule = DenyRule {
             name: "mine".into(),
             when: expression::Expression::parse(when).unwrap(),
             hint: hint.into(),
         };
-        rails(|spec| spec.deny.push(rule))
+        guardrails_with(|spec| spec.deny.push(rule))
     };
     check(&with("action == 'scale' && args.replicas > 5", ""), &scale(6), "deny/mine");
     check(&with("action == 'scale' && args.replicas > 5", ""), &scale(5), "allow");
     check(&with("target.namespace == 'shop' && pods > 1", ""), &scale(2), "deny/mine");
-    check(&with("class == 'A'", ""), &scale(2), "deny/mine");
+    check(&with("class == 'naturallyIdempotent'", ""), &scale(2), "deny/mine");
     check(&with("args.absent > 5", ""), &scale(2), "deny/mine");
     check(&with("pods", ""), &scale(2), "deny/mine");
-    let Verdict::Deny { hint, .. } =
-        judge(&with("true", "ask Ada"), &scale(2), &Ledger::default(), now())
+    let GuardrailDecision::Deny { hint, .. } =
+        judge(&with("true", "ask Ada"), &scale(2), &ChangeLog::default(), now())
     else {
         panic!("denied")
     };
@@ -164,15 +186,15 @@ fn a_rule_denies_where_it_is_true_and_where_it_cannot_be_judged() {
 }
 
 #[test]
-fn autonomy_says_who_must_agree() {
-    let service = Footprint {
+fn autonomy_determines_approval() {
+    let service = Impact {
         targets: vec![ObjectRef::builtin("c", "Service", Some("shop"), "cart")],
         replicas_after: None,
         ..scale(2)
     };
     let restart =
-        Footprint { reversibility: Reversibility::BestEffort, replicas_after: None, ..scale(2) };
-    let once = Footprint { class: ActionClass::C, ..scale(2) };
+        Impact { reversibility: Reversibility::BestEffort, replicas_after: None, ..scale(2) };
+    let not_idempotent = Impact { class: ActionClass::AtMostOnce, ..scale(2) };
     for (autonomy, plain, risky) in [
         (Autonomy::Observe, "autonomy", "autonomy"),
         (Autonomy::Suggest, "suggestion", "suggestion"),
@@ -180,25 +202,29 @@ fn autonomy_says_who_must_agree() {
         (Autonomy::AutoLowRisk, "allow", "approval"),
         (Autonomy::Auto, "allow", "allow"),
     ] {
-        let guardrails = rails(|spec| spec.autonomy = autonomy);
+        let guardrails = guardrails_with(|spec| spec.autonomy = autonomy);
         check(&guardrails, &scale(2), plain);
-        for footprint in [&service, &restart, &once] {
-            check(&guardrails, footprint, risky);
+        for impact in [&service, &restart, &not_idempotent] {
+            check(&guardrails, impact, risky);
         }
     }
 }
 
 #[test]
-fn what_changes_nothing_needs_nobody() {
-    let ask = Footprint {
-        action: "ask-human".into(),
+fn step_without_targets_needs_no_approval() {
+    let ask = Impact {
+        action: "request-approval".into(),
         targets: Vec::new(),
         pods: 0,
         replicas_after: None,
         ..scale(0)
     };
     for autonomy in [Autonomy::Observe, Autonomy::Approve, Autonomy::Auto] {
-        check(&rails(|spec| spec.autonomy = autonomy), &ask, "allow");
+        check(&guardrails_with(|spec| spec.autonomy = autonomy), &ask, "allow");
     }
-    check(&rails(|spec| spec.denied_actions.push("ask-human".into())), &ask, "deniedActions");
+    check(
+        &guardrails_with(|spec| spec.denied_actions.push("request-approval".into())),
+        &ask,
+        "deniedActions",
+    );
 }

@@ -1,0 +1,57 @@
+//! Idempotent requests: a repeated request with the same `Idempotency-Key` gets the recorded response.
+
+use jiff::Timestamp;
+use store::StoreError;
+use workflow::duration::Duration;
+use workflow::input::ErrorKind;
+use workflow::{EngineResponse, Entry, RequestKey};
+
+use crate::command::refused;
+use crate::engine::{Engine, EngineError};
+
+/// How long a key identifies the same request.
+const KEY_LIFETIME: Duration = Duration::from_secs(24 * 3600);
+
+impl Engine {
+    /// Returns the recorded response of a repeated request, or an error if its key was used for a different request.
+    pub(crate) async fn recorded_response(
+        &self,
+        request: &RequestKey,
+        now: Timestamp,
+    ) -> Result<Option<EngineResponse>, EngineError> {
+        let records = self.store.stream(&request.stream()).await?;
+        let Some(last) = records.last().filter(|record| record.at + KEY_LIFETIME.signed() > now)
+        else {
+            return Ok(None);
+        };
+        let Entry::RequestAnswered { request: before, response: answer } =
+            last.entry().map_err(StoreError::from)?
+        else {
+            return Ok(None);
+        };
+        if before.body == request.body {
+            return Ok(Some(answer));
+        }
+        Ok(Some(refused(
+            ErrorKind::Invalid,
+            "idempotency_key_reused",
+            "this Idempotency-Key was used for a different request within the last 24 hours",
+            "use a new key for each request, and reuse a key only to repeat the same request",
+        )))
+    }
+
+    /// Records an entry and returns `response`. If the request has an idempotency key, the response is recorded in the same
+    /// append.
+    pub(crate) async fn conclude(
+        &mut self,
+        now: Timestamp,
+        request: Option<RequestKey>,
+        entry: Entry,
+        response: EngineResponse,
+    ) -> Result<EngineResponse, EngineError> {
+        let recorded =
+            request.map(|request| Entry::RequestAnswered { request, response: response.clone() });
+        self.record(now, [entry].into_iter().chain(recorded).collect()).await?;
+        Ok(response)
+    }
+}

@@ -1,0 +1,206 @@
+//! Determines the outcome of a finished run, of an escalation or of a decision to do nothing.
+
+use cluster::{Health, ObjectRef};
+use jiff::Timestamp;
+use workflow::id::{IncidentId, OutcomeId};
+use workflow::outcome::{
+    self, ExecutedPlan, ObservationWindow, Outcome, OutcomeStatus, StepOutcome,
+};
+use workflow::run::{RunView, StepStatus};
+use workflow::{Entry, Source};
+
+use crate::case::{IncidentCase, IncidentStage};
+use crate::engine::{Engine, EngineError};
+
+impl Engine {
+    /// Returns when the next action of a case is due. An outcome is determined at its deadline, or earlier once the alert
+    /// has been resolved for the quiet period.
+    pub(crate) fn due(&self, case: &IncidentCase) -> Option<Timestamp> {
+        match &case.stage {
+            IncidentStage::Stabilizing(deadline) => {
+                let quiet = self
+                    .folds
+                    .incidents
+                    .resolve_merged(&case.incident)
+                    .and_then(|incident| incident.quiet_since);
+                Some(quiet.map_or(*deadline, |since| {
+                    (since + self.settings.quiet_period.signed()).min(*deadline)
+                }))
+            }
+            // An alert that has fired again for the quiet period is a recurrence: the rest of the window is not awaited.
+            IncidentStage::RecurrenceWatch(deadline) => {
+                let since = case.refired.values().min();
+                let recurred_at = since.map(|since| *since + self.settings.quiet_period.signed());
+                Some(recurred_at.map_or(*deadline, |at| at.min(*deadline)))
+            }
+            // A background task is collecting its evidence.
+            IncidentStage::NeedsDecision(_) if self.gathering.contains(&case.incident) => None,
+            IncidentStage::NeedsDecision(at) => Some(*at),
+            IncidentStage::EvaluatingOutcome | IncidentStage::Ready => Some(Timestamp::MIN),
+            IncidentStage::Escalated => self.escalation_deadline(case),
+            IncidentStage::AwaitingApproval | IncidentStage::Running | IncidentStage::Closed => {
+                None
+            }
+        }
+    }
+
+    /// Returns when the outcome of an escalation is due: after the recurrence window, and finally when the incident
+    /// closes. `None` if an operator intervened without an escalation, because then there is no plan to evaluate.
+    fn escalation_deadline(&self, case: &IncidentCase) -> Option<Timestamp> {
+        let plan = case.plan.as_ref().filter(|plan| plan.source == Source::Escalate)?;
+        let is_evaluated = case.outcome.as_ref().is_some_and(|outcome| outcome.plan == plan.id);
+        match self.folds.incidents.resolve_merged(&case.incident)?.closed_at {
+            Some(closed) => Some(closed),
+            None if is_evaluated => None,
+            None => Some(plan.created_at + self.settings.recurrence_window.signed()),
+        }
+    }
+
+    /// Determines and records the outcome of an escalation.
+    pub(crate) async fn observe_escalation(&mut self, id: &IncidentId) -> Result<(), EngineError> {
+        let is_closed = self
+            .folds
+            .incidents
+            .resolve_merged(id)
+            .is_none_or(|incident| incident.closed_at.is_some());
+        let window = if is_closed {
+            ObservationWindow::Recurrence
+        } else {
+            ObservationWindow::Stabilization
+        };
+        self.observe(id, window).await
+    }
+
+    /// Determines and records the outcome of a case.
+    pub(crate) async fn observe(
+        &mut self,
+        id: &IncidentId,
+        window: ObservationWindow,
+    ) -> Result<(), EngineError> {
+        let now = self.time.now();
+        let Some(case) = self.folds.cases.cases.get(id).cloned() else { return Ok(()) };
+        let (Some(plan), Some(decision)) = (&case.plan, &case.decision) else { return Ok(()) };
+        let incident = self.folds.incidents.resolve_merged(id);
+        let is_firing = incident.is_some_and(|incident| !incident.firing.is_empty());
+        let run = case.run.as_ref().and_then(|run| self.fleet.view(run));
+        let objects: Vec<ObjectRef> =
+            case.health_before.iter().map(|(object, _)| object.clone()).collect();
+        let mut health_after: Vec<(ObjectRef, Health)> = Vec::new();
+        let measured = async {
+            for object in &objects {
+                match executor::measure(&*self.cluster, object, now).await {
+                    Ok(health) => health_after.push((object.clone(), health)),
+                    Err(failure) => tracing::warn!(%object, %failure, "health could not be read"),
+                }
+            }
+        };
+        if self.with_timeout(measured).await.is_none() {
+            tracing::warn!(incident = %id, "health could not be read in time");
+        }
+        // A recurrence after the incident closed opens a new incident.
+        let has_recurred = window == ObservationWindow::Recurrence
+            && (is_firing || self.folds.incidents.is_followed(id));
+        let is_escalation = plan.source == Source::Escalate;
+        let executed = match run {
+            Some(run) => ExecutedPlan::Run(run),
+            None if is_escalation => ExecutedPlan::Escalated,
+            None => ExecutedPlan::DoNothing,
+        };
+        let (status, mut reasons) = outcome::judge(
+            executed,
+            is_firing,
+            has_recurred,
+            case.target.as_ref(),
+            &case.health_before,
+            &health_after,
+        );
+        let is_resolved =
+            matches!(status, OutcomeStatus::Resolved | OutcomeStatus::ResolvedManually);
+        // The alert resolved before the first step: the plan did not resolve it.
+        let is_idle =
+            run.is_some_and(|run| run.steps.iter().all(|step| step.status == StepStatus::Skipped));
+        if is_idle && is_resolved {
+            reasons.push("no step of the plan was executed, so it gets no reward".into());
+        }
+        let seconds = match (&case.outcome, window) {
+            // The time of a resolution found after stabilization stays.
+            (Some(earlier), ObservationWindow::Recurrence) if earlier.resolved => {
+                earlier.seconds_to_resolve.filter(|_| is_resolved)
+            }
+            (Some(_) | None, ObservationWindow::Stabilization | ObservationWindow::Recurrence) => {
+                let ended = incident.and_then(|incident| incident.quiet_since).unwrap_or(now);
+                is_resolved.then(|| ended.duration_since(decision.at).as_secs_f64().max(0.0))
+            }
+        };
+        let outcome = Outcome {
+            id: OutcomeId::derive(now, decision.id.as_str(), window as u64),
+            decision: decision.id.clone(),
+            incident: id.clone(),
+            plan: plan.id.clone(),
+            run: case.run.clone(),
+            window,
+            status,
+            resolved: is_resolved,
+            reward: reward(status, seconds).filter(|_| !is_idle),
+            seconds_to_resolve: seconds,
+            steps: run.map(step_outcomes).unwrap_or_default(),
+            health_before: case.health_before.clone(),
+            health_after,
+            reasons,
+            at: now,
+        };
+        tracing::info!(incident = %id, plan = %plan.id, status = ?status, "outcome");
+        let mut entries = vec![Entry::Observed(outcome.clone())];
+        // Each plan yields one past execution: a resolved one is recorded at the end of the recurrence window only.
+        let is_final = window == ObservationWindow::Recurrence || !is_resolved;
+        if is_final && !is_idle && !is_escalation {
+            entries.extend(case.finished_execution(&outcome).map(Entry::Executed));
+        }
+        self.record(now, entries).await?;
+        self.snapshot_learner().await
+    }
+}
+
+/// Maximum reward of an escalation: a plan that succeeds more often than one time in four is worth more. It equals the
+/// learner's prior for `escalate`.
+const ESCALATION_REWARD_CAP: f64 = 0.25;
+
+/// Returns the reward: 1 for an immediate resolution, falling to 0.8 over half an hour; 0 if it is not resolved; `None` if
+/// the outcome is unknown.
+///
+/// A manual resolution earns at most [`ESCALATION_REWARD_CAP`], because it cost an operator's time.
+fn reward(status: OutcomeStatus, seconds: Option<f64>) -> Option<f64> {
+    let speed_score = 1.0 - 0.2 * (seconds.unwrap_or(1_800.0) / 1_800.0).min(1.0);
+    match status {
+        OutcomeStatus::Resolved => Some(speed_score),
+        OutcomeStatus::ResolvedManually => Some(ESCALATION_REWARD_CAP * speed_score),
+        OutcomeStatus::NotResolved | OutcomeStatus::Recurred | OutcomeStatus::Worse => Some(0.0),
+        OutcomeStatus::Unknown => None,
+    }
+}
+
+fn step_outcomes(run: &RunView) -> Vec<StepOutcome> {
+    let outcome = |step: &workflow::run::StepView| StepOutcome {
+        step: step.step.clone(),
+        action: step.action.clone(),
+        succeeded: match step.status {
+            StepStatus::Succeeded
+            | StepStatus::Compensating
+            | StepStatus::Compensated
+            | StepStatus::CompensationFailed => Some(true),
+            StepStatus::Failed => Some(false),
+            StepStatus::Pending
+            | StepStatus::AwaitingApproval
+            | StepStatus::Running
+            | StepStatus::Verifying
+            | StepStatus::Waiting
+            | StepStatus::Skipped
+            | StepStatus::NeedsHuman => None,
+        },
+        seconds: match (step.started_at, step.ended_at) {
+            (Some(started), Some(ended)) => ended.duration_since(started).as_secs_f64().max(0.0),
+            (Some(_), None) | (None, Some(_) | None) => 0.0,
+        },
+    };
+    run.steps.iter().map(outcome).collect()
+}

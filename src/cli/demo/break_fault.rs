@@ -1,0 +1,145 @@
+//! `chiron demo break`: injects another fault into the running demo over its API.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Result, anyhow};
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::post;
+use axum::{Json, Router, body::Bytes};
+use engine::InboxMessage;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use server::Problem;
+use simulator::InvalidFile;
+use tokio::sync::{mpsc, oneshot};
+use workflow::Input;
+use workflow::input::Query;
+
+use crate::cli::client::{Connection, RequestError, with_client};
+use crate::datasets;
+use crate::fault_injector::FaultInjector;
+
+/// Injects another fault into the running demo.
+#[derive(clap::Args)]
+#[command(
+    after_help = "EXAMPLES\n  chiron demo break wrong-target-port\n  chiron demo break bad-image --data-dir state"
+)]
+pub(crate) struct Args {
+    /// Fault family of the starter suite. The workload is selected at random.
+    family: String,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// Requests the fault from the running demo.
+///
+/// # Errors
+/// If no demo is running, or the fault cannot be injected.
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    with_client(&args.connection, async |client| {
+        let answer = match client.post("/demo/break", &json!({"family": args.family})).await {
+            Err(error)
+                if error
+                    .downcast_ref::<RequestError>()
+                    .is_some_and(RequestError::is_route_not_found) =>
+            {
+                return Err(anyhow!(
+                    "the server is not a demo: faults can be injected only into `chiron demo`"
+                ));
+            }
+            answered => answered?,
+        };
+        client.print(&answer, |answer| {
+            let text = |name: &str| answer[name].as_str().unwrap_or_default().to_string();
+            format!(
+                "injected {} into {}/{}; Chiron does not know which fault it is\n{}",
+                text("family"),
+                text("namespace"),
+                text("workload"),
+                client.next_command("incident list")
+            )
+        })?;
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+/// State of the route.
+#[derive(Clone)]
+struct Breaker {
+    fault_injector: FaultInjector,
+    inputs: mpsc::Sender<InboxMessage>,
+}
+
+/// Returns the route that injects a fault.
+pub(crate) fn route(fault_injector: FaultInjector, inputs: mpsc::Sender<InboxMessage>) -> Router {
+    let breaker = Arc::new(Breaker { fault_injector, inputs });
+    Router::new().route("/api/v1/demo/break", post(inject)).with_state(breaker)
+}
+
+/// Wakes the engine, which sleeps until its next deadline and does not know that the world changed.
+pub(crate) fn wake(inputs: &mpsc::Sender<InboxMessage>) {
+    // With a full queue the engine is awake, and with a closed one it has ended.
+    let _ = inputs.try_send((Input::Query(Query::Learner), oneshot::channel().0));
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BreakRequest {
+    family: String,
+}
+
+async fn inject(State(breaker): State<Arc<Breaker>>, body: Bytes) -> Result<Json<Value>, Problem> {
+    let BreakRequest { family } = serde_json::from_slice(&body).map_err(|error| {
+        let detail = format!("the body is not a valid request: {error}");
+        Problem::new(
+            StatusCode::BAD_REQUEST,
+            "invalid_body",
+            detail,
+            r#"send {"family": "bad-image"}"#,
+        )
+    })?;
+    let families = datasets::families();
+    if !families.contains(&family.as_str()) {
+        let detail = format!("the fault family `{family}` does not exist");
+        let hint = format!("use one of: {}", families.join(", "));
+        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "unknown_family", detail, hint));
+    }
+    let fault_injector = breaker.fault_injector.clone();
+    // The injection waits for the disk, which would block a thread that serves other requests.
+    let injected = tokio::task::spawn_blocking(move || fault_injector.inject(&family)).await;
+    let injected = injected
+        .map_err(|error| {
+            tracing::error!(%error, "the injection panicked");
+            let detail = "the injection panicked";
+            let hint = "check the cluster: the fault may have been injected; the log of the demo contains the panic";
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", detail, hint)
+        })?
+        .map_err(injection_problem)?;
+    wake(&breaker.inputs);
+    Ok(Json(json!({
+        "family": injected.injection.family,
+        "seed": injected.injection.seed,
+        "namespace": injected.workload.namespace,
+        "workload": injected.workload.name,
+        "at": injected.at,
+    })))
+}
+
+/// Returns the problem of a failed injection: no workload can have the fault, or the journal cannot be written.
+fn injection_problem(error: anyhow::Error) -> Problem {
+    let detail = format!("no fault was injected: {error:#}");
+    if error.downcast_ref::<InvalidFile>().is_some() {
+        let hint = format!("try another family: {}", datasets::families().join(", "));
+        return Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "fault_not_applicable",
+            detail,
+            hint,
+        );
+    }
+    tracing::error!(error = %format!("{error:#}"), "no fault was injected");
+    let hint = "check that the data directory of the demo is writable";
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "fault_injection_failed", detail, hint)
+}

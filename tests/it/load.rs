@@ -1,0 +1,166 @@
+//! Ten thousand alerts over HTTP against a `chiron serve` process with its record on disk.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use reqwest::Method;
+use serde_json::{Value, json};
+use simulator::{ScenarioFile, WorldFile, scenario};
+
+use crate::server_process::{HttpServer, effects, wait_for_async};
+
+const SEED: u64 = 3;
+const ALERTS: usize = 10_000;
+const CONNECTIONS: usize = 32;
+
+/// Returns namespace and name of the Deployment that a fault of the starter suite affects with [`SEED`].
+fn faulty_deployment(fault: &str) -> (String, String) {
+    let read = |path: &str| {
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("datasets").join(path))
+            .unwrap()
+    };
+    let scenario = ScenarioFile::parse(&read(&format!("scenarios/starter/{fault}.yaml"))).unwrap();
+    let world = WorldFile::parse(&read("worlds/shop.yaml")).unwrap();
+    let prepared = scenario::prepare(&scenario, &world, SEED, Timestamp::now()).unwrap();
+    let target = prepared.oracle.target();
+    (target.namespace.clone().unwrap(), target.name.clone())
+}
+
+/// Starts a server over a simulated cluster in which a Deployment is scaled to zero. The simulator sends no alerts.
+fn start(dir: &Path, autonomy: &str) -> HttpServer {
+    let seed = SEED.to_string();
+    let world = ["--simulate", "--seed", &seed, "--fault", "scaled-to-zero", "--fault-after", "0"];
+    let rest = ["--alerts", "none", "--autonomy", autonomy, "--policy", "greedy"];
+    HttpServer::start(dir, &[&world[..], &rest[..], &["--listen", "127.0.0.1:0"]].concat())
+}
+
+/// Returns a delivery with one firing alert, as Alertmanager sends it. Each `instance` is a different alert.
+fn delivery(namespace: &str, deployment: &str, instance: usize) -> String {
+    let labels = json!({
+        "alertname": "KubeDeploymentReplicasMismatch", "namespace": namespace, "deployment": deployment, "severity": "warning",
+        "instance": instance.to_string(),
+    });
+    let delivery = json!({
+        "version": "4", "groupKey": "{}:{alertname=\"KubeDeploymentReplicasMismatch\"}", "truncatedAlerts": 0,
+        "status": "firing", "receiver": "chiron", "groupLabels": labels, "commonLabels": labels, "commonAnnotations": {},
+        "externalURL": "http://alertmanager",
+        "alerts": [{
+            "status": "firing", "labels": labels, "annotations": {"summary": "Deployment has not matched the expected number of replicas."},
+            "startsAt": Timestamp::now().to_string(), "endsAt": "0001-01-01T00:00:00Z",
+            "generatorURL": "http://prometheus/graph", "fingerprint": "0123456789abcdef",
+        }],
+    });
+    delivery.to_string()
+}
+
+/// Sends [`ALERTS`] deliveries over concurrent connections. Returns the bodies of the accepted responses and the total time.
+///
+/// The other deliveries got 503 with `Retry-After`.
+async fn send_all(
+    server: &HttpServer,
+    body: impl Fn(usize) -> String + Send + Sync + 'static,
+) -> (Vec<Value>, Duration) {
+    let template = server.request(Method::POST, "/ingest/alertmanager").build().unwrap();
+    let (next, start, body) = (Arc::new(AtomicUsize::new(0)), Instant::now(), Arc::new(body));
+    let mut connections = tokio::task::JoinSet::new();
+    for _ in 0..CONNECTIONS {
+        // Each client uses one connection, because it sends one request at a time.
+        let (client, next, body) = (reqwest::Client::new(), next.clone(), body.clone());
+        let (url, headers) = (template.url().clone(), template.headers().clone());
+        connections.spawn(async move {
+            let mut accepted = Vec::new();
+            loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                if number >= ALERTS {
+                    return accepted;
+                }
+                let request = client.post(url.clone()).headers(headers.clone());
+                let request = request.header("Content-Type", "application/json").body(body(number));
+                let response = request.send().await.unwrap();
+                match response.status().as_u16() {
+                    202 => accepted.push(response.json().await.unwrap()),
+                    // Not 4xx: Alertmanager drops the alerts of such a delivery.
+                    503 => assert!(response.headers().contains_key("Retry-After")),
+                    other => panic!("{other}: {}", response.text().await.unwrap()),
+                }
+            }
+        });
+    }
+    (connections.join_all().await.concat(), start.elapsed())
+}
+
+/// Prints the duration, which depends on the machine and is not asserted.
+fn print_summary(accepted: &[Value], duration: Duration) {
+    println!(
+        "{} of {ALERTS} alerts accepted over {CONNECTIONS} connections in {:.1} s",
+        accepted.len(),
+        duration.as_secs_f64()
+    );
+}
+
+/// Bad-input row A8: ten thousand identical alerts over many connections result in one incident, one plan and one run.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn identical_alerts_under_load_make_one_incident_plan_and_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("data");
+    let server = start(&dir, "auto");
+    let (namespace, deployment) = faulty_deployment("scaled-to-zero");
+    let body = delivery(&namespace, &deployment, 0);
+    let (accepted, duration) = send_all(&server, move |_| body.clone()).await;
+    print_summary(&accepted, duration);
+    assert_eq!(accepted.len(), ALERTS);
+
+    let one = |list: &Value| {
+        let items = list["items"].as_array().unwrap();
+        assert_eq!(items.len(), 1, "{list}");
+        items[0].clone()
+    };
+    let incident = one(&server.get("/incidents").await);
+    assert_eq!(incident["deliveries"], ALERTS, "{incident}");
+    assert_eq!(one(&server.get("/alerts").await)["deliveries"], ALERTS);
+    wait_for_async(Duration::from_secs(30), "the run has made its change", async || {
+        (!effects(&dir).is_empty()).then_some(())
+    })
+    .await;
+    let plan = one(&server.get("/plans").await);
+    let run = one(&server.get("/runs").await);
+    assert_eq!((&plan["incident"], &run["plan"]), (&incident["id"], &plan["id"]));
+    assert_eq!(effects(&dir).len(), 1);
+    server.end();
+}
+
+/// Bad-input row A9: ten thousand different alerts are accepted or get 503, and a kill of the server loses no accepted one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn accepted_alerts_under_load_survive_kill() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("data");
+    let server = start(&dir, "observe");
+    let (namespace, deployment) = faulty_deployment("scaled-to-zero");
+    let body = move |number| delivery(&namespace, &deployment, number);
+    let (accepted, duration) = send_all(&server, body).await;
+    server.kill();
+    print_summary(&accepted, duration);
+    let ids = |response: &Value| response["alertIds"].as_array().unwrap().clone();
+    let accepted: BTreeSet<String> =
+        accepted.iter().flat_map(ids).map(|id| id.as_str().unwrap().to_string()).collect();
+    assert!(!accepted.is_empty());
+
+    let server = start(&dir, "observe");
+    let (mut stored, mut cursor) = (BTreeSet::new(), String::new());
+    loop {
+        let page = server.get(&format!("/alerts?limit=500{cursor}")).await;
+        let items = page["items"].as_array().unwrap();
+        stored.extend(items.iter().map(|alert| alert["id"].as_str().unwrap().to_string()));
+        match page["nextCursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    let lost: Vec<&String> = accepted.difference(&stored).collect();
+    assert!(lost.is_empty(), "{} of {} accepted are lost: {lost:?}", lost.len(), accepted.len());
+    server.end();
+}

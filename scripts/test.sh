@@ -116,8 +116,12 @@ check_ignored_tests_have_suite() {
             suite="$(basename "$(dirname "$suite")")"
             case "::$name::" in *"::$suite::"*) owner="$suite" ;; esac
         done
+        for suite in tests/full/*; do
+            suite="full_$(basename "$suite")"
+            case "::$name::" in *"::$suite::"*) owner="$suite" ;; esac
+        done
         if [[ -z "$owner" ]]; then
-            echo "no suite runs the ignored test $name; hint: move it to a module with the name of a suite in tests/*/run"
+            echo "no suite runs the ignored test $name; hint: move it to a module called NAME for tests/NAME/run, or full_NAME for tests/full/NAME"
             orphans=1
         fi
     done < <(sed -n 's/: test$//p' <<<"$list")
@@ -158,8 +162,8 @@ if [[ -n "$skips" ]]; then
 fi
 
 printf '\n=== test results (without empty test targets)\n'
-grep -hE '^(test result:|error:|test .* FAILED$)' "$logs/tests.log" | grep -v ' 0 passed; 0 failed; 0 ignored;' ||
-    echo "none: no tests were run"
+{ grep -hE '^(test result:|error:|test .* FAILED$)' "$logs/tests.log" | grep -v ' 0 passed; 0 failed; 0 ignored;' ||
+    echo "none: no tests were run"; } | tee "$target/test-summary.txt"
 for index in "${!stages[@]}"; do
     case "${results[index]}" in FAILED*) echo "FAILED: ${stages[index]}" ;; esac
 done

@@ -22,7 +22,7 @@ pub(crate) struct WorldClock {
 
 impl WorldClock {
     /// Converts a simulated time to machine time. The same time always gives the same result.
-    fn to_machine_time(&self, at: Timestamp) -> Timestamp {
+    fn to_machine_time(self, at: Timestamp) -> Timestamp {
         let since = at.duration_since(self.world).as_secs_f64() / self.speed;
         self.machine + SignedDuration::from_secs_f64(since)
     }

@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex};
 
 use anyhow::{Context as _, Result};
 use cluster::{Cluster, Metrics};
-use engine::{Engine, EngineConfig, InboxMessage, ProposalSources, Settings, Speed, Time};
+use engine::{Builder, Engine, InputSenders, ProposalSources, Settings, webhook_channel};
 use learner::Policy;
-use simulator::{SimulatedCluster, World};
+use runtime::{Runtime, Simulated, Speed, Wall};
+use simulator::{SimulatedCluster, World, WorldTimeline};
 use store::{Memory, Salts, Sqlite, Store};
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::UnboundedReceiver;
 use workflow::guardrail::Autonomy;
 use workflow::{Guardrails, Limits, Template};
 
@@ -22,8 +23,7 @@ pub(crate) const CLUSTER: &str = "simulated";
 pub(crate) struct RunningEngine {
     pub(crate) engine: Engine,
     pub(crate) store: Arc<dyn Store>,
-    /// Sender of the engine's inputs.
-    pub(crate) inputs: mpsc::Sender<InboxMessage>,
+    pub(crate) inputs: InputSenders,
 }
 
 /// The parts of an engine for a simulated world.
@@ -80,44 +80,71 @@ impl EngineOptions {
     }
 }
 
-/// Creates an engine for a simulated world.
-pub(crate) async fn simulate(setup: EngineSetup, store: Arc<dyn Store>) -> Result<RunningEngine> {
+/// The runtime in the time of a simulated world.
+pub(crate) type WorldRuntime = Simulated<WorldTimeline>;
+
+/// The time of an engine, and the alert deliveries that come with it.
+pub(crate) struct EngineTime {
+    runtime: Arc<dyn Runtime>,
+    webhooks: UnboundedReceiver<Vec<u8>>,
+}
+
+impl EngineTime {
+    /// The wall clock; alerts arrive through the API alone.
+    pub(crate) fn wall() -> Self {
+        Self { runtime: Arc::new(Wall::new()), webhooks: webhook_channel().1 }
+    }
+
+    /// The time of `world`, which delivers its own alerts; also returns the runtime, to change its speed.
+    pub(crate) fn simulated(world: Arc<Mutex<World>>, speed: Speed) -> (Self, Arc<WorldRuntime>) {
+        let (deliver, webhooks) = webhook_channel();
+        let runtime = Arc::new(WorldTimeline::runtime(world, speed, deliver));
+        (Self { runtime: runtime.clone(), webhooks }, runtime)
+    }
+}
+
+/// Creates an engine for a simulated world; also returns the runtime, to change its speed.
+pub(crate) async fn simulate(
+    setup: EngineSetup,
+    store: Arc<dyn Store>,
+) -> Result<(RunningEngine, Arc<WorldRuntime>)> {
     let cluster = Arc::new(SimulatedCluster::new(setup.world.clone(), CLUSTER));
-    let time = Time::Simulated { world: setup.world, speed: setup.speed };
-    engine_over(cluster.clone(), cluster, time, setup.seed, setup.options, store).await
+    let (time, runtime) = EngineTime::simulated(setup.world, setup.speed);
+    let running =
+        engine_over(cluster.clone(), cluster, time, setup.seed, setup.options, store).await?;
+    Ok((running, runtime))
 }
 
 /// Creates an engine for any cluster, with the built-in action catalogue and templates.
 pub(crate) async fn engine_over(
     cluster: Arc<dyn Cluster>,
     metrics: Arc<dyn Metrics>,
-    time: Time,
+    time: EngineTime,
     seed: u64,
     options: EngineOptions,
     store: Arc<dyn Store>,
 ) -> Result<RunningEngine> {
-    let limits = Limits::default();
-    let (inputs, inbox) = mpsc::channel(limits.queue);
     let catalogue = actions::catalogue();
     // Templates of the operator come first: among equal ones, the first is used.
     let mut templates = options.templates;
     templates.extend(datasets::templates(&catalogue)?);
     let sources = ProposalSources { templates, retrieval: true, reversal: true };
-    let parts = EngineConfig {
+    let builder = Builder {
         store: store.clone(),
         cluster,
         metrics,
-        time,
+        runtime: time.runtime,
         catalogue,
         guardrails: options.guardrails,
         sources,
         policy: options.policy,
         settings: options.settings,
-        limits,
+        limits: Limits::default(),
         seed,
-        inbox,
+        webhooks: time.webhooks,
     };
-    Ok(RunningEngine { engine: Engine::open(parts).await?, store, inputs })
+    let (engine, inputs) = builder.open().await?;
+    Ok(RunningEngine { engine, store, inputs })
 }
 
 /// Imports the sample history if the record has none, and returns whether it did. If an earlier start was interrupted
@@ -152,7 +179,7 @@ mod tests {
                 seed: 7,
                 options: EngineOptions::at(Autonomy::Auto, learner::policy("igw").unwrap()),
             };
-            simulate(setup, store.clone()).await.unwrap().engine
+            simulate(setup, store.clone()).await.unwrap().0.engine
         };
         // An interrupted start: the record exists without the history.
         drop(open().await);

@@ -28,6 +28,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use jiff::Timestamp;
+use store::StoreError;
 use tracing_subscriber::EnvFilter;
 
 use crate::data_dir_identity::ClusterMismatch;
@@ -163,6 +164,10 @@ pub(crate) fn main() -> ExitCode {
         // If the terminal is closed, only the exit code reports the error.
         let text = sanitize::sanitize_lines(&format!("{error:#}"));
         let _ = writeln!(std::io::stderr(), "error: {text}");
+        let store = error.chain().find_map(|cause| cause.downcast_ref::<StoreError>());
+        if let Some(store) = store {
+            let _ = writeln!(std::io::stderr(), "hint: {}", store.hint());
+        }
         let request = error.downcast_ref::<client::RequestError>();
         let unavailable = error.downcast_ref::<serve::ClusterUnavailable>();
         let mismatch = error.downcast_ref::<ClusterMismatch>();
@@ -170,8 +175,14 @@ pub(crate) fn main() -> ExitCode {
             .map(client::RequestError::exit_code)
             .or(unavailable.map(serve::ClusterUnavailable::exit_code))
             .or(mismatch.map(ClusterMismatch::exit_code))
+            .or(store.and_then(store_exit_code))
             .unwrap_or(ExitCode::FAILURE)
     })
+}
+
+/// Returns 5 for a data directory of another format version, as for one of another cluster.
+fn store_exit_code(error: &StoreError) -> Option<ExitCode> {
+    matches!(error, StoreError::UnsupportedSchema { .. }).then(|| ExitCode::from(5))
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ pub(crate) fn spec() -> ActionSpec {
             "description": "The HTTP request of the probe; its timing and thresholds are kept. Null removes the probe.",
             "properties": {
                 "path": {"type": "string", "minLength": 1, "maxLength": 1024, "pattern": "^/", "description": "The path."},
-                "port": {"type": ["merged", "string"], "minimum": 1, "maximum": 65535, "minLength": 1, "maxLength": 63, "description": "The port, by number or by container port name."},
+                "port": {"type": ["integer", "string"], "minimum": 1, "maximum": 65535, "minLength": 1, "maxLength": 63, "description": "The port, by number or by container port name."},
             }},
         "probe": {"type": ["object", "null"], "minProperties": 1, "description": "The complete probe, as in the pod template; instead of `httpGet`. Null removes the probe."},
         "expect": {"type": ["object", "null"], "description": "The complete probe that must be set now, null for none; with any other probe, nothing is changed."},

@@ -5,15 +5,17 @@ use std::collections::BTreeMap;
 
 use planner::Retrieval as _;
 use serde_json::json;
+use tokio::sync::oneshot;
 use workflow::entry::Review;
 use workflow::experiment::{Experiment, ExperimentStatus};
 use workflow::id::{ExperimentId, FeedbackId, IncidentId};
 use workflow::input::{ErrorKind, Query};
 use workflow::run::RunInput;
-use workflow::{EngineResponse, Entry, Feedback, Incident, Input, RequestKey};
+use workflow::{EngineResponse, Entry, Feedback, Input, RequestKey};
 
 use crate::case::IncidentStage;
 use crate::engine::{Engine, EngineError, InboxMessage};
+use crate::planning::PlanRequest;
 
 impl Engine {
     /// Handles messages: deliveries together in one append, the others one by one in order.
@@ -30,27 +32,50 @@ impl Engine {
         }
         self.ingest(deliveries).await?;
         for (input, reply_to) in others {
-            let response = self.handle(input).await?;
-            // The client may have disconnected; its request is processed anyway.
-            let _ = reply_to.send(response);
+            self.handle_controls().await?;
+            self.handle(input, reply_to).await?;
         }
         Ok(())
     }
 
-    async fn handle(&mut self, input: Input) -> Result<EngineResponse, EngineError> {
-        let now = self.time.now();
+    /// Handles one input and sends the response; that to a requested plan is sent when the plan is made.
+    pub(crate) async fn handle(
+        &mut self,
+        input: Input,
+        reply_to: oneshot::Sender<EngineResponse>,
+    ) -> Result<(), EngineError> {
+        let now = self.runtime.now();
         let (input, request) = match input {
             Input::Idempotent { request, input } => {
-                match self.recorded_response(&request, now).await? {
-                    Some(response) => return Ok(response),
-                    None => (*input, Some(request)),
+                if let Some(response) = self.recorded_response(&request, now).await? {
+                    let _ = reply_to.send(response);
+                    return Ok(());
                 }
+                (*input, Some(request))
             }
             other => (other, None),
         };
+        if let Input::Replan { incident, actor } = input {
+            self.replan(incident, PlanRequest { actor, key: request, reply_to });
+            return Ok(());
+        }
+        let response = self.respond(input, request).await?;
+        // The client may have disconnected; its request is processed anyway.
+        let _ = reply_to.send(response);
+        Ok(())
+    }
+
+    async fn respond(
+        &mut self,
+        input: Input,
+        request: Option<RequestKey>,
+    ) -> Result<EngineResponse, EngineError> {
+        let now = self.runtime.now();
         match input {
-            // Both are handled above: deliveries in `handle_messages`, and an idempotent request never contains another.
-            Input::IngestAlerts(_) | Input::Idempotent { .. } => Ok(EngineResponse::Done),
+            // All are handled above: deliveries in `handle_messages`, and an idempotent request never contains another.
+            Input::IngestAlerts(_) | Input::Idempotent { .. } | Input::Replan { .. } => {
+                Ok(EngineResponse::Done)
+            }
             Input::Review { plan, digest, is_approved, actor, reason } => {
                 let review = Review { plan, digest, is_approved, actor, reason };
                 if let Some(response) = self.review_error(&review) {
@@ -83,7 +108,6 @@ impl Engine {
                 self.rules.guardrails = guardrails;
                 Ok(EngineResponse::Done)
             }
-            Input::Replan { incident, actor } => self.replan(incident, &actor, request).await,
             Input::ExperimentCreate { name, hypothesis, variants, alerts, alpha, minimum } => {
                 let id = ExperimentId::derive(
                     now,
@@ -161,58 +185,25 @@ impl Engine {
         })
     }
 
-    /// Makes another plan for an open incident at the request of a client.
-    async fn replan(
-        &mut self,
-        incident: IncidentId,
-        actor: &str,
-        request: Option<RequestKey>,
-    ) -> Result<EngineResponse, EngineError> {
-        let now = self.time.now();
-        let Some(case) = self.folds.cases.cases.get(&incident) else {
-            return Ok(not_found("incident", incident.as_str()));
-        };
-        if matches!(case.stage, IncidentStage::Running | IncidentStage::Ready) {
-            return Ok(refused(
-                ErrorKind::Conflict,
-                "running",
-                "a plan of the incident is being executed",
-                "wait until the run ends, or cancel it",
-            ));
+    /// Starts to make another plan for an open incident. The plan that awaits approval is kept until the evidence for a new one
+    /// is available.
+    fn replan(&mut self, incident: IncidentId, request: PlanRequest) {
+        if let Some(error) = self.replan_error(&incident) {
+            let _ = request.reply_to.send(error);
+            return;
         }
-        let itself = |open: &&Incident| open.id == incident;
-        let Some(open) = self.folds.incidents.current(&incident).filter(itself).cloned() else {
-            return Ok(refused(
-                ErrorKind::Conflict,
-                "incident_closed",
-                "the incident is closed or was merged into another incident",
-                "request a plan for an open incident",
-            ));
-        };
-        tracing::info!(%incident, actor, "new plan requested");
-        let plan = case.plan.clone().filter(|_| case.stage == IncidentStage::AwaitingApproval);
-        // The plan that awaits approval is kept until the evidence for a new one is available.
-        let Some(evidence) = self.with_timeout(self.evidence(&open, now)).await else {
-            return Ok(refused(
-                ErrorKind::Conflict,
-                "no_evidence",
-                "evidence could not be collected from the cluster in time",
-                "retry when the cluster is reachable",
-            ));
-        };
-        if let Some(plan) = plan {
-            let message = format!("{actor} requested another plan");
-            let withdrawn = Entry::PlanWithdrawn { plan: plan.id, message };
-            self.record(now, vec![withdrawn]).await?;
-        }
-        match self.plan_on(evidence, request).await? {
-            Some(plan) => Ok(EngineResponse::Planned { plan }),
-            None => Ok(refused(
-                ErrorKind::Conflict,
-                "no_plan",
-                "no plan was made: the evidence shows that the incident belongs to another incident, or `autonomy` is `observe`",
-                "show the incident and the active guardrails",
-            )),
+        tracing::info!(%incident, actor = request.actor, "new plan requested");
+        match self.planning.get_mut(&incident) {
+            None => self.start_planning(&incident, Some(request)),
+            Some(requested @ None) => *requested = Some(request),
+            Some(Some(_)) => {
+                let _ = request.reply_to.send(refused(
+                    ErrorKind::Conflict,
+                    "planning",
+                    "another client requested a plan for the incident, which is being made",
+                    "list the plans of the incident in a few seconds",
+                ));
+            }
         }
     }
 

@@ -1,55 +1,35 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
 
-use cluster::{Cluster, Metrics, ObjectRef};
+use cluster::{Cluster, Health, Metrics, ObjectRef};
 use executor::driver::{self, MAX_INPUTS, StepResult};
 use executor::{Fleet, Rejected, Rules};
+use futures::FutureExt as _;
 use jiff::Timestamp;
 use learner::Policy;
-use simulator::Emission;
+use runtime::Runtime;
 use store::{AppendError, Store, StoreError};
 use tokio::sync::{mpsc, oneshot};
-use workflow::id::{IncidentId, RunId};
+use workflow::id::{IncidentId, PlanId, RunId};
 use workflow::incident::{self, IncidentInput};
 use workflow::outcome::ObservationWindow;
 use workflow::run::{Effect, RunInput};
 use workflow::{
-    AlertStatus, Catalogue, Draft, EngineResponse, Entry, Evidence, Guardrails, Input, Limits,
-    PastExecution, Provenance, alertmanager,
+    AlertStatus, Catalogue, Draft, EngineResponse, Entry, Evidence, Input, Limits, PastExecution,
+    Provenance, alertmanager,
 };
 
+use crate::builder::Builder;
 use crate::case::{IncidentCase, IncidentStage};
 use crate::folds::Folds;
 use crate::healthy::{self, HealthScan, HealthTracker};
 use crate::learner_fold;
-use crate::planning;
-use crate::time::{ClockEvent, Time};
+use crate::planning::{CandidateDryRuns, PlanDraft, PlanRequest};
 use crate::{ProposalSources, Settings};
 
 /// An input and the channel for its response.
 pub type InboxMessage = (Input, oneshot::Sender<EngineResponse>);
-
-/// Everything that an engine is built from.
-pub struct EngineConfig {
-    pub store: Arc<dyn Store>,
-    pub cluster: Arc<dyn Cluster>,
-    pub metrics: Arc<dyn Metrics>,
-    pub time: Time,
-    pub catalogue: Catalogue,
-    pub guardrails: Guardrails,
-    /// Sources of candidates.
-    pub sources: ProposalSources,
-    /// Policy that chooses among the candidates.
-    pub policy: Box<dyn Policy>,
-    pub settings: Settings,
-    /// Limits on alert deliveries.
-    pub limits: Limits,
-    /// Seed of the random choices of decisions.
-    pub seed: u64,
-    /// Queue of inputs.
-    pub inbox: mpsc::Receiver<InboxMessage>,
-}
 
 /// When [`Engine::run`] returns.
 pub enum RunUntil {
@@ -79,8 +59,10 @@ pub struct Engine {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) cluster: Arc<dyn Cluster>,
     pub(crate) metrics: Arc<dyn Metrics>,
-    pub(crate) time: Time,
+    pub(crate) runtime: Arc<dyn Runtime>,
     pub(crate) rules: Rules,
+    /// The catalogue of `rules`, for tasks.
+    pub(crate) catalogue: Arc<Catalogue>,
     pub(crate) sources: ProposalSources,
     pub(crate) policy: Box<dyn Policy>,
     pub(crate) settings: Settings,
@@ -92,63 +74,81 @@ pub struct Engine {
     last_seq: u64,
     health_tracker: HealthTracker,
     inbox: mpsc::Receiver<InboxMessage>,
+    /// Emergency stops and run controls; read before everything else.
+    controls: mpsc::Receiver<InboxMessage>,
+    /// Bodies of Alertmanager webhooks from a source inside this process.
+    webhooks: mpsc::UnboundedReceiver<Vec<u8>>,
     is_closed: bool,
     task_tx: mpsc::UnboundedSender<TaskResult>,
     task_rx: mpsc::UnboundedReceiver<TaskResult>,
-    /// Incidents whose evidence a background task is collecting.
-    pub(crate) gathering: BTreeSet<IncidentId>,
+    /// Incidents for which tasks are making a plan, and the client that requested it.
+    pub(crate) planning: BTreeMap<IncidentId, Option<PlanRequest>>,
+    /// Incidents for which a task is measuring the health after their plan.
+    pub(crate) measuring: BTreeSet<IncidentId>,
     run_deadline: Option<Timestamp>,
 }
 
-/// Result of a background task. Only an engine with a wall clock has background tasks: a slow cluster must not delay
-/// inputs.
-enum TaskResult {
+/// Result of a task beside the loop. Whatever calls the cluster is such a task, so that a slow cluster delays no input.
+pub(crate) enum TaskResult {
     /// An effect was performed.
     Performed(RunInput),
     /// A health scan finished.
     Scanned { scan: HealthScan, at: Timestamp },
-    /// Evidence of an incident was collected.
-    Gathered(Box<Evidence>),
+    /// Evidence of an incident was collected; absent if it took too long.
+    Collected { incident: IncidentId, evidence: Option<Box<Evidence>> },
+    /// The candidates for an incident were dry-run.
+    CandidatesDryRun(Box<CandidateDryRuns>),
+    /// The optimized plan was dry-run; the replies are absent if it took too long.
+    PlanDryRun { draft: Box<PlanDraft>, replies: Option<Vec<cluster::Reply>> },
+    /// Health was measured to determine an outcome.
+    Measured {
+        incident: IncidentId,
+        plan: PlanId,
+        window: ObservationWindow,
+        health: Vec<(ObjectRef, Health)>,
+    },
 }
-
-/// Bounds a cluster call made inside the loop.
-const CLUSTER_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Maximum number of concurrent runs.
 const MAX_CONCURRENT_RUNS: usize = 100;
 
 impl Engine {
     /// Claims the record, folds it, and continues where the last writer stopped.
-    ///
-    /// # Errors
-    /// [`EngineError`] if the record cannot be claimed, read or written.
-    pub async fn open(config: EngineConfig) -> Result<Self, EngineError> {
-        let now = config.time.now();
-        let epoch = config.store.claim(now, env!("CARGO_PKG_VERSION")).await?;
-        let learner = learner_fold::new_learner(&config.catalogue)?;
-        let (fleet, interrupted) = driver::recover(MAX_CONCURRENT_RUNS, &*config.store).await?;
+    pub(crate) async fn open(
+        builder: Builder,
+        inbox: mpsc::Receiver<InboxMessage>,
+        controls: mpsc::Receiver<InboxMessage>,
+    ) -> Result<Self, EngineError> {
+        let now = builder.runtime.now();
+        let epoch = builder.store.claim(now, env!("CARGO_PKG_VERSION")).await?;
+        let learner = learner_fold::new_learner(&builder.catalogue)?;
+        let (fleet, interrupted) = driver::recover(MAX_CONCURRENT_RUNS, &*builder.store).await?;
         let (task_tx, task_rx) = mpsc::unbounded_channel();
         let mut engine = Self {
-            store: config.store,
-            cluster: config.cluster,
-            metrics: config.metrics,
-            time: config.time,
-            rules: Rules { guardrails: config.guardrails, catalogue: config.catalogue },
-            sources: config.sources,
-            policy: config.policy,
-            folds: Folds::new(learner, config.settings.clone()),
-            settings: config.settings,
-            seed: config.seed,
+            store: builder.store,
+            cluster: builder.cluster,
+            metrics: builder.metrics,
+            runtime: builder.runtime,
+            catalogue: Arc::new(builder.catalogue.clone()),
+            rules: Rules { guardrails: builder.guardrails, catalogue: builder.catalogue },
+            sources: builder.sources,
+            policy: builder.policy,
+            folds: Folds::new(learner, builder.settings.clone()),
+            settings: builder.settings,
+            seed: builder.seed,
             fleet,
-            limits: config.limits,
+            limits: builder.limits,
             epoch,
             last_seq: 0,
             health_tracker: HealthTracker::default(),
-            inbox: config.inbox,
+            inbox,
+            controls,
+            webhooks: builder.webhooks,
             is_closed: false,
             task_tx,
             task_rx,
-            gathering: BTreeSet::new(),
+            planning: BTreeMap::new(),
+            measuring: BTreeSet::new(),
             run_deadline: None,
         };
         engine.catch_up().await?;
@@ -172,14 +172,7 @@ impl Engine {
     }
 
     pub fn now(&self) -> Timestamp {
-        self.time.now()
-    }
-
-    /// Changes the speed of the simulated world. Has no effect with a wall clock.
-    pub fn set_speed(&mut self, speed: crate::Speed) {
-        if let Time::Simulated { speed: current, .. } = &mut self.time {
-            *current = speed;
-        }
+        self.runtime.now()
     }
 
     /// Imports past executions; each is recorded with its origin.
@@ -191,7 +184,7 @@ impl Engine {
         from: &str,
         history: Vec<PastExecution>,
     ) -> Result<(), EngineError> {
-        let now = self.time.now();
+        let now = self.runtime.now();
         let entries = history.into_iter().map(|execution| Entry::HistoryImported {
             file: from.into(),
             // Executions that were live elsewhere are imports here.
@@ -206,39 +199,58 @@ impl Engine {
     /// [`EngineError`] ends the loop. The record is intact, and a new engine can continue from it.
     pub async fn run(&mut self, until: RunUntil) -> Result<(), EngineError> {
         loop {
-            self.drain_inbox().await?;
+            self.drain_queues().await?;
             self.run_due().await?;
+            let now = self.runtime.now();
+            let mut deadline = self.next_deadline();
             match &until {
                 RunUntil::InboxClosed if self.is_closed => return self.snapshot_learner().await,
-                RunUntil::At(at) if self.time.now() >= *at => return Ok(()),
-                RunUntil::Condition(is_met) if is_met(&self.folds) => return Ok(()),
-                RunUntil::InboxClosed | RunUntil::At(_) | RunUntil::Condition(_) => {}
-            }
-            let mut deadline = self.next_deadline();
-            if let RunUntil::At(at) = until {
-                deadline = Some(deadline.map_or(at, |deadline| deadline.min(at)));
-            }
-            match self.time.advance(deadline) {
-                ClockEvent::Emitted(emissions) => self.ingest_emissions(emissions).await?,
-                ClockEvent::Sleep(duration) => {
-                    let sleep = async {
-                        match duration {
-                            Some(duration) => tokio::time::sleep(duration).await,
-                            None => std::future::pending().await,
-                        }
-                    };
-                    tokio::select! {
-                        () = sleep => {}
-                        message = self.inbox.recv(), if !self.is_closed => match message {
-                            Some(message) => self.handle_messages(vec![message]).await?,
-                            None => self.is_closed = true,
-                        },
-                        Some(result) = self.task_rx.recv() => self.handle_task_results(vec![result]).await?,
+                RunUntil::At(at) if now >= *at => {
+                    // A task that can end at this time still does.
+                    self.runtime.sleep_until(Some(now)).await;
+                    if self.task_rx.is_empty() {
+                        return Ok(());
                     }
+                    continue;
                 }
+                RunUntil::Condition(is_met) if is_met(&self.folds) => return Ok(()),
+                RunUntil::At(at) => deadline = Some(deadline.map_or(*at, |other| other.min(*at))),
+                RunUntil::InboxClosed | RunUntil::Condition(_) => {}
+            }
+            let runtime = self.runtime.clone();
+            tokio::select! {
+                biased;
+                Some(message) = self.controls.recv() => self.handle_messages(vec![message]).await?,
+                message = self.inbox.recv(), if !self.is_closed => match message {
+                    Some(message) => self.handle_messages(vec![message]).await?,
+                    None => self.is_closed = true,
+                },
+                Some(body) = self.webhooks.recv() => self.ingest_webhooks(vec![body]).await?,
+                Some(result) = self.task_rx.recv() => self.handle_task_results(vec![result]).await?,
+                () = runtime.sleep_until(deadline) => {}
             }
             self.record_clock_jump().await?;
         }
+    }
+
+    /// Spawns a task beside the loop. If it panics, its result is `fallback`, so that nothing waits for it forever.
+    pub(crate) fn spawn(
+        &self,
+        task: impl Future<Output = TaskResult> + Send + 'static,
+        fallback: Option<TaskResult>,
+    ) {
+        let task_tx = self.task_tx.clone();
+        self.runtime.spawn(Box::pin(async move {
+            let result = match AssertUnwindSafe(task).catch_unwind().await {
+                Ok(result) => Some(result),
+                Err(_) => {
+                    tracing::error!("a task beside the engine's loop panicked");
+                    fallback
+                }
+            };
+            // The receiver is dropped only during shutdown; what was interrupted is resolved after the restart.
+            result.map(|result| task_tx.send(result));
+        }));
     }
 
     /// Returns the next time at which something is due.
@@ -249,11 +261,12 @@ impl Engine {
             self.health_tracker.next_scan(),
             self.run_deadline,
         ];
-        cases.chain(others.into_iter().flatten()).min().map(|at| at.max(self.time.now()))
+        cases.chain(others.into_iter().flatten()).min().map(|at| at.max(self.runtime.now()))
     }
 
-    /// Handles the inputs and task results that have arrived, at most [`MAX_INPUTS`] of each.
-    async fn drain_inbox(&mut self) -> Result<(), EngineError> {
+    /// Handles what has arrived in each queue, at most [`MAX_INPUTS`] of each.
+    async fn drain_queues(&mut self) -> Result<(), EngineError> {
+        self.handle_controls().await?;
         let mut messages = Vec::new();
         while messages.len() < MAX_INPUTS {
             match self.inbox.try_recv() {
@@ -266,6 +279,11 @@ impl Engine {
             }
         }
         self.handle_messages(messages).await?;
+        let mut bodies = Vec::new();
+        while let Ok(body) = self.webhooks.try_recv() {
+            bodies.push(body);
+        }
+        self.ingest_webhooks(bodies).await?;
         let mut results = Vec::new();
         while results.len() < MAX_INPUTS
             && let Ok(result) = self.task_rx.try_recv()
@@ -275,22 +293,33 @@ impl Engine {
         self.handle_task_results(results).await
     }
 
+    /// Handles the emergency stops and run controls that have arrived. Called between any two pieces of work, so that none of
+    /// them waits for more than one.
+    pub(crate) async fn handle_controls(&mut self) -> Result<(), EngineError> {
+        while let Ok((input, reply_to)) = self.controls.try_recv() {
+            self.handle(input, reply_to).await?;
+        }
+        Ok(())
+    }
+
     async fn handle_task_results(&mut self, results: Vec<TaskResult>) -> Result<(), EngineError> {
         let mut inputs = Vec::new();
         for result in results {
+            self.handle_controls().await?;
             match result {
                 TaskResult::Performed(input) => inputs.push(input),
                 TaskResult::Scanned { scan, at } => self.handle_scan(scan, at).await?,
-                TaskResult::Gathered(evidence) => {
-                    let id = evidence.incident.clone();
-                    self.gathering.remove(&id);
-                    let case = self.folds.cases.cases.get(&id);
-                    // The incident may have been closed or merged into another one meanwhile.
-                    if case
-                        .is_some_and(|case| matches!(case.stage, IncidentStage::NeedsDecision(_)))
-                    {
-                        self.plan_on(*evidence, None).await?;
-                    }
+                TaskResult::Collected { incident, evidence } => {
+                    self.handle_evidence(incident, evidence.map(|evidence| *evidence)).await?
+                }
+                TaskResult::CandidatesDryRun(dry_runs) => {
+                    self.handle_candidate_dry_runs(*dry_runs).await?
+                }
+                TaskResult::PlanDryRun { draft, replies } => {
+                    self.handle_plan_dry_run(*draft, replies).await?
+                }
+                TaskResult::Measured { incident, plan, window, health } => {
+                    self.handle_measurement(&incident, &plan, window, health).await?
                 }
             }
         }
@@ -309,71 +338,24 @@ impl Engine {
             .filter(|(object, related)| !known_good.contains_all(object, related))
             .map(|(object, related)| Entry::ObjectHealthy { object, related })
             .collect();
-        self.record(self.time.now(), entries).await
+        self.record(self.runtime.now(), entries).await
     }
 
-    /// Scans the health of all workloads: in a background task with a wall clock, inline in a simulated world.
-    async fn start_scan(&mut self, now: Timestamp) -> Result<(), EngineError> {
+    /// Starts a scan of the health of all workloads.
+    fn start_scan(&mut self, now: Timestamp) {
         self.health_tracker.scan_started(now, &self.settings);
-        match &self.time {
-            Time::Simulated { .. } => {
-                let scan = healthy::scan(&*self.cluster, now).await;
-                self.handle_scan(scan, now).await
-            }
-            Time::Wall(_) => {
-                let (cluster, task_tx) = (self.cluster.clone(), self.task_tx.clone());
-                tokio::spawn(async move {
-                    let scan = healthy::scan(&*cluster, now).await;
-                    let _ = task_tx.send(TaskResult::Scanned { scan, at: now });
-                });
-                Ok(())
-            }
-        }
+        let cluster = self.cluster.clone();
+        let scan = async move {
+            TaskResult::Scanned { scan: healthy::scan(&*cluster, now).await, at: now }
+        };
+        self.spawn(scan, None);
     }
 
-    /// Collects the evidence for a decision: in a background task with a wall clock, inline in a simulated world.
-    async fn gather(&mut self, id: &IncidentId, now: Timestamp) -> Result<(), EngineError> {
-        match &self.time {
-            Time::Simulated { .. } => self.plan(id).await,
-            Time::Wall(_) => {
-                let incidents = &self.folds.incidents.incidents;
-                let Some(incident) = incidents.get(id).cloned() else { return Ok(()) };
-                self.gathering.insert(id.clone());
-                let (cluster, metrics) = (self.cluster.clone(), self.metrics.clone());
-                let (known_good, task_tx) = (self.folds.known_good.clone(), self.task_tx.clone());
-                let mut empty = Evidence::empty(&incident, now);
-                let collected = tokio::spawn(async move {
-                    planning::evidence(&*cluster, &*metrics, &incident, &known_good, now).await
-                });
-                tokio::spawn(async move {
-                    // If the task panics, the incident must not wait forever: it continues with empty evidence, which leads
-                    // to an escalation.
-                    let evidence = collected.await.unwrap_or_else(|failure| {
-                        tracing::error!(incident = %empty.incident, %failure, "evidence could not be collected");
-                        empty.missing.push(format!("collecting evidence failed: {failure}"));
-                        empty
-                    });
-                    let _ = task_tx.send(TaskResult::Gathered(Box::new(evidence)));
-                });
-                Ok(())
-            }
-        }
-    }
-
-    /// Bounds a cluster call made inside the loop: with a wall clock, returns `None` after [`CLUSTER_TIMEOUT`].
-    pub(crate) async fn with_timeout<T>(&self, call: impl Future<Output = T>) -> Option<T> {
-        match &self.time {
-            Time::Simulated { .. } => Some(call.await),
-            Time::Wall(_) => tokio::time::timeout(CLUSTER_TIMEOUT, call).await.ok(),
-        }
-    }
-
-    async fn ingest_emissions(&mut self, emissions: Vec<Emission>) -> Result<(), EngineError> {
-        let now = self.time.now();
+    /// Ingests webhook bodies from the source inside this process.
+    async fn ingest_webhooks(&mut self, bodies: Vec<Vec<u8>>) -> Result<(), EngineError> {
+        let now = self.runtime.now();
         let mut deliveries = Vec::new();
-        for emission in emissions {
-            let Emission::Alerts(webhook) = emission;
-            let body = serde_json::to_vec(&webhook).expect("a webhook body is serializable");
+        for body in bodies {
             match alertmanager::parse(&body, &self.limits, now) {
                 Ok(delivery) => {
                     deliveries.push((Input::IngestAlerts(delivery), oneshot::channel().0))
@@ -408,7 +390,8 @@ impl Engine {
     /// Processes everything that is due, until nothing is.
     async fn run_due(&mut self) -> Result<(), EngineError> {
         loop {
-            let now = self.time.now();
+            self.handle_controls().await?;
+            let now = self.runtime.now();
             self.notify_alert_status().await?;
             if self.run_deadline.is_some_and(|at| at <= now) {
                 self.run_deadline = None;
@@ -420,7 +403,7 @@ impl Engine {
                 continue;
             }
             if self.health_tracker.next_scan().is_none_or(|at| at <= now) {
-                self.start_scan(now).await?;
+                self.start_scan(now);
                 continue;
             }
             let due = self
@@ -432,15 +415,15 @@ impl Engine {
             let Some(case) = due else { return Ok(()) };
             let id = case.incident.clone();
             match case.stage.clone() {
-                IncidentStage::NeedsDecision(_) => self.gather(&id, now).await?,
+                IncidentStage::NeedsDecision(_) => self.start_planning(&id, None),
                 IncidentStage::Ready => self.submit(&id).await?,
                 IncidentStage::Stabilizing(_) | IncidentStage::EvaluatingOutcome => {
-                    self.observe(&id, ObservationWindow::Stabilization).await?
+                    self.start_measurement(&id, ObservationWindow::Stabilization)
                 }
                 IncidentStage::RecurrenceWatch(_) => {
-                    self.observe(&id, ObservationWindow::Recurrence).await?
+                    self.start_measurement(&id, ObservationWindow::Recurrence)
                 }
-                IncidentStage::Escalated => self.observe_escalation(&id).await?,
+                IncidentStage::Escalated => self.start_escalation_measurement(&id),
                 IncidentStage::AwaitingApproval
                 | IncidentStage::Running
                 | IncidentStage::Closed => return Ok(()),
@@ -470,7 +453,7 @@ impl Engine {
 
     /// Submits a plan that is approved or needs no approval to the fleet.
     async fn submit(&mut self, id: &IncidentId) -> Result<(), EngineError> {
-        let now = self.time.now();
+        let now = self.runtime.now();
         let Some((plan, guarded)) = self.folds.cases.cases.get(id).and_then(|case| {
             let guarded: Vec<ObjectRef> =
                 case.health_before.iter().map(|(object, _)| object.clone()).collect();
@@ -502,19 +485,18 @@ impl Engine {
         Ok(())
     }
 
-    /// Passes inputs to the fleet and performs the resulting effects until none is pending at this time. Returns the
-    /// rejections.
+    /// Passes inputs to the fleet and spawns the resulting effects. Returns the rejections.
     pub(crate) async fn step(
         &mut self,
         inputs: Vec<RunInput>,
     ) -> Result<Vec<Rejected>, EngineError> {
-        let mut inputs = inputs;
         let mut rejections = Vec::new();
+        let mut rest = inputs.as_slice();
         loop {
-            let now = self.time.now();
+            let (batch, later) = rest.split_at(rest.len().min(MAX_INPUTS));
+            let now = self.runtime.now();
             let mut retries = 0;
             let StepResult { pending, rejected } = loop {
-                let batch = &inputs[..inputs.len().min(MAX_INPUTS)];
                 match driver::step_reporting_rejections(
                     &mut self.fleet,
                     batch,
@@ -531,38 +513,23 @@ impl Engine {
                     Err(error) => return Err(error.into()),
                 }
             };
-            let mut rest = inputs.split_off(inputs.len().min(MAX_INPUTS));
             self.run_deadline = pending.deadline;
             rejections.extend(rejected.into_iter().map(|(_, rejection)| rejection));
             self.catch_up().await?;
-            rest.extend(self.perform(pending.effects).await);
-            if rest.is_empty() {
+            pending.effects.into_iter().for_each(|effect| self.perform(effect));
+            if later.is_empty() {
                 return Ok(rejections);
             }
-            inputs = rest;
+            rest = later;
         }
     }
 
-    /// Performs effects: in background tasks with a wall clock, inline and in order in a simulated world.
-    async fn perform(&mut self, effects: Vec<Effect>) -> Vec<RunInput> {
-        let mut results = Vec::new();
-        for effect in effects {
-            let (cluster, metrics) = (self.cluster.clone(), self.metrics.clone());
-            match &self.time {
-                Time::Simulated { .. } => {
-                    results.push(executor::perform(effect, cluster, metrics).await)
-                }
-                Time::Wall(_) => {
-                    let task_tx = self.task_tx.clone();
-                    tokio::spawn(async move {
-                        // The receiver is dropped only during shutdown; the effect is then resolved by reading after the restart.
-                        let result = executor::perform(effect, cluster, metrics).await;
-                        let _ = task_tx.send(TaskResult::Performed(result));
-                    });
-                }
-            }
-        }
-        results
+    /// Performs an effect in a task.
+    fn perform(&self, effect: Effect) {
+        let (cluster, metrics) = (self.cluster.clone(), self.metrics.clone());
+        let perform =
+            async move { TaskResult::Performed(executor::perform(effect, cluster, metrics).await) };
+        self.spawn(perform, None);
     }
 
     /// Appends entries and folds them.
@@ -602,9 +569,9 @@ impl Engine {
     }
 
     async fn record_clock_jump(&mut self) -> Result<(), EngineError> {
-        let Some(jump) = self.time.clock_jump() else { return Ok(()) };
+        let Some(jump) = self.runtime.clock_jump() else { return Ok(()) };
         tracing::warn!(seconds = jump.as_secs_f64(), "the wall clock jumped");
-        let now = self.time.now();
+        let now = self.runtime.now();
         self.record(now, vec![Entry::ClockJumped { seconds: jump.as_secs_f64() }]).await
     }
 }

@@ -159,7 +159,7 @@ impl Engine {
         from: ExperimentStatus,
         event: impl FnOnce(ExperimentId, Timestamp) -> ExperimentEvent,
     ) -> Result<EngineResponse, EngineError> {
-        let now = self.time.now();
+        let now = self.runtime.now();
         match self.folds.experiments.experiments.get(&id) {
             None => return Ok(not_found("experiment", id.as_str())),
             Some(experiment) if experiment.status != from => {

@@ -17,7 +17,7 @@ impl Engine {
         if deliveries.is_empty() {
             return Ok(());
         }
-        let now = self.time.now();
+        let now = self.runtime.now();
         let (mut events, mut responses) = (Vec::new(), Vec::new());
         for (delivery, reply_to) in deliveries {
             let (mut alerts, mut incidents) = (Vec::new(), Vec::new());

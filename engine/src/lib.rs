@@ -3,6 +3,7 @@
 //! One loop, one writer. An input is recorded before it is answered. Deadlines are derived from the record, so that a
 //! restarted process continues where the last one stopped.
 
+mod builder;
 mod case;
 mod command;
 mod engine;
@@ -17,12 +18,11 @@ mod list_cache;
 mod outcome;
 mod planning;
 mod settings;
-mod time;
 
+pub use builder::{Builder, InputSenders, webhook_channel};
 pub use case::{IncidentCase, IncidentCases, IncidentStage};
-pub use engine::{Engine, EngineConfig, EngineError, InboxMessage, RunUntil};
+pub use engine::{Engine, EngineError, InboxMessage, RunUntil};
 pub use experiments::Experiments;
 pub use folds::Folds;
 pub use learner_fold::LearnerFold;
 pub use settings::{ProposalSources, Settings};
-pub use time::{ClockEvent, Speed, Time};

@@ -1,8 +1,9 @@
 //! Determines the outcome of a finished run, of an escalation or of a decision to do nothing.
 
 use cluster::{Health, ObjectRef};
+use futures::future::{self, Either};
 use jiff::Timestamp;
-use workflow::id::{IncidentId, OutcomeId};
+use workflow::id::{IncidentId, OutcomeId, PlanId};
 use workflow::outcome::{
     self, ExecutedPlan, ObservationWindow, Outcome, OutcomeStatus, StepOutcome,
 };
@@ -10,12 +11,17 @@ use workflow::run::{RunView, StepStatus};
 use workflow::{Entry, Source};
 
 use crate::case::{IncidentCase, IncidentStage};
-use crate::engine::{Engine, EngineError};
+use crate::engine::{Engine, EngineError, TaskResult};
+use crate::planning::CLUSTER_TIMEOUT;
 
 impl Engine {
     /// Returns when the next action of a case is due. An outcome is determined at its deadline, or earlier once the alert
     /// has been resolved for the quiet period.
     pub(crate) fn due(&self, case: &IncidentCase) -> Option<Timestamp> {
+        // A task is measuring the health for its outcome.
+        if self.measuring.contains(&case.incident) {
+            return None;
+        }
         match &case.stage {
             IncidentStage::Stabilizing(deadline) => {
                 let quiet = self
@@ -33,8 +39,8 @@ impl Engine {
                 let recurred_at = since.map(|since| *since + self.settings.quiet_period.signed());
                 Some(recurred_at.map_or(*deadline, |at| at.min(*deadline)))
             }
-            // A background task is collecting its evidence.
-            IncidentStage::NeedsDecision(_) if self.gathering.contains(&case.incident) => None,
+            // A task is making its plan.
+            IncidentStage::NeedsDecision(_) if self.planning.contains_key(&case.incident) => None,
             IncidentStage::NeedsDecision(at) => Some(*at),
             IncidentStage::EvaluatingOutcome | IncidentStage::Ready => Some(Timestamp::MIN),
             IncidentStage::Escalated => self.escalation_deadline(case),
@@ -56,8 +62,8 @@ impl Engine {
         }
     }
 
-    /// Determines and records the outcome of an escalation.
-    pub(crate) async fn observe_escalation(&mut self, id: &IncidentId) -> Result<(), EngineError> {
+    /// Starts to determine the outcome of an escalation.
+    pub(crate) fn start_escalation_measurement(&mut self, id: &IncidentId) {
         let is_closed = self
             .folds
             .incidents
@@ -68,35 +74,62 @@ impl Engine {
         } else {
             ObservationWindow::Stabilization
         };
-        self.observe(id, window).await
+        self.start_measurement(id, window);
     }
 
-    /// Determines and records the outcome of a case.
-    pub(crate) async fn observe(
-        &mut self,
-        id: &IncidentId,
-        window: ObservationWindow,
-    ) -> Result<(), EngineError> {
-        let now = self.time.now();
-        let Some(case) = self.folds.cases.cases.get(id).cloned() else { return Ok(()) };
-        let (Some(plan), Some(decision)) = (&case.plan, &case.decision) else { return Ok(()) };
-        let incident = self.folds.incidents.resolve_merged(id);
-        let is_firing = incident.is_some_and(|incident| !incident.firing.is_empty());
-        let run = case.run.as_ref().and_then(|run| self.fleet.view(run));
+    /// Starts to determine the outcome of a case: a task measures the health of the objects that the plan was guarded by.
+    pub(crate) fn start_measurement(&mut self, id: &IncidentId, window: ObservationWindow) {
+        let now = self.runtime.now();
+        let Some(case) = self.folds.cases.cases.get(id) else { return };
+        let Some(plan) = case.plan.as_ref().map(|plan| plan.id.clone()) else { return };
         let objects: Vec<ObjectRef> =
             case.health_before.iter().map(|(object, _)| object.clone()).collect();
-        let mut health_after: Vec<(ObjectRef, Health)> = Vec::new();
-        let measured = async {
-            for object in &objects {
-                match executor::measure(&*self.cluster, object, now).await {
-                    Ok(health) => health_after.push((object.clone(), health)),
+        let mut deadline = self.runtime.timer(now + CLUSTER_TIMEOUT);
+        let cluster = self.cluster.clone();
+        self.measuring.insert(id.clone());
+        let (incident, health) = (id.clone(), Vec::new());
+        let fallback = TaskResult::Measured { incident, plan: plan.clone(), window, health };
+        let incident = id.clone();
+        let measure = async move {
+            let mut health = Vec::new();
+            for object in objects {
+                let measured = {
+                    let measure = std::pin::pin!(executor::measure(&*cluster, &object, now));
+                    match future::select(measure, &mut deadline).await {
+                        Either::Left((measured, _)) => measured,
+                        Either::Right(_) => {
+                            tracing::warn!(%incident, "health could not be read in time");
+                            break;
+                        }
+                    }
+                };
+                match measured {
+                    Ok(measured) => health.push((object, measured)),
                     Err(failure) => tracing::warn!(%object, %failure, "health could not be read"),
                 }
             }
+            TaskResult::Measured { incident, plan, window, health }
         };
-        if self.with_timeout(measured).await.is_none() {
-            tracing::warn!(incident = %id, "health could not be read in time");
-        }
+        self.spawn(measure, Some(fallback));
+    }
+
+    /// Determines and records the outcome of a plan, with the health after it.
+    pub(crate) async fn handle_measurement(
+        &mut self,
+        id: &IncidentId,
+        plan: &PlanId,
+        window: ObservationWindow,
+        health_after: Vec<(ObjectRef, Health)>,
+    ) -> Result<(), EngineError> {
+        self.measuring.remove(id);
+        let now = self.runtime.now();
+        let Some(case) = self.folds.cases.cases.get(id).cloned() else { return Ok(()) };
+        // A client may have requested another plan meanwhile.
+        let measured = case.plan.as_ref().filter(|measured| measured.id == *plan);
+        let (Some(plan), Some(decision)) = (measured, &case.decision) else { return Ok(()) };
+        let incident = self.folds.incidents.resolve_merged(id);
+        let is_firing = incident.is_some_and(|incident| !incident.firing.is_empty());
+        let run = case.run.as_ref().and_then(|run| self.fleet.view(run));
         // A recurrence after the incident closed opens a new incident.
         let has_recurred = window == ObservationWindow::Recurrence
             && (is_firing || self.folds.incidents.is_followed(id));

@@ -2,24 +2,40 @@
 
 use std::collections::BTreeMap;
 
-use cluster::{Cluster, Metrics};
-use jiff::Timestamp;
+use cluster::{Cluster, Metrics, Reply};
+use futures::future::BoxFuture;
+use futures::{FutureExt as _, StreamExt as _, future, stream};
+use jiff::{SignedDuration, Timestamp};
 use planner::{KnownGood, Neighbour, ReadLimits, ReversalMode};
+use runtime::Task;
+use tokio::sync::oneshot;
 use workflow::decision::{DecisionMode, Rejection, ScoredCandidate};
 use workflow::experiment::{ExperimentEvent, Treatment};
 use workflow::guardrail::Autonomy;
 use workflow::id::{CandidateId, DecisionId, IncidentId, PlanId};
 use workflow::incident::{self, IncidentInput};
+use workflow::input::ErrorKind;
+use workflow::plan::OptimizationReport;
 use workflow::{
-    Candidate, Decision, EngineResponse, Entry, Estimates, Evidence, Incident, Mask, Plan,
-    RequestKey,
+    Candidate, Catalogue, Decision, EngineResponse, Entry, Estimates, Evidence, Incident, Mask,
+    Plan, RequestKey,
 };
 
-use crate::engine::{Engine, EngineError};
+use crate::case::IncidentStage;
+use crate::command::{not_found, refused};
+use crate::engine::{Engine, EngineError, TaskResult};
 use crate::explain;
 
+/// A client's request for a plan, answered when the plan is made.
+pub(crate) struct PlanRequest {
+    pub(crate) actor: String,
+    /// The idempotency key, under which the response is recorded.
+    pub(crate) key: Option<RequestKey>,
+    pub(crate) reply_to: oneshot::Sender<EngineResponse>,
+}
+
 /// Input of one decision, shared by all steps of making it.
-struct DecisionInput {
+pub(crate) struct DecisionInput {
     incident: Incident,
     evidence: Evidence,
     /// Similar past executions, most similar first; empty if retrieval is off.
@@ -28,35 +44,141 @@ struct DecisionInput {
     now: Timestamp,
 }
 
+/// The candidates of one decision and what the cluster replied to their dry runs.
+pub(crate) struct CandidateDryRuns {
+    input: DecisionInput,
+    candidates: Vec<Candidate>,
+    /// By candidate, those that need a dry run; absent if the cluster did not reply in time.
+    replies: BTreeMap<CandidateId, Vec<Reply>>,
+}
+
+/// A decision whose chosen candidate was optimized and not yet verified again.
+pub(crate) struct PlanDraft {
+    input: DecisionInput,
+    candidates: Vec<Candidate>,
+    decision: Decision,
+    chosen: Candidate,
+    optimized: Candidate,
+    optimization: OptimizationReport,
+}
+
+/// How long the dry runs of one decision, and the evidence that a client waits for, may take.
+pub(crate) const CLUSTER_TIMEOUT: SignedDuration = SignedDuration::from_secs(20);
+
+/// Dry runs of one decision that are sent concurrently.
+const CONCURRENT_DRY_RUNS: usize = 4;
+
 impl Engine {
-    /// Collects evidence of an incident inline and makes the next decision on it.
-    pub(crate) async fn plan(&mut self, id: &IncidentId) -> Result<(), EngineError> {
-        let now = self.time.now();
-        let Some(incident) = self.folds.incidents.incidents.get(id).cloned() else { return Ok(()) };
-        let evidence = self.evidence(&incident, now).await;
-        self.plan_on(evidence, None).await?;
-        Ok(())
+    /// Starts to make the next plan for an incident: its evidence is collected in a task, and the decision follows.
+    pub(crate) fn start_planning(&mut self, id: &IncidentId, request: Option<PlanRequest>) {
+        let now = self.runtime.now();
+        let Some(incident) = self.folds.incidents.incidents.get(id).cloned() else { return };
+        // Only a client has a limit on how long it waits.
+        let deadline = request.as_ref().map(|_| self.runtime.timer(now + CLUSTER_TIMEOUT));
+        self.planning.insert(id.clone(), request);
+        let (cluster, metrics) = (self.cluster.clone(), self.metrics.clone());
+        let known_good = self.folds.known_good.clone();
+        let mut empty = Evidence::empty(&incident, now);
+        empty.missing.push("collecting evidence failed".into());
+        // If the task panics, the incident continues with empty evidence, which leads to an escalation.
+        let fallback =
+            TaskResult::Collected { incident: id.clone(), evidence: Some(Box::new(empty)) };
+        let collect = async move {
+            let id = incident.id.clone();
+            let evidence = evidence(&*cluster, &*metrics, &incident, &known_good, now);
+            let evidence = within(evidence, deadline).await;
+            TaskResult::Collected { incident: id, evidence: evidence.map(Box::new) }
+        };
+        self.spawn(collect, Some(fallback));
     }
 
-    /// Makes the next decision on an incident with this evidence and freezes the chosen plan. If a client requested the plan
-    /// with an idempotency key, the response is recorded in the same append.
+    /// Returns the error response for a requested plan that is not possible, if so.
+    pub(crate) fn replan_error(&self, id: &IncidentId) -> Option<EngineResponse> {
+        let Some(case) = self.folds.cases.cases.get(id) else {
+            return Some(not_found("incident", id.as_str()));
+        };
+        if matches!(case.stage, IncidentStage::Running | IncidentStage::Ready) {
+            return Some(refused(
+                ErrorKind::Conflict,
+                "running",
+                "a plan of the incident is being executed",
+                "wait until the run ends, or cancel it",
+            ));
+        }
+        let is_current = self.folds.incidents.current(id).is_some_and(|open| open.id == *id);
+        (!is_current).then(|| {
+            refused(
+                ErrorKind::Conflict,
+                "incident_closed",
+                "the incident is closed or was merged into another incident",
+                "request a plan for an open incident",
+            )
+        })
+    }
+
+    /// Whether a plan that is being made for an incident is still needed, and the response to its client if not.
+    fn check_still_needed(&self, id: &IncidentId) -> Result<(), Option<EngineResponse>> {
+        match self.planning.get(id) {
+            Some(Some(_)) => self.replan_error(id).map_or(Ok(()), |error| Err(Some(error))),
+            // The incident may have been closed or merged into another one meanwhile.
+            Some(None) => {
+                let case = self.folds.cases.cases.get(id);
+                let is_needed =
+                    case.is_some_and(|case| matches!(case.stage, IncidentStage::NeedsDecision(_)));
+                if is_needed { Ok(()) } else { Err(None) }
+            }
+            None => Err(None),
+        }
+    }
+
+    /// Ends the making of a plan, and answers the client that requested it.
+    fn finish_planning(&mut self, id: &IncidentId, response: Option<EngineResponse>) {
+        let Some(Some(request)) = self.planning.remove(id) else { return };
+        let response = response.unwrap_or_else(|| {
+            refused(
+                ErrorKind::Conflict,
+                "no_plan",
+                "no plan was made: the evidence shows that the incident belongs to another incident, or `autonomy` is `observe`",
+                "show the incident and the active guardrails",
+            )
+        });
+        // The client may have disconnected; its plan is made anyway.
+        let _ = request.reply_to.send(response);
+    }
+
+    /// Records the evidence of an incident, proposes candidates and starts their dry runs.
     ///
     /// Only the evidence is recorded, and no plan is made, if `autonomy` is `observe` or if the evidence shows that the
     /// incident belongs to another one.
-    pub(crate) async fn plan_on(
+    pub(crate) async fn handle_evidence(
         &mut self,
-        evidence: Evidence,
-        request: Option<RequestKey>,
-    ) -> Result<Option<PlanId>, EngineError> {
-        let now = self.time.now();
-        let id = &evidence.incident.clone();
-        let Some(incident) = self.folds.incidents.incidents.get(id).cloned() else {
-            return Ok(None);
+        id: IncidentId,
+        evidence: Option<Evidence>,
+    ) -> Result<(), EngineError> {
+        if let Err(response) = self.check_still_needed(&id) {
+            self.finish_planning(&id, response);
+            return Ok(());
+        }
+        let Some(evidence) = evidence else {
+            let response = refused(
+                ErrorKind::Conflict,
+                "no_evidence",
+                "evidence could not be collected from the cluster in time",
+                "retry when the cluster is reachable",
+            );
+            self.finish_planning(&id, Some(response));
+            return Ok(());
+        };
+        let now = self.runtime.now();
+        let Some(incident) = self.folds.incidents.incidents.get(&id).cloned() else {
+            self.finish_planning(&id, None);
+            return Ok(());
         };
         if evidence.target.is_none() {
             tracing::warn!(incident = %id, missing = evidence.missing.join("; "), "no target object found for the incident");
         }
-        let mut entries = vec![Entry::EvidenceGathered(evidence.clone())];
+        let mut entries: Vec<Entry> = self.superseded_plan(&id).into_iter().collect();
+        entries.push(Entry::EvidenceGathered(evidence.clone()));
         if let Some(owner) = planner::evidence::owning_workload(&evidence) {
             let events = incident::decide(
                 &self.folds.incidents,
@@ -69,44 +191,117 @@ impl Engine {
             if is_merged {
                 // The older incident's case continues for both.
                 self.record(now, entries).await?;
-                return Ok(None);
+                self.finish_planning(&id, None);
+                return Ok(());
             }
         }
         if self.rules.guardrails.spec.autonomy == Autonomy::Observe {
             self.record(now, entries).await?;
-            return Ok(None);
+            self.finish_planning(&id, None);
+            return Ok(());
         }
         let treatment = self.assign_variant(&incident, now, &mut entries);
         self.record(now, entries).await?;
 
         let input = self.decision_input(incident, evidence, treatment, now);
-        let (candidates, decision, plan) = self.choose(&input).await;
+        let candidates = self.propose(&input);
+        let rejected = self.prior_rejections(&input, &candidates);
+        let to_run: Vec<Candidate> = candidates
+            .iter()
+            .filter(|candidate| {
+                candidate.source.has_effects() && !rejected.contains_key(&candidate.id)
+            })
+            .cloned()
+            .collect();
+        let deadline = self.runtime.timer(now + CLUSTER_TIMEOUT);
+        let (cluster, catalogue) = (self.cluster.clone(), self.catalogue.clone());
+        let dry_run = async move {
+            let replies = dry_run_all(&*cluster, &catalogue, &to_run, deadline).await;
+            TaskResult::CandidatesDryRun(Box::new(CandidateDryRuns { input, candidates, replies }))
+        };
+        self.spawn(dry_run, None);
+        Ok(())
+    }
+
+    /// Decides among candidates that were dry-run, and starts the dry run of the optimized plan.
+    pub(crate) async fn handle_candidate_dry_runs(
+        &mut self,
+        dry_runs: CandidateDryRuns,
+    ) -> Result<(), EngineError> {
+        let id = dry_runs.input.incident.id.clone();
+        if let Err(response) = self.check_still_needed(&id) {
+            self.finish_planning(&id, response);
+            return Ok(());
+        }
+        let draft = self.choose(dry_runs);
+        if !draft.needs_dry_run() {
+            return self.handle_plan_dry_run(draft, Some(Vec::new())).await;
+        }
+        let deadline = self.runtime.timer(self.runtime.now() + CLUSTER_TIMEOUT);
+        let (cluster, catalogue) = (self.cluster.clone(), self.catalogue.clone());
+        let dry_run = async move {
+            let replies = planner::dry_run(&*cluster, &draft.optimized, &catalogue);
+            let replies = within(replies, Some(deadline)).await;
+            TaskResult::PlanDryRun { draft: Box::new(draft), replies }
+        };
+        self.spawn(dry_run, None);
+        Ok(())
+    }
+
+    /// Freezes the plan of a decision and records both. If a client requested the plan with an idempotency key, the response
+    /// is recorded in the same append.
+    pub(crate) async fn handle_plan_dry_run(
+        &mut self,
+        draft: PlanDraft,
+        replies: Option<Vec<Reply>>,
+    ) -> Result<(), EngineError> {
+        let id = draft.input.incident.id.clone();
+        if let Err(response) = self.check_still_needed(&id) {
+            self.finish_planning(&id, response);
+            return Ok(());
+        }
+        let (candidates, decision, plan) = self.freeze(draft, replies.as_deref());
         tracing::info!(incident = %id, plan = %plan.id, workflow = %plan.workflow.metadata.name, confidence = plan.confidence.estimate, "decision made");
-        let plan_id = plan.id.clone();
+        let response = EngineResponse::Planned { plan: plan.id.clone() };
         let mut entries = vec![
             Entry::Proposed { incident: id.clone(), candidates },
             Entry::Decided(decision),
             Entry::PlanFrozen(plan),
         ];
-        entries.extend(request.map(|request| {
-            let answer = EngineResponse::Planned { plan: plan_id.clone() };
-            Entry::RequestAnswered { request, response: answer }
-        }));
-        self.record(now, entries).await?;
-        Ok(Some(plan_id))
+        let key = self.planning.get(&id).and_then(|request| request.as_ref()?.key.clone());
+        entries.extend(
+            key.map(|request| Entry::RequestAnswered { request, response: response.clone() }),
+        );
+        self.record(self.runtime.now(), entries).await?;
+        self.finish_planning(&id, Some(response));
+        Ok(())
+    }
+
+    /// The withdrawal of the plan that awaits approval, if a client requested another one.
+    fn superseded_plan(&self, id: &IncidentId) -> Option<Entry> {
+        let request = self.planning.get(id)?.as_ref()?;
+        let case = self.folds.cases.cases.get(id)?;
+        let plan = case.plan.as_ref().filter(|_| case.stage == IncidentStage::AwaitingApproval)?;
+        let message = format!("{} requested another plan", request.actor);
+        Some(Entry::PlanWithdrawn { plan: plan.id.clone(), message })
     }
 
     /// Returns the plan that would be made for an incident now, starting with its evidence. Nothing is recorded.
     pub async fn preview_plan(&self, id: &IncidentId) -> Option<Plan> {
-        let now = self.time.now();
+        let now = self.runtime.now();
         let incident = self.folds.incidents.incidents.get(id)?.clone();
-        let evidence = self.evidence(&incident, now).await;
+        let known_good = &self.folds.known_good;
+        let evidence = evidence(&*self.cluster, &*self.metrics, &incident, known_good, now).await;
         let input = self.decision_input(incident, evidence, Treatment::Baseline, now);
-        Some(self.choose(&input).await.2)
-    }
-
-    pub(crate) async fn evidence(&self, incident: &Incident, now: Timestamp) -> Evidence {
-        evidence(&*self.cluster, &*self.metrics, incident, &self.folds.known_good, now).await
+        let candidates = self.propose(&input);
+        let deadline = Box::pin(future::pending());
+        let replies = dry_run_all(&*self.cluster, &self.catalogue, &candidates, deadline).await;
+        let draft = self.choose(CandidateDryRuns { input, candidates, replies });
+        let replies = match draft.needs_dry_run() {
+            true => planner::dry_run(&*self.cluster, &draft.optimized, &self.catalogue).await,
+            false => Vec::new(),
+        };
+        Some(self.freeze(draft, Some(&replies)).2)
     }
 
     fn decision_input(
@@ -124,23 +319,26 @@ impl Engine {
         DecisionInput { incident, evidence, neighbours, treatment, now }
     }
 
-    /// Returns the candidates, the decision among them, and the frozen plan of the chosen candidate.
-    async fn choose(&self, input: &DecisionInput) -> (Vec<Candidate>, Decision, Plan) {
-        let candidates = self.propose(input);
+    /// Chooses among candidates that were dry-run, and optimizes the chosen one.
+    fn choose(&self, dry_runs: CandidateDryRuns) -> PlanDraft {
+        let CandidateDryRuns { input, candidates, replies } = dry_runs;
         let model = self.folds.learner.model();
         let estimates: Vec<(CandidateId, Estimates)> = candidates
             .iter()
             .map(|candidate| (candidate.id.clone(), learner::estimate(model, &candidate.features)))
             .collect();
-        let mask = self.mask(input, &candidates).await;
-        let decision = self.decide(input, &candidates, &estimates, &mask);
+        let mask = self.mask(&input, &candidates, &replies);
+        let decision = self.decide(&input, &candidates, &estimates, &mask);
         let chosen = candidates
             .iter()
             .find(|candidate| candidate.id == decision.chosen)
             .expect("a policy chooses among the candidates")
             .clone();
-        let plan = self.freeze(input, chosen, &decision).await;
-        (candidates, decision, plan)
+        let before = learner::estimate(model, &chosen.features);
+        let (workflow, optimization) =
+            optimizer::optimize(chosen.workflow.clone(), &before, &self.rules.catalogue);
+        let optimized = Candidate { workflow, ..chosen.clone() };
+        PlanDraft { input, candidates, decision, chosen, optimized, optimization }
     }
 
     /// Returns the incident's treatment, and assigns it a variant of a running experiment before its first decision.
@@ -204,53 +402,70 @@ impl Engine {
         candidates
     }
 
-    /// Returns the candidates that must not be chosen: rejected by the verifier, or tried before on this incident.
-    async fn mask(&self, input: &DecisionInput, candidates: &[Candidate]) -> Mask {
-        let mut mask = BTreeMap::new();
+    /// Returns the candidates that must not be chosen whatever the cluster replies: tried before on this incident, or beyond
+    /// its number of runs.
+    fn prior_rejections(&self, input: &DecisionInput, candidates: &[Candidate]) -> Mask {
         let case = self.folds.cases.cases.get(&input.incident.id);
         let runs = case.map_or(0, |case| case.runs);
-        for candidate in candidates {
-            if !candidate.source.has_effects() {
-                // Doing nothing is tried once at most; escalation is always possible.
-                let is_tried =
-                    case.is_some_and(|case| case.tried_plans.contains(&candidate.content_digest()));
-                if candidate.source == workflow::Source::DoNothing && is_tried {
-                    mask.insert(
-                        candidate.id.clone(),
-                        rejection(
-                            "already_tried",
-                            "doing nothing was tried before and the incident did not resolve",
-                        ),
-                    );
+        let rejected = |candidate: &Candidate| {
+            let is_tried =
+                case.is_some_and(|case| case.tried_plans.contains(&candidate.content_digest()));
+            match (candidate.source.has_effects(), is_tried) {
+                (true, true) => Some(rejection(
+                    "already_tried",
+                    "the same plan was tried for this incident before",
+                )),
+                (true, false) if runs >= self.rules.guardrails.spec.max_runs_per_incident => {
+                    Some(rejection(
+                        "too_many_runs",
+                        "the incident has reached `maxRunsPerIncident` of the guardrails",
+                    ))
                 }
+                // Doing nothing is tried once at most; escalation is always possible.
+                (false, true) if candidate.source == workflow::Source::DoNothing => {
+                    Some(rejection(
+                        "already_tried",
+                        "doing nothing was tried before and the incident did not resolve",
+                    ))
+                }
+                (true | false, _) => None,
+            }
+        };
+        candidates
+            .iter()
+            .filter_map(|candidate| Some((candidate.id.clone(), rejected(candidate)?)))
+            .collect()
+    }
+
+    /// Returns the candidates that must not be chosen: rejected before their dry run, or by the verifier after it.
+    fn mask(
+        &self,
+        input: &DecisionInput,
+        candidates: &[Candidate],
+        replies: &BTreeMap<CandidateId, Vec<Reply>>,
+    ) -> Mask {
+        let mut mask = self.prior_rejections(input, candidates);
+        for candidate in candidates {
+            if !candidate.source.has_effects() || mask.contains_key(&candidate.id) {
                 continue;
             }
-            let rejected = if case
-                .is_some_and(|case| case.tried_plans.contains(&candidate.content_digest()))
-            {
-                Some(rejection("already_tried", "the same plan was tried for this incident before"))
-            } else if runs >= self.rules.guardrails.spec.max_runs_per_incident {
-                Some(rejection(
-                    "too_many_runs",
-                    "the incident has reached `maxRunsPerIncident` of the guardrails",
-                ))
-            } else if mask.values().any(|rejection: &Rejection| rejection.code == DRY_RUN_TIMEOUT) {
-                // A cluster that did not answer the dry run of one candidate is not asked for the next.
-                Some(dry_run_timeout())
-            } else {
-                self.verify(input, candidate).await.err()
-            };
-            if let Some(rejection) = rejected {
+            let replies = replies.get(&candidate.id).map(Vec::as_slice);
+            if let Err(rejection) = self.verify(input, candidate, replies) {
                 mask.insert(candidate.id.clone(), rejection);
             }
         }
         mask
     }
 
-    async fn verify(&self, input: &DecisionInput, candidate: &Candidate) -> Result<(), Rejection> {
-        let dry_run = planner::dry_run(&*self.cluster, candidate, &self.rules.catalogue);
-        let Some(replies) = self.with_timeout(dry_run).await else {
-            return Err(dry_run_timeout());
+    /// Verifies a candidate with the replies to its dry run; they are absent if the cluster did not reply in time.
+    fn verify(
+        &self,
+        input: &DecisionInput,
+        candidate: &Candidate,
+        replies: Option<&[Reply]>,
+    ) -> Result<(), Rejection> {
+        let Some(replies) = replies else {
+            return Err(rejection("dry_run_timeout", "the dry run timed out"));
         };
         planner::verify(
             candidate,
@@ -258,7 +473,7 @@ impl Engine {
             &self.rules.guardrails,
             self.fleet.change_log(),
             &self.rules.catalogue,
-            &replies,
+            replies,
             input.now,
         )
     }
@@ -316,18 +531,20 @@ impl Engine {
         }
     }
 
-    /// Optimizes the chosen candidate, verifies it again and freezes it. The confidence is estimated for the frozen plan.
-    async fn freeze(&self, input: &DecisionInput, chosen: Candidate, decision: &Decision) -> Plan {
-        let DecisionInput { incident, evidence, neighbours, now, .. } = input;
-        let catalogue = &self.rules.catalogue;
-        let before = learner::estimate(self.folds.learner.model(), &chosen.features);
-        let (workflow, optimization) =
-            optimizer::optimize(chosen.workflow.clone(), &before, catalogue);
-        let optimized = Candidate { workflow, ..chosen.clone() };
-        // The optimized workflow must pass the same verifier; otherwise the original candidate is used.
-        let is_valid = !chosen.source.has_effects() || self.verify(input, &optimized).await.is_ok();
+    /// Verifies the optimized candidate and freezes it; if it is rejected, the chosen candidate as it was proposed. The
+    /// confidence is estimated for the frozen plan.
+    fn freeze(
+        &self,
+        draft: PlanDraft,
+        replies: Option<&[Reply]>,
+    ) -> (Vec<Candidate>, Decision, Plan) {
+        let is_valid =
+            !draft.needs_dry_run() || self.verify(&draft.input, &draft.optimized, replies).is_ok();
+        let PlanDraft { input, candidates, decision, chosen, optimized, optimization } = draft;
         let (candidate, optimization) =
             if is_valid { (optimized, optimization) } else { (chosen, Default::default()) };
+        let DecisionInput { incident, evidence, neighbours, now, .. } = &input;
+        let catalogue = &self.rules.catalogue;
         let features = planner::features(
             &candidate.workflow,
             &candidate.source,
@@ -338,8 +555,8 @@ impl Engine {
         let estimates = learner::estimate(self.folds.learner.model(), &features);
         let guardrails_version = self.rules.guardrails.version();
         let model = self.folds.learner.model();
-        let explanation = explain::explanation(&candidate, evidence, decision, model);
-        Plan {
+        let explanation = explain::explanation(&candidate, evidence, &decision, model);
+        let plan = Plan {
             id: PlanId::derive(*now, decision.id.as_str(), 0),
             digest: Plan::digest_of(
                 &incident.id,
@@ -357,13 +574,14 @@ impl Engine {
             explanation,
             optimization,
             attempt: decision.attempt,
-            needs_approval: self.needs_approval(input, &candidate),
+            needs_approval: self.needs_approval(&input, &candidate),
             created_at: *now,
             candidate: candidate.id,
             source: candidate.source,
             targets: candidate.targets,
             workflow: candidate.workflow,
-        }
+        };
+        (candidates, decision, plan)
     }
 
     /// Returns why the plan needs approval, if it does.
@@ -383,8 +601,15 @@ impl Engine {
     }
 }
 
+impl PlanDraft {
+    /// Whether the optimizer changed a candidate with effects, so that it must be verified again.
+    fn needs_dry_run(&self) -> bool {
+        self.chosen.source.has_effects() && self.optimized.workflow != self.chosen.workflow
+    }
+}
+
 /// Collects evidence of an incident within the default read limits.
-pub(crate) async fn evidence(
+async fn evidence(
     cluster: &dyn Cluster,
     metrics: &dyn Metrics,
     incident: &Incident,
@@ -395,10 +620,32 @@ pub(crate) async fn evidence(
     planner::evidence::collect(cluster, metrics, incident, known_good, &limits, now).await
 }
 
-const DRY_RUN_TIMEOUT: &str = "dry_run_timeout";
+/// Dry-runs candidates, and returns the replies to those that were answered before the deadline.
+async fn dry_run_all(
+    cluster: &dyn Cluster,
+    catalogue: &Catalogue,
+    candidates: &[Candidate],
+    deadline: Task,
+) -> BTreeMap<CandidateId, Vec<Reply>> {
+    let dry_run = |candidate: &Candidate| {
+        let (candidate, id) = (candidate.clone(), candidate.id.clone());
+        async move { (id, planner::dry_run(cluster, &candidate, catalogue).await) }.boxed()
+    };
+    let dry_runs: Vec<BoxFuture<'_, _>> = candidates.iter().map(dry_run).collect();
+    stream::iter(dry_runs)
+        .buffer_unordered(CONCURRENT_DRY_RUNS)
+        .take_until(deadline)
+        .collect()
+        .await
+}
 
-fn dry_run_timeout() -> Rejection {
-    rejection(DRY_RUN_TIMEOUT, "the dry run timed out")
+/// Returns the result of `call`, or `None` if the deadline comes first.
+pub(crate) async fn within<T>(call: impl Future<Output = T>, deadline: Option<Task>) -> Option<T> {
+    let Some(deadline) = deadline else { return Some(call.await) };
+    match future::select(std::pin::pin!(call), deadline).await {
+        future::Either::Left((result, _)) => Some(result),
+        future::Either::Right(((), _)) => None,
+    }
 }
 
 fn rejection(code: &str, message: &str) -> Rejection {

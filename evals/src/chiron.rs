@@ -2,12 +2,12 @@ use std::sync::{Arc, Mutex};
 
 use anyhow::{Context as _, Result};
 use async_trait::async_trait;
-use engine::{Engine, EngineConfig, ProposalSources, RunUntil, Settings, Speed, Time};
+use engine::{Builder, Engine, ProposalSources, RunUntil, Settings, webhook_channel};
 use jiff::Timestamp;
 use learner::Policy;
-use simulator::{SimulatedCluster, World};
+use runtime::Speed;
+use simulator::{SimulatedCluster, World, WorldTimeline};
 use store::{Memory, Salts, Store};
-use tokio::sync::mpsc;
 use workflow::guardrail::Autonomy;
 use workflow::{Guardrails, Limits, PastExecution};
 
@@ -43,12 +43,12 @@ impl Chiron {
             Arc::new(Memory::new(Salts::seeded(&format!("evaluation/{}", self.seed))));
         let mut guardrails = Guardrails::default();
         guardrails.spec.autonomy = Autonomy::Auto;
-        let (_inputs, inbox) = mpsc::channel(1);
-        let mut engine = Engine::open(EngineConfig {
+        let (deliver, webhooks) = webhook_channel();
+        let builder = Builder {
             store: store.clone(),
             cluster: cluster.clone(),
             metrics: cluster,
-            time: Time::Simulated { world: world.clone(), speed: Speed::Unlimited },
+            runtime: Arc::new(WorldTimeline::runtime(world.clone(), Speed::Unlimited, deliver)),
             catalogue: actions::catalogue(),
             guardrails,
             sources: self.sources.clone(),
@@ -56,9 +56,9 @@ impl Chiron {
             settings: Settings::default(),
             limits: Limits::default(),
             seed: self.seed,
-            inbox,
-        })
-        .await?;
+            webhooks,
+        };
+        let (mut engine, _inputs) = builder.open().await?;
         engine.import("history", self.history.to_vec()).await?;
         Ok(Session { engine, world, store })
     }

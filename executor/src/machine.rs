@@ -129,7 +129,7 @@ impl Run {
     /// Returns the first event of a run of `plan`.
     ///
     /// # Errors
-    /// [`Rejected::BadPlan`] if the plan does not match its digest, or a step refers to an unknown action or step.
+    /// [`Rejected::InvalidPlan`] if the plan does not match its digest, or a step refers to an unknown action or step.
     pub fn submit(
         plan: &Plan,
         guarded: &[cluster::ObjectRef],

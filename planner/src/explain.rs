@@ -5,7 +5,7 @@ use workflow::{Candidate, Evidence, Fact, Predicate, Provenance, Source};
 /// Explains to an operator why a candidate is proposed.
 ///
 /// One sentence each: what is wrong, where the candidate comes from, the reasons in the evidence, and each step. Text
-/// from alerts and the cluster is passed through [`sanitize`].
+/// from alerts and the cluster is passed through `sanitize`.
 pub fn explain(candidate: &Candidate, evidence: &Evidence) -> Vec<String> {
     let mut sentences = Vec::new();
     match &evidence.target {

@@ -228,10 +228,11 @@ impl<T: Timeline> Runtime for Simulated<T> {
 
     async fn sleep_until(&self, deadline: Option<Timestamp>) {
         loop {
+            let polled = std::future::poll_fn(|cx| Poll::Ready(self.poll_tasks(cx))).await;
             if self.shared.is_woken.swap(false, Ordering::AcqRel) {
                 return;
             }
-            match std::future::poll_fn(|cx| Poll::Ready(self.poll_tasks(cx))).await {
+            match polled {
                 Polled::Ended => return,
                 Polled::External => {
                     self.changed().await;
@@ -260,7 +261,9 @@ impl<T: Timeline> Runtime for Simulated<T> {
                         if self.advance(until) == Advanced::Output {
                             return;
                         }
-                        continue;
+                        if due.is_some_and(|at| at <= until) {
+                            continue;
+                        }
                     }
                     let next = [due, self.timeline.next_event()].into_iter().flatten().min();
                     match next {
@@ -491,6 +494,14 @@ mod tests {
         };
         runtime.wake();
         sleeper.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn paced_time_without_deadline_waits_for_the_next_event_without_spinning() {
+        let runtime = simulated(&[3_600], Speed::paced(1.0, start()));
+        let sleep = runtime.sleep_until(None);
+        assert!(tokio::time::timeout(Duration::from_millis(20), sleep).await.is_err());
+        assert!(runtime.now() < at(60));
     }
 
     #[tokio::test]

@@ -19,6 +19,8 @@ pub type EngineRequest = (Input, oneshot::Sender<EngineResponse>);
 pub struct ServerConfig {
     /// Queue of the engine's inputs. While it is full, deliveries are rejected with 503.
     pub inputs: Sender<EngineRequest>,
+    /// Queue of emergency stops and run controls, which the engine reads first.
+    pub controls: Sender<EngineRequest>,
     /// Store that is read for all resources.
     pub store: Arc<dyn Store>,
     /// Action catalogue, used to validate manifests.
@@ -38,6 +40,7 @@ pub struct ServerConfig {
 /// State shared by all handlers.
 pub(crate) struct Api {
     pub(crate) inputs: Sender<EngineRequest>,
+    pub(crate) controls: Sender<EngineRequest>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) catalogue: Arc<Catalogue>,
     pub(crate) limits: Limits,
@@ -59,7 +62,8 @@ impl Api {
     /// Sends an operator's request to the engine. While deliveries fill the queue, waits for space in it.
     pub(crate) async fn request(&self, input: Input) -> Result<EngineResponse, Problem> {
         let (respond, response) = oneshot::channel();
-        match self.inputs.send_timeout((input, respond), self.timeouts.engine_response).await {
+        let queue = if input.is_control() { &self.controls } else { &self.inputs };
+        match queue.send_timeout((input, respond), self.timeouts.engine_response).await {
             Ok(()) => self.wait_for(response).await,
             Err(SendTimeoutError::Timeout(_)) => Err(queue_full()),
             Err(SendTimeoutError::Closed(_)) => Err(engine_stopped()),

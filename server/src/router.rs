@@ -24,9 +24,10 @@ pub fn router(server: ServerConfig) -> Router {
 
 /// Returns the API's router with the given timeouts for bodies and engine responses.
 pub fn router_with(server: ServerConfig, timeouts: Timeouts) -> Router {
-    let ServerConfig { inputs, store, catalogue, token, limits, hosts, now, extra } = server;
+    let ServerConfig { inputs, controls, store, catalogue, token, limits, hosts, now, extra } =
+        server;
     let limits = limits.clamped();
-    let api = Arc::new(Api { inputs, store, catalogue, limits, timeouts, now });
+    let api = Arc::new(Api { inputs, controls, store, catalogue, limits, timeouts, now });
     let authenticator = Arc::new(Authenticator::new(hosts, &token));
     let mut guarded: Router = guarded().with_state(Arc::clone(&api)).into();
     if let Some(extra) = extra {

@@ -13,10 +13,7 @@ pub struct WorldTimeline {
 
 impl WorldTimeline {
     /// Moves the time of `world`, and calls `emit` with each emission, in order.
-    pub fn new(
-        world: Arc<Mutex<World>>,
-        emit: impl Fn(Emission) + Send + Sync + 'static,
-    ) -> Self {
+    pub fn new(world: Arc<Mutex<World>>, emit: impl Fn(Emission) + Send + Sync + 'static) -> Self {
         Self { world, emit: Box::new(emit) }
     }
 

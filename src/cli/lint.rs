@@ -218,7 +218,7 @@ mod tests {
         let file = folder("broken/20-unknown-field.yaml");
         let (text, has_errors) = linted(file.clone(), LintFormat::Human);
         let expected = format!(
-            "{}:12:7: error[CHI0123] the field `timeuot` is not known here\n   |\n12 |       timeuot: 30s\n   |       ^^^^^^^\n   = hint: did you mean `timeout`?\n\n1 file, 1 error, 0 warnings\n",
+            "{}:12:7: error[CHI0123] unknown field `timeuot`\n   |\n12 |       timeuot: 30s\n   |       ^^^^^^^\n   = hint: did you mean `timeout`?\n\n1 file, 1 error, 0 warnings\n",
             file.display()
         );
         assert_eq!(text, expected);

@@ -155,7 +155,8 @@ async fn serve(
     let listener = server_task::listen(args.listen).await?;
     let address = listener.local_addr()?;
     let router = server::router(server::ServerConfig {
-        inputs,
+        inputs: inputs.commands,
+        controls: inputs.controls,
         store,
         catalogue: Arc::new(actions::catalogue()),
         token,

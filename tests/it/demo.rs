@@ -234,7 +234,7 @@ fn killed_demo_resumes_with_injected_fault() {
 }
 
 #[test]
-fn demo_without_terminal_exits_after_incident_and_continues_on_restart() {
+fn demo_without_terminal_handles_one_incident_per_start() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path().join("state");
     let run = || {

@@ -155,3 +155,25 @@ fn baselines_mitigate_little_and_their_harm_is_counted() {
     let deleting = run(Box::new(DeleteTheObject));
     assert!(deleting.policies[0].harmful > 0, "{deleting:#?}");
 }
+
+/// Run by `make test-full PART=evaluation`.
+mod full_evaluation {
+    use super::*;
+
+    const SEEDS: u64 = 40;
+
+    #[test]
+    #[ignore = "needs: full_evaluation"]
+    fn every_family_is_mitigated_on_40_seeds_without_harm() {
+        let report = run(Box::new(chiron()), SEEDS, Naming::Random);
+        let policy = &report.policies[0];
+        println!("{:?}", policy.mitigation); // Shown by --nocapture.
+        let failed: Vec<_> =
+            verdicts(&report).into_iter().filter(|(_, verdict)| *verdict != "resolved").collect();
+        assert!(failed.is_empty(), "{failed:?}\n{report:#?}");
+        assert_eq!(verdicts(&report).len(), 8);
+        assert_eq!(policy.harmful, 0, "{report:#?}");
+        let nothing_wrong = nothing_wrong(&report);
+        assert_eq!((nothing_wrong.mitigation.n, nothing_wrong.acted), (SEEDS, 0), "{report:#?}");
+    }
+}

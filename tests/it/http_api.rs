@@ -149,7 +149,7 @@ async fn repeated_key_after_kill_returns_first_response() {
 
 /// The active guardrails are listed, and a requested plan replaces the plan that awaits approval.
 #[tokio::test]
-async fn requested_plan_replaces_first_and_active_guardrails_are_listed() {
+async fn requested_plan_replaces_first_and_guardrails_are_listed() {
     let folder = tempfile::tempdir().unwrap();
     let server = start_with_fault(&folder, &["--listen", "127.0.0.1:0"]);
     let listed = server.get("/guardrails").await;

@@ -228,7 +228,7 @@ fn approved_plan_remediates_cluster_of_kubeconfig() {
     );
     let id = plan["id"].as_str().unwrap();
     let explained = chiron(&["plan", "explain", id]).to_string();
-    assert!(explained.contains("since it was last healthy"), "{explained}");
+    assert!(explained.contains("since the last known-good state"), "{explained}");
     chiron(&["plan", "approve", id, "--reason", "the explanation matches the fault"]);
     let run = wait_for(Duration::from_secs(90), "the run ends", || {
         let runs = chiron(&["run", "list"]);

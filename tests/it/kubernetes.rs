@@ -1,32 +1,35 @@
-//! Against a real Kubernetes control plane, which `tests/kubernetes/run` starts.
+//! Tests against a real Kubernetes control plane, which `tests/kubernetes/run` starts.
 
-#![expect(clippy::print_stdout, reason = "a story of minutes tells how far it is")]
+#![expect(clippy::print_stdout, reason = "the tests take minutes and print their progress")]
 
-mod chiron_process;
+mod admission_webhook;
 mod deploy;
 mod fake_prometheus;
 mod remediation;
-mod webhook;
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-/// What `tests/kubernetes/run` says of where everything is.
-fn given(name: &str) -> String {
-    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: start tests/kubernetes/run"))
+/// Returns an environment variable that `tests/kubernetes/run` sets.
+fn env_var(name: &str) -> String {
+    std::env::var(name)
+        .unwrap_or_else(|_| panic!("{name} is not set; hint: run tests/kubernetes/run"))
 }
 
-/// kubectl, as a person would use it, with the administrator's rights.
+/// Runs kubectl as administrator and returns its standard output. Panics if it fails.
 fn kubectl(arguments: &[&str]) -> String {
-    kubectl_with(arguments, "").unwrap_or_else(|said| panic!("kubectl {arguments:?}: {said}"))
+    kubectl_with(arguments, "").unwrap_or_else(|stderr| panic!("kubectl {arguments:?}: {stderr}"))
 }
 
-/// As [`kubectl`], with something on standard input; what it says on standard error where it fails.
+/// Runs kubectl as administrator with `input` on standard input.
+///
+/// # Errors
+/// Standard error, if kubectl fails.
 fn kubectl_with(arguments: &[&str], input: &str) -> Result<String, String> {
-    let mut child = Command::new(given("CHIRON_TEST_KUBECTL"))
-        .args(["--kubeconfig", &given("CHIRON_TEST_KUBECONFIG")])
+    let mut child = Command::new(env_var("CHIRON_TEST_KUBECTL"))
+        .args(["--kubeconfig", &env_var("CHIRON_TEST_KUBECONFIG")])
         .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -39,7 +42,7 @@ fn kubectl_with(arguments: &[&str], input: &str) -> Result<String, String> {
     if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
 }
 
-/// Objects as kubectl reads them.
+/// Runs kubectl with `-o json` and parses its output.
 fn objects(arguments: &[&str]) -> Value {
     let text = kubectl(&[arguments, &["-o", "json"]].concat());
     serde_json::from_str(&text).expect("kubectl prints JSON")

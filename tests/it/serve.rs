@@ -131,11 +131,12 @@ fn ingested_alert_and_emergency_stop_survive_restart() {
     server.end();
 }
 
+/// An alert of the simulated cluster starts a run, and the journal contains each of its effects once.
 #[test]
-fn an_alert_of_the_simulated_world_becomes_a_run_that_each_effect_of_is_noted_once() {
+fn simulated_alert_starts_run_with_each_effect_journaled_once() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let dir = folder.path();
-    let at = ["--data-dir", dir.to_str().expect("a path in UTF-8")];
+    let at = ["--data-dir", dir.to_str().expect("the path is UTF-8")];
     let server = serve(
         dir,
         &[

@@ -164,7 +164,13 @@ impl HttpServer {
         self.send(Method::POST, path, body).await
     }
 
-    /// Kills the process with SIGKILL, wherever it is.
+    /// Runs another `chiron` command against this server with `-o json`, and parses its output.
+    pub(crate) fn json(&self, args: &[&str]) -> Value {
+        let dir = self.dir.to_str().expect("the path is UTF-8");
+        self.process.json(&[args, &["--data-dir", dir]].concat())
+    }
+
+    /// Kills the process with SIGKILL.
     pub(crate) fn kill(self) {
         self.process.kill();
     }

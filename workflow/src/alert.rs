@@ -90,7 +90,7 @@ pub struct AlertSubject {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Defect {
-    /// Stable code: `invalid_utf8`, `label_too_long`.
+    /// Stable code: `invalid_utf8`, `too_long`.
     pub code: String,
     /// Location: `labels.pod`.
     pub path: String,

@@ -121,6 +121,13 @@ pub enum Input {
     Query(Query),
 }
 
+impl Input {
+    /// Whether it is an emergency stop, the clearing of one, or the control of a run: what the engine handles first.
+    pub fn is_control(&self) -> bool {
+        matches!(self, Self::Control { .. } | Self::Stop { .. } | Self::ClearStop { .. })
+    }
+}
+
 /// Identifies a request with an idempotency key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

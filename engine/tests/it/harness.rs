@@ -6,14 +6,17 @@ use std::sync::{Arc, Mutex};
 use actions::Next;
 use cluster::{Agent, Cluster, Mode, ObjectRef, Reply, Request};
 use engine::{
-    Engine, EngineConfig, Folds, InboxMessage, IncidentCase, ProposalSources, RunUntil, Settings,
-    Speed, Time,
+    Builder, Engine, Folds, IncidentCase, InputSenders, ProposalSources, RunUntil, Settings,
+    webhook_channel,
 };
 use jiff::{SignedDuration, Timestamp};
-use simulator::{AlertMode, Oracle, ScenarioFile, SimulatedCluster, WorldFile, scenario};
+use runtime::Speed;
+use simulator::{
+    AlertMode, Oracle, ScenarioFile, SimulatedCluster, WorldFile, WorldTimeline, scenario,
+};
 use store::{Memory, Record, Salts, Store};
 use tokio::runtime::Runtime;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use workflow::guardrail::Autonomy;
 use workflow::{Catalogue, EngineResponse, Entry, Guardrails, Input, Limits, Template};
 
@@ -22,7 +25,7 @@ pub(crate) struct EngineHarness {
     runtime: Runtime,
     pub(crate) engine: Engine,
     pub(crate) store: Arc<dyn Store>,
-    inputs: mpsc::Sender<InboxMessage>,
+    inputs: InputSenders,
     cluster: Arc<SimulatedCluster>,
     oracle: Oracle,
 }
@@ -52,13 +55,13 @@ impl EngineHarness {
         let templates = config.templates.iter().map(|name| template(name, &catalogue)).collect();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let store: Arc<dyn Store> = Arc::new(Memory::new(Salts::seeded("engine")));
-        let (inputs, inbox) = mpsc::channel(16);
+        let (deliver, webhooks) = webhook_channel();
         let cluster = Arc::new(SimulatedCluster::new(world.clone(), "simulated"));
-        let engine_config = EngineConfig {
+        let builder = Builder {
             store: store.clone(),
             cluster: cluster.clone(),
             metrics: cluster.clone(),
-            time: Time::Simulated { world, speed: Speed::Unlimited },
+            runtime: Arc::new(WorldTimeline::runtime(world, Speed::Unlimited, deliver)),
             catalogue,
             guardrails: guardrails(config.autonomy),
             sources: ProposalSources { templates, retrieval: false, reversal: false },
@@ -66,9 +69,9 @@ impl EngineHarness {
             settings: Settings::default(),
             limits: Limits::default(),
             seed: config.seed,
-            inbox,
+            webhooks,
         };
-        let engine = runtime.block_on(Engine::open(engine_config)).unwrap();
+        let (engine, inputs) = runtime.block_on(builder.open()).unwrap();
         Self { runtime, engine, store, inputs, cluster, oracle: prepared.oracle }
     }
 
@@ -143,7 +146,10 @@ impl EngineHarness {
     pub(crate) fn send_all(&mut self, inputs: Vec<Input>) -> Vec<EngineResponse> {
         let send = |input| {
             let (reply_to, response) = oneshot::channel();
-            self.inputs.try_send((input, reply_to)).unwrap_or_else(|_| panic!("the inbox is full"));
+            self.inputs
+                .commands
+                .try_send((input, reply_to))
+                .unwrap_or_else(|_| panic!("the inbox is full"));
             response
         };
         let responses: Vec<oneshot::Receiver<EngineResponse>> =

@@ -169,7 +169,7 @@ async fn run_never_reads_from_a_cache() {
         Effect::Send { .. } | Effect::Evaluate { .. } | Effect::Measure { .. } => false,
     };
     assert!(harness.performed.iter().any(is_listing));
-    for kind in ["Judge", "Measure", "Send"] {
+    for kind in ["Evaluate", "Measure", "Send"] {
         assert!(harness.performed.iter().any(|effect| format!("{effect:?}").starts_with(kind)));
     }
 }

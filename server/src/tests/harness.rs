@@ -55,6 +55,7 @@ impl ServerHarness {
         let store = Arc::new(Memory::new(Salts::seeded("tests")));
         let epoch = store.claim(now(), "tests").await.unwrap();
         let server = ServerConfig {
+            controls: inputs.clone(),
             inputs,
             store: Arc::clone(&store) as Arc<dyn Store>,
             catalogue: Arc::new(Catalogue::default()),
@@ -276,7 +277,7 @@ pub(super) fn plan() -> Plan {
         "targets": [], "guardrailsVersion": "1", "candidate": ulid("cnd"), "source": {"source": "escalate"},
         "decision": ulid("dec"), "confidence": estimate(0.7), "steps": [], "estimates": estimates(0.7),
         "features": features(), "explanation": ["because of the fact"],
-        "account": workflow::OptimizationReport::default(), "attempt": 1, "needsApproval": "autonomy is approve",
+        "optimization": workflow::OptimizationReport::default(), "attempt": 1, "needsApproval": "autonomy is approve",
         "createdAt": now(),
     }))
     .unwrap()
@@ -292,9 +293,9 @@ pub(super) fn decision() -> Decision {
     };
     serde_json::from_value(json!({
         "id": ulid("dec"), "incident": ulid("inc"), "fingerprint": "00", "at": now(), "schema": DIGEST,
-        "options": [option("cnd_01JYYYYYYYYYYYYYYYYYYYYYYY", 0.2, 0.25), option(&ulid("cnd"), 0.7, 0.75)],
+        "candidates": [option("cnd_01JYYYYYYYYYYYYYYYYYYYYYYY", 0.2, 0.25), option(&ulid("cnd"), 0.7, 0.75)],
         "chosen": ulid("cnd"), "propensity": 0.75, "policy": "igw", "policyDigest": DIGEST, "model": DIGEST,
-        "seed": "00ff", "draw": 0.5, "mode": "live", "retrieved": [], "attempt": 1,
+        "seed": "00ff", "randomDraw": 0.5, "mode": "live", "retrieved": [], "attempt": 1,
     }))
     .unwrap()
 }
@@ -303,7 +304,7 @@ pub(super) fn decision() -> Decision {
 pub(super) fn run() -> Vec<Entry> {
     let run: workflow::id::RunId = RUN.parse().unwrap();
     let event = serde_json::from_value(json!({
-        "event": "started", "plan": plan(), "machine": 1, "guarded": [], "by": "tests", "at": now(),
+        "event": "started", "plan": plan(), "machine": 1, "guarded": [], "actor": "tests", "at": now(),
     }));
     vec![Entry::Run { run, event: event.unwrap() }]
 }

@@ -177,7 +177,7 @@ fn call(
         namespace: target.namespace.clone(),
         name,
         subresource,
-        operation: operation,
+        operation,
         options,
         agent,
     })

@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use cluster::{Cluster, Metrics};
-use engine::{RunUntil, Speed};
+use engine::RunUntil;
 use executor::driver::{self, MAX_INPUTS};
 use executor::{Fleet, Rules};
 use jiff::{SignedDuration, Timestamp};
+use runtime::Speed;
 use serde_json::json;
 use simulator::{AlertMode, Emission, SimulatedCluster, World, scenario};
 use store::{Salts, Store};
@@ -87,7 +88,7 @@ async fn remediated(
         seed,
         options: bootstrap::EngineOptions::at(Autonomy::Auto, PolicyName::default().policy()),
     };
-    let mut simulation = bootstrap::simulate(setup, bootstrap::memory(seed)).await?;
+    let (mut simulation, _) = bootstrap::simulate(setup, bootstrap::memory(seed)).await?;
     let history = if history.is_empty() { datasets::history()? } else { history };
     simulation.engine.import(datasets::HISTORY, history).await?;
     simulation

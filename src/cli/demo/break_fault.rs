@@ -8,14 +8,11 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::post;
 use axum::{Json, Router, body::Bytes};
-use engine::InboxMessage;
+use runtime::Runtime;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use server::Problem;
 use simulator::InvalidFile;
-use tokio::sync::{mpsc, oneshot};
-use workflow::Input;
-use workflow::input::Query;
 
 use crate::cli::client::{Connection, RequestError, with_client};
 use crate::datasets;
@@ -69,19 +66,13 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 #[derive(Clone)]
 struct Breaker {
     fault_injector: FaultInjector,
-    inputs: mpsc::Sender<InboxMessage>,
+    runtime: Arc<dyn Runtime>,
 }
 
 /// Returns the route that injects a fault.
-pub(crate) fn route(fault_injector: FaultInjector, inputs: mpsc::Sender<InboxMessage>) -> Router {
-    let breaker = Arc::new(Breaker { fault_injector, inputs });
+pub(crate) fn route(fault_injector: FaultInjector, runtime: Arc<dyn Runtime>) -> Router {
+    let breaker = Arc::new(Breaker { fault_injector, runtime });
     Router::new().route("/api/v1/demo/break", post(inject)).with_state(breaker)
-}
-
-/// Wakes the engine, which sleeps until its next deadline and does not know that the world changed.
-pub(crate) fn wake(inputs: &mpsc::Sender<InboxMessage>) {
-    // With a full queue the engine is awake, and with a closed one it has ended.
-    let _ = inputs.try_send((Input::Query(Query::Learner), oneshot::channel().0));
 }
 
 #[derive(Deserialize)]
@@ -117,7 +108,8 @@ async fn inject(State(breaker): State<Arc<Breaker>>, body: Bytes) -> Result<Json
             Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", detail, hint)
         })?
         .map_err(injection_problem)?;
-    wake(&breaker.inputs);
+    // The engine sleeps until its next deadline and does not know that the world changed.
+    breaker.runtime.wake();
     Ok(Json(json!({
         "family": injected.injection.family,
         "seed": injected.injection.seed,

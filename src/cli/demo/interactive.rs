@@ -5,17 +5,17 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
-use engine::{Engine, Folds, InboxMessage, IncidentCase, IncidentStage, RunUntil, Speed, Time};
+use engine::{Engine, Folds, IncidentCase, IncidentStage, InputSenders, RunUntil};
 use jiff::{SignedDuration, Timestamp};
+use runtime::{Runtime as _, Speed};
 use simulator::{AlertMode, World};
 use store::{Salts, Store};
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
 
-use crate::bootstrap;
+use crate::bootstrap::{self, EngineTime, WorldRuntime};
 use crate::cli::SEED;
 use crate::cli::client::shell_quote;
 use crate::cli::demo::{Args, break_fault, is_reported, locator};
@@ -65,7 +65,8 @@ pub(crate) fn run(args: &Args, keep_serving: bool) -> Result<ExitCode> {
 struct Demo {
     engine: Engine,
     store: Arc<dyn Store>,
-    inputs: mpsc::Sender<InboxMessage>,
+    inputs: InputSenders,
+    runtime: Arc<WorldRuntime>,
     world: PersistentWorld,
     spec: SimulationSpec,
 }
@@ -78,7 +79,7 @@ impl Demo {
         DataDirIdentity::bind(dir.path(), DataDirIdentity::Demo)?;
         let spec = load_or_create_spec(args, dir)?;
         let world = PersistentWorld::open(dir.path(), &spec, AlertMode::Internal, &*store).await?;
-        let time = Time::Simulated { world: world.world.clone(), speed: Speed::Unlimited };
+        let (time, runtime) = EngineTime::simulated(world.world.clone(), Speed::Unlimited);
         let options = args.engine_options();
         let (cluster, metrics) = (world.cluster.clone(), world.simulated.clone());
         let bootstrap::RunningEngine { mut engine, store, inputs } =
@@ -87,7 +88,7 @@ impl Demo {
         if let Some(at) = world.last_fault_at.filter(|at| *at > engine.now()) {
             engine.run(RunUntil::At(at)).await?;
         }
-        Ok(Self { engine, store, inputs, world, spec })
+        Ok(Self { engine, store, inputs, runtime, world, spec })
     }
 
     async fn show(
@@ -99,7 +100,7 @@ impl Demo {
         shutdown: Shutdown,
         begun: Instant,
     ) -> Result<ExitCode> {
-        let Self { mut engine, store, inputs, world, spec } = self;
+        let Self { mut engine, store, inputs, runtime, world, spec } = self;
         let before = engine.folds().learner.model().outcomes();
         let earlier_cases = engine.folds().cases.cases.len();
         {
@@ -107,7 +108,7 @@ impl Demo {
             progress.print_start(&world, before, begun.elapsed());
         }
         let served = match keep_serving {
-            true => Some(serve(args, dir, &world, &store, inputs.clone(), &shutdown).await?),
+            true => Some(serve(args, dir, &world, &store, inputs, &runtime, &shutdown).await?),
             false => None,
         };
         if let Some(served) = &served {
@@ -138,13 +139,14 @@ impl Demo {
         if wait.is_some() {
             progress.print_fault();
         }
-        engine.set_speed(Speed::scaled(args.speed, engine.now()));
+        runtime.set_speed(Speed::paced(args.speed, engine.now()));
         let from = store.head().await?;
         let printing = progress.follow(store.clone(), from);
         // An engine without a deadline would sleep past the end of the wait.
-        let delay = wait.map(|wait| wait.until.duration_since(engine.now()));
-        let waking = tokio::spawn(wake_after(delay, args.speed, inputs.downgrade()));
-        wake_on_shutdown(&shutdown, inputs);
+        if let Some(wait) = wait {
+            runtime.spawn(runtime.timer(wait.until));
+        }
+        wake_on_shutdown(&shutdown, runtime);
         let (stop_request, clock) = (shutdown.clone(), world.world.clone());
         let is_over = move |folds: &Folds| {
             let has_timed_out = || wait.is_some_and(|wait| wait.has_timed_out(folds, &clock));
@@ -153,7 +155,6 @@ impl Demo {
             stop_request.is_requested() || is_done() || has_timed_out()
         };
         engine.run(RunUntil::Condition(Box::new(is_over))).await?;
-        waking.abort();
         let head = store.head().await?;
         printing.finish(head).await;
         let report = IncidentReport::of(&store.read(from, usize::MAX).await?)?;
@@ -229,29 +230,26 @@ async fn serve(
     dir: &DataDir,
     world: &PersistentWorld,
     store: &Arc<dyn Store>,
-    inputs: mpsc::Sender<InboxMessage>,
+    inputs: InputSenders,
+    runtime: &Arc<WorldRuntime>,
     shutdown: &Shutdown,
 ) -> Result<Served> {
     let token = dir.token()?;
     let listener = listen(args.listen).await?;
     let address = listener.local_addr()?;
     let clock = world.world.clone();
-    // The engine ends with the last of its senders, so the Kubernetes API must not hold one.
-    let weak_inputs = inputs.downgrade();
-    let on_change = move || {
-        if let Some(inputs) = weak_inputs.upgrade() {
-            break_fault::wake(&inputs);
-        }
-    };
+    let changed = runtime.clone();
+    let on_change = move || changed.wake();
     let router = server::router(server::ServerConfig {
-        inputs: inputs.clone(),
+        inputs: inputs.commands,
+        controls: inputs.controls,
         store: store.clone(),
         catalogue: Arc::new(actions::catalogue()),
         token,
         limits: workflow::Limits::default(),
         hosts: server_task::hosts(address, &[]),
         now: Arc::new(move || persistent_world::now(&clock)),
-        extra: Some(break_fault::route(world.fault_injector.clone(), inputs)),
+        extra: Some(break_fault::route(world.fault_injector.clone(), runtime.clone())),
     });
     let kubeconfig = dir.path().join("kubeconfig");
     let kubernetes_api = world.serve_kubernetes_api(&kubeconfig, on_change).await?;
@@ -284,11 +282,11 @@ async fn listen(requested: Option<SocketAddr>) -> Result<TcpListener> {
 }
 
 /// Wakes a sleeping engine when a shutdown is requested.
-fn wake_on_shutdown(shutdown: &Shutdown, inputs: mpsc::Sender<InboxMessage>) {
+fn wake_on_shutdown(shutdown: &Shutdown, runtime: Arc<WorldRuntime>) {
     let requested = shutdown.clone().recv();
     tokio::spawn(async move {
         requested.await;
-        break_fault::wake(&inputs);
+        runtime.wake();
     });
 }
 
@@ -340,20 +338,6 @@ impl AlertWait {
 
     fn has_timed_out(self, folds: &Folds, world: &Mutex<World>) -> bool {
         !self.has_alert(folds) && persistent_world::now(world) >= self.until
-    }
-}
-
-/// Wakes the engine periodically after the simulated duration `delay` at `speed`, so that it checks the time.
-async fn wake_after(
-    delay: Option<SignedDuration>,
-    speed: f64,
-    inputs: mpsc::WeakSender<InboxMessage>,
-) {
-    let Some(delay) = delay else { return };
-    tokio::time::sleep(Duration::try_from(delay).unwrap_or_default().div_f64(speed)).await;
-    while let Some(inputs) = inputs.upgrade() {
-        break_fault::wake(&inputs);
-        tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
 

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use anyhow::Result;
-use engine::{RunUntil, Speed};
+use engine::RunUntil;
+use runtime::Speed;
 use serde_json::json;
 use simulator::{AlertMode, scenario};
 
@@ -38,7 +39,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
             seed,
             options: args.engine_options(),
         };
-        let mut running = bootstrap::simulate(setup, bootstrap::memory(seed)).await?;
+        let (mut running, runtime) = bootstrap::simulate(setup, bootstrap::memory(seed)).await?;
         let engine = &mut running.engine;
         bootstrap::import_history(engine).await?;
         let before = engine.folds().learner.model().outcomes();
@@ -51,7 +52,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         );
         progress.print_fault();
         if !args.json {
-            engine.set_speed(Speed::scaled(args.speed, engine.now()));
+            runtime.set_speed(Speed::paced(args.speed, engine.now()));
         }
         let printing = progress.follow(running.store.clone(), running.store.head().await?);
         engine.run(RunUntil::Condition(Box::new(|folds| are_reported(folds, 0)))).await?;

@@ -7,11 +7,10 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use cluster::{ConnectError, KubeCluster, KubeLimits, KubeSource};
-use engine::Time;
 use jiff::Timestamp;
 use store::Salts;
 
-use crate::bootstrap;
+use crate::bootstrap::{self, EngineTime};
 use crate::cli::SEED;
 use crate::cli::serve::Args;
 use crate::data_dir::DataDir;
@@ -82,7 +81,7 @@ pub(super) async fn serve(args: &Args, dir: &DataDir, shutdown: Shutdown) -> Res
     let seed = args.seed.unwrap_or(SEED);
     let (cluster, metrics) = (Arc::new(cluster), Arc::new(NoMetrics));
     let mut running =
-        bootstrap::engine_over(cluster, metrics, Time::wall(), seed, options, store).await?;
+        bootstrap::engine_over(cluster, metrics, EngineTime::wall(), seed, options, store).await?;
     bootstrap::import_history(&mut running.engine).await?;
     super::serve(args, dir, running, Arc::new(Timestamp::now), shutdown).await
 }

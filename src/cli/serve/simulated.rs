@@ -4,21 +4,23 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
-use engine::{RunUntil, Speed, Time};
+use engine::RunUntil;
 use jiff::{SignedDuration, Timestamp};
+use runtime::Speed;
 use simulator::scenario;
 use store::Salts;
 
 use crate::alert_forwarder::{self, WorldClock};
+use crate::bootstrap::{self, EngineTime};
 use crate::cli::SEED;
 use crate::cli::serve::Args;
 use crate::cli::serve::alerts::AlertDestination;
 use crate::data_dir::DataDir;
 use crate::data_dir_identity::DataDirIdentity;
+use crate::datasets;
 use crate::persistent_world::{self, PersistentWorld};
 use crate::shutdown::Shutdown;
 use crate::simulation_spec::SimulationSpec;
-use crate::{bootstrap, datasets};
 
 /// Serves the API for the world with this name.
 ///
@@ -41,20 +43,20 @@ pub(super) async fn serve(
     let speed_from = |reached: Timestamp| {
         let machine = Timestamp::now();
         let clock = WorldClock { world: reached.max(machine), machine, speed: args.speed };
-        (Speed::scaled(args.speed, clock.world), clock)
+        (Speed::paced(args.speed, clock.world), clock)
     };
     let (speed, mut forward_clock) = speed_from(world.now());
-    let time = Time::Simulated { world: world.world.clone(), speed };
+    let (time, runtime) = EngineTime::simulated(world.world.clone(), speed);
     let mut running =
         bootstrap::engine_over(world.cluster, world.simulated, time, spec.seed, options, store)
             .await?;
     let engine = &mut running.engine;
     if bootstrap::import_history(engine).await? {
         // The engine observes the healthy world first, so that it records the known-good state.
-        engine.set_speed(Speed::Unlimited);
+        runtime.set_speed(Speed::Unlimited);
         engine.run(RunUntil::At(now)).await?;
         let (speed, clock) = speed_from(engine.now());
-        engine.set_speed(speed);
+        runtime.set_speed(speed);
         forward_clock = clock;
     }
     let clock = world.world.clone();

@@ -25,7 +25,7 @@ pub struct IntegrityReport {
     pub folds: Vec<String>,
     /// Names of the snapshots for which no fold was given.
     pub unchecked: Vec<String>,
-    /// The first errors, at most [`Report::MAX_FLAWS`].
+    /// The first errors, at most [`Self::MAX_ERRORS`].
     pub errors: Vec<IntegrityError>,
     /// Number of further errors.
     pub more_errors: u64,

@@ -1,6 +1,8 @@
-//! Stands in for what such a cluster lacks: for Prometheus with kube-state-metrics and a prober, whose rules are judged here
-//! over the objects that kubectl reads, and posted into the real Alertmanager as Prometheus does; and for the one thing
-//! that a kubelet would do and kwok does not: a container whose ConfigMap has no such key is not started.
+//! Replaces Prometheus, kube-state-metrics and a prober, which the test cluster does not have.
+//!
+//! Its alert rules are evaluated on the objects that kubectl reads, and the alerts are posted to the real Alertmanager as
+//! Prometheus does. It also adds one behaviour of a kubelet that kwok does not implement: a container is not started if a key
+//! that it references is missing from the ConfigMap.
 
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
@@ -15,77 +17,79 @@ use serde_json::{Value, json};
 
 use super::kubectl_with;
 
-/// How often everything is looked at.
-const EVERY: Duration = Duration::from_secs(1);
-/// How long a condition must hold before its alert fires.
+/// Interval between two evaluations of the rules.
+const EVALUATION_INTERVAL: Duration = Duration::from_secs(1);
+/// How long a condition must be true before its alert fires: `for` of a rule.
 const FOR: SignedDuration = SignedDuration::from_secs(4);
-/// How long an alert goes on firing once its condition holds no more: `keep_firing_for` of a rule. Longer than a step of a
-/// run takes, so that the second step of a run is not left out because the alert has ended.
+/// How long an alert continues to fire after its condition has become false: `keep_firing_for` of a rule. Longer than a step
+/// of a run, so that the second step of a run is not skipped because the alert is resolved.
 const KEEP_FIRING_FOR: SignedDuration = SignedDuration::from_secs(60);
-/// How long an alert lives that is posted no more.
-const KEEP: SignedDuration = SignedDuration::from_secs(20);
-/// Younger pods are those whose containers are being made.
-const NEW: SignedDuration = SignedDuration::from_secs(15);
+/// Time after which Alertmanager resolves an alert that is not posted again.
+const RESOLVE_TIMEOUT: SignedDuration = SignedDuration::from_secs(20);
+/// Maximum age of a pod whose containers are still being created.
+const CREATION_PERIOD: SignedDuration = SignedDuration::from_secs(15);
 
 /// Labels of an alert.
 type Labels = BTreeMap<&'static str, String>;
 
-/// Prometheus with kube-state-metrics, and a kubelet, as far as the story needs them.
-pub(super) struct StandIn {
-    ends: Arc<AtomicBool>,
+/// The time in which a condition was true: its first and its last evaluation.
+type TruePeriod = (Timestamp, Timestamp);
+
+/// A thread that evaluates the rules until it is dropped.
+pub(super) struct FakePrometheus {
+    stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl StandIn {
-    /// Looks at the namespace from now on, and posts what fires into the Alertmanager at this URL.
+impl FakePrometheus {
+    /// Starts to evaluate the rules for a namespace and to post alerts to the Alertmanager at this URL.
     pub(super) fn start(namespace: &'static str, alertmanager: String) -> Self {
-        let ends = Arc::new(AtomicBool::new(false));
-        let heard = ends.clone();
+        let stop = Arc::new(AtomicBool::new(false));
+        let is_stopped = stop.clone();
         let thread = std::thread::spawn(move || {
-            // Since when each condition holds, and when it held last.
-            let mut since: BTreeMap<Labels, (Timestamp, Timestamp)> = BTreeMap::new();
-            while !heard.load(Ordering::Relaxed) {
-                let Some(seen) = Seen::look(namespace) else {
-                    std::thread::sleep(EVERY);
+            let mut conditions: BTreeMap<Labels, TruePeriod> = BTreeMap::new();
+            while !is_stopped.load(Ordering::Relaxed) {
+                let Some(snapshot) = NamespaceSnapshot::read(namespace) else {
+                    std::thread::sleep(EVALUATION_INTERVAL);
                     continue;
                 };
-                seen.start_containers_as_a_kubelet_would();
+                snapshot.update_container_states();
                 let now = Timestamp::now();
-                for labels in seen.alerts() {
-                    since.entry(labels).or_insert((now, now)).1 = now;
+                for labels in snapshot.alerts() {
+                    conditions.entry(labels).or_insert((now, now)).1 = now;
                 }
-                let fires =
-                    |(from, last): &(Timestamp, Timestamp)| last.duration_since(*from) >= FOR;
-                let is_kept = |held: &(Timestamp, Timestamp)| {
-                    let keep = if fires(held) { KEEP_FIRING_FOR } else { SignedDuration::ZERO };
-                    now.duration_since(held.1) <= keep
+                let fires = |(first, last): &TruePeriod| last.duration_since(*first) >= FOR;
+                let is_kept = |period: &TruePeriod| {
+                    let keep = if fires(period) { KEEP_FIRING_FOR } else { SignedDuration::ZERO };
+                    now.duration_since(period.1) <= keep
                 };
-                let (still, over): (BTreeMap<_, _>, BTreeMap<_, _>) =
-                    since.into_iter().partition(|(_, held)| is_kept(held));
-                since = still;
-                let firing = since.iter().filter(|(_, held)| fires(held));
-                let firing = firing.map(|(labels, held)| alert(labels, held.0, now + KEEP));
-                let ended = over.iter().filter(|(_, held)| fires(held));
-                let ended = ended.map(|(labels, held)| alert(labels, held.0, now));
-                let posted: Vec<Value> = firing.chain(ended).collect();
-                if !posted.is_empty() {
-                    let body = Value::Array(posted).to_string();
-                    if let Err(failure) = post(&alertmanager, &body) {
-                        println!("alerts were not posted, and will be again: {failure}");
+                let (kept, ended): (BTreeMap<_, _>, BTreeMap<_, _>) =
+                    conditions.into_iter().partition(|(_, period)| is_kept(period));
+                conditions = kept;
+                let firing = conditions.iter().filter(|(_, period)| fires(period));
+                let firing =
+                    firing.map(|(labels, period)| alert(labels, period.0, now + RESOLVE_TIMEOUT));
+                let resolved = ended.iter().filter(|(_, period)| fires(period));
+                let resolved = resolved.map(|(labels, period)| alert(labels, period.0, now));
+                let alerts: Vec<Value> = firing.chain(resolved).collect();
+                if !alerts.is_empty() {
+                    let body = Value::Array(alerts).to_string();
+                    if let Err(error) = post(&alertmanager, &body) {
+                        println!("cannot post alerts, will retry: {error}");
                     }
                 }
-                std::thread::sleep(EVERY);
+                std::thread::sleep(EVALUATION_INTERVAL);
             }
         });
-        Self { ends, thread: Some(thread) }
+        Self { stop, thread: Some(thread) }
     }
 }
 
-impl Drop for StandIn {
+impl Drop for FakePrometheus {
     fn drop(&mut self) {
-        self.ends.store(true, Ordering::Relaxed);
+        self.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
-            // A panic in it has been printed; the story ends by itself.
+            // A panic of the thread has already been printed, and the test fails without its alerts.
             let _ = thread.join();
         }
     }
@@ -95,7 +99,7 @@ fn alert(labels: &Labels, starts_at: Timestamp, ends_at: Timestamp) -> Value {
     json!({
         "labels": labels, "startsAt": starts_at.to_string(), "endsAt": ends_at.to_string(),
         "annotations": {"summary": format!("{} in {}", labels["alertname"], labels["namespace"])},
-        "generatorURL": "http://stand-in.invalid/graph",
+        "generatorURL": "http://fake-prometheus.invalid/graph",
     })
 }
 
@@ -107,16 +111,16 @@ fn post(alertmanager: &str, body: &str) -> std::io::Result<()> {
         stream,
         "POST /api/v2/alerts HTTP/1.0\r\nHost: {address}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
     )?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    match answer.lines().next() {
+    let mut response = String::new();
+    stream.read_to_string(&mut response)?;
+    match response.lines().next() {
         Some(line) if line.contains(" 200 ") => Ok(()),
-        _ => Err(std::io::Error::other(answer)),
+        _ => Err(std::io::Error::other(response)),
     }
 }
 
-/// What stands in the namespace at one moment.
-struct Seen {
+/// The objects of a namespace at one time.
+struct NamespaceSnapshot {
     namespace: &'static str,
     items: Vec<Value>,
 }
@@ -129,14 +133,14 @@ fn list(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
 }
 
-impl Seen {
-    /// Nothing where the API server does not answer: who did not look has not seen that all is well.
-    fn look(namespace: &'static str) -> Option<Self> {
+impl NamespaceSnapshot {
+    /// Returns `None` if the API server does not respond, so that a failed read does not resolve alerts.
+    fn read(namespace: &'static str) -> Option<Self> {
         let kinds = "deployments,pods,services,endpointslices,configmaps";
-        let read = kubectl_with(&["-n", namespace, "get", kinds, "-o", "json"], "");
-        let read = read.inspect_err(|said| println!("the stand-in sees nothing: {said}")).ok()?;
-        let read: Value = serde_json::from_str(&read).expect("kubectl prints JSON");
-        Some(Self { namespace, items: list(&read["items"]).to_vec() })
+        let output = kubectl_with(&["-n", namespace, "get", kinds, "-o", "json"], "");
+        let output = output.inspect_err(|error| println!("cannot read objects: {error}")).ok()?;
+        let objects: Value = serde_json::from_str(&output).expect("kubectl prints JSON");
+        Some(Self { namespace, items: list(&objects["items"]).to_vec() })
     }
 
     fn of<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a Value> {
@@ -147,7 +151,7 @@ impl Seen {
         self.of("Pod").find(|pod| pod["metadata"]["name"] == name)
     }
 
-    /// The label sets for which a rule holds now.
+    /// Evaluates the rules. Returns the labels of each alert whose condition is true.
     fn alerts(&self) -> Vec<Labels> {
         let mut alerts = Vec::new();
         let mut fire = |alertname: &str, label: &'static str, name: &Value| {
@@ -170,19 +174,20 @@ impl Seen {
         }
         for service in self.of("Service") {
             let name = &service["metadata"]["name"];
-            let (ready, answers) = self.behind(text(name));
+            let (ready, reachable) = self.endpoint_counts(text(name));
             if ready == 0 {
                 fire("ServiceWithoutReadyEndpoints", "service", name);
-            } else if answers == 0 {
+            } else if reachable == 0 {
                 fire("ServiceProbeFailed", "service", name);
             }
         }
         alerts
     }
 
-    /// How many ready endpoints a Service has, and at how many of them a container listens where it leads.
-    fn behind(&self, service: &str) -> (usize, usize) {
-        let (mut ready, mut answers) = (0, 0);
+    /// Returns the number of ready endpoints of a Service, and how many of them have a container that listens on its target
+    /// port.
+    fn endpoint_counts(&self, service: &str) -> (usize, usize) {
+        let (mut ready, mut reachable) = (0, 0);
         for slice in self.of("EndpointSlice") {
             if slice["metadata"]["labels"]["kubernetes.io/service-name"] != service {
                 continue;
@@ -193,74 +198,75 @@ impl Seen {
                 }
                 ready += 1;
                 let Some(pod) = self.pod(text(&endpoint["targetRef"]["name"])) else { continue };
-                let mut listens = list(&pod["spec"]["containers"])
+                let mut container_ports = list(&pod["spec"]["containers"])
                     .iter()
                     .flat_map(|container| list(&container["ports"]))
                     .map(|port| &port["containerPort"]);
-                let leads: Vec<&Value> =
+                let target_ports: Vec<&Value> =
                     list(&slice["ports"]).iter().map(|port| &port["port"]).collect();
-                answers += usize::from(listens.any(|port| leads.contains(&port)));
+                reachable += usize::from(container_ports.any(|port| target_ports.contains(&port)));
             }
         }
-        (ready, answers)
+        (ready, reachable)
     }
 
-    /// The key that a container of a pod wants and its ConfigMap has not: the ConfigMap and the key.
-    fn lacks<'a>(&self, pod: &'a Value) -> Option<(&'a str, &'a str)> {
+    /// Returns a ConfigMap and a key that a container of the pod references, if the ConfigMap does not have the key.
+    fn missing_key<'a>(&self, pod: &'a Value) -> Option<(&'a str, &'a str)> {
         list(&pod["spec"]["containers"]).iter().find_map(|container| {
             list(&container["env"]).iter().find_map(|variable| {
-                let asked = &variable["valueFrom"]["configMapKeyRef"];
-                let (map, key) = (asked["name"].as_str()?, asked["key"].as_str()?);
+                let reference = &variable["valueFrom"]["configMapKeyRef"];
+                let (map, key) = (reference["name"].as_str()?, reference["key"].as_str()?);
                 let found = self.of("ConfigMap").find(|other| other["metadata"]["name"] == map)?;
                 found["data"][key].is_null().then_some((map, key))
             })
         })
     }
 
-    /// A container whose key is lost when it is made is not started, and is tried again until the key is there: the
-    /// pod's status says so, in a kubelet's words.
-    fn start_containers_as_a_kubelet_would(&self) {
+    /// Sets the status of pods as a kubelet does: a container with a missing key is not started until the key exists.
+    fn update_container_states(&self) {
         for pod in self.of("Pod") {
             let name = text(&pod["metadata"]["name"]);
             let is_waiting = !pod
                 .pointer("/status/containerStatuses/0/state/waiting")
                 .unwrap_or(&Value::Null)
                 .is_null();
-            let made: Option<Timestamp> = text(&pod["metadata"]["creationTimestamp"]).parse().ok();
-            let is_new = made.is_some_and(|made| Timestamp::now().duration_since(made) < NEW);
-            let is_leaving = !pod["metadata"]["deletionTimestamp"].is_null();
-            let status = match self.lacks(pod) {
-                Some((map, key)) if is_new && !is_waiting && !is_leaving => {
+            let created: Option<Timestamp> =
+                text(&pod["metadata"]["creationTimestamp"]).parse().ok();
+            let is_new = created
+                .is_some_and(|created| Timestamp::now().duration_since(created) < CREATION_PERIOD);
+            let is_terminating = !pod["metadata"]["deletionTimestamp"].is_null();
+            let status = match self.missing_key(pod) {
+                Some((map, key)) if is_new && !is_waiting && !is_terminating => {
                     let message =
                         format!("couldn't find key {key} in ConfigMap {}/{map}", self.namespace);
                     let state = json!({"waiting": {"reason": "CreateContainerConfigError", "message": message}});
                     status(pod, "Pending", "False", &state)
                 }
-                None if is_waiting && !is_leaving => {
+                None if is_waiting && !is_terminating => {
                     let state = json!({"running": {"startedAt": Timestamp::now().to_string()}});
                     status(pod, "Running", "True", &state)
                 }
                 Some(_) | None => continue,
             };
             let patch = ["patch", "pod", name, "--subresource", "status", "--type", "merge", "-p"];
-            // The pod may be gone by now; then there is nothing to say of it.
+            // Errors are ignored, because the pod may have been deleted in the meantime.
             let _ = kubectl_with(&[&["-n", self.namespace][..], &patch, &[&status]].concat(), "");
         }
     }
 }
 
-/// The status of a pod with one container, as a kubelet writes it.
+/// Returns the status of a pod with one container, as a kubelet writes it.
 fn status(pod: &Value, phase: &str, is_ready: &str, state: &Value) -> String {
     let now = Timestamp::now().to_string();
     let condition = |kind: &str, status: &str| json!({"type": kind, "status": status, "lastTransitionTime": now});
     let container = &pod["spec"]["containers"][0];
-    let runs = is_ready == "True";
+    let is_running = is_ready == "True";
     json!({"status": {
         "phase": phase,
         "conditions": [condition("PodScheduled", "True"), condition("Initialized", "True"),
             condition("Ready", is_ready), condition("ContainersReady", is_ready)],
         "containerStatuses": [{"name": container["name"], "image": container["image"], "imageID": "",
-            "ready": runs, "started": runs, "restartCount": 0, "state": state}],
+            "ready": is_running, "started": is_running, "restartCount": 0, "state": state}],
     }})
     .to_string()
 }

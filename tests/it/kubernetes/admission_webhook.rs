@@ -1,9 +1,11 @@
-//! Something that happens in the cluster between Chiron's reading of an object and its writing: an admission webhook
-//! does it while the change is being admitted, so that no story has to win a race.
+//! An admission webhook that runs a callback while a change by Chiron is admitted.
+//!
+//! With it, a test makes a change in the cluster between a read and a write of Chiron, without a race.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use axum::serve::Listener;
 use axum::{Json, Router, routing::post};
@@ -16,36 +18,38 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::{ServerConfig, crypto::ring, pki_types::PrivatePkcs8KeyDer};
 use tokio_rustls::server::TlsStream;
 
-use super::chiron_process::within;
 use super::remediation::{CHIRON, SHOP};
 use super::{kubectl, kubectl_with};
+use crate::server_process::wait_for;
 
-const WEBHOOKS: &str = "validatingwebhookconfiguration";
+const CONFIGURATION_KIND: &str = "validatingwebhookconfiguration";
 
-/// A webhook that is called for each change of Chiron's to one object, admits it, and does something else first.
-pub(super) struct Webhook {
+/// A registered webhook that admits all changes of one object by Chiron; deleted when dropped.
+pub(super) struct AdmissionWebhook {
     name: String,
-    calls: Arc<Calls>,
+    calls: Arc<CallCounts>,
     _runtime: Runtime,
 }
 
-/// How often it was called for a probe of ours, which says that the API server knows of it, and since then.
+/// The number of calls, counted separately for the probes that show that the API server calls the webhook.
 #[derive(Default)]
-struct Calls {
-    stands: AtomicBool,
+struct CallCounts {
+    is_active: AtomicBool,
     probes: AtomicUsize,
-    meant: AtomicUsize,
+    changes: AtomicUsize,
 }
 
-impl Webhook {
-    /// From here on `meanwhile` is done, with its number from 1, while a change of Chiron's to the object of this
-    /// resource of the core group and this name is admitted. The API server may ask again about a change that it tries again.
-    pub(super) fn stand(
+impl AdmissionWebhook {
+    /// Registers the webhook for the object of this name and this resource of the core group, and waits until it is active.
+    ///
+    /// `callback` is called with the number of the call, from 1, before a change by Chiron is admitted. There can be several
+    /// calls per change, because the API server retries internally.
+    pub(super) fn register(
         resource: &str,
         object: &str,
-        meanwhile: impl Fn(usize) + Clone + Send + Sync + 'static,
+        callback: impl Fn(usize) + Clone + Send + Sync + 'static,
     ) -> Self {
-        let calls = Arc::new(Calls::default());
+        let calls = Arc::new(CallCounts::default());
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
         let signed = rcgen::generate_simple_self_signed([Ipv4Addr::LOCALHOST.to_string()]).unwrap();
         let key = PrivatePkcs8KeyDer::from(signed.signing_key.serialize_der());
@@ -58,41 +62,42 @@ impl Webhook {
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).unwrap();
         let url = format!("https://{}/", listener.local_addr().unwrap());
-        let counted = calls.clone();
+        let counts = calls.clone();
         let router = Router::new().route(
             "/",
             post(move |Json(review): Json<Value>| async move {
-                if counted.stands.load(Ordering::SeqCst) {
-                    let call = counted.meant.fetch_add(1, Ordering::SeqCst) + 1;
-                    tokio::task::spawn_blocking(move || meanwhile(call)).await.unwrap();
+                if counts.is_active.load(Ordering::SeqCst) {
+                    let call = counts.changes.fetch_add(1, Ordering::SeqCst) + 1;
+                    tokio::task::spawn_blocking(move || callback(call)).await.unwrap();
                 } else {
-                    counted.probes.fetch_add(1, Ordering::SeqCst);
+                    counts.probes.fetch_add(1, Ordering::SeqCst);
                 }
-                Json(admitted(&review))
+                Json(admit(&review))
             }),
         );
-        runtime.spawn(async { axum::serve(Tls { listener, acceptor }, router).await.unwrap() });
+        let listener = TlsListener { listener, acceptor };
+        runtime.spawn(async { axum::serve(listener, router).await.unwrap() });
         let webhook = Self { name: format!("test-{object}"), calls, _runtime: runtime };
-        webhook.register(resource, object, &url, &signed.cert.pem());
+        webhook.apply_configuration(resource, object, &url, &signed.cert.pem());
         webhook
     }
 
-    fn register(&self, resource: &str, object: &str, url: &str, authority: &str) {
+    fn apply_configuration(&self, resource: &str, object: &str, url: &str, ca_pem: &str) {
         let conditions = [
             ("is-chiron", format!("request.userInfo.username == {CHIRON:?}")),
             ("is-the-object", format!("request.name == {object:?}")),
-            ("is-meant", "!request.dryRun".to_string()),
+            ("is-not-dry-run", "!request.dryRun".to_string()),
         ];
         let configuration = json!({
             "apiVersion": "admissionregistration.k8s.io/v1",
             "kind": "ValidatingWebhookConfiguration",
             "metadata": {"name": self.name},
             "webhooks": [{
-                "name": "meanwhile.chiron.test",
+                "name": "callback.chiron.test",
                 "admissionReviewVersions": ["v1"],
                 "sideEffects": "NoneOnDryRun",
                 "failurePolicy": "Fail",
-                "clientConfig": {"url": url, "caBundle": BASE64_STANDARD.encode(authority)},
+                "clientConfig": {"url": url, "caBundle": BASE64_STANDARD.encode(ca_pem)},
                 "rules": [{
                     "apiGroups": [""], "apiVersions": ["v1"], "operations": ["UPDATE"], "resources": [resource],
                 }],
@@ -102,32 +107,34 @@ impl Webhook {
             }],
         });
         kubectl_with(&["apply", "-f", "-"], &configuration.to_string()).unwrap();
-        within(30, "the API server calls the webhook", || {
+        wait_for(Duration::from_secs(30), "the API server calls the webhook", || {
             let probe = format!("probe={}", self.name);
-            let asked = ["-n", SHOP, "--as", CHIRON, "annotate", "--overwrite", resource, object];
-            kubectl(&[&asked[..], &[&probe]].concat());
+            let annotate =
+                ["-n", SHOP, "--as", CHIRON, "annotate", "--overwrite", resource, object];
+            kubectl(&[&annotate[..], &[&probe]].concat());
             kubectl(&["-n", SHOP, "annotate", resource, object, "probe-"]);
             (self.calls.probes.load(Ordering::SeqCst) > 0).then_some(())
         });
-        self.calls.stands.store(true, Ordering::SeqCst);
+        self.calls.is_active.store(true, Ordering::SeqCst);
     }
 
-    /// How often it was called for a change of Chiron's.
+    /// Returns the number of calls for changes by Chiron.
     pub(super) fn calls(&self) -> usize {
-        self.calls.meant.load(Ordering::SeqCst)
+        self.calls.changes.load(Ordering::SeqCst)
     }
 }
 
-impl Drop for Webhook {
+impl Drop for AdmissionWebhook {
     fn drop(&mut self) {
-        // Where the story failed there may be no API server any more.
-        if let Err(said) = kubectl_with(&["delete", WEBHOOKS, &self.name], "") {
-            println!("{} is left behind: {said}", self.name);
+        // After a failed test, the API server may not be running any more.
+        if let Err(error) = kubectl_with(&["delete", CONFIGURATION_KIND, &self.name], "") {
+            println!("cannot delete the webhook {}: {error}", self.name);
         }
     }
 }
 
-fn admitted(review: &Value) -> Value {
+/// Returns the response that allows the change of an `AdmissionReview`.
+fn admit(review: &Value) -> Value {
     json!({
         "apiVersion": review["apiVersion"],
         "kind": review["kind"],
@@ -135,19 +142,20 @@ fn admitted(review: &Value) -> Value {
     })
 }
 
-/// Connections over TLS; one whose handshake fails is let go.
-struct Tls {
+/// Accepts TLS connections. A connection whose handshake fails is dropped.
+struct TlsListener {
     listener: TcpListener,
     acceptor: TlsAcceptor,
 }
 
-impl Listener for Tls {
+impl Listener for TlsListener {
     type Io = TlsStream<TcpStream>;
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Self::Io, Self::Addr) {
         loop {
-            let (stream, peer) = self.listener.accept().await.expect("loopback accepts");
+            let (stream, peer) =
+                self.listener.accept().await.expect("the loopback listener accepts");
             if let Ok(stream) = self.acceptor.accept(stream).await {
                 return (stream, peer);
             }

@@ -1,11 +1,9 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use cluster::{Cluster, Health, Metrics, ObjectRef};
 use executor::driver::{self, MAX_INPUTS, StepResult};
 use executor::{Fleet, Rejected, Rules};
-use futures::FutureExt as _;
 use jiff::Timestamp;
 use learner::Policy;
 use runtime::Runtime;
@@ -25,7 +23,7 @@ use crate::case::{IncidentCase, IncidentStage};
 use crate::folds::Folds;
 use crate::healthy::{self, HealthScan, HealthTracker};
 use crate::learner_fold;
-use crate::planning::{CandidateDryRuns, PlanDraft, PlanRequest};
+use crate::planning::{CandidateDryRuns, PlanDraft, PlanRequest, unless_panicked};
 use crate::{ProposalSources, Settings};
 
 /// An input and the channel for its response.
@@ -241,13 +239,7 @@ impl Engine {
     ) {
         let task_tx = self.task_tx.clone();
         self.runtime.spawn(Box::pin(async move {
-            let result = match AssertUnwindSafe(task).catch_unwind().await {
-                Ok(result) => Some(result),
-                Err(_) => {
-                    tracing::error!("a task beside the engine's loop panicked");
-                    fallback
-                }
-            };
+            let result = unless_panicked(task).await.or(fallback);
             // The receiver is dropped only during shutdown; what was interrupted is resolved after the restart.
             result.map(|result| task_tx.send(result));
         }));

@@ -1,6 +1,7 @@
 //! Makes a frozen plan for an incident: evidence, candidates, verification, decision, optimization.
 
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 
 use cluster::{Cluster, Metrics, Reply};
 use futures::future::BoxFuture;
@@ -216,7 +217,9 @@ impl Engine {
         let deadline = self.runtime.timer(now + CLUSTER_TIMEOUT);
         let (cluster, catalogue) = (self.cluster.clone(), self.catalogue.clone());
         let dry_run = async move {
-            let replies = dry_run_all(&*cluster, &catalogue, &to_run, deadline).await;
+            let replies = dry_run_all(&*cluster, &catalogue, &to_run, deadline);
+            // After a panic no candidate with effects is accepted, which leads to an escalation.
+            let replies = unless_panicked(replies).await.unwrap_or_default();
             TaskResult::CandidatesDryRun(Box::new(CandidateDryRuns { input, candidates, replies }))
         };
         self.spawn(dry_run, None);
@@ -241,7 +244,7 @@ impl Engine {
         let (cluster, catalogue) = (self.cluster.clone(), self.catalogue.clone());
         let dry_run = async move {
             let replies = planner::dry_run(&*cluster, &draft.optimized, &catalogue);
-            let replies = within(replies, Some(deadline)).await;
+            let replies = unless_panicked(within(replies, Some(deadline))).await.flatten();
             TaskResult::PlanDryRun { draft: Box::new(draft), replies }
         };
         self.spawn(dry_run, None);
@@ -637,6 +640,15 @@ async fn dry_run_all(
         .take_until(deadline)
         .collect()
         .await
+}
+
+/// Returns the result of `call`, or `None` if it panicked.
+pub(crate) async fn unless_panicked<T>(call: impl Future<Output = T>) -> Option<T> {
+    let result = AssertUnwindSafe(call).catch_unwind().await;
+    if result.is_err() {
+        tracing::error!("a task beside the engine's loop panicked");
+    }
+    result.ok()
 }
 
 /// Returns the result of `call`, or `None` if the deadline comes first.

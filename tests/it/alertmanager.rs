@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use reqwest::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 use store::{Queries as _, Sqlite, Store as _};
 use workflow::Entry;
 use workflow::id::RunId;
@@ -22,6 +22,21 @@ fn env_var(name: &str) -> String {
 
 fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
+}
+
+/// Starts an experiment in which templates are the only source of candidates, before the first alert.
+///
+/// The other sources propose the same two steps without a wait between them.
+async fn propose_from_templates_only(server: &HttpServer) {
+    let variant = |name: &str| json!({"name": name, "share": 0.5, "treatment": {"kind": "sources", "sources": ["template"]}});
+    let experiment = json!({"name": "templates", "variants": [variant("a"), variant("b")]});
+    let request = server.request(Method::POST, "/experiments").json(&experiment);
+    let response = request.send().await.unwrap();
+    assert_eq!(response.status(), 201);
+    let created: Value = response.json().await.unwrap();
+    let start =
+        server.request(Method::POST, &format!("/experiments/{}/start", text(&created["id"])));
+    assert_eq!(start.json(&json!({"reason": "test"})).send().await.unwrap().status(), 200);
 }
 
 /// Waits until a plan with two steps needs approval and Alertmanager has delivered its alert again. Returns the plan.
@@ -78,9 +93,10 @@ async fn killed_run_resumes_and_resolved_alert_closes_incident() {
     ];
     let start = |more: &[&str]| HttpServer::start(&dir, &[&common[..], more].concat());
 
-    // The plan restores a missing key and restarts the workload. The first step succeeds after its post-condition has
-    // been true for 30 simulated seconds; the kill happens in that time.
+    // The template's plan restores a missing key and restarts the workload. Its first step succeeds after its
+    // post-condition has been true for 30 simulated seconds; the kill happens in that time.
     let server = start(&["--seed", "7", "--fault", "missing-config-key", "--fault-after", "0"]);
+    propose_from_templates_only(&server).await;
     let plan = plan_after_repeated_delivery(&server).await;
     let incident = text(&plan["incident"]).to_string();
     let approved = server

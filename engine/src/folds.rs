@@ -22,7 +22,7 @@ pub struct Folds {
     pub learner: Learner,
     /// Experiments and their exposures.
     pub experiments: Experiments,
-    /// Corrections by operators: the corrected plan, and the correction as an execution to learn from.
+    /// Corrections by operators: the corrected plan, and the correction as a past execution to propose from.
     pub corrections: Vec<(PlanId, PastExecution)>,
     /// Recorded version of the active guardrails; empty before the first.
     pub guardrails_version: String,
@@ -48,8 +48,8 @@ impl Folds {
         }
     }
 
-    /// Decides an alert and folds the resulting incident events before they are recorded, because the next alert of the
-    /// same append must be decided on them. Call [`Folds::expect_recorded`] with the number of events in that append.
+    /// Runs [`incident::decide`] and folds its events before they are recorded, because the next alert of the same append
+    /// depends on them. Call [`Folds::expect_recorded`] with the number of events in that append.
     ///
     /// Copying all incidents instead would cost more with every incident. If the append fails, the engine ends and
     /// discards this state.

@@ -206,14 +206,7 @@ impl Engine {
 
         let input = self.decision_input(incident, evidence, treatment, now);
         let candidates = self.propose(&input);
-        let rejected = self.prior_rejections(&input, &candidates);
-        let to_run: Vec<Candidate> = candidates
-            .iter()
-            .filter(|candidate| {
-                candidate.source.has_effects() && !rejected.contains_key(&candidate.id)
-            })
-            .cloned()
-            .collect();
+        let to_run = self.to_dry_run(&input, &candidates);
         let deadline = self.runtime.timer(now + CLUSTER_TIMEOUT);
         let (cluster, catalogue) = (self.cluster.clone(), self.catalogue.clone());
         let dry_run = async move {
@@ -298,7 +291,8 @@ impl Engine {
         let input = self.decision_input(incident, evidence, Treatment::Baseline, now);
         let candidates = self.propose(&input);
         let deadline = Box::pin(future::pending());
-        let replies = dry_run_all(&*self.cluster, &self.catalogue, &candidates, deadline).await;
+        let to_run = self.to_dry_run(&input, &candidates);
+        let replies = dry_run_all(&*self.cluster, &self.catalogue, &to_run, deadline).await;
         let draft = self.choose(CandidateDryRuns { input, candidates, replies });
         let replies = match draft.needs_dry_run() {
             true => planner::dry_run(&*self.cluster, &draft.optimized, &self.catalogue).await,
@@ -407,7 +401,7 @@ impl Engine {
 
     /// Returns the candidates that must not be chosen whatever the cluster replies: tried before on this incident, or beyond
     /// its number of runs.
-    fn prior_rejections(&self, input: &DecisionInput, candidates: &[Candidate]) -> Mask {
+    fn rejections_before_dry_run(&self, input: &DecisionInput, candidates: &[Candidate]) -> Mask {
         let case = self.folds.cases.cases.get(&input.incident.id);
         let runs = case.map_or(0, |case| case.runs);
         let rejected = |candidate: &Candidate| {
@@ -440,6 +434,15 @@ impl Engine {
             .collect()
     }
 
+    /// Returns the candidates that need a dry run: those with effects that are not rejected without one.
+    fn to_dry_run(&self, input: &DecisionInput, candidates: &[Candidate]) -> Vec<Candidate> {
+        let rejected = self.rejections_before_dry_run(input, candidates);
+        let needs = |candidate: &&Candidate| {
+            candidate.source.has_effects() && !rejected.contains_key(&candidate.id)
+        };
+        candidates.iter().filter(needs).cloned().collect()
+    }
+
     /// Returns the candidates that must not be chosen: rejected before their dry run, or by the verifier after it.
     fn mask(
         &self,
@@ -447,7 +450,7 @@ impl Engine {
         candidates: &[Candidate],
         replies: &BTreeMap<CandidateId, Vec<Reply>>,
     ) -> Mask {
-        let mut mask = self.prior_rejections(input, candidates);
+        let mut mask = self.rejections_before_dry_run(input, candidates);
         for candidate in candidates {
             if !candidate.source.has_effects() || mask.contains_key(&candidate.id) {
                 continue;

@@ -27,7 +27,7 @@ pub struct PolicyResult {
     pub mitigation: Proportion,
     /// Number of worlds that it made worse.
     pub harmful: u64,
-    /// Mean seconds from the first alert to the end of the last one, over the mitigated worlds.
+    /// Mean seconds from the first alert firing to the last alert resolving, over the mitigated worlds.
     pub mean_seconds_to_resolve: Option<f64>,
     /// Results of each family.
     pub families: Vec<FamilyResult>,

@@ -42,8 +42,9 @@ fn writes_for(writer: &Access<'_>, reader: &Access<'_>) -> bool {
 /// Infers the order that the facts require: `declared` without the edges that are not needed, plus the missing edges,
 /// which are returned separately.
 ///
-/// A declared edge is kept where the two steps depend on each other. An edge is added where configuration must be that read it are changed, and where both steps change the same object (in list order):
-/// concurrent writers of one object would only cause conflicts.
+/// A declared edge is kept where the two steps depend on each other. An edge is added where configuration must be changed
+/// before the workloads that read it, and where both steps change the same object (in list order), because concurrent
+/// writers of one object only cause conflicts.
 pub(crate) fn infer(
     accesses: &[Access<'_>],
     declared: &Order,

@@ -9,7 +9,7 @@ use crate::graph::Order;
 
 /// Expected duration, success probability and cost of one step.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct StepBelief {
+pub(crate) struct StepExpectation {
     /// Seconds until the post-conditions are true.
     pub(crate) seconds: f64,
     /// Probability that the step succeeds, 0 to 1.
@@ -19,7 +19,11 @@ pub(crate) struct StepBelief {
 }
 
 /// Returns the learner's estimate for a step. Without an estimate: the action's prior; without a prior: 60 s and 50 %.
-pub(crate) fn step_belief(step: &Step, estimates: &Estimates, catalogue: &Catalogue) -> StepBelief {
+pub(crate) fn step_belief(
+    step: &Step,
+    estimates: &Estimates,
+    catalogue: &Catalogue,
+) -> StepExpectation {
     let priors = catalogue.get(&step.action).map(|spec| spec.priors);
     let known = estimates.steps.iter().find(|estimate| estimate.step == step.id);
     let usable =
@@ -27,7 +31,7 @@ pub(crate) fn step_belief(step: &Step, estimates: &Estimates, catalogue: &Catalo
     let prior_success = priors
         .map_or(0.5, |priors| priors.success_alpha / (priors.success_alpha + priors.success_beta));
     let prior_seconds = priors.map_or(60.0, |priors| priors.duration.as_secs_f64());
-    StepBelief {
+    StepExpectation {
         seconds: known
             .and_then(|known| usable(known.seconds.estimate, 0.0, 1e9))
             .unwrap_or(prior_seconds),
@@ -47,7 +51,7 @@ pub(crate) fn expected_seconds(
     catalogue: &Catalogue,
 ) -> f64 {
     let Some(order) = Order::of(steps) else { return 0.0 };
-    let beliefs: Vec<StepBelief> =
+    let beliefs: Vec<StepExpectation> =
         steps.iter().map(|step| step_belief(step, estimates, catalogue)).collect();
     let mut weights: Vec<f64> = beliefs.iter().map(|belief| belief.seconds).collect();
     for chain in fallback_chains(steps) {

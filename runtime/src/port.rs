@@ -10,8 +10,8 @@ pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// Time and tasks.
 ///
 /// # Guarantees
-/// `now` never decreases. A spawned task runs until it ends or the runtime is dropped; it needs [`Runtime::sleep_until`] to be
-/// awaited by the spawner to make progress.
+/// `now` never decreases. A spawned task runs until it ends or the runtime is dropped; under simulated time it progresses only
+/// while [`Runtime::sleep_until`] is awaited.
 #[async_trait]
 pub trait Runtime: Send + Sync {
     /// The present time.
@@ -32,6 +32,6 @@ pub trait Runtime: Send + Sync {
     /// Makes the present or the next [`Runtime::sleep_until`] return, so that deadlines are computed again.
     fn wake(&self);
 
-    /// By how much the machine's clock moved against elapsed time since the last call, if by more than two seconds.
+    /// Offset between the wall clock and the monotonic clock since the last call, if above two seconds.
     fn clock_jump(&self) -> Option<SignedDuration>;
 }

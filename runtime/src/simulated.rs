@@ -17,7 +17,7 @@ pub trait Timeline: Send + Sync {
     /// The present simulated time.
     fn now(&self) -> Timestamp;
 
-    /// When something happens next by itself, if anything will.
+    /// Time of the next scheduled event, if there is one.
     fn next_event(&self) -> Option<Timestamp>;
 
     /// Moves time to `until`, or to the first moment before it at which there is output.
@@ -29,7 +29,7 @@ pub trait Timeline: Send + Sync {
 /// Why [`Timeline::advance`] returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Advanced {
-    /// Time is where it was asked to go, and there was no output.
+    /// `until` was reached without output.
     Reached,
     /// There was output: time may be earlier than asked.
     Output,
@@ -94,7 +94,7 @@ struct TaskWaker {
     shared: Arc<Shared>,
 }
 
-/// What polling every task came to.
+/// Result of polling all ready tasks.
 #[derive(PartialEq, Eq)]
 enum Polled {
     /// At least one task ended.

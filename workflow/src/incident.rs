@@ -85,7 +85,7 @@ pub struct Incidents {
     pub resolved_before_firing: BTreeSet<String>,
     /// Key in [`Self::episodes`] by alert.
     episode_keys: BTreeMap<AlertId, String>,
-    /// Open incidents without firing alerts, ordered by the time since when.
+    /// Open incidents without firing alerts, ordered by when the last alert resolved.
     quiet: BTreeSet<(Timestamp, IncidentId)>,
 }
 

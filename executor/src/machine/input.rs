@@ -8,7 +8,7 @@ use workflow::run::{Applied, Control, Event, Phase, RunInput, RunStatus};
 use super::state::{ActionProgress, ConditionPoll, RunGate, StepState, Termination};
 use super::{Rejected, Run, backoff, payload_limit, saturating_add};
 
-/// Number of failed measurements of the health before the run after which the run starts without the unreadable part.
+/// Attempts to measure the health before the run; then the run starts without the objects that could not be read.
 const MAX_BASELINE_ATTEMPTS: u32 = 6;
 
 impl Run {

@@ -118,8 +118,8 @@ impl Run {
         }
     }
 
-    /// Returns the state before a step: the one its action reported, or would have reported if a change with an unknown
-    /// result had been accepted. The compensation compares before it reverts, so assuming too much does no harm.
+    /// Returns the state before a step, as its action reported it. If the result of a change is unknown, the change is assumed
+    /// to be applied; the compensation compares before it reverts, which makes that safe.
     fn prior(&self, step_index: usize, rules: &Rules) -> Option<Value> {
         let progress = &self.steps[step_index];
         if progress.is_action_done {

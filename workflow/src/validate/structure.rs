@@ -201,7 +201,7 @@ impl<'s> SchemaChecker<'s> {
             Some(Err(error)) => error.to_string(),
             None => format!("expected a duration, found {}", describe(value)),
         };
-        let hint = "use units h, m, s or ms: `90s`, `5m`, `1h30m`; without sign, at max 30 days";
+        let hint = "use units h, m, s or ms: `90s`, `5m`, `1h30m`; no sign, at most 30 days";
         self.findings.push(Finding::error(Code::InvalidDuration, path.clone(), message, hint));
     }
 

@@ -56,7 +56,11 @@ impl Engine {
             other => (other, None),
         };
         if let Input::Replan { incident, actor } = input {
-            self.replan(incident, PlanRequest { actor, key: request, reply_to });
+            let runs = self.folds.cases.cases.get(&incident).map_or(0, |case| case.runs);
+            self.replan(
+                incident,
+                PlanRequest { actor, key: request, reply_to: vec![reply_to], runs },
+            );
             return Ok(());
         }
         let response = self.respond(input, request).await?;
@@ -189,20 +193,25 @@ impl Engine {
     /// is available.
     fn replan(&mut self, incident: IncidentId, request: PlanRequest) {
         if let Some(error) = self.replan_error(&incident) {
-            let _ = request.reply_to.send(error);
+            request.reply_to.into_iter().for_each(|reply_to| drop(reply_to.send(error.clone())));
             return;
         }
         tracing::info!(%incident, actor = request.actor, "new plan requested");
         match self.planning.get_mut(&incident) {
             None => self.start_planning(&incident, Some(request)),
             Some(requested @ None) => *requested = Some(request),
+            // A repetition of the request that is being handled.
+            Some(Some(waiting)) if waiting.key.is_some() && waiting.key == request.key => {
+                waiting.reply_to.extend(request.reply_to);
+            }
             Some(Some(_)) => {
-                let _ = request.reply_to.send(refused(
+                let busy = refused(
                     ErrorKind::Conflict,
                     "planning",
                     "another client requested a plan for the incident, which is being made",
                     "list the plans of the incident in a few seconds",
-                ));
+                );
+                request.reply_to.into_iter().for_each(|reply_to| drop(reply_to.send(busy.clone())));
             }
         }
     }

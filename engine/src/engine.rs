@@ -219,13 +219,14 @@ impl Engine {
             tokio::select! {
                 biased;
                 Some(message) = self.controls.recv() => self.handle_messages(vec![message]).await?,
+                // Before the inbox: under simulated time, tasks and time move only while this is polled.
+                () = runtime.sleep_until(deadline) => {}
+                Some(result) = self.task_rx.recv() => self.handle_task_results(vec![result]).await?,
                 message = self.inbox.recv(), if !self.is_closed => match message {
                     Some(message) => self.handle_messages(vec![message]).await?,
                     None => self.is_closed = true,
                 },
                 Some(body) = self.webhooks.recv() => self.ingest_webhooks(vec![body]).await?,
-                Some(result) = self.task_rx.recv() => self.handle_task_results(vec![result]).await?,
-                () = runtime.sleep_until(deadline) => {}
             }
             self.record_clock_jump().await?;
         }

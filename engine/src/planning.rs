@@ -32,7 +32,10 @@ pub(crate) struct PlanRequest {
     pub(crate) actor: String,
     /// The idempotency key, under which the response is recorded.
     pub(crate) key: Option<RequestKey>,
-    pub(crate) reply_to: oneshot::Sender<EngineResponse>,
+    /// The request and its repetitions under the same key; all get the same response.
+    pub(crate) reply_to: Vec<oneshot::Sender<EngineResponse>>,
+    /// Runs of the incident when the plan was requested.
+    pub(crate) runs: u32,
 }
 
 /// Input of one decision, shared by all steps of making it.
@@ -120,7 +123,21 @@ impl Engine {
     /// Whether a plan that is being made for an incident is still needed, and the response to its client if not.
     fn check_still_needed(&self, id: &IncidentId) -> Result<(), Option<EngineResponse>> {
         match self.planning.get(id) {
-            Some(Some(_)) => self.replan_error(id).map_or(Ok(()), |error| Err(Some(error))),
+            Some(Some(request)) => {
+                let case = self.folds.cases.cases.get(id);
+                let has_run = case.is_some_and(|case| case.runs != request.runs);
+                match self.replan_error(id) {
+                    Some(error) => Err(Some(error)),
+                    // The evidence is from before that run.
+                    None if has_run => Err(Some(refused(
+                        ErrorKind::Conflict,
+                        "running",
+                        "a plan of the incident was executed meanwhile",
+                        "request a plan again",
+                    ))),
+                    None => Ok(()),
+                }
+            }
             // The incident may have been closed or merged into another one meanwhile.
             Some(None) => {
                 let case = self.folds.cases.cases.get(id);
@@ -143,8 +160,10 @@ impl Engine {
                 "show the incident and the active guardrails",
             )
         });
-        // The client may have disconnected; its plan is made anyway.
-        let _ = request.reply_to.send(response);
+        for reply_to in request.reply_to {
+            // The client may have disconnected; its plan is made anyway.
+            let _ = reply_to.send(response.clone());
+        }
     }
 
     /// Records the evidence of an incident, proposes candidates and starts their dry runs.
@@ -178,8 +197,7 @@ impl Engine {
         if evidence.target.is_none() {
             tracing::warn!(incident = %id, missing = evidence.missing.join("; "), "no target object found for the incident");
         }
-        let mut entries: Vec<Entry> = self.superseded_plan(&id).into_iter().collect();
-        entries.push(Entry::EvidenceGathered(evidence.clone()));
+        let mut entries = vec![Entry::EvidenceGathered(evidence.clone())];
         if let Some(owner) = planner::evidence::owning_workload(&evidence) {
             let events = incident::decide(
                 &self.folds.incidents,
@@ -191,12 +209,14 @@ impl Engine {
             entries.extend(events.into_iter().map(Entry::Incident));
             if is_merged {
                 // The older incident's case continues for both.
+                entries.splice(0..0, self.superseded_plan(&id));
                 self.record(now, entries).await?;
                 self.finish_planning(&id, None);
                 return Ok(());
             }
         }
         if self.rules.guardrails.spec.autonomy == Autonomy::Observe {
+            entries.splice(0..0, self.superseded_plan(&id));
             self.record(now, entries).await?;
             self.finish_planning(&id, None);
             return Ok(());
@@ -259,11 +279,13 @@ impl Engine {
         let (candidates, decision, plan) = self.freeze(draft, replies.as_deref());
         tracing::info!(incident = %id, plan = %plan.id, workflow = %plan.workflow.metadata.name, confidence = plan.confidence.estimate, "decision made");
         let response = EngineResponse::Planned { plan: plan.id.clone() };
-        let mut entries = vec![
+        // In one append with its successor: an incident without a plan would otherwise be left after an interruption.
+        let mut entries: Vec<Entry> = self.superseded_plan(&id).into_iter().collect();
+        entries.extend([
             Entry::Proposed { incident: id.clone(), candidates },
             Entry::Decided(decision),
             Entry::PlanFrozen(plan),
-        ];
+        ]);
         let key = self.planning.get(&id).and_then(|request| request.as_ref()?.key.clone());
         entries.extend(
             key.map(|request| Entry::RequestAnswered { request, response: response.clone() }),

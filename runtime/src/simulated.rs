@@ -175,8 +175,16 @@ impl<T: Timeline> Simulated<T> {
                     }
                 }
             }
-            let is_on_timer = self.shared.tasks().timers.keys().any(|(_, task, _)| *task == id);
-            if !is_on_timer {
+            let is_waiting_for_timer = {
+                let tasks = self.shared.tasks();
+                // A task that was woken while it was polled is polled again before time moves.
+                let is_ready = tasks
+                    .live
+                    .get(&id)
+                    .is_some_and(|(_, waker)| waker.is_ready.load(Ordering::Acquire));
+                !is_ready && tasks.timers.keys().any(|(_, task, _)| *task == id)
+            };
+            if !is_waiting_for_timer {
                 return if has_ended { Polled::Ended } else { Polled::External };
             }
         }
@@ -217,6 +225,15 @@ impl<T: Timeline> Simulated<T> {
             }
         })
         .await;
+    }
+}
+
+impl<T> Drop for Simulated<T> {
+    /// Drops the tasks, which reference what they share with the runtime.
+    fn drop(&mut self) {
+        let tasks = std::mem::take(&mut *self.shared.tasks());
+        // The lock is released: a dropped timer takes it.
+        drop(tasks);
     }
 }
 

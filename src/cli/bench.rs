@@ -1,11 +1,14 @@
 //! `chiron bench`: measures performance and memory, together with the machine's baseline.
 
 mod core;
+mod delayed_cluster;
+mod planning;
 mod scaled_world;
 mod simulator;
 
 use std::io::Write as _;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Result;
 
@@ -24,6 +27,18 @@ pub(crate) enum Command {
         /// Number of past executions in memory.
         #[arg(long, default_value_t = 10_000)]
         executions: usize,
+    },
+    /// Measures planning of many incidents at once, and emergency stops meanwhile, on a cluster that responds slowly.
+    Planning {
+        /// Prints a JSON object instead of lines.
+        #[arg(long)]
+        json: bool,
+        /// Number of incidents whose alerts arrive in one delivery.
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+        incidents: u16,
+        /// Response time of each call to the cluster in milliseconds.
+        #[arg(long, default_value_t = 50)]
+        latency_ms: u64,
     },
     /// Measures the speed of simulated time and the memory of clusters with 10, 15, 100 and 1,000 workloads.
     Simulator {
@@ -47,12 +62,13 @@ pub(crate) enum Command {
 pub(crate) fn run(command: &Command) -> Result<ExitCode> {
     let (figures, json, code) = match command {
         Command::Core { json, seconds, executions } => {
-            let runtime = tokio::runtime::Builder::new_multi_thread()
-                .worker_threads(2)
-                .enable_all()
-                .build()?;
-            let figures = runtime.block_on(core::measure(*seconds, *executions))?;
+            let figures = runtime()?.block_on(core::measure(*seconds, *executions))?;
             (figures, *json, ExitCode::SUCCESS)
+        }
+        Command::Planning { json, incidents, latency_ms } => {
+            let latency = Duration::from_millis(*latency_ms);
+            let measured = planning::measure(usize::from(*incidents), latency);
+            (runtime()?.block_on(measured)?, *json, ExitCode::SUCCESS)
         }
         Command::Simulator { row: Some(row), .. } => {
             (simulator::row(row)?, true, ExitCode::SUCCESS)
@@ -79,6 +95,11 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode> {
         }
     }
     Ok(code)
+}
+
+/// Returns a runtime with two threads, whatever the number of cores.
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?)
 }
 
 /// Returns the CPU time of this process in seconds.

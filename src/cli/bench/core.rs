@@ -55,7 +55,7 @@ pub(super) async fn measure(seconds: u64, executions: usize) -> Result<serde_jso
 }
 
 /// Returns the median duration of 200 appends of 512 bytes with `fdatasync`, in µs.
-fn fdatasync_us(folder: &std::path::Path) -> Result<u128> {
+pub(super) fn fdatasync_us(folder: &std::path::Path) -> Result<u128> {
     let mut file = std::fs::File::create(folder.join("fdatasync"))?;
     let mut times = Vec::new();
     for _ in 0..200 {

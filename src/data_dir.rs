@@ -89,7 +89,7 @@ impl DataDir {
                 return Err(error).with_context(|| format!("cannot read {}", path.display()));
             }
         }
-        let token = hex(&random()?);
+        let token = hex::encode(random()?);
         private_file::write(&path, &token)?;
         Ok(token)
     }
@@ -110,7 +110,7 @@ impl DataDir {
             },
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 let bytes = random()?;
-                private_file::write(&path, &hex(&bytes))?;
+                private_file::write(&path, &hex::encode(bytes))?;
                 Ok(SecretKey::from_bytes(bytes))
             }
             Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
@@ -197,18 +197,9 @@ fn random() -> Result<[u8; 32]> {
     Ok(bytes)
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 fn unhex(text: &str) -> Option<[u8; 32]> {
     let mut bytes = [0; 32];
-    if text.len() != 64 || !text.is_ascii() {
-        return None;
-    }
-    for (i, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&text[2 * i..2 * i + 2], 16).ok()?;
-    }
+    hex::decode_to_slice(text, &mut bytes).ok()?;
     Some(bytes)
 }
 

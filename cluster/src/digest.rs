@@ -44,15 +44,7 @@ impl Digest {
 
     /// Returns the 64 hex digits without the `sha256:` prefix.
     pub fn hex(&self) -> String {
-        let mut text = String::with_capacity(64);
-        for byte in self.0 {
-            for nibble in [byte >> 4, byte & 15] {
-                text.push(
-                    char::from_digit(u32::from(nibble), 16).expect("a nibble is a hex digit"),
-                );
-            }
-        }
-        text
+        hex::encode(self.0)
     }
 
     /// Returns the first `n` hex digits, for display.
@@ -84,14 +76,12 @@ impl FromStr for Digest {
     fn from_str(text: &str) -> Result<Self, ParseDigestError> {
         let bad = || ParseDigestError(text.chars().take(80).collect());
         let hex = text.strip_prefix("sha256:").ok_or_else(bad)?;
-        if hex.len() != 64 || !hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
-        {
+        // Each digest has one text form, so upper-case digits are refused.
+        if hex.bytes().any(|byte| byte.is_ascii_uppercase()) {
             return Err(bad());
         }
         let mut bytes = [0; 32];
-        for (i, byte) in bytes.iter_mut().enumerate() {
-            *byte = u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).map_err(|_| bad())?;
-        }
+        hex::decode_to_slice(hex, &mut bytes).map_err(|_| bad())?;
         Ok(Self(bytes))
     }
 }

@@ -24,6 +24,7 @@ use serde::Serialize;
 use workflow::guardrail::Guardrails;
 use workflow::id::{EffectId, RunId};
 use workflow::run::{Event, RunInput, RunView, StopScope};
+use workflow::validate::find_cycle;
 use workflow::{Catalogue, Plan, Step};
 
 use state::{ConditionPoll, EffectRequest, RunGate, StepProgress, Termination};
@@ -161,7 +162,8 @@ impl Run {
                 )));
             }
         }
-        if let Some(step) = find_cycle(steps) {
+        if let Some(cycle) = find_cycle(steps) {
+            let step = cycle[0];
             return Err(invalid(format!("step `{step}` depends on itself")));
         }
         Ok(Event::Started {
@@ -321,22 +323,6 @@ pub enum Direction {
     Apply,
     /// Runs the step's compensation.
     Compensate,
-}
-
-/// Returns a step that depends on itself, directly or transitively, if there is one.
-fn find_cycle(steps: &[Step]) -> Option<&str> {
-    let mut done: Vec<&str> = Vec::new();
-    while done.len() < steps.len() {
-        let ready = steps.iter().find(|step| {
-            !done.contains(&step.id.as_str())
-                && step.needs.iter().all(|need| done.contains(&need.as_str()))
-        });
-        match ready {
-            Some(step) => done.push(&step.id),
-            None => return steps.iter().map(|step| step.id.as_str()).find(|id| !done.contains(id)),
-        }
-    }
-    None
 }
 
 /// Adds a signed duration and clamps the result to `Timestamp::MAX`.

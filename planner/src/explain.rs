@@ -168,20 +168,12 @@ fn describe_action(action: &str, arguments: &workflow::Args) -> String {
 fn format_value(value: Option<&Value>) -> String {
     let Some(value) = value else { return "unset".into() };
     let text = sanitize(&value.to_string());
-    if text.chars().count() <= 80 {
-        format!("`{text}`")
-    } else {
-        format!("`{}…`", text.chars().take(79).collect::<String>())
-    }
+    format!("`{}`", workflow::text::truncate(&text, 80))
 }
 
 /// Makes text from an alert or the cluster safe to show on a terminal or a page.
 ///
 /// Replaces control, bidirectional and zero-width characters with `·`, and truncates to 256 characters.
 pub(crate) fn sanitize(text: &str) -> String {
-    let is_hidden = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
-    };
-    text.chars().map(|c| if is_hidden(c) { '·' } else { c }).take(256).collect()
+    text.chars().map(|c| if workflow::text::is_hidden(c) { '·' } else { c }).take(256).collect()
 }

@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use cluster::{Object, ObjectChange, ObjectRef, Reply};
 use jiff::Timestamp;
@@ -148,35 +148,8 @@ fn check_graph(steps: &[Step]) -> Result<(), Rejection> {
             ));
         }
     }
-    let mut waiting: BTreeMap<&str, &[String]> =
-        steps.iter().map(|step| (step.id.as_str(), step.needs.as_slice())).collect();
-    loop {
-        let ready: Vec<&str> = waiting
-            .iter()
-            .filter(|(_, needs)| !needs.iter().any(|need| waiting.contains_key(need.as_str())))
-            .map(|(id, _)| *id)
-            .collect();
-        if ready.is_empty() {
-            break;
-        }
-        for id in ready {
-            waiting.remove(id);
-        }
-    }
-    let Some(mut current) = waiting.keys().next().copied() else { return Ok(()) };
-    // Each remaining step needs another remaining step, so following these needs must reach a step a second time.
-    let mut path: Vec<&str> = Vec::new();
-    while !path.contains(&current) {
-        path.push(current);
-        current = waiting[current]
-            .iter()
-            .find_map(|need| waiting.get_key_value(need.as_str()))
-            .map(|(id, _)| *id)
-            .expect("each remaining step needs another remaining step");
-    }
-    let start =
-        path.iter().position(|id| *id == current).expect("the loop ends at a step of the path");
-    let cycle = path[start..].iter().chain([&current]).copied().collect::<Vec<_>>().join(" -> ");
+    let Some(cycle) = workflow::validate::find_cycle(steps) else { return Ok(()) };
+    let cycle = cycle.iter().chain(cycle.first()).copied().collect::<Vec<_>>().join(" -> ");
     Err(rejection(
         "cycle",
         None,

@@ -1,20 +1,16 @@
 //! Escapes control, bidirectional and zero-width characters in text from alerts, clusters and operators, so that it
 //! cannot control the terminal or hide its content.
 
+use workflow::text::is_hidden;
+
 /// Escapes unsafe characters, including line breaks.
 pub(crate) fn sanitize_line(text: &str) -> String {
-    escaped(text, is_unsafe)
+    escaped(text, is_hidden)
 }
 
 /// Escapes unsafe characters, except line breaks.
 pub(crate) fn sanitize_lines(text: &str) -> String {
-    escaped(text, |c| c != '\n' && is_unsafe(c))
-}
-
-/// Whether a character is a control, changes the text direction, or has no width.
-fn is_unsafe(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+    escaped(text, |c| c != '\n' && is_hidden(c))
 }
 
 fn escaped(text: &str, is_unsafe: impl Fn(char) -> bool) -> String {

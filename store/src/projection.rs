@@ -109,7 +109,6 @@ impl ProjectionTx<'_> {
         let created = Row {
             table,
             id: id.into(),
-            tenant: self.record.tenant.clone(),
             status: status.into(),
             incident: links.incident.into(),
             plan: links.plan.into(),

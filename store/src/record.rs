@@ -16,7 +16,6 @@ pub struct Record {
     pub stream: String,
     /// Position in its stream, from 1, without gaps.
     pub version: u64,
-    pub tenant: String,
     /// Kind of the entry.
     pub kind: String,
     pub at: Timestamp,
@@ -67,7 +66,6 @@ impl Record {
             seq: self.seq,
             stream: &self.stream,
             version: self.version,
-            tenant: &self.tenant,
             kind: &self.kind,
             at: &self.at.to_string(),
             epoch: self.epoch,
@@ -82,7 +80,6 @@ pub(crate) struct ChainedColumns<'a> {
     pub(crate) seq: u64,
     pub(crate) stream: &'a str,
     pub(crate) version: u64,
-    pub(crate) tenant: &'a str,
     pub(crate) kind: &'a str,
     pub(crate) at: &'a str,
     pub(crate) epoch: u64,
@@ -90,12 +87,12 @@ pub(crate) struct ChainedColumns<'a> {
     pub(crate) previous: &'a str,
 }
 
-/// Returns H(seq, stream, version, tenant, kind, at, epoch, payload_digest, previous).
+/// Returns H(seq, stream, version, kind, at, epoch, payload_digest, previous).
 pub(crate) fn digest_of_columns(columns: &ChainedColumns<'_>) -> Digest {
-    let ChainedColumns { seq, stream, version, tenant, kind, at, epoch, payload_digest, previous } =
+    let ChainedColumns { seq, stream, version, kind, at, epoch, payload_digest, previous } =
         columns;
     let (seq, version, epoch) = (seq.to_string(), version.to_string(), epoch.to_string());
-    digest_of_parts(&[&seq, stream, &version, tenant, kind, at, &epoch, payload_digest, previous])
+    digest_of_parts(&[&seq, stream, &version, kind, at, &epoch, payload_digest, previous])
 }
 
 /// Returns SHA-256 over the salt and the canonical bytes of a payload.

@@ -12,9 +12,6 @@ use crate::salts::Salts;
 /// Maximum size of a payload stored in its column. Larger payloads are stored as blobs.
 pub(crate) const MAX_PAYLOAD_BYTES: usize = 128 * 1024;
 
-/// The only tenant. The column is part of the digest, so that more tenants need no new format.
-const TENANT: &str = "default";
-
 /// Maximum length of the name of a stream.
 const MAX_STREAM_BYTES: usize = 1024;
 
@@ -116,7 +113,6 @@ impl ChainHead {
             seq,
             stream: &stream,
             version,
-            tenant: TENANT,
             kind: &kind,
             at: &written_at,
             epoch: self.epoch,
@@ -127,7 +123,6 @@ impl ChainHead {
             seq,
             stream,
             version,
-            tenant: TENANT.into(),
             kind,
             at,
             epoch: self.epoch,

@@ -114,9 +114,6 @@ pub struct Delivery {
     pub body_digest: Digest,
 }
 
-/// First component of the digests that ids and keys derive from. Reserved for a tenant; a fixed value keeps ids stable.
-pub(crate) const KEY_PREFIX: &str = "default";
-
 /// Returns the first 16 hex digits of SHA-256 over the sorted labels.
 pub fn fingerprint(labels: &BTreeMap<String, String>) -> String {
     let parts: Vec<&str> =
@@ -128,7 +125,6 @@ impl Alert {
     /// Returns the key that identifies repeated deliveries of the same state of this alert.
     pub fn delivery_key(&self) -> Digest {
         digest_of_parts(&[
-            KEY_PREFIX,
             &self.source,
             &self.fingerprint,
             &self.starts_at_sent,

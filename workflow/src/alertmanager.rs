@@ -14,6 +14,7 @@ use crate::alert::{Alert, AlertStatus, AlertSubject, Defect, Delivery, fingerpri
 use crate::id::AlertId;
 use crate::json::{self, ParseJsonError};
 use crate::limits::Limits;
+use crate::text::is_hidden;
 
 /// One delivery as sent by Alertmanager.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -332,12 +333,7 @@ fn sanitize_text(text: &str, max_bytes: usize) -> (String, Vec<&'static str>) {
             '\u{fffd}' => "invalid_text",
             '\n' | '\t' => "",
             c if c.is_control() => "control_character",
-            // Zero-width characters, bidirectional controls, word joiners and tags hide or reorder text.
-            '\u{200b}'..='\u{200f}'
-            | '\u{202a}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}'
-            | '\u{feff}'
-            | '\u{e0000}'..='\u{e007f}' => "invisible_text",
+            c if is_hidden(c) => "invisible_text",
             _ => "",
         };
         if out.len() + c.len_utf8() > max_bytes {

@@ -145,16 +145,6 @@ impl Catalogue {
 
 /// Returns the Levenshtein distance of two strings, of which at most 64 characters are compared.
 pub fn edit_distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().take(64).collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().take(64).enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let substituted = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
+    let compared = |text: &str| text.chars().take(64).collect::<String>();
+    strsim::levenshtein(&compared(a), &compared(b))
 }

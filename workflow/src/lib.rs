@@ -14,6 +14,7 @@ pub mod decision;
 pub mod diagnostic;
 pub mod duration;
 pub mod entry;
+pub mod error_code;
 pub mod estimates;
 pub mod evidence;
 pub mod experiment;
@@ -33,6 +34,7 @@ pub mod outcome;
 pub mod plan;
 pub mod run;
 pub mod seed;
+pub mod text;
 pub mod validate;
 
 // Types of `cluster` that are part of this API. Crates that need no other Kubernetes types depend on `workflow` alone.
@@ -46,6 +48,7 @@ pub use condition::{Condition, Read};
 pub use decision::{Decision, Mask};
 pub use diagnostic::{Diagnostic, Severity};
 pub use entry::{Draft, Entry};
+pub use error_code::ErrorCode;
 pub use estimates::{Estimate, Estimates, StepEstimate};
 pub use evidence::Evidence;
 pub use expression::{Expression, Truth};

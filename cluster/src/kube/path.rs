@@ -1,4 +1,6 @@
-use std::fmt::{self, Write as _};
+use std::fmt;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 /// The path and query of a request, with all parts percent-encoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,15 +39,12 @@ impl fmt::Display for RequestPath {
     }
 }
 
-/// Percent-encodes all characters except the unreserved ones of RFC 3986.
+/// All characters except the unreserved ones of RFC 3986.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Percent-encodes all characters except the unreserved ones.
 fn escape(text: &str, into: &mut String) {
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            into.push(char::from(byte));
-        } else {
-            write!(into, "%{byte:02X}").expect("writing to a string");
-        }
-    }
+    into.extend(utf8_percent_encode(text, ESCAPED));
 }
 
 /// Returns whether a name is usable as a path segment. Other names could change the meaning of a path.

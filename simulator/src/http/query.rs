@@ -1,5 +1,7 @@
 //! Query strings and percent encoding.
 
+use percent_encoding::percent_decode_str;
+
 use crate::api::StatusError;
 
 /// The decoded parameters of a query string, in order.
@@ -52,25 +54,11 @@ pub(super) enum PlusDecoding {
 
 /// Decodes percent encoding. Invalid sequences are kept.
 pub(super) fn decode(text: &str, plus: PlusDecoding) -> String {
-    let bytes = text.as_bytes();
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while at < bytes.len() {
-        let hex = |i: usize| bytes.get(i).and_then(|byte| char::from(*byte).to_digit(16));
-        match bytes[at] {
-            b'+' if plus == PlusDecoding::Space => decoded.push(b' '),
-            b'%' => match (hex(at + 1), hex(at + 2)) {
-                (Some(high), Some(low)) => {
-                    decoded.push((high * 16 + low) as u8);
-                    at += 2;
-                }
-                _ => decoded.push(b'%'),
-            },
-            byte => decoded.push(byte),
-        }
-        at += 1;
-    }
-    String::from_utf8_lossy(&decoded).into_owned()
+    let text = match plus {
+        PlusDecoding::Space => text.replace('+', " "),
+        PlusDecoding::Literal => text.into(),
+    };
+    percent_decode_str(&text).decode_utf8_lossy().into_owned()
 }
 
 #[cfg(test)]

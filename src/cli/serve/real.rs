@@ -24,17 +24,7 @@ pub(crate) struct ClusterUnavailable(ConnectError);
 
 impl fmt::Display for ClusterUnavailable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = self.0.to_string();
-        let mut cause = self.0.source();
-        while let Some(error) = cause {
-            let message = error.to_string();
-            // Some layers include the text of their cause in their own message.
-            if !text.ends_with(&message) {
-                text.push_str(": ");
-                text.push_str(&message);
-            }
-            cause = error.source();
-        }
+        let text = workflow::text::error_chain(&self.0);
         write!(f, "{text}\nhint: {}", self.0.hint())
     }
 }

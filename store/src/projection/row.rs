@@ -105,7 +105,6 @@ pub struct Row {
     pub table: Table,
     /// Primary key.
     pub id: String,
-    pub tenant: String,
     /// Status as one word. Empty for tables whose rows never change.
     pub status: String,
     /// Id of the related incident, empty if none.

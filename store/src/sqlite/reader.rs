@@ -47,14 +47,13 @@ impl ReaderPool {
     }
 }
 
-const RECORD: &str = "SELECT seq, stream, version, tenant, kind, at, epoch, payload, salt, payload_digest, previous, digest FROM records";
+const RECORD: &str = "SELECT seq, stream, version, kind, at, epoch, payload, salt, payload_digest, previous, digest FROM records";
 
 /// The columns of a record as stored.
 struct StoredRecord {
     seq: u64,
     stream: String,
     version: u64,
-    tenant: String,
     kind: String,
     at: String,
     epoch: u64,
@@ -68,13 +67,12 @@ fn read_record(row: &rusqlite::Row<'_>) -> rusqlite::Result<StoredRecord> {
         seq: row.get::<_, i64>(0)? as u64,
         stream: row.get(1)?,
         version: row.get::<_, i64>(2)? as u64,
-        tenant: row.get(3)?,
-        kind: row.get(4)?,
-        at: row.get(5)?,
-        epoch: row.get::<_, i64>(6)? as u64,
-        payload: row.get(7)?,
-        salt: row.get(8)?,
-        digests: [row.get(9)?, row.get(10)?, row.get(11)?],
+        kind: row.get(3)?,
+        at: row.get(4)?,
+        epoch: row.get::<_, i64>(5)? as u64,
+        payload: row.get(6)?,
+        salt: row.get(7)?,
+        digests: [row.get(8)?, row.get(9)?, row.get(10)?],
     })
 }
 
@@ -84,7 +82,6 @@ impl StoredRecord {
             seq,
             stream,
             version,
-            tenant,
             kind,
             at,
             epoch,
@@ -103,7 +100,6 @@ impl StoredRecord {
             seq,
             stream,
             version,
-            tenant,
             kind,
             at: parsed(seq, "at", &at)?,
             epoch,
@@ -228,25 +224,16 @@ pub(super) fn snapshot(
 }
 
 /// The columns of a projected row as stored, in the order of [`COLUMNS`].
-pub(crate) type StoredRow = ([String; 8], i64, i64, String);
+pub(crate) type StoredRow = ([String; 7], i64, i64, String);
 
 pub(crate) fn stored_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<StoredRow> {
-    let texts = [
-        row.get(0)?,
-        row.get(1)?,
-        row.get(2)?,
-        row.get(3)?,
-        row.get(4)?,
-        row.get(5)?,
-        row.get(6)?,
-        row.get(7)?,
-    ];
-    Ok((texts, row.get(8)?, row.get(9)?, row.get(10)?))
+    let texts =
+        [row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?];
+    Ok((texts, row.get(7)?, row.get(8)?, row.get(9)?))
 }
 
 fn decode_row(table: Table, stored: StoredRow) -> Result<Row, StoreError> {
-    let ([id, tenant, status, incident, plan, run, experiment, at], first_seq, last_seq, body) =
-        stored;
+    let ([id, status, incident, plan, run, experiment, at], first_seq, last_seq, body) = stored;
     let damaged = |message: String| StoreError::Damaged {
         location: format!("table {table}, key {id}"),
         message,
@@ -255,7 +242,6 @@ fn decode_row(table: Table, stored: StoredRow) -> Result<Row, StoreError> {
     let body = RowBody::decode(table, &body).map_err(|error| damaged(error.to_string()))?;
     Ok(Row {
         table,
-        tenant,
         status,
         incident,
         plan,

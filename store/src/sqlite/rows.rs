@@ -74,24 +74,12 @@ impl WriteCache {
 }
 
 fn write(connection: &Connection, row: &Row) -> Result<(), StoreError> {
-    let Row {
-        table,
-        id,
-        tenant,
-        status,
-        incident,
-        plan,
-        run,
-        experiment,
-        at,
-        first_seq,
-        last_seq,
-        body,
-    } = row;
+    let Row { table, id, status, incident, plan, run, experiment, at, first_seq, last_seq, body } =
+        row;
     let sql = format!(
-        "INSERT INTO {table} ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
-         ON CONFLICT (id) DO UPDATE SET tenant = ?2, status = ?3, incident = ?4, plan = ?5, run = ?6,
-             experiment = ?7, at = ?8, first_seq = ?9, last_seq = ?10, body = ?11"
+        "INSERT INTO {table} ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+         ON CONFLICT (id) DO UPDATE SET status = ?2, incident = ?3, plan = ?4, run = ?5,
+             experiment = ?6, at = ?7, first_seq = ?8, last_seq = ?9, body = ?10"
     );
     let (at, first_seq, last_seq) = (at.to_string(), *first_seq as i64, *last_seq as i64);
     connection
@@ -99,7 +87,6 @@ fn write(connection: &Connection, row: &Row) -> Result<(), StoreError> {
         .and_then(|mut statement| {
             statement.execute(params![
                 id,
-                tenant,
                 status,
                 incident,
                 plan,

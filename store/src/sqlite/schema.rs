@@ -7,7 +7,7 @@ use crate::port::StoreError;
 use crate::projection::Table;
 
 /// Version of the tables below. Every change of them needs a new version.
-const SCHEMA_VERSION: u64 = 2;
+const SCHEMA_VERSION: u64 = 3;
 
 /// Older versions of SQLite can corrupt a WAL database that two connections use.
 const MIN_SQLITE_VERSION: i32 = 3_051_003;
@@ -19,7 +19,6 @@ CREATE TABLE records (
     seq INTEGER PRIMARY KEY,
     stream TEXT NOT NULL,
     version INTEGER NOT NULL,
-    tenant TEXT NOT NULL,
     kind TEXT NOT NULL,
     at TEXT NOT NULL,
     epoch INTEGER NOT NULL,
@@ -36,7 +35,7 @@ CREATE TABLE snapshots (name TEXT PRIMARY KEY, seq INTEGER NOT NULL, digest TEXT
 
 /// Columns of every projection, in the order used by all statements.
 pub(crate) const COLUMNS: &str =
-    "id, tenant, status, incident, plan, run, experiment, at, first_seq, last_seq, body";
+    "id, status, incident, plan, run, experiment, at, first_seq, last_seq, body";
 
 /// Checks that the linked SQLite is recent enough not to corrupt its files.
 pub(super) fn check_library() -> Result<(), StoreError> {
@@ -101,7 +100,6 @@ pub(crate) fn create_projections(connection: &Connection) -> rusqlite::Result<()
         connection.execute_batch(&format!(
             "CREATE TABLE {table} (
                 id TEXT PRIMARY KEY,
-                tenant TEXT NOT NULL,
                 status TEXT NOT NULL,
                 incident TEXT NOT NULL,
                 plan TEXT NOT NULL,

@@ -117,7 +117,7 @@ impl Writer {
                     replies.into_iter().for_each(PendingReply::send);
                 }
                 Err(error) => {
-                    let message = error_chain(&error);
+                    let message = workflow::text::error_chain(&error);
                     tracing::error!(
                         message,
                         "a write to the record failed; the store accepts no more requests"
@@ -241,7 +241,6 @@ impl Writer {
             seq,
             stream,
             version,
-            tenant,
             kind,
             at,
             epoch,
@@ -253,15 +252,14 @@ impl Writer {
         } = &record;
         self.connection
             .prepare_cached(
-                "INSERT INTO records (seq, stream, version, tenant, kind, at, epoch, payload, salt, payload_digest, previous, digest)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+                "INSERT INTO records (seq, stream, version, kind, at, epoch, payload, salt, payload_digest, previous, digest)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
             )
             .and_then(|mut statement| {
                 statement.execute(params![
                     *seq as i64,
                     stream,
                     *version as i64,
-                    tenant,
                     kind,
                     at.to_string(),
                     *epoch as i64,
@@ -296,15 +294,4 @@ impl Writer {
             .map(drop)
             .map_err(db_error("write a snapshot"))
     }
-}
-
-/// Formats an error and its causes in one line.
-fn error_chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

@@ -26,7 +26,6 @@ impl Default for ChainVerifier {
 struct RawRecord {
     stream: String,
     version: u64,
-    tenant: String,
     kind: String,
     at: String,
     epoch: u64,
@@ -47,7 +46,7 @@ impl ChainVerifier {
     ) -> Result<(), StoreError> {
         let mut statement = connection
             .prepare(
-                "SELECT seq, stream, version, tenant, kind, at, epoch, payload, salt, payload_digest, previous, digest
+                "SELECT seq, stream, version, kind, at, epoch, payload, salt, payload_digest, previous, digest
                  FROM records ORDER BY seq",
             )
             .map_err(db_error("read the record"))?;
@@ -99,7 +98,6 @@ impl ChainVerifier {
         let RawRecord {
             stream,
             version,
-            tenant,
             kind,
             at,
             epoch,
@@ -119,7 +117,6 @@ impl ChainVerifier {
             seq,
             stream: &stream,
             version,
-            tenant: &tenant,
             kind: &kind,
             at: &at,
             epoch,
@@ -162,7 +159,6 @@ impl ChainVerifier {
         let record = Record {
             seq,
             version,
-            tenant,
             at: at.parse().map_err(|error: jiff::Error| error.to_string())?,
             epoch,
             payload: Some(payload),
@@ -192,14 +188,13 @@ fn read_raw(row: &rusqlite::Row<'_>) -> rusqlite::Result<RawRecord> {
     Ok(RawRecord {
         stream: row.get(1)?,
         version: row.get::<_, i64>(2)? as u64,
-        tenant: row.get(3)?,
-        kind: row.get(4)?,
-        at: row.get(5)?,
-        epoch: row.get::<_, i64>(6)? as u64,
-        payload: row.get(7)?,
-        salt: row.get(8)?,
-        payload_digest: row.get(9)?,
-        previous: row.get(10)?,
-        digest: row.get(11)?,
+        kind: row.get(3)?,
+        at: row.get(4)?,
+        epoch: row.get::<_, i64>(5)? as u64,
+        payload: row.get(6)?,
+        salt: row.get(7)?,
+        payload_digest: row.get(8)?,
+        previous: row.get(9)?,
+        digest: row.get(10)?,
     })
 }

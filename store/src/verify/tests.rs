@@ -96,9 +96,7 @@ async fn changed_byte_in_any_record_column_is_reported_with_seq() {
         "UPDATE records SET seq = 1031 WHERE seq = 7",
         "record 7: it is missing",
     );
-    for column in
-        ["stream", "tenant", "kind", "at", "payload", "payload_digest", "previous", "digest"]
-    {
+    for column in ["stream", "kind", "at", "payload", "payload_digest", "previous", "digest"] {
         check_tampering(dir.path(), &text(column), "record 7: ");
     }
     for column in ["version", "epoch"] {
@@ -125,7 +123,7 @@ async fn missing_or_forged_record_is_reported() {
         "DELETE FROM records WHERE seq = (SELECT max(seq) FROM records)",
         "table guardrails",
     );
-    let forged = "INSERT INTO records SELECT seq + 1, 'x', 1, tenant, kind, at, epoch, payload, salt, payload_digest, digest, digest
+    let forged = "INSERT INTO records SELECT seq + 1, 'x', 1, kind, at, epoch, payload, salt, payload_digest, digest, digest
                    FROM records ORDER BY seq DESC LIMIT 1";
     check_tampering(dir.path(), forged, "column digest does not match the other columns");
 }
@@ -155,7 +153,7 @@ async fn changed_projected_row_is_reported_with_table_and_key() {
             .unwrap();
         drop(connection);
         let prefix = format!("table {table}, key {key}: ");
-        for column in ["tenant", "status", "incident", "plan", "run", "experiment", "at", "body"] {
+        for column in ["status", "incident", "plan", "run", "experiment", "at", "body"] {
             let change =
                 format!("UPDATE {table} SET {column} = {column} || ' ' WHERE id = '{key}'");
             check_tampering(dir.path(), &change, &format!("{prefix}column {column}"));
@@ -173,7 +171,7 @@ async fn changed_projected_row_is_reported_with_table_and_key() {
             &format!("{prefix}it is missing"),
         );
         let forged = format!(
-            "INSERT INTO {table} SELECT '!', tenant, status, incident, plan, run, experiment, at, first_seq, last_seq, body FROM {table} LIMIT 1"
+            "INSERT INTO {table} SELECT '!', status, incident, plan, run, experiment, at, first_seq, last_seq, body FROM {table} LIMIT 1"
         );
         check_tampering(
             dir.path(),

@@ -206,12 +206,7 @@ fn type_name(expected: &Value) -> String {
 
 /// Returns the value as JSON, truncated to 80 characters because it is untrusted input.
 fn truncated(value: &Value) -> String {
-    let text = value.to_string();
-    if text.chars().count() <= 80 {
-        text
-    } else {
-        format!("{}…", text.chars().take(79).collect::<String>())
-    }
+    crate::text::truncate(&value.to_string(), 80)
 }
 
 #[cfg(test)]

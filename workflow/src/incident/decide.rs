@@ -2,7 +2,7 @@ use cluster::digest_of_parts;
 use jiff::Timestamp;
 
 use super::{EPISODE_GAP, Episode, Incident, IncidentEvent, IncidentInput, Incidents};
-use crate::alert::{Alert, AlertStatus, KEY_PREFIX};
+use crate::alert::{Alert, AlertStatus};
 use crate::id::{AlertId, IncidentId};
 
 /// Decides which events an input causes, in the order in which they are to be recorded.
@@ -55,7 +55,7 @@ fn cluster_of(alert: &Alert) -> &str {
 
 /// Returns the key under which the episodes of an alert's label set are counted.
 fn episode_key(alert: &Alert) -> String {
-    digest_of_parts(&[KEY_PREFIX, cluster_of(alert), &alert.fingerprint]).to_string()
+    digest_of_parts(&[cluster_of(alert), &alert.fingerprint]).to_string()
 }
 
 /// Returns the key of the incident that an alert belongs to. It is unique among open incidents.
@@ -63,7 +63,6 @@ fn incident_key(alert: &Alert) -> String {
     let (label, value) = &alert.subject.label;
     let subject = format!("{label}={value}");
     digest_of_parts(&[
-        KEY_PREFIX,
         cluster_of(alert),
         alert.subject.namespace.as_deref().unwrap_or(""),
         &subject,
@@ -94,13 +93,9 @@ fn decide_firing(incidents: &Incidents, alert: &Alert, now: Timestamp) -> Vec<In
         Some(episode) => (episode.alert.clone(), episode.number),
         None => {
             let number = episode.map_or(1, |episode| episode.number + 1);
-            let key = digest_of_parts(&[
-                KEY_PREFIX,
-                cluster_of(alert),
-                &alert.fingerprint,
-                &number.to_string(),
-            ])
-            .to_string();
+            let key =
+                digest_of_parts(&[cluster_of(alert), &alert.fingerprint, &number.to_string()])
+                    .to_string();
             (AlertId::derive(now, &key, number), number)
         }
     };

@@ -84,6 +84,16 @@ pub(super) fn check(
     (findings, before)
 }
 
+/// Returns the ids of the steps of a cycle, in the direction of `needs`, if the step graph has one. Ignores unknown needs.
+pub fn find_cycle(steps: &[Step]) -> Option<Vec<&str>> {
+    let position = |id: &String| steps.iter().position(|step| step.id == *id);
+    let needs =
+        |step: &Step| step.needs.iter().filter_map(position).map(|target| (target, 0)).collect();
+    let needs: Vec<Vec<(usize, usize)>> = steps.iter().map(needs).collect();
+    let cycle = cycles(&needs).into_iter().next()?;
+    Some(cycle.into_iter().map(|step| steps[step].id.as_str()).collect())
+}
+
 /// Returns the cycles that a depth-first search finds, each starting with its first step in the document, in the direction
 /// of `needs`.
 fn cycles(needs: &[Vec<(usize, usize)>]) -> Vec<Vec<usize>> {

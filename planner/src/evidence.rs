@@ -7,13 +7,14 @@ mod target;
 
 use std::collections::BTreeMap;
 
+use actions::FieldClass;
 use cluster::{Cluster, Difference, Health, HealthLevel, Metrics, Object, ObjectChange, ObjectRef};
 use jiff::Timestamp;
 use serde_json::Value;
 use workflow::{ChangeLog, Evidence, Fact, Facts, Incident, Predicate, fact};
 
 use crate::relation::{EdgeFilter, MAX_HOPS, distances};
-use crate::reversal::{field_class, known_good_facts};
+use crate::reversal::known_good_facts;
 use crate::{KnownGood, ReadLimits};
 use reader::Reader;
 
@@ -305,7 +306,7 @@ fn derived_facts(
     for difference in &evidence.differences {
         if let ObjectChange::Field { path, .. } = &difference.change {
             facts.push(fact(&difference.object, Predicate::Changed, path, true.into()));
-            if let Some(field) = field_class(difference) {
+            if let Some(field) = FieldClass::of(difference) {
                 facts.push(fact(
                     &difference.object,
                     Predicate::Changed,

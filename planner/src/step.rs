@@ -1,3 +1,4 @@
+use actions::Action;
 use cluster::{Object, ObjectRef};
 use serde_json::{Value, json};
 use workflow::manifest::{Compensation, DeclaredCompensation, OnFailure, Retry};
@@ -14,13 +15,11 @@ pub(crate) struct PlannedAction {
 
 impl PlannedAction {
     /// Creates `action` on `target`, with `more` as its other arguments.
-    pub(crate) fn on(action: &str, target: &ObjectRef, more: Value) -> Self {
+    pub(crate) fn on(action: &dyn Action, target: &ObjectRef, more: Args) -> Self {
         let mut arguments = Args::new();
         arguments.insert("target".into(), argument_of(target));
-        if let Value::Object(more) = more {
-            arguments.extend(more);
-        }
-        Self { action: action.into(), arguments }
+        arguments.extend(more);
+        Self { action: action.name().into(), arguments }
     }
 }
 

@@ -314,8 +314,9 @@ fn check_action_preconditions(
 
 /// Checks that every image is one that the workload ran before, never one taken from a text (design D11).
 fn check_images(steps: &[Step], evidence: &Evidence, target: &ObjectRef) -> Result<(), Rejection> {
-    for step in steps.iter().filter(|step| step.action == "set-image") {
-        let image = step.arguments.get("image").and_then(Value::as_str).unwrap_or_default();
+    for step in steps {
+        let action = actions::find(&step.action);
+        let Some(image) = action.and_then(|action| action.image(&step.arguments)) else { continue };
         let name = step
             .arguments
             .get("target")

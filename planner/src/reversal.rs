@@ -1,9 +1,9 @@
 //! Change reversal: reverts differences from the known-good state with typed actions.
 
 use actions::{ChangedField, FieldClass, RolloutRestart, RolloutUndo};
-use cluster::{Difference, Object, ObjectChange};
+use cluster::{Difference, Object, ObjectChange, ObjectKey};
 use serde_json::{Map, Value, json};
-use workflow::{Args, ChangeLog, Evidence, Fact, Predicate, fact};
+use workflow::{Args, Evidence, Fact, Predicate, fact};
 
 use crate::relation::{EdgeFilter, distances, target_and_neighbours};
 use crate::step::{PlannedAction, consumer_of};
@@ -25,12 +25,12 @@ pub(crate) fn reversals(evidence: &Evidence) -> Vec<Reversal> {
     let near = distances(&evidence.objects, &evidence.facts, target, EdgeFilter::Ownership);
     let (own, far): (Vec<Reversal>, Vec<Reversal>) = group_by_field(evidence)
         .into_iter()
-        .partition(|reversal| near.contains_key(&ChangeLog::key(&reversal.differences[0].object)));
+        .partition(|reversal| near.contains_key(&ObjectKey::from(&reversal.differences[0].object)));
     if own.is_empty() { far } else { own }
 }
 
 /// What one action reverts: the object's key, the field class, the JSON pointer, and whether the element was removed.
-type RevertGroup = (String, FieldClass, String, bool);
+type RevertGroup = (ObjectKey, FieldClass, String, bool);
 
 /// Groups the differences by the action that reverts them, in the order in which the actions are to run.
 fn group_by_field(evidence: &Evidence) -> Vec<Reversal> {
@@ -43,7 +43,7 @@ fn group_by_field(evidence: &Evidence) -> Vec<Reversal> {
         // The index of a removed list element refers to the earlier state; the current state may have another element
         // at the same index.
         let is_removed = matches!(&difference.change, ObjectChange::Field { pointer, after: None, .. } if *pointer == part);
-        let key = (ChangeLog::key(&difference.object), field, part, is_removed);
+        let key = (ObjectKey::from(&difference.object), field, part, is_removed);
         match groups.iter_mut().find(|(other, _)| *other == key) {
             Some((_, differences)) => differences.push(difference.clone()),
             None => groups.push((key, vec![difference.clone()])),

@@ -1,8 +1,8 @@
 use actions::Action;
-use cluster::{Object, ObjectRef};
+use cluster::{Object, ObjectKey, ObjectRef};
 use serde_json::{Value, json};
 use workflow::manifest::{Compensation, DeclaredCompensation, OnFailure, Retry};
-use workflow::{Args, Catalogue, ChangeLog, Condition, Evidence, Step, fact};
+use workflow::{Args, Catalogue, Condition, Evidence, Step, fact};
 
 use crate::relation::target_and_neighbours;
 
@@ -144,7 +144,7 @@ pub(crate) fn targets_of(
             .find(|object| object.is_same(&named))
             .cloned()
             .unwrap_or(named);
-        if !targets.iter().any(|target| ChangeLog::key(target) == ChangeLog::key(&known)) {
+        if !targets.iter().any(|target| ObjectKey::from(target) == ObjectKey::from(&known)) {
             targets.push(known);
         }
     }

@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use cluster::{Object, ObjectChange, ObjectRef, Reply};
+use cluster::{Object, ObjectChange, ObjectKey, ObjectRef, Reply};
 use jiff::Timestamp;
 use serde_json::Value;
 use workflow::decision::Rejection;
@@ -265,7 +265,7 @@ fn check_targets(
             ));
         }
         let is_near = named.namespace == target.namespace
-            && near.get(&ChangeLog::key(&named)).is_some_and(|distance| *distance <= MAX_HOPS);
+            && near.get(&ObjectKey::from(&named)).is_some_and(|distance| *distance <= MAX_HOPS);
         if !is_near {
             let message = format!("{named} is not related to {target}, the target of the alert");
             return Err(rejection(

@@ -3,7 +3,7 @@ use serde_json::Value;
 use workflow::fact::{Binding, PatternBindings};
 use workflow::{ActionSpec, Args};
 
-use crate::change::Proposed;
+use crate::change::Refused;
 
 /// Returns the object that the action acts on, from the argument `{kind, name, [namespace, apiVersion, uid, cluster]}`.
 ///
@@ -46,13 +46,18 @@ fn object(value: &Value, cluster: &str) -> Option<ObjectRef> {
     })
 }
 
+/// Creates arguments from names and values.
+pub(crate) fn arguments<const N: usize>(members: [(&str, Value); N]) -> Args {
+    members.into_iter().map(|(name, value)| (name.to_string(), value)).collect()
+}
+
 /// Returns the string argument `name`.
-pub(crate) fn text<'a>(args: &'a Args, name: &str) -> Result<&'a str, Proposed> {
+pub(crate) fn text<'a>(args: &'a Args, name: &str) -> Result<&'a str, Refused> {
     args.get(name).and_then(Value::as_str).ok_or_else(|| invalid(name, "a string"))
 }
 
 /// Returns the integer argument `name`.
-pub(crate) fn integer(args: &Args, name: &str) -> Result<u64, Proposed> {
+pub(crate) fn integer(args: &Args, name: &str) -> Result<u64, Refused> {
     let number = args.get(name).and_then(|value| {
         value
             .as_u64()
@@ -61,9 +66,6 @@ pub(crate) fn integer(args: &Args, name: &str) -> Result<u64, Proposed> {
     number.ok_or_else(|| invalid(name, "an integer"))
 }
 
-fn invalid(name: &str, what: &str) -> Proposed {
-    Proposed::Refused {
-        code: "bad-arguments",
-        message: format!("the argument `{name}` must be {what}"),
-    }
+fn invalid(name: &str, what: &str) -> Refused {
+    Refused { code: "bad-arguments", message: format!("the argument `{name}` must be {what}") }
 }

@@ -11,8 +11,22 @@ use crate::{Next, target};
 /// Number of retries after a conflict with another writer.
 const MAX_CONFLICT_RETRIES: usize = 3;
 
+/// What an action proposes a change from.
+#[derive(Clone, Copy, Debug)]
+pub struct ChangeInput<'a> {
+    /// Arguments of the action.
+    pub args: &'a Args,
+    /// Key of the step; see [`crate::next`].
+    pub key: &'a str,
+    /// The target as it was read.
+    pub object: &'a Object,
+    /// Replies to the queries of [`Action::also_read`](crate::Action::also_read), in order.
+    pub also_read: &'a [Reply],
+}
+
 /// The change that an action proposes for the current object.
-pub(crate) enum Proposed {
+#[derive(Clone, Debug)]
+pub enum Proposed {
     /// The object already has the desired state.
     NoChange {
         /// The current value.
@@ -20,25 +34,28 @@ pub(crate) enum Proposed {
     },
     /// These operations produce the desired state.
     Change(ProposedChange),
-    /// The change cannot be made.
-    Refused {
-        /// Error code.
-        code: &'static str,
-        /// What failed, where, and how to fix it.
-        message: String,
-    },
+}
+
+/// Why a change cannot be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Error code.
+    pub code: &'static str,
+    /// What failed, where, and how to fix it.
+    pub message: String,
 }
 
 /// A change and how to undo it.
-pub(crate) struct ProposedChange {
+#[derive(Clone, Debug)]
+pub struct ProposedChange {
     /// Idempotent operations.
-    pub(crate) operations: Vec<JsonOp>,
+    pub operations: Vec<JsonOp>,
     /// The value before.
-    pub(crate) before: Value,
+    pub before: Value,
     /// The value after.
-    pub(crate) after: Value,
+    pub after: Value,
     /// Arguments that restore `before`, without `target` and `expect`; `None` if the change cannot be undone.
-    pub(crate) undo: Option<Args>,
+    pub undo: Option<Args>,
 }
 
 /// A value that an action compares and sets.
@@ -59,9 +76,9 @@ impl FieldUpdate {
         self,
         args: &Args,
         make: impl FnOnce(&Self) -> (Vec<JsonOp>, Option<Args>),
-    ) -> Proposed {
+    ) -> Result<Proposed, Refused> {
         if (self.is_same)(&self.current, &self.desired) {
-            return Proposed::NoChange { value: self.current };
+            return Ok(Proposed::NoChange { value: self.current });
         }
         if let Some(expected) =
             args.get("expect").filter(|expected| !(self.is_same)(&self.current, expected))
@@ -71,15 +88,15 @@ impl FieldUpdate {
                 truncated(&self.current),
                 truncated(expected)
             );
-            return Proposed::Refused { code: "changed_concurrently", message };
+            return Err(Refused { code: "changed_concurrently", message });
         }
         let (operations, undo) = make(&self);
-        Proposed::Change(ProposedChange {
+        Ok(Proposed::Change(ProposedChange {
             operations,
             before: self.current,
             after: self.desired,
             undo,
-        })
+        }))
     }
 }
 
@@ -89,7 +106,7 @@ pub(crate) fn read_then_patch(
     args: &Args,
     replies: &[Reply],
     also_read: impl Fn(&ObjectRef) -> Vec<ObjectQuery>,
-    propose: impl Fn(&Object, &[Reply]) -> Proposed,
+    propose: impl Fn(&Object, &[Reply]) -> Result<Proposed, Refused>,
 ) -> Next {
     let Some(target) = target(spec, args, "") else {
         return Next::refused(
@@ -113,8 +130,8 @@ pub(crate) fn read_then_patch(
         };
         let reference = object.reference(&target.cluster);
         let change = match propose(object, &read_replies[1..]) {
-            Proposed::Change(change) => change,
-            Proposed::NoChange { value } => {
+            Ok(Proposed::Change(change)) => change,
+            Ok(Proposed::NoChange { value }) => {
                 return match sent {
                     Some((reference, change)) => done(&reference, change),
                     None => Next::Done {
@@ -123,7 +140,7 @@ pub(crate) fn read_then_patch(
                     },
                 };
             }
-            Proposed::Refused { code, message } => {
+            Err(Refused { code, message }) => {
                 return Next::refused(code, format!("{reference}: {message}"));
             }
         };

@@ -2,8 +2,10 @@
 
 use cluster::{JsonOp, Object};
 use serde_json::{Map, Value};
+use workflow::Args;
 
-use crate::change::{Proposed, child_pointer};
+use crate::argument::text;
+use crate::change::{Refused, child_pointer};
 
 /// A container and its JSON pointer.
 pub(crate) struct ContainerRef<'a> {
@@ -14,7 +16,7 @@ pub(crate) struct ContainerRef<'a> {
 
 impl<'a> ContainerRef<'a> {
     /// Returns the container with this name from the pod template of `workload`.
-    pub(crate) fn of(workload: &'a Object, name: &str) -> Result<Self, Proposed> {
+    pub(crate) fn of(workload: &'a Object, name: &str) -> Result<Self, Refused> {
         let list = workload
             .at("/spec/template/spec/containers")
             .and_then(Value::as_array)
@@ -30,7 +32,7 @@ impl<'a> ContainerRef<'a> {
                     list.iter().filter_map(|value| value.get("name")?.as_str()).collect();
                 let message =
                     format!("no container `{name}`; the containers are {}", names.join(", "));
-                Err(Proposed::Refused { code: "no-container", message })
+                Err(Refused { code: "no-container", message })
             }
         }
     }
@@ -46,4 +48,9 @@ impl<'a> ContainerRef<'a> {
         let path = child_pointer(&self.pointer, name);
         if value.is_null() { JsonOp::Remove { path } } else { JsonOp::Add { path, value } }
     }
+}
+
+/// Returns whether the field at this display path belongs to the container that the argument `container` names.
+pub(crate) fn is_in_container(args: &Args, path: &str) -> bool {
+    text(args, "container").is_ok_and(|name| path.contains(&format!("containers[{name}]")))
 }

@@ -3,22 +3,19 @@ use serde_json::Value;
 use workflow::catalogue::BlastRadius;
 use workflow::{ActionSpec, Args, Impact};
 
-use crate::target;
+use crate::{find, target};
 
 /// Returns the impact of the action, as guardrails evaluate it.
 ///
-/// The affected pods are the replicas of its target among `objects`; for `scale`, the pods that are added or removed. A
+/// The affected pods are the replicas of its target among `objects`; for an action that sets the number of replicas, the pods that are added or removed. A
 /// target that is not among `objects` may have any number of pods: `u32::MAX`.
 pub fn impact(spec: &ActionSpec, args: &Args, objects: &[Object]) -> Impact {
     let named = target(spec, args, "");
     let found = named.as_ref().and_then(|named| {
         objects.iter().find(|object| object.reference(&named.cluster).is_same(named))
     });
-    let replicas_after = args
-        .get("replicas")
-        .filter(|_| spec.name == "scale")
-        .and_then(Value::as_u64)
-        .map(saturating_u32);
+    let replicas_after =
+        find(&spec.name).and_then(|action| action.replicas_after(args)).map(saturating_u32);
     let pods = match spec.blast_radius {
         BlastRadius::Nothing | BlastRadius::Object | BlastRadius::Service => 0,
         BlastRadius::Workload | BlastRadius::Node => found.map_or(u32::MAX, |object| {

@@ -5,8 +5,7 @@ use workflow::manifest::RetryOn;
 use workflow::run::ObjectQuery;
 use workflow::{ActionSpec, Args};
 
-use crate::catalogue::entry;
-use crate::check_arguments;
+use crate::{check_arguments, find};
 
 /// The next request of an action, or its result.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,7 +58,7 @@ impl Next {
 /// not applied, and the object that the read returned if it was. Every change reads its target first; after a conflict the
 /// target is read again, at most three times.
 pub fn next(spec: &ActionSpec, args: &Args, key: &str, replies: &[Reply]) -> Next {
-    let Some(entry) = entry(&spec.name) else {
+    let Some(action) = find(&spec.name) else {
         return Next::refused("unknown-action", format!("there is no action `{}`", spec.name));
     };
     if let Some((path, message)) = check_arguments(spec, args).into_iter().next() {
@@ -68,5 +67,5 @@ pub fn next(spec: &ActionSpec, args: &Args, key: &str, replies: &[Reply]) -> Nex
             format!("`{}` has an invalid argument `{path}`: {message}", spec.name),
         );
     }
-    (entry.next)(spec, args, key, replies)
+    action.next(spec, args, key, replies)
 }

@@ -2,7 +2,7 @@ use cluster::ObjectRef;
 use serde_json::{Value, json};
 use workflow::{ActionSpec, Args, Condition};
 
-use crate::{request_approval, set_service_port, set_service_selector, target, wait};
+use crate::{find, target};
 
 /// Returns the default post-conditions of an action: the workload is rolled out and ready, the Service has ready endpoints.
 /// `workload` is the workload that the step remediates, if the target is another object.
@@ -13,29 +13,14 @@ pub fn default_postconditions(
     args: &Args,
     workload: Option<&ObjectRef>,
 ) -> Vec<Condition> {
-    if matches!(spec.name.as_str(), wait::NAME | request_approval::NAME) {
-        return Vec::new();
+    match (find(&spec.name), target(spec, args, "")) {
+        (Some(action), Some(target)) => action.postconditions(&target, args, workload),
+        (None, _) | (_, None) => Vec::new(),
     }
-    let target = target(spec, args, "");
-    let mut conditions = Vec::new();
-    if let Some(service) = target.as_ref().filter(|target| target.kind == "Service") {
-        let port = args
-            .get("targetPort")
-            .filter(|_| spec.name == set_service_port::NAME)
-            .and_then(Value::as_u64);
-        conditions.push(has_endpoints(service, port));
-    }
-    if let Some(map) = target.as_ref().filter(|target| target.kind == "ConfigMap") {
-        conditions.push(has_key(map, args));
-    }
-    let own = target.as_ref().filter(|target| ready_check(&target.kind).is_some());
-    let is_of_service =
-        matches!(spec.name.as_str(), set_service_port::NAME | set_service_selector::NAME);
-    conditions.extend(own.or(workload.filter(|_| !is_of_service)).and_then(is_rolled_out));
-    conditions
 }
 
-fn condition(value: Value) -> Condition {
+/// Creates a condition from its manifest form.
+pub(crate) fn condition(value: Value) -> Condition {
     serde_json::from_value(value).expect("conditions defined here are valid")
 }
 
@@ -65,7 +50,8 @@ fn ready_check(kind: &str) -> Option<String> {
     }
 }
 
-fn is_rolled_out(workload: &ObjectRef) -> Option<Condition> {
+/// Returns the condition that a workload is rolled out and ready. `None` for an object that is no workload.
+pub(crate) fn is_rolled_out(workload: &ObjectRef) -> Option<Condition> {
     let check = ready_check(&workload.kind)?;
     Some(condition(json!({
         "name": format!("{workload} is rolled out and ready"),
@@ -76,7 +62,8 @@ fn is_rolled_out(workload: &ObjectRef) -> Option<Condition> {
     })))
 }
 
-fn has_endpoints(service: &ObjectRef, port: Option<u64>) -> Condition {
+/// Returns the condition that a Service has ready endpoints, on the pods' port `port` if one is given.
+pub(crate) fn has_endpoints(service: &ObjectRef, port: Option<u64>) -> Condition {
     let ready = "has(s.endpoints) && s.endpoints != null && s.endpoints.exists(e, has(e.conditions) && has(e.conditions.ready) && e.conditions.ready)";
     let has_port = port.map_or(String::new(), |port| format!(" && has(s.ports) && s.ports != null && s.ports.exists(p, has(p.port) && p.port == {port})"));
     condition(json!({
@@ -92,20 +79,8 @@ fn has_endpoints(service: &ObjectRef, port: Option<u64>) -> Condition {
     }))
 }
 
-fn has_key(map: &ObjectRef, args: &Args) -> Condition {
-    let key =
-        Value::String(args.get("key").and_then(Value::as_str).unwrap_or_default().to_string());
-    let is_present = format!("c != null && has(c.data) && c.data != null && {key} in c.data");
-    let (name, check) = match args.get("value") {
-        Some(Value::Null) => ("does not contain", format!("!({is_present})")),
-        Some(_) | None => ("contains", is_present),
-    };
-    condition(
-        json!({"name": format!("{map} {name} {key}"), "read": {"c": read_object(map)}, "check": check, "within": "30s"}),
-    )
-}
-
-fn read_object(object: &ObjectRef) -> Value {
+/// Returns the `read` of a condition for one object.
+pub(crate) fn read_object(object: &ObjectRef) -> Value {
     let mut read =
         json!({"kind": object.kind, "apiVersion": object.api_version, "name": object.name});
     if let Some(namespace) = &object.namespace {

@@ -1,124 +1,146 @@
 use cluster::{
-    Deployment, Digest, JsonOp, Kind, ListQuery, Object, ReplicaSet, Reply, canonical_json,
+    Deployment, Digest, JsonOp, Kind, ListQuery, Object, ObjectRef, ReplicaSet, Reply,
+    canonical_json,
 };
 use serde_json::{Value, json};
 use workflow::catalogue::Permission;
-use workflow::fact::Predicate;
+use workflow::fact::{Facts, Predicate};
 use workflow::run::ObjectQuery;
 use workflow::{ActionClass, ActionSpec, Args};
 
-use crate::Next;
-use crate::argument::integer;
-use crate::change::{Proposed, ProposedChange, read_then_patch};
+use crate::argument::{arguments, integer};
+use crate::change::{ChangeInput, Proposed, ProposedChange, Refused};
 use crate::declaration::{fact, permission, priors, reversible};
 use crate::rollout_restart::{is_paused, paused};
-
-pub(crate) const NAME: &str = "rollout-undo";
+use crate::{Action, FieldClass, Symptom};
 
 /// Annotation with the earlier revisions of a ReplicaSet that was reused by a rollback, comma-separated.
 const HISTORY: &str = "deployment.kubernetes.io/revision-history";
 /// Label that the Deployment controller adds to distinguish its ReplicaSets; not part of the template.
 const HASH: &str = "pod-template-hash";
 
-pub(crate) fn spec() -> ActionSpec {
-    let arguments = json!({
-        "revision": {"type": "integer", "minimum": 1, "description": "The number of the revision to roll back to."},
-        "expect": {"type": "string", "pattern": "^sha256:[0-9a-f]{64}$", "description": "Digest of the pod template that must be set now; with any other template, nothing is changed."},
-    });
-    let list: Permission = permission("list", "ReplicaSet");
-    // The whole template is replaced, so any of these facts may change.
-    let changed = [
-        Predicate::Image,
-        Predicate::Env,
-        Predicate::MemoryLimit,
-        Predicate::ProbePath,
-        Predicate::ProbePort,
-        Predicate::ListensOn,
-        Predicate::ReferencesKey,
-    ];
-    let base = reversible(
-        NAME,
-        "Rolls a Deployment back to the pod template of an earlier revision.",
-        &["Deployment"],
-        arguments,
-        &["revision"],
-    );
-    ActionSpec {
-        class: ActionClass::Marked,
-        reads: vec![fact(Predicate::Revision, None, None)],
-        needs: vec![
-            fact(Predicate::Exists, None, Some(json!(true))),
-            fact(Predicate::RevisionAvailable, None, Some(json!("$revision"))),
-        ],
-        effects: changed.into_iter().map(|predicate| fact(predicate, None, None)).collect(),
-        permissions: base.permissions.iter().cloned().chain([list]).collect(),
-        priors: priors(60, 7.0, 3.0, 90.0),
-        ..base
-    }
-}
+/// Rolls a Deployment back to an earlier revision.
+pub struct RolloutUndo;
 
-pub(crate) fn next(spec: &ActionSpec, args: &Args, _key: &str, replies: &[Reply]) -> Next {
-    let sets = |target: &cluster::ObjectRef| {
-        vec![ObjectQuery::Many(ListQuery::latest(
-            Kind::new("apps/v1", "ReplicaSet"),
-            target.namespace.as_deref(),
-        ))]
-    };
-    read_then_patch(spec, args, replies, sets, |object, also_read| propose(args, object, also_read))
-}
-
-fn propose(args: &Args, object: &Object, also_read: &[Reply]) -> Proposed {
-    let revision = match integer(args, "revision") {
-        Ok(revision) => revision,
-        Err(refused) => return refused,
-    };
-    if is_paused(object) {
-        return paused();
+impl Action for RolloutUndo {
+    fn name(&self) -> &'static str {
+        "rollout-undo"
     }
-    let [Reply::Listed(sets)] = also_read else {
-        return Proposed::Refused {
-            code: "unreadable",
-            message: "its ReplicaSets could not be listed, so its revisions are unknown".into(),
+
+    fn spec(&self) -> ActionSpec {
+        let arguments = json!({
+            "revision": {"type": "integer", "minimum": 1, "description": "The number of the revision to roll back to."},
+            "expect": {"type": "string", "pattern": "^sha256:[0-9a-f]{64}$", "description": "Digest of the pod template that must be set now; with any other template, nothing is changed."},
+        });
+        let list: Permission = permission("list", "ReplicaSet");
+        // The whole template is replaced, so any of these facts may change.
+        let changed = [
+            Predicate::Image,
+            Predicate::Env,
+            Predicate::MemoryLimit,
+            Predicate::ProbePath,
+            Predicate::ProbePort,
+            Predicate::ListensOn,
+            Predicate::ReferencesKey,
+        ];
+        let base = reversible(
+            self.name(),
+            "Rolls a Deployment back to the pod template of an earlier revision.",
+            &["Deployment"],
+            arguments,
+            &["revision"],
+        );
+        ActionSpec {
+            class: ActionClass::Marked,
+            reads: vec![fact(Predicate::Revision, None, None)],
+            needs: vec![
+                fact(Predicate::Exists, None, Some(json!(true))),
+                fact(Predicate::RevisionAvailable, None, Some(json!("$revision"))),
+            ],
+            effects: changed.into_iter().map(|predicate| fact(predicate, None, None)).collect(),
+            permissions: base.permissions.iter().cloned().chain([list]).collect(),
+            priors: priors(60, 7.0, 3.0, 90.0),
+            ..base
+        }
+    }
+
+    fn propose(&self, input: &ChangeInput<'_>) -> Result<Proposed, Refused> {
+        let ChangeInput { args, object, also_read, .. } = *input;
+        let revision = integer(args, "revision")?;
+        if is_paused(object) {
+            return Err(paused());
+        }
+        let [Reply::Listed(sets)] = also_read else {
+            return Err(Refused {
+                code: "unreadable",
+                message: "its ReplicaSets could not be listed, so its revisions are unknown".into(),
+            });
         };
-    };
-    let own: Vec<&Object> = sets
-        .iter()
-        .filter(|set| set.controller().is_some_and(|owner| owner.uid == object.metadata().uid))
-        .collect();
-    let Some(template) =
-        own.iter().find(|set| has_revision(set, revision)).and_then(|set| template_of(set))
-    else {
-        let known: Vec<String> = own
+        let own: Vec<&Object> = sets
             .iter()
-            .filter_map(|set| Some(ReplicaSet::of(set)?.revision()?.to_string()))
+            .filter(|set| set.controller().is_some_and(|owner| owner.uid == object.metadata().uid))
             .collect();
-        return Proposed::Refused {
-            code: "no-revision",
-            message: format!(
-                "revision {revision} does not exist; the revisions are {}",
-                known.join(", ")
-            ),
+        let Some(template) =
+            own.iter().find(|set| has_revision(set, revision)).and_then(|set| template_of(set))
+        else {
+            let known: Vec<String> = own
+                .iter()
+                .filter_map(|set| Some(ReplicaSet::of(set)?.revision()?.to_string()))
+                .collect();
+            return Err(Refused {
+                code: "no-revision",
+                message: format!(
+                    "revision {revision} does not exist; the revisions are {}",
+                    known.join(", ")
+                ),
+            });
         };
-    };
-    let current = object.at("/spec/template").cloned().unwrap_or_default();
-    let (before, after) = (digest(&current), digest(&template));
-    if before == after {
-        return Proposed::NoChange { value: after };
+        let current = object.at("/spec/template").cloned().unwrap_or_default();
+        let (before, after) = (digest(&current), digest(&template));
+        if before == after {
+            return Ok(Proposed::NoChange { value: after });
+        }
+        if args.get("expect").is_some_and(|expected| *expected != before) {
+            return Err(Refused {
+                code: "changed_concurrently",
+                message: "the pod template was changed by someone else since; not modified".into(),
+            });
+        }
+        let present = Deployment::of(object).and_then(|deployment| deployment.revision());
+        let undo =
+            present.map(|revision| Args::from_iter([("revision".to_string(), revision.into())]));
+        Ok(Proposed::Change(ProposedChange {
+            operations: vec![JsonOp::Replace { path: "/spec/template".into(), value: template }],
+            before,
+            after,
+            undo,
+        }))
     }
-    if args.get("expect").is_some_and(|expected| *expected != before) {
-        return Proposed::Refused {
-            code: "changed_concurrently",
-            message: "the pod template was changed by someone else since; not modified".into(),
-        };
+
+    fn also_read(&self, target: &ObjectRef) -> Vec<ObjectQuery> {
+        let replica_sets = Kind::new("apps/v1", "ReplicaSet");
+        vec![ObjectQuery::Many(ListQuery::latest(replica_sets, target.namespace.as_deref()))]
     }
-    let present = Deployment::of(object).and_then(|deployment| deployment.revision());
-    let undo = present.map(|revision| Args::from_iter([("revision".to_string(), revision.into())]));
-    Proposed::Change(ProposedChange {
-        operations: vec![JsonOp::Replace { path: "/spec/template".into(), value: template }],
-        before,
-        after,
-        undo,
-    })
+
+    fn treats(&self) -> &'static [Symptom] {
+        &[Symptom::Image, Symptom::Crash, Symptom::Config, Symptom::Memory, Symptom::Unready]
+    }
+
+    fn modified_fields(&self) -> &'static [FieldClass] {
+        &[
+            FieldClass::Image,
+            FieldClass::Env,
+            FieldClass::Resources,
+            FieldClass::Probe,
+            FieldClass::Template,
+        ]
+    }
+
+    fn derive_arguments(&self, object: &ObjectRef, facts: &Facts) -> Option<Args> {
+        let revision = |key| facts.value(object, Predicate::RevisionAvailable, key);
+        let revision = revision("known-good").or_else(|| revision("latest"))?;
+        Some(arguments([("revision", revision.clone())]))
+    }
 }
 
 /// Whether a ReplicaSet has this revision, or had it before a rollback reused it.

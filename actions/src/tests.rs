@@ -178,6 +178,79 @@ fn argument_schemas_use_supported_keywords_and_descriptions() {
     assert_eq!(catalogue().actions.len(), 12);
 }
 
+#[test]
+fn every_action_with_a_target_has_a_case() {
+    for action in all().iter().filter(|action| action.spec().target.is_some()) {
+        assert!(cases().iter().any(|case| case.action == action.name()), "{}", action.name());
+    }
+}
+
+/// The learner's features have this order.
+#[test]
+fn catalogue_order_is_stable() {
+    let names: Vec<&str> = all().iter().map(|action| action.name()).collect();
+    let expected = "request-approval set-config-key rollout-restart rollout-undo scale set-env set-image set-probe \
+        set-resources set-service-port set-service-selector wait";
+    assert_eq!(names, expected.split_whitespace().collect::<Vec<_>>());
+}
+
+/// Otherwise the order of the catalogue would decide how a change is reverted.
+#[test]
+fn changed_field_is_restored_by_at_most_one_action() {
+    let shop = case::shop();
+    let deployment = &shop.objects()[0];
+    let container = "/spec/template/spec/containers/1";
+    let probe = json!({"httpGet": {"path": "/up", "port": 80}});
+    for (field, object, pointer, before, restoring) in [
+        (FieldClass::Config, &shop.objects()[4], "/data/b".into(), json!("1"), "set-config-key"),
+        (FieldClass::Image, deployment, format!("{container}/image"), json!("a:1"), "set-image"),
+        (
+            FieldClass::Env,
+            deployment,
+            format!("{container}/env/0"),
+            json!({"name": "A"}),
+            "set-env",
+        ),
+        (
+            FieldClass::Resources,
+            deployment,
+            format!("{container}/resources"),
+            json!({"limits": {"memory": "1Gi"}}),
+            "set-resources",
+        ),
+        (FieldClass::Probe, deployment, format!("{container}/readinessProbe"), probe, "set-probe"),
+        (FieldClass::Template, deployment, "/spec/template/metadata".into(), json!({}), ""),
+        (FieldClass::Replicas, deployment, "/spec/replicas".into(), json!(2), "scale"),
+        (
+            FieldClass::Selector,
+            &shop.objects()[7],
+            "/spec/selector".into(),
+            json!({"app": "cart"}),
+            "set-service-selector",
+        ),
+        (
+            FieldClass::Port,
+            &shop.objects()[7],
+            "/spec/ports/1".into(),
+            json!({"name": "http", "port": 80, "targetPort": 8080}),
+            "set-service-port",
+        ),
+    ] {
+        let changed = ChangedField { object, pointer: &pointer, before: &before };
+        let actions = all().iter().filter(|action| action.modified_fields().contains(&field));
+        let restored: Vec<(&str, Args)> =
+            actions.filter_map(|action| Some((action.name(), action.restore(&changed)?))).collect();
+        let names: Vec<&str> = restored.iter().map(|(name, _)| *name).collect();
+        assert_eq!(names, restoring.split_whitespace().collect::<Vec<_>>(), "{field:?}");
+        for (name, mut arguments) in restored {
+            let target =
+                json!({"kind": object.kind().kind, "namespace": "shop", "name": object.name()});
+            arguments.insert("target".into(), target);
+            assert_eq!(check_arguments(&spec(name), &arguments), [], "{name}");
+        }
+    }
+}
+
 /// One read of the target decides whether a request without a response was applied.
 #[test]
 fn was_applied_decides_from_one_read() {

@@ -15,6 +15,7 @@ mod health;
 mod kube;
 mod list_all;
 mod object;
+mod object_key;
 mod patch;
 mod port;
 mod quantity;
@@ -31,6 +32,7 @@ pub use digest::{Digest, ParseDigestError, digest_of_parts};
 pub use health::{Health, HealthLevel, health};
 pub use list_all::list_all;
 pub use object::{InvalidObject, Metadata, Object, OwnerReference};
+pub use object_key::{ObjectKey, ParseObjectKeyError};
 pub use patch::{JsonOp, Patch, PatchError};
 pub use port::{
     Cluster, Consistency, ListQuery, LogQuery, MetricQuery, Metrics, Page, ReadFailure, Sample,

@@ -8,12 +8,14 @@ mod guard;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use cluster::ObjectRef;
+use cluster::{ObjectKey, ObjectRef};
 use jiff::Timestamp;
 use serde::Serialize;
 use workflow::guardrail::ChangeLog;
 use workflow::id::RunId;
-use workflow::run::{Event, FleetEvent, Pending, RunInput, RunStatus, StopLevel, StopScope};
+use workflow::run::{
+    Event, FleetEvent, Pending, RunInput, RunStatus, StopLevel, StopScope, lock_stream,
+};
 use workflow::{AlertStatus, Entry, RunView};
 
 use crate::machine::{Rejected, Rules, Run};
@@ -42,8 +44,7 @@ pub struct FleetState {
     ended: BTreeMap<RunId, RunView>,
     ended_order: VecDeque<RunId>,
     known: BTreeSet<RunId>,
-    /// By `ChangeLog::key`, which ignores the uid: a recreated object has the same lock.
-    locks: BTreeMap<String, Lock>,
+    locks: BTreeMap<ObjectKey, Lock>,
     change_log: ChangeLog,
     stops: Vec<EmergencyStop>,
     /// Versions of the streams that the guard reads: `stop`, `lock/…`, `budget/…`.
@@ -206,7 +207,7 @@ impl Fleet {
 
     /// Lock on the object, if a run holds one.
     pub fn lock(&self, object: &ObjectRef) -> Option<&Lock> {
-        self.state.locks.get(&ChangeLog::key(object))
+        self.state.locks.get(&ObjectKey::from(object))
     }
 
     /// Version of `stream` in this state, for the streams that the guard reads.
@@ -216,7 +217,7 @@ impl Fleet {
 
     /// Streams that the guard reads to decide a change of this object: stop, budget and lock.
     pub fn guarded_streams(&self, target: &ObjectRef) -> Vec<String> {
-        let lock = self.lock(target).map(|lock| lock_stream_name(&lock.object));
+        let lock = self.lock(target).map(|lock| lock_stream(&lock.object));
         ["stop".to_string(), format!("budget/{GLOBAL_BUDGET}")].into_iter().chain(lock).collect()
     }
 
@@ -436,13 +437,10 @@ impl FleetState {
         *self.versions.entry(event.stream()).or_default() += 1;
         match event {
             FleetEvent::Locked { object, run } => {
-                self.locks.insert(
-                    ChangeLog::key(object),
-                    Lock { object: object.clone(), run: run.clone() },
-                );
+                self.locks.insert(object.into(), Lock { object: object.clone(), run: run.clone() });
             }
             FleetEvent::Unlocked { object, .. } => {
-                self.locks.remove(&ChangeLog::key(object));
+                self.locks.remove(&ObjectKey::from(object));
             }
             FleetEvent::RateLimitReserved { object, at, .. } => self.change_log.record(object, *at),
             FleetEvent::Stopped { scope, level, actor, reason, at } => {
@@ -468,9 +466,4 @@ impl FleetState {
         };
         self.stops.iter().filter(applies).max_by_key(|stop| stop.level)
     }
-}
-
-fn lock_stream_name(object: &ObjectRef) -> String {
-    let run = "run_00000000000000000000000000".parse().expect("an id of zeros is a valid run id");
-    FleetEvent::Locked { object: object.clone(), run }.stream()
 }

@@ -7,13 +7,16 @@ mod target;
 
 use std::collections::BTreeMap;
 
-use cluster::{Cluster, Difference, Health, HealthLevel, Metrics, Object, ObjectChange, ObjectRef};
+use actions::FieldClass;
+use cluster::{
+    Cluster, Difference, Health, HealthLevel, Metrics, Object, ObjectChange, ObjectKey, ObjectRef,
+};
 use jiff::Timestamp;
 use serde_json::Value;
-use workflow::{ChangeLog, Evidence, Fact, Facts, Incident, Predicate, fact};
+use workflow::{Evidence, Fact, Facts, Incident, Predicate, fact};
 
 use crate::relation::{EdgeFilter, MAX_HOPS, distances};
-use crate::reversal::{field_class, known_good_facts};
+use crate::reversal::known_good_facts;
 use crate::{KnownGood, ReadLimits};
 use reader::Reader;
 
@@ -80,7 +83,7 @@ async fn read_related(
     reader.measure_reachability(&mut facts).await;
     let near = distances(&reader.objects, &facts, &target, EdgeFilter::OwnershipAndCalls);
     let distance = |object: &ObjectRef| {
-        near.get(&ChangeLog::key(object)).copied().filter(|distance| *distance <= MAX_HOPS)
+        near.get(&ObjectKey::from(object)).copied().filter(|distance| *distance <= MAX_HOPS)
     };
     let own = distances(&reader.objects, &facts, &target, EdgeFilter::Ownership);
 
@@ -92,7 +95,7 @@ async fn read_related(
         // The state of other workloads' pods is covered by the facts about those workloads.
         .filter(|(_, object)| {
             object.kind().kind != "Pod"
-                || own.contains_key(&ChangeLog::key(&object.reference(&name)))
+                || own.contains_key(&ObjectKey::from(&object.reference(&name)))
         })
         .collect();
     kept.sort_by_key(|(distance, object)| (*distance, object.reference(&name)));
@@ -109,7 +112,7 @@ async fn read_related(
     kept_facts.extend(derived_facts(evidence, &target, known_good, &name));
     evidence.facts = kept_facts;
 
-    let belongs = |object: &ObjectRef| own.contains_key(&ChangeLog::key(object));
+    let belongs = |object: &ObjectRef| own.contains_key(&ObjectKey::from(object));
     evidence.log_excerpts = log_excerpts::gather(reader, &target, &belongs, limits).await;
     evidence.target = Some(target);
     let known = known_good_facts(evidence);
@@ -132,8 +135,10 @@ fn selector_mismatches(
         let reference = service.reference(cluster);
         let selected: Vec<String> =
             facts.of(&reference, Predicate::Selects).map(|fact| fact.key.clone()).collect();
-        let mut wanted: Vec<String> =
-            known_good.backing_workloads(&reference).into_iter().map(|(_, name)| name).collect();
+        let mut wanted: Vec<String> = known_good
+            .backing_workloads(&reference)
+            .map(|workload| workload.name.clone())
+            .collect();
         if wanted.is_empty() && selected.is_empty() {
             wanted.push(service.name().to_string());
         }
@@ -166,10 +171,12 @@ fn collect_health(
     facts: &Facts,
     now: Timestamp,
 ) -> Vec<(ObjectRef, Health)> {
-    let mut pods: BTreeMap<String, Vec<Object>> = BTreeMap::new();
+    let mut pods: BTreeMap<ObjectKey, Vec<Object>> = BTreeMap::new();
     for pod in objects.iter().filter(|object| object.kind().kind == "Pod") {
         if let Some(workload) = fact::workload_of(pod, objects) {
-            pods.entry(ChangeLog::key(&workload.reference(cluster))).or_default().push(pod.clone());
+            pods.entry(ObjectKey::from(&workload.reference(cluster)))
+                .or_default()
+                .push(pod.clone());
         }
     }
     let slices: Vec<Object> =
@@ -180,7 +187,7 @@ fn collect_health(
         let health = if fact::is_workload(object) {
             cluster::health(
                 object,
-                pods.get(&ChangeLog::key(&reference)).map_or(&[], Vec::as_slice),
+                pods.get(&ObjectKey::from(&reference)).map_or(&[], Vec::as_slice),
                 now,
             )
         } else if object.kind().kind == "Service" {
@@ -305,7 +312,7 @@ fn derived_facts(
     for difference in &evidence.differences {
         if let ObjectChange::Field { path, .. } = &difference.change {
             facts.push(fact(&difference.object, Predicate::Changed, path, true.into()));
-            if let Some(field) = field_class(difference) {
+            if let Some(field) = FieldClass::of(difference) {
                 facts.push(fact(
                     &difference.object,
                     Predicate::Changed,

@@ -1,4 +1,5 @@
-use cluster::{Difference, ObjectChange};
+use actions::Symptom;
+use cluster::Difference;
 use serde_json::Value;
 use workflow::catalogue::BlastRadius;
 use workflow::features::StepFeatures;
@@ -9,32 +10,12 @@ use workflow::{
 };
 
 use crate::retrieval::{Neighbour, PlanSkeleton};
-use crate::reversal::{FieldClass, field_class, reversals};
+use crate::reversal::reversals;
 use crate::signature::has_missing_keys;
 
 /// Sources of candidates, each with an indicator feature.
 const SOURCES: [&str; 7] =
     ["retrieval", "template", "reversal", "model", "demonstration", "do-nothing", "escalate"];
-
-/// Actions, each with an indicator feature.
-const ACTIONS: [&str; 12] = [
-    "request-approval",
-    "set-config-key",
-    "rollout-restart",
-    "rollout-undo",
-    "scale",
-    "set-env",
-    "set-image",
-    "set-probe",
-    "set-resources",
-    "set-service-port",
-    "set-service-selector",
-    "wait",
-];
-
-/// Symptom classes, derived from the facts of the evidence; each with an indicator feature.
-const SYMPTOMS: [&str; 7] =
-    ["crash", "image", "config", "memory", "unready", "service", "replicas"];
 
 /// Features that are not indicators of a source, an action or a symptom.
 const GENERAL: [&str; 12] = [
@@ -59,8 +40,8 @@ pub fn schema() -> FeatureSchema {
     };
     let mut names = with("", &GENERAL);
     names.extend(with("source:", &SOURCES));
-    names.extend(with("action:", &ACTIONS));
-    names.extend(with("symptom:", &SYMPTOMS));
+    names.extend(actions::all().iter().map(|action| format!("action:{}", action.name())));
+    names.extend(with("symptom:", &Symptom::ALL.map(Symptom::as_str)));
     FeatureSchema { version: 1, names }
 }
 
@@ -112,11 +93,12 @@ pub fn features(
     let source_name = source.as_str();
     values.extend(SOURCES.iter().map(|name| f64::from(u8::from(*name == source_name))));
     values.extend(
-        ACTIONS
-            .iter()
-            .map(|name| f64::from(u8::from(steps.iter().any(|step| step.action == *name)))),
+        actions::all().iter().map(|action| {
+            f64::from(u8::from(steps.iter().any(|step| step.action == action.name())))
+        }),
     );
-    values.extend(SYMPTOMS.iter().map(|name| f64::from(u8::from(symptoms.contains(name)))));
+    values
+        .extend(Symptom::ALL.iter().map(|symptom| f64::from(u8::from(symptoms.contains(symptom)))));
     let steps = steps
         .iter()
         .map(|step| StepFeatures {
@@ -172,8 +154,8 @@ fn health_severity(evidence: &Evidence) -> f64 {
     }
 }
 
-/// Returns the symptoms that the evidence shows, a subset of [`SYMPTOMS`].
-fn symptoms(evidence: &Evidence) -> Vec<&'static str> {
+/// Returns the symptoms that the evidence shows.
+fn symptoms(evidence: &Evidence) -> Vec<Symptom> {
     let has_text = |predicate: Predicate, words: &[&str]| {
         evidence.facts.iter().any(|fact| {
             fact.predicate == predicate
@@ -188,96 +170,39 @@ fn symptoms(evidence: &Evidence) -> Vec<&'static str> {
         (
             has_text(Predicate::Waiting, &["CrashLoopBackOff"])
                 || has_text(Predicate::Terminated, &["Error"]),
-            "crash",
+            Symptom::Crash,
         ),
         (
             has_text(Predicate::Waiting, &["ImagePullBackOff", "ErrImagePull", "InvalidImageName"]),
-            "image",
+            Symptom::Image,
         ),
         (
             has_text(Predicate::Waiting, &["CreateContainerConfigError"])
                 || has_missing_keys(evidence),
-            "config",
+            Symptom::Config,
         ),
-        (is_oom_killed, "memory"),
-        (has_value(Predicate::ProbePasses, false.into()), "unready"),
+        (is_oom_killed, Symptom::Memory),
+        (has_value(Predicate::ProbePasses, false.into()), Symptom::Unready),
         (
             has_value(Predicate::Reachable, false.into())
                 || has_value(Predicate::Selects, false.into()),
-            "service",
+            Symptom::Service,
         ),
-        (has_value(Predicate::Replicas, 0.into()), "replicas"),
+        (has_value(Predicate::Replicas, 0.into()), Symptom::Replicas),
     ]
     .into_iter()
-    .filter_map(|(is_present, name)| is_present.then_some(name))
+    .filter_map(|(is_present, symptom)| is_present.then_some(symptom))
     .collect()
 }
 
 /// Returns whether the action is a usual treatment for one of the symptoms.
-fn treats(step: &Step, symptoms: &[&str]) -> bool {
-    let any = |names: &[&str]| names.iter().any(|name| symptoms.contains(name));
-    match step.action.as_str() {
-        "set-image" => any(&["image", "crash"]),
-        "set-config-key" => any(&["config", "crash", "unready"]),
-        "set-env" => any(&["crash", "unready"]),
-        "set-resources" => any(&["memory"]),
-        "set-probe" => any(&["unready"]),
-        "set-service-port" | "set-service-selector" => any(&["service"]),
-        "scale" => any(&["replicas"]),
-        "rollout-undo" => any(&["image", "crash", "config", "memory", "unready"]),
-        "rollout-restart" => any(&["crash", "config", "unready"]),
-        _ => false,
-    }
-}
-
-/// Returns the classes of fields that an action sets.
-fn modified_fields(action: &str) -> &'static [FieldClass] {
-    match action {
-        "set-config-key" => &[FieldClass::Config],
-        "set-image" => &[FieldClass::Image],
-        "set-env" => &[FieldClass::Env],
-        "set-resources" => &[FieldClass::Resources],
-        "set-probe" => &[FieldClass::Probe],
-        "scale" => &[FieldClass::Replicas],
-        "set-service-selector" => &[FieldClass::Selector],
-        "set-service-port" => &[FieldClass::Port],
-        "rollout-undo" => &[
-            FieldClass::Image,
-            FieldClass::Env,
-            FieldClass::Resources,
-            FieldClass::Probe,
-            FieldClass::Template,
-        ],
-        _ => &[],
-    }
+fn treats(step: &Step, symptoms: &[Symptom]) -> bool {
+    actions::find(&step.action)
+        .is_some_and(|action| action.treats().iter().any(|symptom| symptoms.contains(symptom)))
 }
 
 fn modifies(step: &Step, difference: &Difference) -> bool {
-    let Some(target) = step.arguments.get("target") else { return false };
-    let is_same = target.get("kind").and_then(Value::as_str) == Some(&difference.object.kind)
-        && target.get("name").and_then(Value::as_str) == Some(&difference.object.name);
-    let Some(field) = field_class(difference)
-        .filter(|field| is_same && modified_fields(&step.action).contains(field))
-    else {
-        return false;
-    };
-    let (ObjectChange::Field { path, .. }, argument) =
-        (&difference.change, |name: &str| step.arguments.get(name).and_then(Value::as_str))
-    else {
-        return false;
-    };
-    match field {
-        FieldClass::Config => argument("key").is_some_and(|key| {
-            path.ends_with(key) || path.ends_with(&format!("{}]", Value::from(key)))
-        }),
-        FieldClass::Image | FieldClass::Env | FieldClass::Resources | FieldClass::Probe
-            if step.action != "rollout-undo" =>
-        {
-            argument("container")
-                .is_some_and(|container| path.contains(&format!("containers[{container}]")))
-        }
-        _ => true,
-    }
+    actions::find(&step.action).is_some_and(|action| action.modifies(&step.arguments, difference))
 }
 
 fn modifies_changed_field(step: &Step, evidence: &Evidence) -> bool {

@@ -1,8 +1,8 @@
 use std::collections::BTreeMap;
 
-use cluster::{Cluster, Kind, ListQuery, Object, ObjectRef, ReadFailure};
+use cluster::{Cluster, Kind, ListQuery, Object, ObjectKey, ObjectRef, ReadFailure};
 use serde::{Deserialize, Serialize};
-use workflow::{ChangeLog, Entry, Predicate, fact};
+use workflow::{Entry, Predicate, fact};
 
 use crate::evidence::desired_state;
 
@@ -13,8 +13,8 @@ use crate::evidence::desired_state;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct KnownGood {
-    /// By [`ChangeLog::key`] of the workload: the workload and its related objects.
-    workloads: BTreeMap<String, Vec<Object>>,
+    /// By workload: the workload and its related objects.
+    workloads: BTreeMap<ObjectKey, Vec<Object>>,
 }
 
 impl KnownGood {
@@ -31,7 +31,7 @@ impl KnownGood {
     /// longer matches, or a ConfigMap that lacks a key, is not known to be good even while the running pods are still
     /// healthy.
     pub fn record(&mut self, workload: &ObjectRef, related: &[Object]) {
-        let kept = self.workloads.entry(ChangeLog::key(workload)).or_default();
+        let kept = self.workloads.entry(workload.into()).or_default();
         let is_same = |a: &Object, b: &Object| {
             a.kind() == b.kind() && a.namespace() == b.namespace() && a.name() == b.name()
         };
@@ -44,7 +44,7 @@ impl KnownGood {
 
     /// Returns whether every object in `related` is already recorded in this state.
     pub fn contains_all(&self, workload: &ObjectRef, related: &[Object]) -> bool {
-        let Some(kept) = self.workloads.get(&ChangeLog::key(workload)) else { return false };
+        let Some(kept) = self.workloads.get(&ObjectKey::from(workload)) else { return false };
         related.iter().all(|object| {
             kept.iter().any(|old| {
                 old.kind() == object.kind()
@@ -57,7 +57,7 @@ impl KnownGood {
 
     /// Returns the recorded state of a workload and its related objects. Empty if the workload was never healthy.
     pub fn objects_of(&self, workload: &ObjectRef) -> &[Object] {
-        self.workloads.get(&ChangeLog::key(workload)).map_or(&[], Vec::as_slice)
+        self.workloads.get(&ObjectKey::from(workload)).map_or(&[], Vec::as_slice)
     }
 
     /// Returns the state of one object when a workload that it belongs to was last healthy.
@@ -75,25 +75,19 @@ impl KnownGood {
             .or_else(|| self.workloads.values().flatten().find(is_it))
     }
 
-    /// Returns the kind and name of every workload that was recorded together with this Service.
-    pub fn backing_workloads(&self, service: &ObjectRef) -> Vec<(String, String)> {
+    /// Returns the key of every workload that was recorded together with this Service.
+    pub fn backing_workloads(&self, service: &ObjectRef) -> impl Iterator<Item = &ObjectKey> {
         let is_service = |object: &Object| {
             object.kind().kind == "Service"
                 && object.namespace() == service.namespace.as_deref()
                 && object.name() == service.name
         };
-        let mut found = Vec::new();
-        for (key, objects) in &self.workloads {
-            let mut parts = key.splitn(4, '/');
-            if let (Some(cluster), Some(kind), Some(_), Some(name)) =
-                (parts.next(), parts.next(), parts.next(), parts.next())
-                && cluster == service.cluster
-                && objects.iter().any(is_service)
-            {
-                found.push((kind.to_string(), name.to_string()));
-            }
-        }
-        found
+        self.workloads
+            .iter()
+            .filter(move |(key, objects)| {
+                key.cluster == service.cluster && objects.iter().any(is_service)
+            })
+            .map(|(key, _)| key)
     }
 }
 
@@ -194,10 +188,8 @@ mod tests {
         });
         assert_eq!(known.state_of(&workload, None), Some(&deployment(3)));
         let front = service.reference("c");
-        assert_eq!(
-            known.backing_workloads(&front),
-            [("Deployment".to_string(), "cart".to_string())]
-        );
+        let backing: Vec<&ObjectKey> = known.backing_workloads(&front).collect();
+        assert_eq!(backing, [&ObjectKey::from(&workload)]);
         let text = serde_json::to_string(&known).unwrap();
         assert_eq!(serde_json::from_str::<KnownGood>(&text).unwrap(), known);
     }

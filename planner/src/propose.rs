@@ -1,3 +1,4 @@
+use actions::{Action, RequestApproval};
 use workflow::id::CandidateId;
 use workflow::{
     Candidate, Catalogue, Evidence, PastExecution, Source, Template, Workflow, id::PlanId,
@@ -193,7 +194,7 @@ fn escalate(evidence: &Evidence, catalogue: &Catalogue) -> Draft {
     };
     let question: String = crate::explain::sanitize(&question);
     let arguments = serde_json::Map::from_iter([("question".to_string(), question.into())]);
-    let actions = [PlannedAction { action: "request-approval".into(), arguments }];
+    let actions = [PlannedAction { action: RequestApproval.name().into(), arguments }];
     let reasons = match evidence.missing.as_slice() {
         [] => vec!["an operator may know causes that the evidence does not show".into()],
         missing => missing.iter().take(3).cloned().collect(),

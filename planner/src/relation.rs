@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use cluster::{EndpointSlice, Object, ObjectRef};
-use workflow::{ChangeLog, Evidence, Facts, Predicate};
+use cluster::{EndpointSlice, Kind, Object, ObjectKey, ObjectRef};
+use workflow::{Evidence, Facts, Predicate};
 
 /// Maximum number of relations between the target and an object that a plan may change.
 pub const MAX_HOPS: u32 = 3;
@@ -15,7 +15,7 @@ pub enum EdgeFilter {
     OwnershipAndCalls,
 }
 
-/// Returns the number of relations between `from` and each related object, by [`ChangeLog::key`].
+/// Returns the number of relations between `from` and each related object, by key.
 ///
 /// Relations exist between an object and its owner, between a Service and the workload that it selects (or selected
 /// when it was last healthy), between a workload and the ConfigMaps and Secrets that it reads, and from a workload to
@@ -26,12 +26,12 @@ pub fn distances(
     facts: &Facts,
     from: &ObjectRef,
     filter: EdgeFilter,
-) -> BTreeMap<String, u32> {
+) -> BTreeMap<ObjectKey, u32> {
     let edges = edges(objects, facts, from, filter);
-    let mut found = BTreeMap::from([(ChangeLog::key(from), 0)]);
-    let mut queue = VecDeque::from([(ChangeLog::key(from), 0)]);
+    let mut found = BTreeMap::from([(ObjectKey::from(from), 0)]);
+    let mut queue = VecDeque::from([(ObjectKey::from(from), 0)]);
     while let Some((at, distance)) = queue.pop_front() {
-        let is_config = at.contains("/ConfigMap/") || at.contains("/Secret/");
+        let is_config = at.group.is_empty() && matches!(at.kind.as_str(), "ConfigMap" | "Secret");
         if is_config && distance > 0 {
             continue;
         }
@@ -62,28 +62,31 @@ pub fn target_and_neighbours(evidence: &Evidence) -> Vec<ObjectRef> {
             )
         })
         .map(|object| object.reference(&target.cluster))
-        .filter(|object| !object.is_same(target) && near.get(&ChangeLog::key(object)) == Some(&1))
+        .filter(|object| !object.is_same(target) && near.get(&ObjectKey::from(object)) == Some(&1))
         .collect();
     others.sort();
     others.dedup();
     std::iter::once(target.clone()).chain(others).collect()
 }
 
-type Edges = BTreeMap<String, BTreeSet<String>>;
+type Edges = BTreeMap<ObjectKey, BTreeSet<ObjectKey>>;
 
 fn edges(objects: &[Object], facts: &Facts, from: &ObjectRef, filter: EdgeFilter) -> Edges {
     let mut edges = Edges::new();
-    let both = |edges: &mut Edges, a: String, b: String| {
+    let both = |edges: &mut Edges, a: ObjectKey, b: ObjectKey| {
         edges.entry(a.clone()).or_default().insert(b.clone());
         edges.entry(b).or_default().insert(a);
     };
     let named = |kind: &str, namespace: Option<&str>, name: &str| {
-        format!("{}/{kind}/{}/{name}", from.cluster, namespace.unwrap_or_default())
+        let kind = Kind::builtin(kind).unwrap_or_else(|| Kind::new("", kind));
+        ObjectKey::new(&from.cluster, &kind, namespace, name)
     };
     for object in objects.iter().filter(|object| object.namespace() == from.namespace.as_deref()) {
-        let key = ChangeLog::key(&object.reference(&from.cluster));
+        let key = ObjectKey::from(&object.reference(&from.cluster));
         if let Some(owner) = object.controller() {
-            both(&mut edges, key.clone(), named(&owner.kind, object.namespace(), &owner.name));
+            let kind = Kind::new(owner.api_version.clone(), owner.kind.clone());
+            let owner = ObjectKey::new(&from.cluster, &kind, object.namespace(), &owner.name);
+            both(&mut edges, key.clone(), owner);
         }
         if let Some(service) = EndpointSlice::of(object).and_then(|slice| slice.service()) {
             both(&mut edges, key, named("Service", object.namespace(), service));
@@ -97,7 +100,7 @@ fn edges(objects: &[Object], facts: &Facts, from: &ObjectRef, filter: EdgeFilter
         .map(Object::name)
         .collect();
     for fact in facts.iter().filter(|fact| fact.subject.namespace == from.namespace) {
-        let key = ChangeLog::key(&fact.subject);
+        let key = ObjectKey::from(&fact.subject);
         let namespace = fact.subject.namespace.as_deref();
         if fact.predicate == Predicate::Selects {
             for kind in ["Deployment", "StatefulSet", "DaemonSet"] {

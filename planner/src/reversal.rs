@@ -1,68 +1,12 @@
 //! Change reversal: reverts differences from the known-good state with typed actions.
 
-use cluster::{Container, Difference, Object, ObjectChange, ObjectRef, PortRef};
+use actions::{ChangedField, FieldClass, RolloutRestart, RolloutUndo};
+use cluster::{Difference, Object, ObjectChange, ObjectKey};
 use serde_json::{Map, Value, json};
-use workflow::{ChangeLog, Evidence, Fact, Predicate, fact};
+use workflow::{Args, Evidence, Fact, Predicate, fact};
 
 use crate::relation::{EdgeFilter, distances, target_and_neighbours};
 use crate::step::{PlannedAction, consumer_of};
-
-/// Class of a changed field: which action can revert it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum FieldClass {
-    Config,
-    Image,
-    Env,
-    Resources,
-    Probe,
-    /// Any other field of a pod template. Only a rollout undo reverts it.
-    Template,
-    Replicas,
-    Selector,
-    Port,
-}
-
-impl FieldClass {
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Config => "config",
-            Self::Image => "image",
-            Self::Env => "env",
-            Self::Resources => "resources",
-            Self::Probe => "probe",
-            Self::Template => "template",
-            Self::Replicas => "replicas",
-            Self::Selector => "selector",
-            Self::Port => "port",
-        }
-    }
-}
-
-/// Returns the class of the field that changed. `None` for a field that no action sets and no template matches.
-pub(crate) fn field_class(difference: &Difference) -> Option<FieldClass> {
-    let ObjectChange::Field { pointer, .. } = &difference.change else { return None };
-    let parts: Vec<&str> = pointer.split('/').skip(1).collect();
-    match (difference.object.kind.as_str(), parts.as_slice()) {
-        ("ConfigMap", ["data", _]) => Some(FieldClass::Config),
-        ("Service", ["spec", "selector", ..]) => Some(FieldClass::Selector),
-        ("Service", ["spec", "ports", _, "targetPort"]) => Some(FieldClass::Port),
-        ("Deployment" | "StatefulSet", ["spec", "replicas"]) => Some(FieldClass::Replicas),
-        (
-            "Deployment" | "StatefulSet" | "DaemonSet",
-            ["spec", "template", "spec", "containers", _, rest @ ..],
-        ) => Some(match rest {
-            ["image"] => FieldClass::Image,
-            ["env", ..] => FieldClass::Env,
-            ["resources", ..] => FieldClass::Resources,
-            ["readinessProbe" | "livenessProbe", ..] => FieldClass::Probe,
-            _ => FieldClass::Template,
-        }),
-        ("Deployment" | "StatefulSet" | "DaemonSet", ["spec", "template", ..]) => {
-            Some(FieldClass::Template)
-        }
-        _ => None,
-    }
-}
 
 /// Differences in one field, and the action that reverts them.
 #[derive(Clone, Debug, PartialEq)]
@@ -81,25 +25,25 @@ pub(crate) fn reversals(evidence: &Evidence) -> Vec<Reversal> {
     let near = distances(&evidence.objects, &evidence.facts, target, EdgeFilter::Ownership);
     let (own, far): (Vec<Reversal>, Vec<Reversal>) = group_by_field(evidence)
         .into_iter()
-        .partition(|reversal| near.contains_key(&ChangeLog::key(&reversal.differences[0].object)));
+        .partition(|reversal| near.contains_key(&ObjectKey::from(&reversal.differences[0].object)));
     if own.is_empty() { far } else { own }
 }
 
 /// What one action reverts: the object's key, the field class, the JSON pointer, and whether the element was removed.
-type RevertGroup = (String, FieldClass, String, bool);
+type RevertGroup = (ObjectKey, FieldClass, String, bool);
 
 /// Groups the differences by the action that reverts them, in the order in which the actions are to run.
 fn group_by_field(evidence: &Evidence) -> Vec<Reversal> {
     let mut groups: Vec<(RevertGroup, Vec<Difference>)> = Vec::new();
     for difference in &evidence.differences {
-        let (Some(field), Some(part)) = (field_class(difference), revert_pointer(difference))
+        let (Some(field), Some(part)) = (FieldClass::of(difference), revert_pointer(difference))
         else {
             continue;
         };
         // The index of a removed list element refers to the earlier state; the current state may have another element
         // at the same index.
         let is_removed = matches!(&difference.change, ObjectChange::Field { pointer, after: None, .. } if *pointer == part);
-        let key = (ChangeLog::key(&difference.object), field, part, is_removed);
+        let key = (ObjectKey::from(&difference.object), field, part, is_removed);
         match groups.iter_mut().find(|(other, _)| *other == key) {
             Some((_, differences)) => differences.push(difference.clone()),
             None => groups.push((key, vec![difference.clone()])),
@@ -120,7 +64,7 @@ fn group_by_field(evidence: &Evidence) -> Vec<Reversal> {
 /// Returns the JSON pointer below which one action reverts every difference.
 fn revert_pointer(difference: &Difference) -> Option<String> {
     let ObjectChange::Field { pointer, .. } = &difference.change else { return None };
-    let depth = match field_class(difference)? {
+    let depth = match FieldClass::of(difference)? {
         FieldClass::Config | FieldClass::Replicas | FieldClass::Selector => 2,
         FieldClass::Port => 3,
         FieldClass::Image | FieldClass::Resources | FieldClass::Probe => 6,
@@ -138,102 +82,13 @@ fn revert_action(
     part: &str,
     differences: &[Difference],
 ) -> Option<PlannedAction> {
-    let target = &differences[0].object;
     let before = previous_value(object, part, differences);
-    let container = || {
-        let list = part.split('/').take(6).collect::<Vec<_>>().join("/");
-        Some(Container::of(object.at(&list)?).name().to_string())
-    };
-    let leaf = part.rsplit('/').next().unwrap_or_default();
-    match field {
-        FieldClass::Config => {
-            let key = leaf.replace("~1", "/").replace("~0", "~");
-            Some(PlannedAction::on("set-config-key", target, json!({"key": key, "value": before})))
-        }
-        FieldClass::Image => Some(PlannedAction::on(
-            "set-image",
-            target,
-            json!({"container": container()?, "image": before.as_str()?}),
-        )),
-        FieldClass::Env => revert_env(object, part, before, &container()?, target),
-        FieldClass::Resources => {
-            let now = object.at(part).cloned().unwrap_or_default();
-            let mut arguments = Map::from_iter([("container".to_string(), container()?.into())]);
-            for list in ["requests", "limits"] {
-                let quantity = |resources: &Value, name: &str| {
-                    resources
-                        .get(list)
-                        .and_then(|list| list.get(name))
-                        .cloned()
-                        .unwrap_or(Value::Null)
-                };
-                let changed: Map<String, Value> = ["cpu", "memory"]
-                    .into_iter()
-                    .filter(|name| quantity(&before, name) != quantity(&now, name))
-                    .map(|name| (name.to_string(), quantity(&before, name)))
-                    .collect();
-                if !changed.is_empty() {
-                    arguments.insert(list.into(), changed.into());
-                }
-            }
-            (arguments.len() > 1)
-                .then(|| PlannedAction::on("set-resources", target, arguments.into()))
-        }
-        FieldClass::Probe => {
-            let which = if leaf == "livenessProbe" { "liveness" } else { "readiness" };
-            Some(PlannedAction::on(
-                "set-probe",
-                target,
-                json!({"container": container()?, "which": which, "probe": before}),
-            ))
-        }
-        FieldClass::Replicas => Some(PlannedAction::on(
-            "scale",
-            target,
-            json!({"replicas": before.as_u64().unwrap_or(1)}),
-        )),
-        FieldClass::Selector => Some(PlannedAction::on(
-            "set-service-selector",
-            target,
-            json!({"selector": before.as_object()?}),
-        )),
-        FieldClass::Port => {
-            let port = object.at(part)?;
-            let name = port
-                .get("name")
-                .filter(|name| name.as_str().is_some_and(|name| !name.is_empty()))
-                .or_else(|| port.get("port"))?;
-            let old = before.get("targetPort").or_else(|| before.get("port"))?;
-            PortRef::of(old)?;
-            Some(PlannedAction::on(
-                "set-service-port",
-                target,
-                json!({"port": name, "targetPort": old}),
-            ))
-        }
-        FieldClass::Template => None,
-    }
-}
-
-fn revert_env(
-    object: &Object,
-    part: &str,
-    before: Value,
-    container: &str,
-    target: &ObjectRef,
-) -> Option<PlannedAction> {
-    let now = object.at(part).cloned().unwrap_or_default();
-    let name = before.get("name").or_else(|| now.get("name"))?.as_str()?;
-    let arguments = match (before.get("value"), before.get("valueFrom")) {
-        (_, Some(from)) => json!({"container": container, "name": name, "from": from}),
-        (Some(value), None) => json!({"container": container, "name": name, "value": value}),
-        // A variable without a value is the empty string; a variable that did not exist is removed.
-        (None, None) if before.is_object() => {
-            json!({"container": container, "name": name, "value": ""})
-        }
-        (None, None) => json!({"container": container, "name": name, "value": null}),
-    };
-    Some(PlannedAction::on("set-env", target, arguments))
+    let changed = ChangedField { object, pointer: part, before: &before };
+    let target = &differences[0].object;
+    actions::all()
+        .iter()
+        .filter(|action| action.modified_fields().contains(&field))
+        .find_map(|action| Some(PlannedAction::on(*action, target, action.restore(&changed)?)))
 }
 
 /// Returns the value at `part` before the differences, which are all at or below it. Null if there was none.
@@ -295,19 +150,21 @@ pub(crate) fn with_restart(reversals: &[&Reversal], evidence: &Evidence) -> Vec<
     let mut restarts: Vec<PlannedAction> = Vec::new();
     for reversal in reversals.iter().filter(|reversal| reversal.field == FieldClass::Config) {
         if let Some(reader) = consumer_of(&reversal.differences[0].object, evidence) {
-            let restart = PlannedAction::on("rollout-restart", &reader, Value::Null);
+            let restart = PlannedAction::on(&RolloutRestart, &reader, Args::new());
             if !is_rolled_out(&restart.arguments["target"]) && !restarts.contains(&restart) {
                 restarts.push(restart);
             }
         }
     }
-    let after_config =
-        actions.iter().rposition(|action| action.action == "set-config-key").map_or(0, |at| at + 1);
+    let after_config = reversals
+        .iter()
+        .rposition(|reversal| reversal.field == FieldClass::Config)
+        .map_or(0, |at| at + 1);
     actions.splice(after_config..after_config, restarts);
     actions
 }
 
-/// Returns a `rollout-undo` to the revision with the known-good pod template, for each workload near the target whose
+/// Returns an undo of the rollout to the revision with the known-good pod template, for each workload near the target whose
 /// pod template changed.
 pub(crate) fn rollout_undos(evidence: &Evidence) -> Vec<(PlannedAction, Vec<Difference>)> {
     let mut found = Vec::new();
@@ -320,16 +177,14 @@ pub(crate) fn rollout_undos(evidence: &Evidence) -> Vec<(PlannedAction, Vec<Diff
             .iter()
             .filter(|difference| difference.object.is_same(&workload))
             .filter(|difference| {
-                !matches!(field_class(difference), None | Some(FieldClass::Replicas))
+                !matches!(FieldClass::of(difference), None | Some(FieldClass::Replicas))
             })
             .cloned()
             .collect();
         let revision = evidence.facts.value(&workload, Predicate::RevisionAvailable, "known-good");
         if let (Some(revision), false) = (revision, changed.is_empty()) {
-            found.push((
-                PlannedAction::on("rollout-undo", &workload, json!({"revision": revision})),
-                changed,
-            ));
+            let arguments = Args::from_iter([("revision".to_string(), revision.clone())]);
+            found.push((PlannedAction::on(&RolloutUndo, &workload, arguments), changed));
         }
     }
     found
@@ -337,47 +192,9 @@ pub(crate) fn rollout_undos(evidence: &Evidence) -> Vec<(PlannedAction, Vec<Diff
 
 /// Returns the known-good values of the changed fields as facts, which templates match.
 pub(crate) fn known_good_facts(evidence: &Evidence) -> Vec<Fact> {
-    let mut facts = Vec::new();
-    for reversal in group_by_field(evidence) {
-        let arguments = &reversal.action.arguments;
-        let text = |name: &str| {
-            arguments.get(name).and_then(Value::as_str).unwrap_or_default().to_string()
-        };
-        let (predicate, key, value) = match reversal.field {
-            FieldClass::Config => (Predicate::KnownGoodValue, text("key"), arguments.get("value")),
-            FieldClass::Image => {
-                (Predicate::KnownGoodImage, text("container"), arguments.get("image"))
-            }
-            FieldClass::Env => (
-                Predicate::KnownGoodEnv,
-                format!("{}/{}", text("container"), text("name")),
-                arguments.get("value"),
-            ),
-            FieldClass::Resources => {
-                let memory = arguments.get("limits").and_then(|limits| limits.get("memory"));
-                (Predicate::KnownGoodMemory, text("container"), memory)
-            }
-            FieldClass::Probe if text("which") == "readiness" => {
-                (Predicate::KnownGoodProbe, text("container"), arguments.get("probe"))
-            }
-            FieldClass::Replicas => {
-                (Predicate::KnownGoodReplicas, String::new(), arguments.get("replicas"))
-            }
-            FieldClass::Selector => {
-                (Predicate::KnownGoodSelector, String::new(), arguments.get("selector"))
-            }
-            FieldClass::Port => {
-                let port = arguments.get("port").cloned().unwrap_or_default();
-                let key = port.as_str().map_or_else(|| port.to_string(), str::to_string);
-                (Predicate::KnownGoodPort, key, arguments.get("targetPort"))
-            }
-            FieldClass::Probe | FieldClass::Template => continue,
-        };
-        // A field that did not exist has no value to restore.
-        if let Some(value) = value.filter(|value| !value.is_null()) {
-            let subject = reversal.differences[0].object.clone();
-            facts.push(Fact { subject, predicate, key, value: value.clone() });
-        }
-    }
-    facts
+    let fact = |reversal: Reversal| {
+        let action = actions::find(&reversal.action.action)?;
+        action.known_good_fact(&reversal.differences[0].object, &reversal.action.arguments)
+    };
+    group_by_field(evidence).into_iter().filter_map(fact).collect()
 }

@@ -1,9 +1,9 @@
 use std::collections::BTreeSet;
 
+use actions::FieldClass;
 use workflow::{Evidence, HealthLevel, Predicate};
 
 use crate::relation::target_and_neighbours;
-use crate::reversal::field_class;
 
 /// Returns the words by which retrieval compares incidents: the alert, container reasons, object kinds and classes of
 /// changed fields near the target.
@@ -44,7 +44,7 @@ pub fn signature(evidence: &Evidence) -> Vec<String> {
     if has_missing_keys(evidence) {
         words.insert("key:missing".into());
     }
-    for field in evidence.differences.iter().filter_map(field_class) {
+    for field in evidence.differences.iter().filter_map(FieldClass::of) {
         words.insert(format!("changed:{}", field.as_str()));
     }
     words.into_iter().collect()

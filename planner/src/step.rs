@@ -1,7 +1,8 @@
-use cluster::{Object, ObjectRef};
+use actions::Action;
+use cluster::{Object, ObjectKey, ObjectRef};
 use serde_json::{Value, json};
 use workflow::manifest::{Compensation, DeclaredCompensation, OnFailure, Retry};
-use workflow::{Args, Catalogue, ChangeLog, Condition, Evidence, Step, fact};
+use workflow::{Args, Catalogue, Condition, Evidence, Step, fact};
 
 use crate::relation::target_and_neighbours;
 
@@ -14,13 +15,11 @@ pub(crate) struct PlannedAction {
 
 impl PlannedAction {
     /// Creates `action` on `target`, with `more` as its other arguments.
-    pub(crate) fn on(action: &str, target: &ObjectRef, more: Value) -> Self {
+    pub(crate) fn on(action: &dyn Action, target: &ObjectRef, more: Args) -> Self {
         let mut arguments = Args::new();
         arguments.insert("target".into(), argument_of(target));
-        if let Value::Object(more) = more {
-            arguments.extend(more);
-        }
-        Self { action: action.into(), arguments }
+        arguments.extend(more);
+        Self { action: action.name().into(), arguments }
     }
 }
 
@@ -145,7 +144,7 @@ pub(crate) fn targets_of(
             .find(|object| object.is_same(&named))
             .cloned()
             .unwrap_or(named);
-        if !targets.iter().any(|target| ChangeLog::key(target) == ChangeLog::key(&known)) {
+        if !targets.iter().any(|target| ObjectKey::from(target) == ObjectKey::from(&known)) {
             targets.push(known);
         }
     }

@@ -1,12 +1,10 @@
 use std::collections::BTreeMap;
 
-use cluster::{Digest, canonical_json};
+use cluster::{Digest, ObjectKey, canonical_json};
 use serde_json::Value;
 use workflow::fact::{Binding, PatternBindings, match_all};
 use workflow::manifest::{Compensation, DeclaredCompensation, Parameter};
-use workflow::{
-    Catalogue, ChangeLog, Evidence, Facts, Source, Step, Template, Workflow, expression,
-};
+use workflow::{Catalogue, Evidence, Facts, Source, Step, Template, Workflow, expression};
 
 use crate::explain::describe_fact;
 use crate::propose::Draft;
@@ -33,7 +31,7 @@ pub(crate) fn drafts(
         evidence
             .facts
             .iter()
-            .filter(|fact| near.contains_key(&ChangeLog::key(&fact.subject)))
+            .filter(|fact| near.contains_key(&ObjectKey::from(&fact.subject)))
             .cloned(),
     );
     for target in target_and_neighbours(evidence) {

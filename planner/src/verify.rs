@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use cluster::{Object, ObjectChange, ObjectRef, Reply};
+use cluster::{Object, ObjectChange, ObjectKey, ObjectRef, Reply};
 use jiff::Timestamp;
 use serde_json::Value;
 use workflow::decision::Rejection;
@@ -238,7 +238,7 @@ fn check_targets(
             ));
         }
         let is_near = named.namespace == target.namespace
-            && near.get(&ChangeLog::key(&named)).is_some_and(|distance| *distance <= MAX_HOPS);
+            && near.get(&ObjectKey::from(&named)).is_some_and(|distance| *distance <= MAX_HOPS);
         if !is_near {
             let message = format!("{named} is not related to {target}, the target of the alert");
             return Err(rejection(
@@ -287,8 +287,9 @@ fn check_action_preconditions(
 
 /// Checks that every image is one that the workload ran before, never one taken from a text (design D11).
 fn check_images(steps: &[Step], evidence: &Evidence, target: &ObjectRef) -> Result<(), Rejection> {
-    for step in steps.iter().filter(|step| step.action == "set-image") {
-        let image = step.arguments.get("image").and_then(Value::as_str).unwrap_or_default();
+    for step in steps {
+        let action = actions::find(&step.action);
+        let Some(image) = action.and_then(|action| action.image(&step.arguments)) else { continue };
         let name = step
             .arguments
             .get("target")

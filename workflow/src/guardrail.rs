@@ -4,7 +4,7 @@ mod judge;
 
 use std::collections::BTreeMap;
 
-use cluster::{Digest, ObjectRef, canonical_json};
+use cluster::{Digest, ObjectKey, ObjectRef, canonical_json};
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -187,25 +187,14 @@ pub struct Impact {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ChangeLog {
-    /// Times of the intents on each target within the last hour, oldest first. Key: `cluster/kind/namespace/name`.
-    pub changes: BTreeMap<String, Vec<Timestamp>>,
+    /// Times of the intents on each target within the last hour, oldest first.
+    pub changes: BTreeMap<ObjectKey, Vec<Timestamp>>,
 }
 
 impl ChangeLog {
-    /// Returns the key of a target.
-    pub fn key(object: &ObjectRef) -> String {
-        format!(
-            "{}/{}/{}/{}",
-            object.cluster,
-            object.kind,
-            object.namespace.as_deref().unwrap_or(""),
-            object.name
-        )
-    }
-
     /// Adds a change of `object` and removes changes older than an hour.
     pub fn record(&mut self, object: &ObjectRef, now: Timestamp) {
-        self.changes.entry(Self::key(object)).or_default().push(now);
+        self.changes.entry(object.into()).or_default().push(now);
         let hour_ago = now - Duration::from_secs(3600).signed();
         for times in self.changes.values_mut() {
             times.retain(|at| *at > hour_ago);
@@ -217,7 +206,7 @@ impl ChangeLog {
     pub fn count(&self, object: &ObjectRef, now: Timestamp) -> usize {
         let hour_ago = now - Duration::from_secs(3600).signed();
         self.changes
-            .get(&Self::key(object))
+            .get(&ObjectKey::from(object))
             .map_or(0, |times| times.iter().filter(|at| **at > hour_ago).count())
     }
 

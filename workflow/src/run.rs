@@ -13,7 +13,7 @@ use crate::expression::Truth;
 use crate::id::{EffectId, RunId};
 use crate::plan::Plan;
 
-pub use event::{Applied, Event, FleetEvent, Phase};
+pub use event::{Applied, Event, FleetEvent, Phase, lock_stream};
 pub use view::{EffectView, RunStatus, RunView, StepStatus, StepView};
 
 /// Input of the executor.

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use cluster::ObjectKey;
 use jiff::Timestamp;
 use workflow::Entry;
-use workflow::guardrail::{self, ChangeLog, GuardrailDecision};
+use workflow::guardrail::{self, GuardrailDecision};
 use workflow::id::RunId;
 use workflow::run::{Event, FleetEvent};
 
@@ -172,14 +173,14 @@ impl Fleet {
         let mut slots = self
             .limit
             .saturating_sub(self.state.runs.values().filter(|run| !run.is_queued()).count());
-        let mut reserved: BTreeSet<String> = BTreeSet::new();
+        let mut reserved: BTreeSet<ObjectKey> = BTreeSet::new();
         for (_, id) in queue {
             if slots == 0 {
                 return;
             }
             let Some(run) = self.state.runs.get(&id) else { continue };
             let targets = run.plan().targets.clone();
-            let keys: BTreeSet<String> = targets.iter().map(ChangeLog::key).collect();
+            let keys: BTreeSet<ObjectKey> = targets.iter().map(ObjectKey::from).collect();
             let is_free = keys
                 .iter()
                 .all(|key| !reserved.contains(key) && !self.state.locks.contains_key(key));

@@ -2,9 +2,8 @@
 //! and value from the current evidence.
 
 use cluster::ObjectRef;
-use serde_json::{Value, json};
 use workflow::outcome::OutcomeStatus;
-use workflow::{Catalogue, Evidence, PastExecution, Predicate, Source, fact, id::PlanId};
+use workflow::{Catalogue, Evidence, PastExecution, Source, fact, id::PlanId};
 
 use super::skeleton::skeleton_of;
 use super::{Neighbour, ObjectRole, PlanSkeleton, SkeletonStep};
@@ -108,23 +107,13 @@ fn bind_step(
 ) -> Option<PlannedAction> {
     let role = step.role.as_ref()?;
     let here = objects_of(role, evidence);
-    match step.action.as_str() {
-        "rollout-restart" => {
-            Some(PlannedAction::on("rollout-restart", single(&here)?, Value::Null))
-        }
-        "rollout-undo" => {
-            let workload = single(&here)?;
-            let revision = |key| evidence.facts.value(workload, Predicate::RevisionAvailable, key);
-            let revision = revision("known-good").or_else(|| revision("latest"))?;
-            Some(PlannedAction::on("rollout-undo", workload, json!({"revision": revision})))
-        }
-        "set-resources" => {
-            let action = matching_reversal(step, &here, reversals);
-            action.or_else(|| raise_memory_limit(single(&here)?, evidence))
-        }
-        // Values come from the known-good state of this workload, never from the past incident.
-        _ => matching_reversal(step, &here, reversals),
-    }
+    // Values come from the known-good state of this workload or from its facts, never from the past incident.
+    matching_reversal(step, &here, reversals).or_else(|| {
+        let action = actions::find(&step.action)?;
+        let object = single(&here)?;
+        let arguments = action.derive_arguments(object, &evidence.facts)?;
+        Some(PlannedAction::on(action, object, arguments))
+    })
 }
 
 fn matching_reversal(
@@ -138,21 +127,6 @@ fn matching_reversal(
     });
     let first = matching.next()?;
     matching.next().is_none().then(|| first.action.clone())
-}
-
-/// Doubles the memory limit of the container that was OOM-killed.
-fn raise_memory_limit(workload: &ObjectRef, evidence: &Evidence) -> Option<PlannedAction> {
-    let killed = evidence
-        .facts
-        .of(workload, Predicate::Terminated)
-        .find(|fact| fact.value == "OOMKilled")?;
-    let limit = evidence.facts.value(workload, Predicate::MemoryLimit, &killed.key)?.as_u64()?;
-    let memory = cluster::Quantity::from_bytes(limit.checked_mul(2)?).to_string();
-    Some(PlannedAction::on(
-        "set-resources",
-        workload,
-        json!({"container": killed.key, "limits": {"memory": memory}}),
-    ))
 }
 
 /// Returns the objects that have `role` in this evidence.

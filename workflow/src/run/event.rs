@@ -400,7 +400,7 @@ impl FleetEvent {
 }
 
 /// Returns the stream of the lock on an object.
-pub(super) fn lock_stream(object: &ObjectRef) -> String {
+pub fn lock_stream(object: &ObjectRef) -> String {
     let path =
         format!("{}/{}/{}", object.kind, object.namespace.as_deref().unwrap_or(""), object.name);
     format!("lock/{}/{}", object.cluster, object.uid.as_deref().unwrap_or(&path))

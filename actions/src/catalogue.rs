@@ -1,7 +1,6 @@
-use cluster::Reply;
 use workflow::{ActionSpec, Args, Catalogue};
 
-use crate::Next;
+use crate::{Next, Reply};
 use crate::{
     request_approval, rollout_restart, rollout_undo, scale, set_config_key, set_env, set_image,
     set_probe, set_resources, set_service_port, set_service_selector, wait,

@@ -11,6 +11,7 @@ mod impact;
 mod inverse;
 mod next;
 mod postcondition;
+mod reply;
 
 // Shared by the actions.
 mod change;
@@ -39,6 +40,7 @@ pub use impact::impact;
 pub use inverse::inverse;
 pub use next::{Next, next};
 pub use postcondition::default_postconditions;
+pub use reply::Reply;
 
 #[cfg(test)]
 mod tests;

@@ -1,9 +1,8 @@
-use cluster::Reply;
 use serde_json::{Value, json};
 use workflow::{ActionSpec, Args};
 
-use crate::Next;
 use crate::declaration::{priors, without_target};
+use crate::{Next, Reply};
 
 pub(crate) const NAME: &str = "request-approval";
 

@@ -1,12 +1,12 @@
-use cluster::{Object, Reply};
+use cluster::Object;
 use serde_json::{Value, json};
 use workflow::fact::Predicate;
 use workflow::{ActionClass, ActionSpec, Args, Reversibility};
 
-use crate::Next;
 use crate::change::{FieldUpdate, Proposed, add_with_parents, read_then_patch};
 use crate::declaration::{WORKLOADS, fact, priors, reversible};
 use crate::equivalence::is_equal;
+use crate::{Next, Reply};
 
 pub(crate) const NAME: &str = "rollout-restart";
 

@@ -1,5 +1,5 @@
 use cluster::{
-    Deployment, Digest, JsonOp, Kind, ListQuery, Object, ReplicaSet, Reply, canonical_json,
+    Deployment, Digest, JsonOp, Kind, ListQuery, Object, ReadReply, ReplicaSet, canonical_json,
 };
 use serde_json::{Value, json};
 use workflow::catalogue::Permission;
@@ -7,11 +7,11 @@ use workflow::fact::Predicate;
 use workflow::run::ObjectQuery;
 use workflow::{ActionClass, ActionSpec, Args};
 
-use crate::Next;
 use crate::argument::integer;
 use crate::change::{Proposed, ProposedChange, read_then_patch};
 use crate::declaration::{fact, permission, priors, reversible};
 use crate::rollout_restart::{is_paused, paused};
+use crate::{Next, Reply};
 
 pub(crate) const NAME: &str = "rollout-undo";
 
@@ -67,7 +67,7 @@ pub(crate) fn next(spec: &ActionSpec, args: &Args, _key: &str, replies: &[Reply]
     read_then_patch(spec, args, replies, sets, |object, also_read| propose(args, object, also_read))
 }
 
-fn propose(args: &Args, object: &Object, also_read: &[Reply]) -> Proposed {
+fn propose(args: &Args, object: &Object, also_read: &[&ReadReply]) -> Proposed {
     let revision = match integer(args, "revision") {
         Ok(revision) => revision,
         Err(refused) => return refused,
@@ -75,7 +75,7 @@ fn propose(args: &Args, object: &Object, also_read: &[Reply]) -> Proposed {
     if is_paused(object) {
         return paused();
     }
-    let [Reply::Listed(sets)] = also_read else {
+    let [ReadReply::Listed(sets)] = also_read else {
         return Proposed::Refused {
             code: "unreadable",
             message: "its ReplicaSets could not be listed, so its revisions are unknown".into(),

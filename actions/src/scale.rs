@@ -1,13 +1,13 @@
-use cluster::{Object, Reply};
+use cluster::Object;
 use serde_json::{Value, json};
 use workflow::fact::Predicate;
 use workflow::{ActionSpec, Args};
 
-use crate::Next;
 use crate::argument::integer;
 use crate::change::{FieldUpdate, Proposed, add_with_parents, read_then_patch};
 use crate::declaration::{fact, priors, reversible};
 use crate::equivalence::is_equal;
+use crate::{Next, Reply};
 
 pub(crate) const NAME: &str = "scale";
 

@@ -1,14 +1,14 @@
-use cluster::{JsonOp, Object, Reply};
+use cluster::{JsonOp, Object};
 use serde_json::{Value, json};
 use workflow::catalogue::BlastRadius;
 use workflow::fact::Predicate;
 use workflow::{ActionSpec, Args};
 
-use crate::Next;
 use crate::argument::text;
 use crate::change::{FieldUpdate, Proposed, add_with_parents, child_pointer, read_then_patch};
 use crate::declaration::{fact, priors, reversible};
 use crate::equivalence::is_equal;
+use crate::{Next, Reply};
 
 pub(crate) const NAME: &str = "set-config-key";
 

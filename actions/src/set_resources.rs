@@ -1,14 +1,14 @@
-use cluster::{Object, Reply};
+use cluster::Object;
 use serde_json::{Map, Value, json};
 use workflow::fact::Predicate;
 use workflow::{ActionSpec, Args};
 
-use crate::Next;
 use crate::argument::text;
 use crate::change::{FieldUpdate, Proposed, read_then_patch};
 use crate::container::ContainerRef;
 use crate::declaration::{WORKLOADS, container_schema, fact, priors, reversible};
 use crate::equivalence::{is_same_resources, quantity};
+use crate::{Next, Reply};
 
 pub(crate) const NAME: &str = "set-resources";
 

@@ -1,13 +1,13 @@
-use cluster::{JsonOp, Object, Reply};
+use cluster::{JsonOp, Object};
 use serde_json::{Value, json};
 use workflow::catalogue::BlastRadius;
 use workflow::fact::Predicate;
 use workflow::{ActionSpec, Args};
 
-use crate::Next;
 use crate::change::{FieldUpdate, Proposed, read_then_patch};
 use crate::declaration::{fact, priors, reversible};
 use crate::equivalence::is_equal;
+use crate::{Next, Reply};
 
 pub(crate) const NAME: &str = "set-service-port";
 

@@ -1,10 +1,9 @@
-use cluster::Reply;
 use serde_json::{Value, json};
 use workflow::duration::Duration;
 use workflow::{ActionSpec, Args};
 
-use crate::Next;
 use crate::declaration::{priors, without_target};
+use crate::{Next, Reply};
 
 pub(crate) const NAME: &str = "wait";
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use cluster::{
-    Cluster, Consistency, Kind, ListQuery, LogQuery, Mode, Object, ObjectRef, Page, ReadFailure,
-    Reply, Request, WatchEvent,
+    Cluster, Consistency, Kind, ListQuery, LogQuery, Mode, NotSent, Object, ObjectRef, Page,
+    ReadFailure, Request, WatchEvent, WriteReply,
 };
 use simulator::SimulatedCluster;
 
@@ -52,7 +52,7 @@ impl Cluster for JournaledCluster {
         self.inner.watch_since(kind, namespace, resource_version).await
     }
 
-    async fn send(&self, request: &Request) -> Reply {
+    async fn send(&self, request: &Request) -> WriteReply {
         match request.mode {
             Mode::DryRun => self.inner.send(request).await,
             Mode::Commit => {
@@ -65,10 +65,10 @@ impl Cluster for JournaledCluster {
                     });
                     sent.unwrap_or_else(|error| {
                         tracing::error!(path = %this.journal.path().display(), %error, "cannot write the journal, so the change is not applied");
-                        Reply::Refused { code: 507, reason: "InsufficientStorage".into(), message: format!("cannot write the journal: {error}") }
+                        WriteReply::NotSent(NotSent::JournalFailed { message: error.to_string() })
                     })
                 });
-                sent.await.unwrap_or_else(|error| Reply::Unknown {
+                sent.await.unwrap_or_else(|error| WriteReply::Unknown {
                     message: format!("the request panicked: {error}"),
                 })
             }

@@ -115,7 +115,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use cluster::{Agent, Cluster as _, Kind, ListQuery, Mode, Patch, Preconditions};
-    use cluster::{Reply, Request, Verb};
+    use cluster::{Request, Verb, WriteReply};
     use jiff::SignedDuration;
 
     use super::*;
@@ -162,8 +162,14 @@ mod tests {
             mode,
             agent: Agent { effect_key: "key-1".into(), ..Agent::default() },
         };
-        assert!(matches!(persistent.cluster.send(&scale(Mode::DryRun)).await, Reply::Accepted(_)));
-        assert!(matches!(persistent.cluster.send(&scale(Mode::Commit)).await, Reply::Accepted(_)));
+        assert!(matches!(
+            persistent.cluster.send(&scale(Mode::DryRun)).await,
+            WriteReply::Accepted(_)
+        ));
+        assert!(matches!(
+            persistent.cluster.send(&scale(Mode::Commit)).await,
+            WriteReply::Accepted(_)
+        ));
         advance(&persistent, 15);
         let injected = persistent.fault_injector.inject("wrong-target-port").unwrap();
         assert!(

@@ -1,11 +1,11 @@
-use cluster::{Difference, ObjectChange, ObjectRef, Reply};
+use cluster::{Difference, ObjectChange, ObjectRef};
 use serde_json::Value;
 use workflow::run::ObjectQuery;
 use workflow::{ActionSpec, Args, Condition, Fact, Facts};
 
 use crate::change::{ChangeInput, Proposed, Refused, read_then_patch};
 use crate::postcondition::is_rolled_out;
-use crate::{ChangedField, FieldClass, Next, Symptom};
+use crate::{ChangedField, FieldClass, Next, Reply, Symptom};
 
 /// An action of the catalogue: everything that Chiron knows about it.
 ///

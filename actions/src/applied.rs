@@ -1,4 +1,4 @@
-use cluster::{JsonOp, Mode, Object, Patch, Reply, Request, Verb};
+use cluster::{JsonOp, Mode, Object, Patch, ReadReply, Request, Verb};
 use workflow::run::Applied;
 
 use crate::equivalence::is_same_at;
@@ -11,20 +11,18 @@ use crate::equivalence::is_same_at;
 ///   may then be sent again with the same preconditions, because only one of the two can be applied. Also `No` if the object
 ///   with the uid of a patch no longer exists, because that uid can never match again.
 /// - `Unknown` otherwise: another client has changed the object, and an operator must decide.
-pub fn was_applied(request: &Request, read: &Reply) -> Applied {
+pub fn was_applied(request: &Request, read: &ReadReply) -> Applied {
     if request.mode == Mode::DryRun {
         return Applied::No;
     }
     let object = match read {
-        Reply::Found(object) => Some(object),
-        Reply::NotFound => None,
-        Reply::Listed(_)
-        | Reply::Accepted(_)
-        | Reply::Deleted
-        | Reply::Conflict { .. }
-        | Reply::Refused { .. }
-        | Reply::Throttled { .. }
-        | Reply::Unknown { .. } => return Applied::Unknown,
+        ReadReply::Found(object) => Some(object),
+        ReadReply::NotFound => None,
+        ReadReply::Listed(_)
+        | ReadReply::Refused { .. }
+        | ReadReply::Unavailable { .. }
+        | ReadReply::NotSent(_)
+        | ReadReply::NotRecordable { .. } => return Applied::Unknown,
     };
     match &request.verb {
         Verb::Patch { patch, .. } => patched(request, patch, object),

@@ -1,12 +1,14 @@
 //! The procedure by which every action changes an object: read, compute the change, send it, and on a conflict read again.
 
-use cluster::{JsonOp, Object, ObjectRef, Patch, Preconditions, Reply, Verb};
+use cluster::{
+    JsonOp, NotSent, Object, ObjectRef, Patch, Preconditions, ReadReply, Verb, WriteReply,
+};
 use serde_json::{Value, json};
 use workflow::manifest::RetryOn;
 use workflow::run::ObjectQuery;
 use workflow::{ActionSpec, Args};
 
-use crate::{Next, target};
+use crate::{Next, Reply, target};
 
 /// Number of retries after a conflict with another writer.
 const MAX_CONFLICT_RETRIES: usize = 3;
@@ -21,7 +23,7 @@ pub struct ChangeInput<'a> {
     /// The target as it was read.
     pub object: &'a Object,
     /// Replies to the queries of [`Action::also_read`](crate::Action::also_read), in order.
-    pub also_read: &'a [Reply],
+    pub also_read: &'a [&'a ReadReply],
 }
 
 /// The change that an action proposes for the current object.
@@ -106,7 +108,7 @@ pub(crate) fn read_then_patch(
     args: &Args,
     replies: &[Reply],
     also_read: impl Fn(&ObjectRef) -> Vec<ObjectQuery>,
-    propose: impl Fn(&Object, &[Reply]) -> Result<Proposed, Refused>,
+    propose: impl Fn(&Object, &[&ReadReply]) -> Result<Proposed, Refused>,
 ) -> Next {
     let Some(target) = target(spec, args, "") else {
         return Next::refused(
@@ -120,11 +122,14 @@ pub(crate) fn read_then_patch(
     // The change whose response was lost: a later read may show that it was applied.
     let mut sent: Option<(ObjectRef, ProposedChange)> = None;
     for _ in 0..=MAX_CONFLICT_RETRIES {
-        let Some((read_replies, after)) = rest.split_at_checked(queries.len()) else {
+        let Some((answers, after)) = rest.split_at_checked(queries.len()) else {
             return Next::Read(queries);
         };
         rest = after;
-        let object = match read_object(&read_replies[0], &target) {
+        let Some(read_replies) = answers.iter().map(read_reply).collect::<Option<Vec<_>>>() else {
+            return unexpected(&target);
+        };
+        let object = match read_object(read_replies[0], &target) {
             Ok(object) => object,
             Err(refused) => return refused,
         };
@@ -148,24 +153,26 @@ pub(crate) fn read_then_patch(
             return send(reference, object, change);
         };
         rest = after;
+        let Reply::Write(reply) = reply else { return unexpected(&reference) };
         match reply {
-            Reply::Accepted(_) | Reply::Found(_) => return done(&reference, change),
-            Reply::Conflict { .. } => {}
-            Reply::Unknown { .. } => sent = Some((reference, change)),
+            WriteReply::Accepted(_) => return done(&reference, change),
+            WriteReply::Conflict { .. } => {}
+            WriteReply::Unknown { .. } => sent = Some((reference, change)),
             // An API server responds with 422 both to a failed `test` and to an invalid patch. The current state of the
             // object shows which of the two it was.
-            Reply::Refused { code: 422, .. } => match rest.first() {
-                Some(Reply::Found(now)) if has_changed(object, now) => {}
-                Some(_) => return failed(reply, &reference),
+            WriteReply::Refused { code: 422, .. } => match rest.first() {
+                Some(Reply::Read(ReadReply::Found(now))) if has_changed(object, now) => {}
+                Some(_) => return write_failed(reply, &reference),
                 None => return Next::Read(queries),
             },
-            Reply::NotFound => {
+            WriteReply::NotFound => {
                 let message = format!("{reference} was deleted before the change was applied");
                 return Next::refused("not-found", message);
             }
-            Reply::Refused { .. } | Reply::Throttled { .. } | Reply::Listed(_) | Reply::Deleted => {
-                return failed(reply, &reference);
-            }
+            WriteReply::Refused { .. }
+            | WriteReply::Throttled { .. }
+            | WriteReply::NotSent(_)
+            | WriteReply::Deleted => return write_failed(reply, &reference),
         }
     }
     let message = format!(
@@ -187,64 +194,92 @@ fn has_changed(before: &Object, now: &Object) -> bool {
     }
 }
 
+fn read_reply(reply: &Reply) -> Option<&ReadReply> {
+    match reply {
+        Reply::Read(reply) => Some(reply),
+        Reply::Write(_) | Reply::Waited | Reply::Approved => None,
+    }
+}
+
 /// Returns the object that a read found.
 ///
 /// # Errors
 /// If it does not exist, is being deleted, or could not be read.
-fn read_object<'a>(reply: &'a Reply, target: &ObjectRef) -> Result<&'a Object, Next> {
-    match reply {
-        Reply::Found(object) | Reply::Accepted(object)
-            if object.metadata().deletion_timestamp.is_some() =>
-        {
-            Err(Next::refused("terminating", format!("{target} is being deleted")))
+fn read_object<'a>(reply: &'a ReadReply, target: &ObjectRef) -> Result<&'a Object, Next> {
+    let (on, code, message) = match reply {
+        ReadReply::Found(object) if object.metadata().deletion_timestamp.is_some() => {
+            return Err(Next::refused("terminating", format!("{target} is being deleted")));
         }
-        Reply::Found(object) | Reply::Accepted(object) => Ok(object),
-        Reply::NotFound => {
+        ReadReply::Found(object) => return Ok(object),
+        ReadReply::NotFound => {
             let recreated =
                 if target.uid.is_some() { ", or it was recreated with another uid" } else { "" };
-            Err(Next::refused("not-found", format!("{target} does not exist{recreated}")))
+            return Err(Next::refused("not-found", format!("{target} does not exist{recreated}")));
         }
-        Reply::Conflict { .. }
-        | Reply::Refused { .. }
-        | Reply::Throttled { .. }
-        | Reply::Unknown { .. }
-        | Reply::Listed(_)
-        | Reply::Deleted => Err(failed(reply, target)),
-    }
-}
-
-/// Returns the failure that an error reply means for the attempt.
-pub(crate) fn failed(reply: &Reply, reference: &ObjectRef) -> Next {
-    let (on, code, message) = match reply {
-        Reply::Refused { code, reason, message } => (
-            None,
-            "refused",
-            format!("the API server rejected the request with {code} {reason}: {message}"),
-        ),
-        Reply::Throttled { retry_after_seconds } => (
-            Some(RetryOn::Throttled),
-            "throttled",
-            format!("the API server throttles requests; retry after {retry_after_seconds} s"),
-        ),
-        Reply::Unknown { message } => (
+        ReadReply::Refused { code, message } => {
+            (None, "refused", format!("the API server rejected the read with {code}: {message}"))
+        }
+        ReadReply::Unavailable { message } => (
             Some(RetryOn::Unavailable),
             "unavailable",
             format!("no response from the API server: {message}"),
         ),
-        Reply::Conflict { message } => (
+        ReadReply::NotSent(not_sent) => return Err(not_sent_failed(not_sent, target)),
+        ReadReply::NotRecordable { message } => (None, "not-recordable", message.clone()),
+        ReadReply::Listed(_) => return Err(unexpected(target)),
+    };
+    Err(Next::Refused { on, code: code.into(), message: format!("{target}: {message}") })
+}
+
+/// Returns the failure of the attempt that a reply to its change means.
+fn write_failed(reply: &WriteReply, reference: &ObjectRef) -> Next {
+    let (on, code, message) = match reply {
+        WriteReply::Refused { code, reason, message } => (
+            None,
+            "refused",
+            format!("the API server rejected the request with {code} {reason}: {message}"),
+        ),
+        WriteReply::Throttled { retry_after_seconds } => (
+            Some(RetryOn::Throttled),
+            "throttled",
+            format!("the API server throttles requests; retry after {retry_after_seconds} s"),
+        ),
+        WriteReply::NotSent(not_sent) => return not_sent_failed(not_sent, reference),
+        WriteReply::Unknown { message } => (
+            Some(RetryOn::Unavailable),
+            "unavailable",
+            format!("no response from the API server: {message}"),
+        ),
+        WriteReply::Conflict { message } => (
             Some(RetryOn::Conflict),
             "conflict",
             format!("conflict with another writer: {message}"),
         ),
-        Reply::Found(_)
-        | Reply::NotFound
-        | Reply::Listed(_)
-        | Reply::Accepted(_)
-        | Reply::Deleted => {
-            (None, "unexpected-reply", "the API server sent an unexpected response".to_string())
+        WriteReply::NotFound | WriteReply::Accepted(_) | WriteReply::Deleted => {
+            return unexpected(reference);
         }
     };
     Next::Refused { on, code: code.into(), message: format!("{reference}: {message}") }
+}
+
+fn not_sent_failed(not_sent: &NotSent, reference: &ObjectRef) -> Next {
+    let (on, code) = match not_sent {
+        NotSent::Unavailable { .. } => (Some(RetryOn::Unavailable), "unavailable"),
+        NotSent::OtherCluster { .. }
+        | NotSent::InvalidRequest { .. }
+        | NotSent::JournalFailed { .. } => (None, "not-sent"),
+    };
+    Next::Refused {
+        on,
+        code: code.into(),
+        message: format!("{reference}: the request was not sent: {not_sent}"),
+    }
+}
+
+/// Returns the failure for a reply that belongs to another request than the action made.
+fn unexpected(reference: &ObjectRef) -> Next {
+    let message = format!("{reference}: the API server sent an unexpected response");
+    Next::refused("unexpected-reply", message)
 }
 
 /// Returns the request for a change, with preconditions on the state that the change is based on.

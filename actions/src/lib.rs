@@ -14,6 +14,7 @@ mod impact;
 mod inverse;
 mod next;
 mod postcondition;
+mod reply;
 mod symptom;
 
 // Shared by the actions.
@@ -47,6 +48,7 @@ pub use impact::impact;
 pub use inverse::inverse;
 pub use next::{Next, next};
 pub use postcondition::default_postconditions;
+pub use reply::Reply;
 pub use request_approval::RequestApproval;
 pub use rollout_restart::RolloutRestart;
 pub use rollout_undo::RolloutUndo;

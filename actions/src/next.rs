@@ -1,11 +1,11 @@
-use cluster::{ObjectRef, Preconditions, Reply, Verb};
+use cluster::{ObjectRef, Preconditions, Verb};
 use serde_json::Value;
 use workflow::duration::Duration;
 use workflow::manifest::RetryOn;
 use workflow::run::ObjectQuery;
 use workflow::{ActionSpec, Args};
 
-use crate::{check_arguments, find};
+use crate::{Reply, check_arguments, find};
 
 /// The next request of an action, or its result.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,9 +21,9 @@ pub enum Next {
         /// The preconditions under which the API server makes the change.
         preconditions: Preconditions,
     },
-    /// Wait for this duration: one `Reply::NotFound`.
+    /// Wait for this duration: one [`Reply::Waited`].
     Wait(Duration),
-    /// Ask an operator for approval: one `Reply::NotFound` once it is given.
+    /// Ask an operator for approval: one [`Reply::Approved`] once it is given.
     RequestApproval(String),
     /// The action is done.
     Done {
@@ -54,8 +54,8 @@ impl Next {
 ///
 /// `key` is the step's key: actions of class [`workflow::ActionClass::Marked`] derive their marker from it, so that a
 /// repeat changes nothing. `replies` contains the responses to the reads and sends of this attempt, in order. If a response
-/// was [`Reply::Unknown`] and [`crate::was_applied`] resolved it, `replies` contains the `Unknown` itself if the request was
-/// not applied, and the object that the read returned if it was. Every change reads its target first; after a conflict the
+/// was [`cluster::WriteReply::Unknown`] and [`crate::was_applied`] resolved it, `replies` contains the `Unknown` itself if the
+/// request was not applied, and an `Accepted` with the object that the read returned if it was. Every change reads its target first; after a conflict the
 /// target is read again, at most three times.
 pub fn next(spec: &ActionSpec, args: &Args, key: &str, replies: &[Reply]) -> Next {
     let Some(action) = find(&spec.name) else {

@@ -1,9 +1,8 @@
-use cluster::Reply;
 use serde_json::{Value, json};
 use workflow::{ActionSpec, Args};
 
 use crate::declaration::{priors, without_target};
-use crate::{Action, Next};
+use crate::{Action, Next, Reply};
 
 /// Waits until an operator approves.
 pub struct RequestApproval;

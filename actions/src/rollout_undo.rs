@@ -1,5 +1,5 @@
 use cluster::{
-    Deployment, Digest, JsonOp, Kind, ListQuery, Object, ObjectRef, ReplicaSet, Reply,
+    Deployment, Digest, JsonOp, Kind, ListQuery, Object, ObjectRef, ReadReply, ReplicaSet,
     canonical_json,
 };
 use serde_json::{Value, json};
@@ -70,7 +70,7 @@ impl Action for RolloutUndo {
         if is_paused(object) {
             return Err(paused());
         }
-        let [Reply::Listed(sets)] = also_read else {
+        let [ReadReply::Listed(sets)] = also_read else {
             return Err(Refused {
                 code: "unreadable",
                 message: "its ReplicaSets could not be listed, so its revisions are unknown".into(),

@@ -3,7 +3,7 @@
 mod case;
 mod fold;
 
-use cluster::{JsonOp, Object, Patch, Reply, Verb};
+use cluster::{JsonOp, NotSent, Object, Patch, ReadReply, Verb, WriteReply};
 use serde_json::{Value, json};
 use workflow::manifest::RetryOn;
 use workflow::run::{Applied, ObjectQuery};
@@ -27,12 +27,15 @@ fn run(world: &mut World, name: &str, args: &Args, key: &str) -> (Next, usize) {
     let (mut replies, mut sent) = (Vec::new(), 0);
     loop {
         match next(&spec, args, key, &replies) {
-            Next::Read(queries) => replies.extend(queries.iter().map(|query| world.read(query))),
+            Next::Read(queries) => {
+                replies.extend(queries.iter().map(|query| Reply::Read(world.read(query))))
+            }
             Next::Send { target, verb, preconditions } => {
                 sent += 1;
-                replies.push(world.send(&request(target, verb, preconditions)));
+                replies.push(world.send(&request(target, verb, preconditions)).into());
             }
-            Next::Wait(_) | Next::RequestApproval(_) => replies.push(Reply::NotFound),
+            Next::Wait(_) => replies.push(Reply::Waited),
+            Next::RequestApproval(_) => replies.push(Reply::Approved),
             end @ (Next::Done { .. } | Next::Refused { .. }) => return (end, sent),
         }
     }
@@ -55,7 +58,7 @@ fn code(end: &Next) -> &str {
 fn target_of(case: &ActionCase, world: &World) -> Object {
     let target = target(&spec(case.action), &case.args, "").unwrap();
     match world.read(&ObjectQuery::One(target)) {
-        Reply::Found(object) => object,
+        ReadReply::Found(object) => object,
         other => panic!("{}: {other:?}", case.action),
     }
 }
@@ -260,21 +263,21 @@ fn was_applied_decides_from_one_read() {
         let mut replies: Vec<Reply> = Vec::new();
         let spec = spec(case.action);
         let Next::Read(queries) = next(&spec, &case.args, "k", &replies) else { panic!() };
-        replies.extend(queries.iter().map(|query| world.read(query)));
+        replies.extend(queries.iter().map(|query| Reply::Read(world.read(query))));
         let Next::Send { target, verb, preconditions } = next(&spec, &case.args, "k", &replies)
         else {
             panic!()
         };
         let request = request(target, verb, preconditions);
-        let applied = |object: &Object| was_applied(&request, &Reply::Found(object.clone()));
+        let applied = |object: &Object| was_applied(&request, &ReadReply::Found(object.clone()));
         let name = case.name();
 
         assert_eq!(applied(&before), Applied::No, "{name}: nothing happened");
         let mut other = before.metadata().clone();
         other.uid = "another".into();
         assert_eq!(applied(&before.with_metadata(other)), Applied::No, "{name}: another uid");
-        assert_eq!(was_applied(&request, &Reply::NotFound), Applied::No, "{name}: deleted");
-        let unread = Reply::Unknown { message: "reset".into() };
+        assert_eq!(was_applied(&request, &ReadReply::NotFound), Applied::No, "{name}: deleted");
+        let unread = ReadReply::Unavailable { message: "reset".into() };
         assert_eq!(was_applied(&request, &unread), Applied::Unknown, "{name}: not read");
 
         let mut status = before.metadata().clone();
@@ -295,7 +298,7 @@ fn was_applied_decides_from_one_read() {
             "{name}: changed by another client"
         );
 
-        assert!(matches!(world.send(&request), Reply::Accepted(_)), "{name}");
+        assert!(matches!(world.send(&request), WriteReply::Accepted(_)), "{name}");
         assert_eq!(applied(&target_of(&case, &world)), Applied::Yes, "{name}: it was applied");
     }
 }
@@ -310,7 +313,7 @@ fn lost_response_is_resolved_by_reading_again_and_keeps_prior() {
             let end = loop {
                 match next(&spec, &case.args, "k", &replies) {
                     Next::Read(queries) => {
-                        replies.extend(queries.iter().map(|query| world.read(query)))
+                        replies.extend(queries.iter().map(|query| Reply::Read(world.read(query))))
                     }
                     Next::Send { target, verb, preconditions } => {
                         let request = request(target, verb, preconditions);
@@ -318,13 +321,13 @@ fn lost_response_is_resolved_by_reading_again_and_keeps_prior() {
                         let reply = if sends > 1 || is_applied {
                             world.send(&request)
                         } else {
-                            Reply::NotFound
+                            WriteReply::NotFound
                         };
-                        replies.push(if sends == 1 {
-                            Reply::Unknown { message: "reset".into() }
+                        replies.push(Reply::Write(if sends == 1 {
+                            WriteReply::Unknown { message: "reset".into() }
                         } else {
                             reply
-                        });
+                        }));
                     }
                     end => break end,
                 }
@@ -341,8 +344,8 @@ fn lost_response_is_resolved_by_reading_again_and_keeps_prior() {
 fn conflict_is_retried_three_times() {
     let case = &cases()[0];
     let world = case.world();
-    let found = Reply::Found(target_of(case, &world));
-    let conflict = || Reply::Conflict { message: "moved".into() };
+    let found = Reply::Read(ReadReply::Found(target_of(case, &world)));
+    let conflict = || Reply::Write(WriteReply::Conflict { message: "moved".into() });
     let spec = spec(case.action);
     let mut replies = Vec::new();
     for attempt in 0..4 {
@@ -361,35 +364,55 @@ fn status_422_is_retried_only_if_the_object_changed() {
     let mut world = case.world();
     let spec = spec(case.action);
     let before = target_of(&case, &world);
-    let refused = Reply::Refused { code: 422, reason: "Invalid".into(), message: "invalid".into() };
-    let mut replies = vec![Reply::Found(before.clone()), refused];
+    let found = |object: &Object| Reply::Read(ReadReply::Found(object.clone()));
+    let refused =
+        WriteReply::Refused { code: 422, reason: "Invalid".into(), message: "invalid".into() };
+    let mut replies = vec![found(&before), refused.into()];
     assert!(matches!(next(&spec, &case.args, "k", &replies), Next::Read(_)));
-    replies.push(Reply::Found(before.clone()));
+    replies.push(found(&before));
     assert_eq!(code(&next(&spec, &case.args, "k", &replies)), "refused");
     world.write(&before, &json!({"spec": {"paused": false}}));
-    replies[2] = Reply::Found(target_of(&case, &world));
+    replies[2] = found(&target_of(&case, &world));
     assert!(matches!(next(&spec, &case.args, "k", &replies), Next::Send { .. }));
 }
 
 #[test]
-fn failed_read_is_refused_with_code_and_retry_kind() {
+fn failed_request_is_refused_with_code_and_retry_kind() {
     let case = &cases()[0];
     let spec = spec(case.action);
-    for (reply, on, expected_code) in [
-        (Reply::NotFound, None, "not-found"),
-        (Reply::Unknown { message: "reset".into() }, Some(RetryOn::Unavailable), "unavailable"),
-        (Reply::Throttled { retry_after_seconds: 3 }, Some(RetryOn::Throttled), "throttled"),
-        (
-            Reply::Refused { code: 403, reason: "Forbidden".into(), message: "no".into() },
-            None,
-            "refused",
-        ),
-        (Reply::Deleted, None, "unexpected-reply"),
-    ] {
-        let end = next(&spec, &case.args, "k", &[reply]);
+    let text = || "no".to_string();
+    let other = || NotSent::OtherCluster { requested: "a".into(), connected: "b".into() };
+    let unreachable = || NotSent::Unavailable { message: text(), retry_after_seconds: 5 };
+    let check = |replies: &[Reply], on, expected_code| {
+        let end = next(&spec, &case.args, "k", replies);
         let Next::Refused { on: found, code, .. } = &end else { panic!("{end:?}") };
         assert_eq!((*found, code.as_str()), (on, expected_code));
+    };
+    for (reply, on, expected_code) in [
+        (ReadReply::NotFound, None, "not-found"),
+        (ReadReply::Unavailable { message: text() }, Some(RetryOn::Unavailable), "unavailable"),
+        (ReadReply::NotSent(unreachable()), Some(RetryOn::Unavailable), "unavailable"),
+        (ReadReply::NotSent(other()), None, "not-sent"),
+        (ReadReply::NotRecordable { message: text() }, None, "not-recordable"),
+        (ReadReply::Refused { code: 403, message: text() }, None, "refused"),
+        (ReadReply::Listed(Vec::new()), None, "unexpected-reply"),
+    ] {
+        check(&[reply.into()], on, expected_code);
     }
+    check(&[WriteReply::Deleted.into()], None, "unexpected-reply");
+    let read = Reply::Read(ReadReply::Found(target_of(case, &case.world())));
+    let refused = WriteReply::Refused { code: 403, reason: "Forbidden".into(), message: text() };
+    for (reply, on, expected_code) in [
+        (WriteReply::NotFound, None, "not-found"),
+        (WriteReply::Throttled { retry_after_seconds: 3 }, Some(RetryOn::Throttled), "throttled"),
+        (WriteReply::NotSent(unreachable()), Some(RetryOn::Unavailable), "unavailable"),
+        (WriteReply::NotSent(other()), None, "not-sent"),
+        (refused, None, "refused"),
+        (WriteReply::Deleted, None, "unexpected-reply"),
+    ] {
+        check(&[read.clone(), reply.into()], on, expected_code);
+    }
+    check(&[read, Reply::Waited], None, "unexpected-reply");
 }
 
 #[test]
@@ -398,7 +421,8 @@ fn every_change_has_uid_and_version_preconditions() {
         let world = case.world();
         let spec = spec(case.action);
         let Next::Read(queries) = next(&spec, &case.args, "k", &[]) else { panic!() };
-        let replies: Vec<Reply> = queries.iter().map(|query| world.read(query)).collect();
+        let replies: Vec<Reply> =
+            queries.iter().map(|query| Reply::Read(world.read(query))).collect();
         let Next::Send { target, verb, preconditions } = next(&spec, &case.args, "k", &replies)
         else {
             panic!()
@@ -486,14 +510,14 @@ fn wait_and_request_approval_finish_after_one_reply() {
         next(&spec("wait"), &wait, "k", &[]),
         Next::Wait(workflow::duration::Duration::from_secs(90))
     );
-    assert_eq!(done(&next(&spec("wait"), &wait, "k", &[Reply::NotFound])).0["changed"], false);
+    assert_eq!(done(&next(&spec("wait"), &wait, "k", &[Reply::Waited])).0["changed"], false);
     let ask = args(json!({"question": "Is the backup fresh?"}));
     assert_eq!(
         next(&spec("request-approval"), &ask, "k", &[]),
         Next::RequestApproval("Is the backup fresh?".into())
     );
     assert_eq!(
-        done(&next(&spec("request-approval"), &ask, "k", &[Reply::NotFound])).0["approved"],
+        done(&next(&spec("request-approval"), &ask, "k", &[Reply::Approved])).0["approved"],
         true
     );
 }

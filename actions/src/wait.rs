@@ -1,10 +1,9 @@
-use cluster::Reply;
 use serde_json::{Value, json};
 use workflow::duration::Duration;
 use workflow::{ActionSpec, Args};
 
 use crate::declaration::{priors, without_target};
-use crate::{Action, Next};
+use crate::{Action, Next, Reply};
 
 pub(crate) struct Wait;
 

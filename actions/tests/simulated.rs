@@ -3,8 +3,8 @@
 
 use std::sync::{Arc, Mutex};
 
-use actions::{Next, catalogue, inverse, next, target, was_applied};
-use cluster::{Agent, Cluster, Consistency, Mode, Object, Reply, Request};
+use actions::{Next, Reply, catalogue, inverse, next, target, was_applied};
+use cluster::{Agent, Cluster, Consistency, Mode, Object, ReadReply, Request, WriteReply, read};
 use serde_json::{Value, json};
 use simulator::{InjectedReply, SimulatedCluster, World, WorldFile};
 use workflow::Args;
@@ -56,17 +56,6 @@ fn settle(world: &Arc<Mutex<World>>) {
     world.advance_fully(until);
 }
 
-async fn read(cluster: &SimulatedCluster, query: &ObjectQuery) -> Reply {
-    match query {
-        ObjectQuery::One(object) => cluster
-            .get(object, Consistency::Latest)
-            .await
-            .unwrap()
-            .map_or(Reply::NotFound, Reply::Found),
-        ObjectQuery::Many(query) => Reply::Listed(cluster.list(query).await.unwrap().items),
-    }
-}
-
 /// Runs an action to its end; a lost response is resolved by one read, as in the run state machine.
 async fn run(cluster: &SimulatedCluster, action: &str, args: &Args, key: &str) -> Next {
     let spec = catalogue().get(action).cloned().unwrap();
@@ -75,21 +64,24 @@ async fn run(cluster: &SimulatedCluster, action: &str, args: &Args, key: &str) -
         match next(&spec, args, key, &replies) {
             Next::Read(queries) => {
                 for query in &queries {
-                    replies.push(read(cluster, query).await);
+                    replies.push(Reply::Read(read(cluster, query).await));
                 }
             }
             Next::Send { target, verb, preconditions } => {
                 let agent = Agent { effect_key: key.into(), ..Agent::default() };
                 let request = Request { target, verb, preconditions, mode: Mode::Commit, agent };
                 let reply = cluster.send(&request).await;
-                if !matches!(reply, Reply::Unknown { .. }) {
-                    replies.push(reply);
+                if !matches!(reply, WriteReply::Unknown { .. }) {
+                    replies.push(reply.into());
                     continue;
                 }
                 let seen = read(cluster, &ObjectQuery::One(request.target.clone())).await;
                 match was_applied(&request, &seen) {
-                    Applied::Yes => replies.push(seen),
-                    Applied::No => replies.push(reply),
+                    Applied::Yes => {
+                        let ReadReply::Found(object) = seen else { panic!("{seen:?}") };
+                        replies.push(WriteReply::Accepted(object).into());
+                    }
+                    Applied::No => replies.push(reply.into()),
                     Applied::Unknown => panic!("{action}: one read cannot decide"),
                 }
             }

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 
 use crate::{
     Cluster, Consistency, Kind, ListQuery, LogQuery, Object, ObjectRef, Page, Preconditions,
-    ReadFailure, Reply, Request, SecretKey, Verb, WatchEvent,
+    ReadFailure, Request, SecretKey, Verb, WatchEvent, WriteReply,
 };
 pub use connect::{ConnectError, KubeSource};
 use discovery::{ApiResource, Discovery};
@@ -144,7 +144,7 @@ impl KubeCluster {
     /// The API server does not check a uid for the `scale` subresource, so the resource version of the object with that
     /// uid is sent instead. It takes 10 s to reject an eviction with a wrong uid, longer than the request
     /// timeout, so the uid is checked by a read.
-    async fn resolve_preconditions(&self, request: &Request) -> Result<Preconditions, Reply> {
+    async fn resolve_preconditions(&self, request: &Request) -> Result<Preconditions, WriteReply> {
         let requested = &request.preconditions;
         let is_scale =
             matches!(&request.verb, Verb::Patch { subresource: Some(of), .. } if of == "scale");
@@ -163,7 +163,7 @@ impl KubeCluster {
                 Ok(Preconditions { resource_version, ..requested.clone() })
             }
             Ok(Some(_)) => Ok(requested.clone()),
-            Ok(None) => Err(Reply::NotFound),
+            Ok(None) => Err(WriteReply::NotFound),
             Err(failure) => Err(read_failure_reply(failure)),
         }
     }
@@ -270,7 +270,7 @@ impl Cluster for KubeCluster {
         Ok(redacted.collect())
     }
 
-    async fn send(&self, request: &Request) -> Reply {
+    async fn send(&self, request: &Request) -> WriteReply {
         let resource = match self.resource(&request.target.object_kind()).await {
             Ok(resource) => resource,
             Err(failure) => return read_failure_reply(failure),
@@ -281,18 +281,18 @@ impl Cluster for KubeCluster {
         };
         let http_request = match change::build_request(request, &preconditions, &resource) {
             Ok(http_request) => http_request,
-            Err(reply) => return reply,
+            Err(not_sent) => return WriteReply::NotSent(not_sent),
         };
         let is_removal = matches!(request.verb, Verb::Delete { .. } | Verb::Evict);
         let outcome = self.client.send(http_request).await;
         let reply = change_reply(outcome, message_policy(&request.target.kind), |body| {
             if is_removal {
-                return Ok(Reply::Deleted);
+                return Ok(WriteReply::Deleted);
             }
-            Ok(Reply::Accepted(self.secrets.redact(&parse_object(body)?)))
+            Ok(WriteReply::Accepted(self.secrets.redact(&parse_object(body)?)))
         });
         match reply {
-            Reply::Refused { code: 422, .. } if self.is_stale(request).await => {
+            WriteReply::Refused { code: 422, .. } if self.is_stale(request).await => {
                 stale(&request.target)
             }
             reply => reply,

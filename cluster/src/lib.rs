@@ -19,7 +19,9 @@ mod object_key;
 mod patch;
 mod port;
 mod quantity;
+mod read;
 mod reference;
+mod reply;
 mod request;
 mod secret;
 mod selector;
@@ -39,8 +41,10 @@ pub use port::{
     WatchEvent,
 };
 pub use quantity::{ParseQuantityError, Quantity};
+pub use read::{ObjectQuery, check_target_cluster, read};
 pub use reference::{Kind, ObjectRef};
-pub use request::{Mode, Preconditions, Reply, Request, Verb};
+pub use reply::{NotSent, ReadReply, WriteReply};
+pub use request::{Mode, Preconditions, Request, Verb};
 pub use secret::SecretKey;
 pub use selector::{ParseSelectorError, Requirement, Selector};
 pub use view::{

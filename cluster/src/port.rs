@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{Kind, Object, ObjectRef, Reply, Request, Selector};
+use crate::{Kind, Object, ObjectRef, Request, Selector, WriteReply};
 
 /// Consistency of a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -160,7 +160,7 @@ pub trait Cluster: Send + Sync {
     ) -> Result<Vec<WatchEvent>, ReadFailure>;
 
     /// Sends one change, without retries.
-    async fn send(&self, request: &Request) -> Reply;
+    async fn send(&self, request: &Request) -> WriteReply;
 
     /// Returns the last log lines of a container; empty if it has not written any.
     async fn logs(&self, query: &LogQuery) -> Result<Vec<String>, ReadFailure>;

@@ -96,8 +96,8 @@ pub(crate) enum TaskResult {
     Collected { incident: IncidentId, evidence: Option<Box<Evidence>> },
     /// The candidates for an incident were dry-run.
     CandidatesDryRun(Box<CandidateDryRuns>),
-    /// The optimized plan was dry-run; the replies are absent if it took too long.
-    PlanDryRun { draft: Box<PlanDraft>, replies: Option<Vec<cluster::Reply>> },
+    /// The optimized plan was dry-run; the result is absent if it took too long.
+    PlanDryRun { draft: Box<PlanDraft>, result: Option<planner::DryRunResult> },
     /// Health was measured to determine an outcome.
     Measured {
         incident: IncidentId,
@@ -308,8 +308,8 @@ impl Engine {
                 TaskResult::CandidatesDryRun(dry_runs) => {
                     self.handle_candidate_dry_runs(*dry_runs).await?
                 }
-                TaskResult::PlanDryRun { draft, replies } => {
-                    self.handle_plan_dry_run(*draft, replies).await?
+                TaskResult::PlanDryRun { draft, result } => {
+                    self.handle_plan_dry_run(*draft, result).await?
                 }
                 TaskResult::Measured { incident, plan, window, health } => {
                     self.handle_measurement(&incident, &plan, window, health).await?

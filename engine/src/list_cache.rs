@@ -3,8 +3,8 @@ use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 use cluster::{
-    Cluster, Consistency, Kind, ListQuery, LogQuery, Object, ObjectRef, Page, ReadFailure, Reply,
-    Request, WatchEvent,
+    Cluster, Consistency, Kind, ListQuery, LogQuery, Object, ObjectRef, Page, ReadFailure, Request,
+    WatchEvent, WriteReply,
 };
 
 /// Whole lists by API version, kind and namespace.
@@ -68,7 +68,7 @@ impl Cluster for ListCache<'_> {
         self.cluster.watch_since(kind, namespace, resource_version).await
     }
 
-    async fn send(&self, request: &Request) -> Reply {
+    async fn send(&self, request: &Request) -> WriteReply {
         self.cluster.send(request).await
     }
 

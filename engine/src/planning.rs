@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 
-use cluster::{Cluster, Metrics, Reply};
+use cluster::{Cluster, Metrics};
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _, future, stream};
 use jiff::{SignedDuration, Timestamp};
-use planner::{KnownGood, Neighbour, ReadLimits, ReversalMode};
+use planner::{DryRunResult, KnownGood, Neighbour, ReadLimits, ReversalMode};
 use runtime::Task;
 use tokio::sync::oneshot;
 use workflow::decision::{DecisionMode, Rejection, ScoredCandidate};
@@ -48,12 +48,12 @@ pub(crate) struct DecisionInput {
     now: Timestamp,
 }
 
-/// The candidates of one decision and what the cluster replied to their dry runs.
+/// The candidates of one decision and the results of their dry runs.
 pub(crate) struct CandidateDryRuns {
     input: DecisionInput,
     candidates: Vec<Candidate>,
     /// By candidate, those that need a dry run; absent if the cluster did not reply in time.
-    replies: BTreeMap<CandidateId, Vec<Reply>>,
+    results: BTreeMap<CandidateId, DryRunResult>,
 }
 
 /// A decision whose chosen candidate was optimized and not yet verified again.
@@ -230,10 +230,10 @@ impl Engine {
         let deadline = self.runtime.timer(now + CLUSTER_TIMEOUT);
         let (cluster, catalogue) = (self.cluster.clone(), self.catalogue.clone());
         let dry_run = async move {
-            let replies = dry_run_all(&*cluster, &catalogue, &to_run, deadline);
+            let results = dry_run_all(&*cluster, &catalogue, &to_run, deadline);
             // After a panic no candidate with effects is accepted, which leads to an escalation.
-            let replies = unless_panicked(replies).await.unwrap_or_default();
-            TaskResult::CandidatesDryRun(Box::new(CandidateDryRuns { input, candidates, replies }))
+            let results = unless_panicked(results).await.unwrap_or_default();
+            TaskResult::CandidatesDryRun(Box::new(CandidateDryRuns { input, candidates, results }))
         };
         self.spawn(dry_run, None);
         Ok(())
@@ -251,14 +251,14 @@ impl Engine {
         }
         let draft = self.choose(dry_runs);
         if !draft.needs_dry_run() {
-            return self.handle_plan_dry_run(draft, Some(Vec::new())).await;
+            return self.handle_plan_dry_run(draft, Some(Ok(()))).await;
         }
         let deadline = self.runtime.timer(self.runtime.now() + CLUSTER_TIMEOUT);
         let (cluster, catalogue) = (self.cluster.clone(), self.catalogue.clone());
         let dry_run = async move {
-            let replies = planner::dry_run(&*cluster, &draft.optimized, &catalogue);
-            let replies = unless_panicked(within(replies, Some(deadline))).await.flatten();
-            TaskResult::PlanDryRun { draft: Box::new(draft), replies }
+            let result = planner::dry_run(&*cluster, &draft.optimized, &catalogue);
+            let result = unless_panicked(within(result, Some(deadline))).await.flatten();
+            TaskResult::PlanDryRun { draft: Box::new(draft), result }
         };
         self.spawn(dry_run, None);
         Ok(())
@@ -269,14 +269,14 @@ impl Engine {
     pub(crate) async fn handle_plan_dry_run(
         &mut self,
         draft: PlanDraft,
-        replies: Option<Vec<Reply>>,
+        result: Option<DryRunResult>,
     ) -> Result<(), EngineError> {
         let id = draft.input.incident.id.clone();
         if let Err(response) = self.check_still_needed(&id) {
             self.finish_planning(&id, response);
             return Ok(());
         }
-        let (candidates, decision, plan) = self.freeze(draft, replies.as_deref());
+        let (candidates, decision, plan) = self.freeze(draft, result.as_ref());
         tracing::info!(incident = %id, plan = %plan.id, workflow = %plan.workflow.metadata.name, confidence = plan.confidence.estimate, "decision made");
         let response = EngineResponse::Planned { plan: plan.id.clone() };
         // In one append with its successor: an incident without a plan would otherwise be left after an interruption.
@@ -314,13 +314,13 @@ impl Engine {
         let candidates = self.propose(&input);
         let deadline = Box::pin(future::pending());
         let to_run = self.to_dry_run(&input, &candidates);
-        let replies = dry_run_all(&*self.cluster, &self.catalogue, &to_run, deadline).await;
-        let draft = self.choose(CandidateDryRuns { input, candidates, replies });
-        let replies = match draft.needs_dry_run() {
+        let results = dry_run_all(&*self.cluster, &self.catalogue, &to_run, deadline).await;
+        let draft = self.choose(CandidateDryRuns { input, candidates, results });
+        let result = match draft.needs_dry_run() {
             true => planner::dry_run(&*self.cluster, &draft.optimized, &self.catalogue).await,
-            false => Vec::new(),
+            false => Ok(()),
         };
-        Some(self.freeze(draft, Some(&replies)).2)
+        Some(self.freeze(draft, Some(&result)).2)
     }
 
     fn decision_input(
@@ -340,13 +340,13 @@ impl Engine {
 
     /// Chooses among candidates that were dry-run, and optimizes the chosen one.
     fn choose(&self, dry_runs: CandidateDryRuns) -> PlanDraft {
-        let CandidateDryRuns { input, candidates, replies } = dry_runs;
+        let CandidateDryRuns { input, candidates, results } = dry_runs;
         let model = self.folds.learner.model();
         let estimates: Vec<(CandidateId, Estimates)> = candidates
             .iter()
             .map(|candidate| (candidate.id.clone(), learner::estimate(model, &candidate.features)))
             .collect();
-        let mask = self.mask(&input, &candidates, &replies);
+        let mask = self.mask(&input, &candidates, &results);
         let decision = self.decide(&input, &candidates, &estimates, &mask);
         let chosen = candidates
             .iter()
@@ -470,29 +470,29 @@ impl Engine {
         &self,
         input: &DecisionInput,
         candidates: &[Candidate],
-        replies: &BTreeMap<CandidateId, Vec<Reply>>,
+        results: &BTreeMap<CandidateId, DryRunResult>,
     ) -> Mask {
         let mut mask = self.rejections_before_dry_run(input, candidates);
         for candidate in candidates {
             if !candidate.source.has_effects() || mask.contains_key(&candidate.id) {
                 continue;
             }
-            let replies = replies.get(&candidate.id).map(Vec::as_slice);
-            if let Err(rejection) = self.verify(input, candidate, replies) {
+            let result = results.get(&candidate.id);
+            if let Err(rejection) = self.verify(input, candidate, result) {
                 mask.insert(candidate.id.clone(), rejection);
             }
         }
         mask
     }
 
-    /// Verifies a candidate with the replies to its dry run; they are absent if the cluster did not reply in time.
+    /// Verifies a candidate with the result of its dry run; it is absent if the cluster did not reply in time.
     fn verify(
         &self,
         input: &DecisionInput,
         candidate: &Candidate,
-        replies: Option<&[Reply]>,
+        result: Option<&DryRunResult>,
     ) -> Result<(), Rejection> {
-        let Some(replies) = replies else {
+        let Some(result) = result else {
             return Err(rejection("dry_run_timeout", "the dry run timed out"));
         };
         planner::verify(
@@ -501,7 +501,7 @@ impl Engine {
             &self.rules.guardrails,
             self.fleet.change_log(),
             &self.rules.catalogue,
-            replies,
+            result,
             input.now,
         )
     }
@@ -564,10 +564,10 @@ impl Engine {
     fn freeze(
         &self,
         draft: PlanDraft,
-        replies: Option<&[Reply]>,
+        result: Option<&DryRunResult>,
     ) -> (Vec<Candidate>, Decision, Plan) {
         let is_valid =
-            !draft.needs_dry_run() || self.verify(&draft.input, &draft.optimized, replies).is_ok();
+            !draft.needs_dry_run() || self.verify(&draft.input, &draft.optimized, result).is_ok();
         let PlanDraft { input, candidates, decision, chosen, optimized, optimization } = draft;
         let (candidate, optimization) =
             if is_valid { (optimized, optimization) } else { (chosen, Default::default()) };
@@ -648,13 +648,13 @@ async fn evidence(
     planner::evidence::collect(cluster, metrics, incident, known_good, &limits, now).await
 }
 
-/// Dry-runs candidates, and returns the replies to those that were answered before the deadline.
+/// Dry-runs candidates, and returns the results of those that ended before the deadline.
 async fn dry_run_all(
     cluster: &dyn Cluster,
     catalogue: &Catalogue,
     candidates: &[Candidate],
     deadline: Task,
-) -> BTreeMap<CandidateId, Vec<Reply>> {
+) -> BTreeMap<CandidateId, DryRunResult> {
     let dry_run = |candidate: &Candidate| {
         let (candidate, id) = (candidate.clone(), candidate.id.clone());
         async move { (id, planner::dry_run(cluster, &candidate, catalogue).await) }.boxed()

@@ -171,6 +171,7 @@ fn log_entry(entry: &Entry) {
         | Event::ConditionEvaluated { .. }
         | Event::ApprovalDecided { .. }
         | Event::Observed { .. }
+        | Event::WaitEnded { .. }
         | Event::ReadFailed { .. }
         | Event::IntentWritten { .. }
         | Event::EffectAnswered { .. }

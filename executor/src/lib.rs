@@ -10,4 +10,4 @@ mod perform;
 
 pub use fleet::Fleet;
 pub use machine::{MACHINE_VERSION, Rejected, Rules, Run};
-pub use perform::{evaluate, measure, perform, read};
+pub use perform::{evaluate, measure, perform};

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use cluster::{
     Cluster, Consistency, Digest, Health, Kind, ListQuery, MetricQuery, Metrics, Object, ObjectRef,
-    ReadFailure, Reply, Selector,
+    ReadFailure, Selector, WriteReply,
 };
 use jiff::Timestamp;
 use serde_json::Value;
 use workflow::condition::{Condition, MAX_READS, Read};
 use workflow::expression::{Truth, Variables};
-use workflow::run::{Effect, ObjectQuery, RunInput};
+use workflow::run::{Effect, RunInput};
 
 /// Performs one effect and returns its result as an input.
 pub async fn perform(
@@ -23,15 +23,15 @@ pub async fn perform(
         Effect::Read { id, run, queries } => {
             let mut replies = Vec::with_capacity(queries.len());
             for query in &queries {
-                replies.push(read(cluster.as_ref(), query).await);
+                replies.push(cluster::read(cluster.as_ref(), query).await);
             }
             RunInput::Observed { run, effect: id, replies }
         }
         Effect::Send { id, run, request } => {
             tracing::info!(%run, step = request.agent.step, key = request.agent.effect_key, target = %request.target, "sending change");
-            let reply = match wrong_cluster(cluster.as_ref(), &request.target) {
-                Some(refused) => refused,
-                None => cluster.send(&request).await,
+            let reply = match cluster::check_target_cluster(cluster.as_ref(), &request.target) {
+                Ok(()) => cluster.send(&request).await,
+                Err(not_sent) => WriteReply::NotSent(not_sent),
             };
             RunInput::ChangeAnswered { run, effect: id, reply }
         }
@@ -49,46 +49,6 @@ pub async fn perform(
             RunInput::HealthMeasured { run, effect: id, health }
         }
     }
-}
-
-/// Returns a refusal if `object` belongs to another cluster, where the same name may denote a different object.
-fn wrong_cluster(cluster: &dyn Cluster, object: &ObjectRef) -> Option<Reply> {
-    let is_here = object.cluster.is_empty() || object.cluster == cluster.name();
-    (!is_here).then(|| Reply::Refused {
-        code: 421,
-        reason: "OtherCluster".into(),
-        message: format!(
-            "the object belongs to cluster {:?}, but this is cluster {:?}",
-            object.cluster,
-            cluster.name()
-        ),
-    })
-}
-
-/// Answers one query with the currently stored state, not from a cache.
-pub async fn read(cluster: &dyn Cluster, query: &ObjectQuery) -> Reply {
-    let reply = match query {
-        ObjectQuery::One(object) => match wrong_cluster(cluster, object) {
-            Some(refused) => Ok(refused),
-            None => cluster
-                .get(object, Consistency::Latest)
-                .await
-                .map(|found| found.map_or(Reply::NotFound, Reply::Found)),
-        },
-        ObjectQuery::Many(query) => {
-            cluster::list_all(cluster, query.clone()).await.map(Reply::Listed)
-        }
-    };
-    reply.unwrap_or_else(|failure| match failure {
-        ReadFailure::Refused { resource, code, message } => Reply::Refused {
-            code,
-            reason: "ReadRefused".into(),
-            message: format!("{resource}: {message}"),
-        },
-        ReadFailure::Unavailable { .. } | ReadFailure::Gone => {
-            Reply::Unknown { message: failure.to_string() }
-        }
-    })
 }
 
 /// Evaluates a condition: performs its reads, then evaluates its check. The digest covers the values read.
@@ -209,7 +169,9 @@ fn related_objects(object: &Object) -> Option<ListQuery> {
 mod tests {
     use std::sync::Mutex;
 
-    use cluster::{Agent, Mode, Patch, Preconditions, Request, Verb};
+    use cluster::{
+        Agent, Mode, NotSent, ObjectQuery, Patch, Preconditions, ReadReply, Request, Verb,
+    };
     use simulator::{SimulatedCluster, World, WorldFile};
     use workflow::id::{EffectId, RunId};
 
@@ -244,14 +206,15 @@ mod tests {
         };
         let read = async |cluster: &str| {
             let target = ObjectRef::builtin(cluster, "Namespace", None, "shop");
-            read(port.as_ref(), &ObjectQuery::One(target)).await
+            cluster::read(port.as_ref(), &ObjectQuery::One(target)).await
         };
         let before = read("staging").await;
-        for refused in [send("prod").await, read("prod").await] {
-            assert!(matches!(refused, Reply::Refused { code: 421, .. }), "{refused:?}");
-        }
+        let not_sent =
+            || NotSent::OtherCluster { requested: "prod".into(), connected: "staging".into() };
+        assert_eq!(send("prod").await, WriteReply::NotSent(not_sent()));
+        assert_eq!(read("prod").await, ReadReply::NotSent(not_sent()));
         assert_eq!(read("staging").await, before);
-        assert!(matches!(send("staging").await, Reply::Accepted(_)));
+        assert!(matches!(send("staging").await, WriteReply::Accepted(_)));
         assert_ne!(read("").await, before);
     }
 }

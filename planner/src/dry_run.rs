@@ -1,22 +1,34 @@
-use actions::Next;
-use cluster::{Agent, Cluster, Consistency, Mode, ObjectRef, ReadFailure, Reply, Request};
-use workflow::run::ObjectQuery;
-use workflow::{Candidate, Catalogue, Step};
+use actions::{Next, Reply};
+use cluster::{Agent, Cluster, Mode, NotSent, ObjectRef, Request, WriteReply};
+use workflow::{ActionSpec, Candidate, Catalogue, Step};
 
 /// Maximum number of rounds of reads and sends for one step.
 const MAX_ROUND_TRIPS: usize = 16;
 
+/// Why the dry run of a candidate did not succeed.
+#[derive(Clone, Debug, PartialEq)]
+pub enum DryRunFailure {
+    /// The cluster or the action refuses a change.
+    Refused { message: String },
+    /// It is unknown whether the cluster would accept a change.
+    Unknown { message: String },
+}
+
+/// Result of the dry run of a candidate.
+pub type DryRunResult = Result<(), DryRunFailure>;
+
 /// Sends each change of a candidate to the cluster as a server-side dry run, which stores nothing.
 ///
-/// Returns the replies to the changes in order, up to and including the first failure. Each step is tried against the
-/// current state of the cluster. A step that fails on an object which an earlier step changes is skipped, because it
-/// may depend on that change; the run finds out.
+/// Each step is tried against the current state of the cluster. A step that fails on an object which an earlier step
+/// changes is skipped, because it may depend on that change; the run finds out.
+///
+/// # Errors
+/// [`DryRunFailure`] of the first change that fails.
 pub async fn dry_run(
     cluster: &dyn Cluster,
     candidate: &Candidate,
     catalogue: &Catalogue,
-) -> Vec<Reply> {
-    let mut accepted = Vec::new();
+) -> DryRunResult {
     let mut changed: Vec<ObjectRef> = Vec::new();
     for step in &candidate.workflow.spec.steps {
         let has_placeholder =
@@ -29,26 +41,16 @@ pub async fn dry_run(
         let target = actions::target(spec, &step.arguments, cluster.name());
         let is_changed_before =
             target.as_ref().is_some_and(|target| changed.iter().any(|other| other.is_same(target)));
-        if let Some(failure) = dry_run_step(cluster, step, catalogue, &mut accepted).await {
-            if is_changed_before {
-                continue;
-            }
-            accepted.push(failure);
-            return accepted;
+        match dry_run_step(cluster, step, spec).await {
+            Err(_) if is_changed_before => {}
+            Err(failure) => return Err(failure),
+            Ok(()) => changed.extend(target),
         }
-        changed.extend(target);
     }
-    accepted
+    Ok(())
 }
 
-/// Dry-runs one step. Adds the replies to its changes to `accepted` and returns the reply that failed, if any.
-async fn dry_run_step(
-    cluster: &dyn Cluster,
-    step: &Step,
-    catalogue: &Catalogue,
-    accepted: &mut Vec<Reply>,
-) -> Option<Reply> {
-    let spec = catalogue.get(&step.action)?;
+async fn dry_run_step(cluster: &dyn Cluster, step: &Step, spec: &ActionSpec) -> DryRunResult {
     let mut replies: Vec<Reply> = Vec::new();
     // A target without a cluster name refers to the connected cluster.
     let mut arguments = step.arguments.clone();
@@ -64,7 +66,7 @@ async fn dry_run_step(
         match actions::next(spec, &arguments, "dry-run", &replies) {
             Next::Read(queries) => {
                 for query in queries {
-                    replies.push(read(cluster, &query).await);
+                    replies.push(Reply::Read(cluster::read(cluster, &query).await));
                 }
             }
             Next::Send { target, verb, preconditions } => {
@@ -76,27 +78,20 @@ async fn dry_run_step(
                     agent: Agent::default(),
                 };
                 let reply = cluster.send(&request).await;
-                match &reply {
-                    Reply::Accepted(_)
-                    | Reply::Found(_)
-                    | Reply::Deleted
-                    | Reply::Conflict { .. }
-                    | Reply::Listed(_) => accepted.push(reply.clone()),
-                    Reply::NotFound
-                    | Reply::Refused { .. }
-                    | Reply::Throttled { .. }
-                    | Reply::Unknown { .. } => return Some(reply),
-                }
-                replies.push(reply);
+                check_reply(&reply)?;
+                replies.push(reply.into());
             }
-            Next::Wait(_) | Next::RequestApproval(_) => replies.push(Reply::NotFound),
-            Next::Done { .. } => return None,
-            Next::Refused { code, message: why, .. } => {
-                return Some(Reply::Refused { code: 422, reason: code, message: why });
+            Next::Wait(_) => replies.push(Reply::Waited),
+            Next::RequestApproval(_) => replies.push(Reply::Approved),
+            Next::Done { .. } => return Ok(()),
+            Next::Refused { message, .. } => {
+                return Err(DryRunFailure::Refused {
+                    message: format!("the action cannot be done: {message}"),
+                });
             }
         }
     }
-    Some(Reply::Unknown {
+    Err(DryRunFailure::Unknown {
         message: format!(
             "the dry run of `{}` did not finish within {MAX_ROUND_TRIPS} round trips",
             step.action
@@ -104,26 +99,34 @@ async fn dry_run_step(
     })
 }
 
-async fn read(cluster: &dyn Cluster, query: &ObjectQuery) -> Reply {
-    let failed = |failure: ReadFailure| match failure {
-        ReadFailure::Refused { resource: what, code, message } => Reply::Refused {
-            code,
-            reason: "Forbidden".into(),
-            message: format!("{what}: {message}"),
-        },
-        ReadFailure::Unavailable { .. } | ReadFailure::Gone => {
-            Reply::Unknown { message: failure.to_string() }
+/// Checks that the cluster accepted a change. After a conflict the action reads the object again and makes another attempt.
+fn check_reply(reply: &WriteReply) -> DryRunResult {
+    match reply {
+        WriteReply::Accepted(_) | WriteReply::Deleted | WriteReply::Conflict { .. } => Ok(()),
+        WriteReply::Refused { code, reason, message } => Err(DryRunFailure::Refused {
+            message: format!("the dry run was refused by the cluster: {code} {reason}: {message}"),
+        }),
+        WriteReply::NotFound => Err(DryRunFailure::Refused {
+            message: "the dry run failed: an object to change no longer exists".into(),
+        }),
+        WriteReply::Throttled { retry_after_seconds } => Err(DryRunFailure::Unknown {
+            message: format!(
+                "the cluster throttled the dry run and asked to retry after {retry_after_seconds} s"
+            ),
+        }),
+        WriteReply::Unknown { message } => Err(DryRunFailure::Unknown {
+            message: format!("the result of the dry run is unknown: {message}"),
+        }),
+        WriteReply::NotSent(not_sent) => {
+            let message = format!("the dry run was not sent: {not_sent}");
+            Err(match not_sent {
+                NotSent::OtherCluster { .. } | NotSent::InvalidRequest { .. } => {
+                    DryRunFailure::Refused { message }
+                }
+                NotSent::Unavailable { .. } | NotSent::JournalFailed { .. } => {
+                    DryRunFailure::Unknown { message }
+                }
+            })
         }
-    };
-    match query {
-        ObjectQuery::One(object) => match cluster.get(object, Consistency::Latest).await {
-            Ok(Some(found)) => Reply::Found(found),
-            Ok(None) => Reply::NotFound,
-            Err(failure) => failed(failure),
-        },
-        ObjectQuery::Many(query) => match cluster::list_all(cluster, query.clone()).await {
-            Ok(items) => Reply::Listed(items),
-            Err(failure) => failed(failure),
-        },
     }
 }

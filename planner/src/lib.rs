@@ -23,7 +23,7 @@ mod explain;
 mod features;
 mod verify;
 
-pub use dry_run::dry_run;
+pub use dry_run::{DryRunFailure, DryRunResult, dry_run};
 pub use explain::explain;
 pub use features::{arm, features, schema};
 pub use known_good::{KnownGood, related_objects};

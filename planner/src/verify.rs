@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use cluster::{Object, ObjectChange, ObjectKey, ObjectRef, Reply};
+use cluster::{Object, ObjectChange, ObjectKey, ObjectRef};
 use jiff::Timestamp;
 use serde_json::Value;
 use workflow::decision::Rejection;
@@ -10,13 +10,14 @@ use workflow::{
     Candidate, Catalogue, ChangeLog, Evidence, Guardrails, HealthLevel, Limits, Step, fact,
 };
 
+use crate::dry_run::{DryRunFailure, DryRunResult};
 use crate::relation::{EdgeFilter, MAX_HOPS, distances, target_and_neighbours};
 
 /// Checks whether a candidate may be chosen.
 ///
 /// Checks in this order: the step graph, the actions and their arguments, whether the target is unhealthy at all, the
 /// objects that the steps name (known, and related to the target), the preconditions of the actions, images,
-/// guardrails, and the replies to the dry run. A candidate that changes nothing always passes after the first two
+/// guardrails, and the result of the dry run. A candidate that changes nothing always passes after the first two
 /// checks.
 ///
 /// # Errors
@@ -30,7 +31,7 @@ pub fn verify(
     guardrails: &Guardrails,
     change_log: &ChangeLog,
     catalogue: &Catalogue,
-    replies: &[Reply],
+    dry_run: &DryRunResult,
     now: Timestamp,
 ) -> Result<(), Rejection> {
     let steps = &candidate.workflow.spec.steps;
@@ -70,7 +71,7 @@ pub fn verify(
     check_action_preconditions(steps, evidence, target, catalogue)?;
     check_images(steps, evidence, target)?;
     check_guardrails(steps, evidence, guardrails, change_log, catalogue, now)?;
-    check_dry_run(replies)
+    check_dry_run(dry_run)
 }
 
 /// Returns why the workflow needs an operator under these guardrails: it needs approval, or may only be suggested.
@@ -370,39 +371,16 @@ fn check_guardrails(
 }
 
 /// Checks that the cluster accepted every change in the dry run.
-fn check_dry_run(replies: &[Reply]) -> Result<(), Rejection> {
-    for reply in replies {
-        let (code, message) = match reply {
-            Reply::Refused { code, reason, message } => (
-                "dry_run_refused",
-                format!("the dry run was refused by the cluster: {code} {reason}: {message}"),
-            ),
-            Reply::NotFound => (
-                "dry_run_refused",
-                "the dry run failed: an object to change no longer exists".into(),
-            ),
-            Reply::Unknown { message } => {
-                ("dry_run_unknown", format!("the result of the dry run is unknown: {message}"))
-            }
-            Reply::Throttled { retry_after_seconds } => (
-                "dry_run_unknown",
-                format!(
-                    "the cluster throttled the dry run and asked to retry after {retry_after_seconds} s"
-                ),
-            ),
-            // After a conflict the action read the object again; the result of that attempt is a later reply.
-            Reply::Conflict { .. }
-            | Reply::Found(_)
-            | Reply::Listed(_)
-            | Reply::Accepted(_)
-            | Reply::Deleted => continue,
-        };
-        return Err(rejection(
-            code,
-            None,
-            message,
-            "collect the evidence again, or choose the candidate `escalate`",
-        ));
-    }
-    Ok(())
+fn check_dry_run(dry_run: &DryRunResult) -> Result<(), Rejection> {
+    let (code, message) = match dry_run {
+        Ok(()) => return Ok(()),
+        Err(DryRunFailure::Refused { message }) => ("dry_run_refused", message),
+        Err(DryRunFailure::Unknown { message }) => ("dry_run_unknown", message),
+    };
+    Err(rejection(
+        code,
+        None,
+        message.clone(),
+        "collect the evidence again, or choose the candidate `escalate`",
+    ))
 }

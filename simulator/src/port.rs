@@ -8,7 +8,7 @@ use crate::world::World;
 use async_trait::async_trait;
 use cluster::{
     Cluster, Consistency, Kind, ListQuery, LogQuery, MetricQuery, Metrics, Object, ObjectRef, Page,
-    ReadFailure, Reply, Request, Sample, Verb, WatchEvent,
+    ReadFailure, Request, Sample, Verb, WatchEvent, WriteReply,
 };
 use jiff::Timestamp;
 
@@ -44,15 +44,16 @@ impl SimulatedCluster {
         &self,
         request: &Request,
         before: impl FnOnce(Timestamp) -> Result<(), E>,
-    ) -> Result<Reply, E> {
+    ) -> Result<WriteReply, E> {
         let mut world = self.world();
         before(world.now())?;
         if let Err(error) = self.check_request(&world, request) {
             return Ok(CallResult::Refused(error).reply());
         }
         Ok(match world.send(request) {
-            Reply::Accepted(object) => Reply::Accepted(world.secret_key().redact(&object)),
-            Reply::Found(object) => Reply::Found(world.secret_key().redact(&object)),
+            WriteReply::Accepted(object) => {
+                WriteReply::Accepted(world.secret_key().redact(&object))
+            }
             other => other,
         })
     }
@@ -222,7 +223,7 @@ impl Cluster for SimulatedCluster {
         Ok(events)
     }
 
-    async fn send(&self, request: &Request) -> Reply {
+    async fn send(&self, request: &Request) -> WriteReply {
         match self.send_after(request, |_| Ok::<(), std::convert::Infallible>(())) {
             Ok(reply) => reply,
         }

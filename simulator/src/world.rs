@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use cluster::{Digest, Kind, Object, Reply, Request, SecretKey, Service, digest_of_parts};
+use cluster::{Digest, Kind, Object, Request, SecretKey, Service, WriteReply, digest_of_parts};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use workflow::alertmanager::Webhook;
@@ -65,8 +65,8 @@ pub struct LoggedRequest {
     /// Time in the world at which the request arrived.
     pub at: Timestamp,
     pub request: Arc<Request>,
-    /// Reply of the cluster, even if an [`InjectedReply`] replaced it on the way to the client.
-    pub reply: Arc<Reply>,
+    /// WriteReply of the cluster, even if an [`InjectedReply`] replaced it on the way to the client.
+    pub reply: Arc<WriteReply>,
 }
 
 /// A seeded Kubernetes in virtual time.
@@ -243,7 +243,7 @@ impl World {
     /// Replays a stored request: advances the time to `at` and sends the request.
     ///
     /// A world of the same file, seed and start reaches the same state by replaying the stored requests in order.
-    pub fn replay(&mut self, at: Timestamp, request: &Request) -> Reply {
+    pub fn replay(&mut self, at: Timestamp, request: &Request) -> WriteReply {
         self.advance_fully(at);
         self.send(request)
     }

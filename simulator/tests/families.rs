@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use cluster::{
-    Agent, HealthLevel, JsonOp, Mode, ObjectRef, Patch, Preconditions, Reply, Request, Verb,
+    Agent, HealthLevel, JsonOp, Mode, ObjectRef, Patch, Preconditions, Request, Verb, WriteReply,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -88,7 +88,7 @@ fn send(world: &mut World, target: &Value, patch: Patch) {
         agent: Agent { effect_key: "fix".into(), ..Agent::default() },
     };
     let reply = world.send(&request);
-    assert!(matches!(reply, Reply::Accepted(_)), "{target}: {reply:?}");
+    assert!(matches!(reply, WriteReply::Accepted(_)), "{target}: {reply:?}");
 }
 
 /// Sends the request of one step of a reference fix.
@@ -216,7 +216,7 @@ fn deleting_the_target_fixes_no_fault() {
                     mode: Mode::Commit,
                     agent: Agent::default(),
                 };
-                assert_eq!(world.send(&request), Reply::Deleted);
+                assert_eq!(world.send(&request), WriteReply::Deleted);
             }
             let result = prepared.oracle.check(&mut prepared.world);
             assert_eq!(

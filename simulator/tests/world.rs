@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use cluster::{
-    Agent, JsonOp, Kind, Mode, Object, ObjectRef, Patch, Pod, Preconditions, Reply, Request, Verb,
+    Agent, JsonOp, Kind, Mode, Object, ObjectRef, Patch, Pod, Preconditions, Request, Verb,
+    WriteReply,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -60,7 +61,7 @@ fn container(workload: &str, body: Value) -> Request {
 
 fn accepted(world: &mut World, request: &Request) {
     let reply = world.send(request);
-    assert!(matches!(reply, Reply::Accepted(_)), "{reply:?}");
+    assert!(matches!(reply, WriteReply::Accepted(_)), "{reply:?}");
 }
 
 fn get(world: &World, kind: &str, name: &str) -> Object {
@@ -164,7 +165,7 @@ fn replay_of_stored_requests_gives_the_same_world() {
     );
     assert!(!matches!(
         world.send(&merge(name("Deployment", "absent"), json!({}), "k2")),
-        Reply::Accepted(_)
+        WriteReply::Accepted(_)
     ));
     let until = world.now() + SignedDuration::from_millis(400_123);
     while world.now() < until {
@@ -192,14 +193,14 @@ fn effect_counts_include_only_requests_that_changed_an_object() {
     accepted(&mut world, &scale(2, "a"));
     accepted(&mut world, &scale(2, "a"));
     world.inject([InjectedReply::UnknownAfterApply, InjectedReply::UnknownBeforeApply]);
-    assert!(matches!(world.send(&scale(3, "b")), Reply::Unknown { .. }));
-    assert!(matches!(world.send(&scale(4, "c")), Reply::Unknown { .. }));
+    assert!(matches!(world.send(&scale(3, "b")), WriteReply::Unknown { .. }));
+    assert!(matches!(world.send(&scale(4, "c")), WriteReply::Unknown { .. }));
     let mut dry = scale(5, "d");
     dry.mode = Mode::DryRun;
     accepted(&mut world, &dry);
     assert!(!matches!(
         world.send(&merge(name("Deployment", "email"), json!({"spec": {"replicas": -1}}), "e")),
-        Reply::Accepted(_)
+        WriteReply::Accepted(_)
     ));
     let expected: BTreeMap<String, u32> = [("a".to_string(), 1), ("b".to_string(), 1)].into();
     assert_eq!(*world.effects(), expected);
@@ -216,12 +217,12 @@ fn each_injected_reply_applies_to_one_request() {
         InjectedReply::Forbidden,
         InjectedReply::Pass,
     ]);
-    assert!(matches!(world.send(&scale), Reply::Conflict { .. }));
-    assert_eq!(world.send(&scale), Reply::Throttled { retry_after_seconds: 3 });
-    assert!(matches!(world.send(&scale), Reply::Refused { code: 403, .. }));
+    assert!(matches!(world.send(&scale), WriteReply::Conflict { .. }));
+    assert_eq!(world.send(&scale), WriteReply::Throttled { retry_after_seconds: 3 });
+    assert!(matches!(world.send(&scale), WriteReply::Refused { code: 403, .. }));
     accepted(&mut world, &scale);
     world.forbid("patch", "Deployment", Some("shop"));
-    assert!(matches!(world.send(&scale), Reply::Refused { code: 403, .. }));
+    assert!(matches!(world.send(&scale), WriteReply::Refused { code: 403, .. }));
 }
 
 #[test]
@@ -408,7 +409,7 @@ fn deleted_deployment_is_garbage_collected_with_dependents() {
     let mut world = settled();
     assert_eq!(
         world.send(&request(name("Deployment", "cart"), Verb::Delete { grace_seconds: None }, "")),
-        Reply::Deleted
+        WriteReply::Deleted
     );
     advance(&mut world, 60);
     assert_eq!(pods_of(&world, "cart").len(), 0);
@@ -428,7 +429,7 @@ fn deleted_deployment_is_garbage_collected_with_dependents() {
 fn evicted_pod_terminates_gracefully_and_is_replaced() {
     let mut world = settled();
     let pod = pods_of(&world, "email").remove(0);
-    assert_eq!(world.send(&request(name("Pod", pod.name()), Verb::Evict, "")), Reply::Deleted);
+    assert_eq!(world.send(&request(name("Pod", pod.name()), Verb::Evict, "")), WriteReply::Deleted);
     let terminating = get(&world, "Pod", pod.name());
     assert!(Pod::of(&terminating).unwrap().is_terminating());
     advance(&mut world, 30);
@@ -450,7 +451,7 @@ fn disruption_budget_blocks_eviction() {
     let pod = pods_of(&world, "email").remove(0);
     assert!(matches!(
         world.send(&request(name("Pod", pod.name()), Verb::Evict, "")),
-        Reply::Throttled { .. }
+        WriteReply::Throttled { .. }
     ));
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use cluster::{
     Agent, Cluster as _, Kind, KubeCluster, KubeLimits, KubeSource, ListQuery, Mode, Object,
-    ObjectRef, Patch, Preconditions, Reply, Request, SecretKey, Verb,
+    ObjectRef, Patch, Preconditions, Request, SecretKey, Verb, WriteReply,
 };
 use serde_json::{Value, json};
 
@@ -314,7 +314,7 @@ async fn set_nonexistent_image(kubeconfig: &str) -> ObjectRef {
         agent: Agent::default(),
     };
     let reply = cluster.send(&request).await;
-    assert!(matches!(reply, Reply::Accepted(_)), "{reply:?}");
+    assert!(matches!(reply, WriteReply::Accepted(_)), "{reply:?}");
     request.target
 }
 

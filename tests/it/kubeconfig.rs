@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use cluster::{
     Agent, Cluster as _, Consistency, KubeCluster, KubeLimits, KubeSource, Mode, ObjectRef, Patch,
-    Preconditions, Reply, Request, SecretKey, Verb,
+    Preconditions, Request, SecretKey, Verb, WriteReply,
 };
 use serde_json::{Value, json};
 use store::{Sqlite, Store as _};
@@ -201,7 +201,7 @@ fn approved_plan_remediates_cluster_of_kubeconfig() {
         mode: Mode::Commit,
         agent: Agent::default(),
     }));
-    assert!(matches!(reply, Reply::Accepted(_)), "{reply:?}");
+    assert!(matches!(reply, WriteReply::Accepted(_)), "{reply:?}");
 
     let (file, starts_at) = (folder.path().join("delivery.json"), jiff::Timestamp::now());
     let ingest = |status: &str| {

@@ -3,7 +3,7 @@
 mod event;
 mod view;
 
-use cluster::{Digest, Health, ObjectRef, Reply, Request};
+use cluster::{Digest, Health, ObjectRef, ReadReply, Request, WriteReply};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +13,7 @@ use crate::expression::Truth;
 use crate::id::{EffectId, RunId};
 use crate::plan::Plan;
 
+pub use cluster::ObjectQuery;
 pub use event::{Applied, Event, FleetEvent, Phase, lock_stream};
 pub use view::{EffectView, RunStatus, RunView, StepStatus, StepView};
 
@@ -68,7 +69,7 @@ pub enum RunInput {
         /// The effect that requested it.
         effect: EffectId,
         /// One reply per query, in order.
-        replies: Vec<Reply>,
+        replies: Vec<ReadReply>,
     },
     /// A change was answered.
     ChangeAnswered {
@@ -77,7 +78,7 @@ pub enum RunInput {
         /// The effect that requested it.
         effect: EffectId,
         /// The reply of the cluster.
-        reply: Reply,
+        reply: WriteReply,
     },
     /// A condition was evaluated.
     ConditionEvaluated {
@@ -221,16 +222,6 @@ impl Effect {
             | Self::Measure { run, .. } => run,
         }
     }
-}
-
-/// One query of a read effect.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", untagged)]
-pub enum ObjectQuery {
-    /// One object.
-    One(ObjectRef),
-    /// A list.
-    Many(cluster::ListQuery),
 }
 
 /// The effects that a driver must perform, and the next deadline.

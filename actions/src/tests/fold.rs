@@ -1,8 +1,8 @@
 //! A few objects and a minimal API server for testing actions.
 
 use cluster::{
-    Agent, ListQuery, Mode, Object, ObjectRef, Patch, PatchError, Preconditions, Reply, Request,
-    Verb,
+    Agent, ListQuery, Mode, Object, ObjectRef, Patch, PatchError, Preconditions, ReadReply,
+    Request, Verb, WriteReply,
 };
 use serde_json::Value;
 use workflow::run::ObjectQuery;
@@ -37,22 +37,22 @@ impl World {
         self.0.iter().position(|object| object.reference(&target.cluster).is_same(target))
     }
 
-    pub(super) fn read(&self, query: &ObjectQuery) -> Reply {
+    pub(super) fn read(&self, query: &ObjectQuery) -> ReadReply {
         match query {
             ObjectQuery::One(target) => self
                 .index(target)
-                .map_or(Reply::NotFound, |index| Reply::Found(self.0[index].clone())),
+                .map_or(ReadReply::NotFound, |index| ReadReply::Found(self.0[index].clone())),
             ObjectQuery::Many(ListQuery { kind, namespace, .. }) => {
                 let is_listed = |object: &&Object| {
                     object.kind() == kind && object.namespace() == namespace.as_deref()
                 };
-                Reply::Listed(self.0.iter().filter(is_listed).cloned().collect())
+                ReadReply::Listed(self.0.iter().filter(is_listed).cloned().collect())
             }
         }
     }
 
-    pub(super) fn send(&mut self, request: &Request) -> Reply {
-        let Some(index) = self.index(&request.target) else { return Reply::NotFound };
+    pub(super) fn send(&mut self, request: &Request) -> WriteReply {
+        let Some(index) = self.index(&request.target) else { return WriteReply::NotFound };
         let object = self.0[index].clone();
         let Verb::Patch { patch, .. } = &request.verb else { panic!("actions patch: {request:?}") };
         let expected = &request.preconditions;
@@ -62,18 +62,20 @@ impl World {
         if is_other(&expected.uid, &object.metadata().uid)
             || is_other(&expected.resource_version, &object.metadata().resource_version)
         {
-            return Reply::Conflict { message: "the object has been modified".into() };
+            return WriteReply::Conflict { message: "the object has been modified".into() };
         }
         match patch.apply(&object) {
             Ok(after) => {
                 self.0[index] = stored(&object, after);
-                Reply::Accepted(self.0[index].clone())
+                WriteReply::Accepted(self.0[index].clone())
             }
-            Err(PatchError::TestFailed { .. } | PatchError::Invalid { .. }) => Reply::Refused {
-                code: 422,
-                reason: "Invalid".into(),
-                message: "the patch does not fit".into(),
-            },
+            Err(PatchError::TestFailed { .. } | PatchError::Invalid { .. }) => {
+                WriteReply::Refused {
+                    code: 422,
+                    reason: "Invalid".into(),
+                    message: "the patch does not fit".into(),
+                }
+            }
         }
     }
 

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use super::Fixture;
 use super::test_namespace::{TestNamespace, accepted};
 use crate::{
-    Agent, Cluster, Consistency, Kind, ListQuery, Mode, Patch, Preconditions, ReadFailure, Reply,
-    Request, Verb,
+    Agent, Cluster, Consistency, Kind, ListQuery, Mode, Patch, Preconditions, ReadFailure, Request,
+    Verb, WriteReply,
 };
 
 /// A service account, and the cluster with its permissions.
@@ -79,7 +79,7 @@ impl ServiceAccountClient {
         name: &str,
         subresource: Option<&str>,
         patch: Value,
-    ) -> Reply {
+    ) -> WriteReply {
         let verb =
             Verb::Patch { patch: Patch::Merge(patch), subresource: subresource.map(Into::into) };
         let request = Request {
@@ -102,9 +102,9 @@ fn refused_read<T: std::fmt::Debug>(read: Result<T, ReadFailure>) -> String {
 }
 
 #[track_caller]
-fn refused_change(reply: Reply) -> String {
+fn refused_change(reply: WriteReply) -> String {
     match reply {
-        Reply::Refused { code: 403, reason, message } => {
+        WriteReply::Refused { code: 403, reason, message } => {
             assert_eq!(reason, "Forbidden");
             message
         }
@@ -248,7 +248,7 @@ pub(super) async fn deleted_role_binding_revokes_permissions(fixture: &mut dyn F
     assert_eq!(account.get("ConfigMap", "c").await, Ok(true));
     let binding = account.ns.reference("RoleBinding", "robot");
     let reply = account.ns.delete(&binding, Preconditions::default(), Mode::Commit).await;
-    assert_eq!(reply, Reply::Deleted);
+    assert_eq!(reply, WriteReply::Deleted);
     account.wait_for_list_permission(fixture, "Lease", false).await;
     refused_read(account.get("ConfigMap", "c").await);
 }

@@ -2,10 +2,10 @@ use serde_json::{Value, json};
 
 use super::Fixture;
 use super::test_namespace::{TestNamespace, accepted, conflict, refused, version_is};
-use crate::{Mode, Object, ObjectRef, Preconditions, Reply, Verb};
+use crate::{Mode, Object, ObjectRef, Preconditions, Verb, WriteReply};
 
 impl TestNamespace {
-    pub(super) async fn apply(&self, object: &Object) -> Reply {
+    pub(super) async fn apply(&self, object: &Object) -> WriteReply {
         let target = object.reference(self.cluster.name()).without_uid();
         let verb = Verb::Apply(object.clone());
         self.send(&target, verb, Preconditions::default(), Mode::Commit).await
@@ -50,9 +50,9 @@ pub(super) async fn apply_conflict_names_fields_and_managers(fixture: &mut dyn F
 }
 
 #[track_caller]
-fn conflict_message(reply: Reply) -> String {
+fn conflict_message(reply: WriteReply) -> String {
     match reply {
-        Reply::Conflict { message } => message,
+        WriteReply::Conflict { message } => message,
         other => panic!("expected a conflict, got {other:?}"),
     }
 }

@@ -2,7 +2,7 @@ use serde_json::{Value, json};
 
 use super::Fixture;
 use super::test_namespace::{TestNamespace, UNKNOWN_UID, accepted, conflict, uid_is};
-use crate::{Mode, Object, ObjectRef, Preconditions, Reply, Verb};
+use crate::{Mode, Object, ObjectRef, Preconditions, Verb, WriteReply};
 
 impl TestNamespace {
     /// Creates a pod as soon as the namespace accepts pods.
@@ -12,9 +12,11 @@ impl TestNamespace {
         let pod = self.object("Pod", name, json!({"spec": {"containers": [container]}}));
         for _ in 0..60 {
             match super::test_namespace::create(&*self.admin, &pod, Mode::Commit).await {
-                Reply::Accepted(pod) => return pod,
+                WriteReply::Accepted(pod) => return pod,
                 // A real cluster creates the default service account of a namespace asynchronously.
-                Reply::Refused { code: 403, message, .. } if message.contains("serviceaccount") => {
+                WriteReply::Refused { code: 403, message, .. }
+                    if message.contains("serviceaccount") =>
+                {
                     fixture.wait(1).await;
                 }
                 other => panic!("the pod {name} cannot be created: {other:?}"),
@@ -53,7 +55,7 @@ impl TestNamespace {
         budget.at(&format!("/status/{name}")).cloned().unwrap_or_default()
     }
 
-    async fn evict(&self, pod: &str, mode: Mode) -> Reply {
+    async fn evict(&self, pod: &str, mode: Mode) -> WriteReply {
         self.send(&self.reference("Pod", pod), Verb::Evict, Preconditions::default(), mode).await
     }
 }
@@ -61,7 +63,7 @@ impl TestNamespace {
 pub(super) async fn eviction_deletes_pod(fixture: &mut dyn Fixture) {
     let ns = TestNamespace::new(fixture, "evict-pod").await;
     ns.pod(fixture, "a").await;
-    assert_eq!(ns.evict("a", Mode::Commit).await, Reply::Deleted);
+    assert_eq!(ns.evict("a", Mode::Commit).await, WriteReply::Deleted);
     assert!(super::delete::wait_until_deleted(fixture, &ns, &ns.reference("Pod", "a")).await);
 }
 
@@ -81,16 +83,16 @@ pub(super) async fn disruption_budget_reports_allowed_disruptions(fixture: &mut 
 pub(super) async fn disruption_budget_blocks_eviction_of_last_pod(fixture: &mut dyn Fixture) {
     let ns = TestNamespace::new(fixture, "budget-last").await;
     ns.create_pods_with_budget(fixture).await;
-    assert_eq!(ns.evict("a", Mode::Commit).await, Reply::Deleted);
+    assert_eq!(ns.evict("a", Mode::Commit).await, WriteReply::Deleted);
     let second = ns.evict("b", Mode::Commit).await;
     assert!(
-        matches!(second, Reply::Throttled { .. }),
+        matches!(second, WriteReply::Throttled { .. }),
         "the budget should block the eviction: {second:?}"
     );
     fixture.wait(5).await;
     let later = ns.evict("b", Mode::Commit).await;
     assert!(
-        matches!(later, Reply::Throttled { .. }),
+        matches!(later, WriteReply::Throttled { .. }),
         "the budget should still block the eviction: {later:?}"
     );
     assert!(ns.get(&ns.reference("Pod", "b")).await.is_some());
@@ -102,7 +104,7 @@ pub(super) async fn disruption_budget_does_not_block_delete(fixture: &mut dyn Fi
     for name in ["a", "b"] {
         let reply =
             ns.delete(&ns.reference("Pod", name), Preconditions::default(), Mode::Commit).await;
-        assert_eq!(reply, Reply::Deleted);
+        assert_eq!(reply, WriteReply::Deleted);
     }
 }
 
@@ -110,14 +112,14 @@ pub(super) async fn pending_pod_is_evicted_despite_budget(fixture: &mut dyn Fixt
     let ns = TestNamespace::new(fixture, "budget-pending").await;
     ns.create_pods_with_budget(fixture).await;
     ns.pod(fixture, "c").await;
-    assert_eq!(ns.evict("a", Mode::Commit).await, Reply::Deleted);
-    assert_eq!(ns.evict("c", Mode::Commit).await, Reply::Deleted);
+    assert_eq!(ns.evict("a", Mode::Commit).await, WriteReply::Deleted);
+    assert_eq!(ns.evict("c", Mode::Commit).await, WriteReply::Deleted);
 }
 
 pub(super) async fn dry_run_evict_evicts_nothing(fixture: &mut dyn Fixture) {
     let ns = TestNamespace::new(fixture, "evict-dry").await;
     ns.pod(fixture, "a").await;
-    assert_eq!(ns.evict("a", Mode::DryRun).await, Reply::Deleted);
+    assert_eq!(ns.evict("a", Mode::DryRun).await, WriteReply::Deleted);
     assert!(ns.get(&ns.reference("Pod", "a")).await.is_some());
 }
 
@@ -128,5 +130,5 @@ pub(super) async fn eviction_with_other_uid_is_a_conflict(fixture: &mut dyn Fixt
     conflict(&ns.send(&target, Verb::Evict, uid_is(UNKNOWN_UID), Mode::Commit).await);
     assert!(ns.get(&target).await.is_some());
     let right = uid_is(&pod.metadata().uid);
-    assert_eq!(ns.send(&target, Verb::Evict, right, Mode::Commit).await, Reply::Deleted);
+    assert_eq!(ns.send(&target, Verb::Evict, right, Mode::Commit).await, WriteReply::Deleted);
 }

@@ -2,7 +2,7 @@ use serde_json::json;
 
 use super::Fixture;
 use super::test_namespace::{TestNamespace, UNKNOWN_UID, accepted, conflict, not_found};
-use crate::{Agent, Mode, Object, Preconditions, Reply, Request, Verb};
+use crate::{Agent, Mode, Object, Preconditions, Request, Verb, WriteReply};
 
 pub(super) async fn create_sets_uid_version_and_creation_time(fixture: &mut dyn Fixture) {
     let ns = TestNamespace::new(fixture, "new").await;
@@ -56,7 +56,7 @@ pub(super) async fn recreated_object_has_another_uid(fixture: &mut dyn Fixture) 
     let first = ns.create_as_admin(&ns.config_map("c", json!({}))).await;
     let reply =
         ns.delete(&ns.reference("ConfigMap", "c"), Preconditions::default(), Mode::Commit).await;
-    assert_eq!(reply, Reply::Deleted);
+    assert_eq!(reply, WriteReply::Deleted);
     let second = ns.create_as_admin(&ns.config_map("c", json!({}))).await;
     assert_ne!(first.metadata().uid, second.metadata().uid);
     assert_eq!(
@@ -71,7 +71,7 @@ pub(super) async fn create_in_unknown_namespace_is_not_found(fixture: &mut dyn F
     ns.namespace = "contract-never-created".into();
     let reply = ns.create(&ns.config_map("c", json!({})), Mode::Commit).await;
     assert!(
-        matches!(reply, Reply::NotFound | Reply::Refused { code: 404, .. }),
+        matches!(reply, WriteReply::NotFound | WriteReply::Refused { code: 404, .. }),
         "an unknown namespace: {reply:?}"
     );
 }

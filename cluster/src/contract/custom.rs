@@ -3,8 +3,8 @@ use serde_json::{Value, json};
 use super::Fixture;
 use super::test_namespace::{CONTRACT_LABEL, TestNamespace, accepted, names, page, read};
 use crate::{
-    Agent, Kind, ListQuery, Mode, Object, ObjectRef, Patch, Preconditions, ReadFailure, Reply,
-    Request, Selector, Verb, WatchEvent,
+    Agent, Kind, ListQuery, Mode, Object, ObjectRef, Patch, Preconditions, ReadFailure, Request,
+    Selector, Verb, WatchEvent, WriteReply,
 };
 
 /// A custom resource kind for one test.
@@ -85,7 +85,7 @@ impl CustomResource {
             mode: Mode::Commit,
             agent: Agent::default(),
         };
-        assert_eq!(self.ns.admin.send(&request).await, Reply::Deleted);
+        assert_eq!(self.ns.admin.send(&request).await, WriteReply::Deleted);
     }
 }
 
@@ -164,7 +164,7 @@ pub(super) async fn custom_resource_rejects_strategic_patch(fixture: &mut dyn Fi
         .ns
         .patch(&custom.widget_ref("w"), Patch::Strategic(json!({"spec": {"size": 2}})))
         .await;
-    assert!(matches!(reply, Reply::Refused { code: 415, .. }), "{reply:?}");
+    assert!(matches!(reply, WriteReply::Refused { code: 415, .. }), "{reply:?}");
     custom.delete_crd().await;
 }
 
@@ -188,7 +188,7 @@ pub(super) async fn custom_resource_can_own_objects(fixture: &mut dyn Fixture) {
     custom.ns.create_as_admin(&child.with_metadata(metadata)).await;
     let reply =
         custom.ns.delete(&custom.widget_ref("w"), Preconditions::default(), Mode::Commit).await;
-    assert_eq!(reply, Reply::Deleted);
+    assert_eq!(reply, WriteReply::Deleted);
     let child = custom.ns.reference("ConfigMap", "child");
     assert!(
         super::delete::wait_until_deleted(fixture, &custom.ns, &child).await,
@@ -201,7 +201,10 @@ pub(super) async fn kind_without_crd_is_not_found(fixture: &mut dyn Fixture) {
     let ns = TestNamespace::new(fixture, "custom-none").await;
     let custom = CustomResource { kind: Kind::new("nowhere.example.com/v1", "Widget"), ns };
     let reply = custom.ns.create(&custom.widget("w", json!({})), Mode::Commit).await;
-    assert!(matches!(reply, Reply::NotFound | Reply::Refused { code: 404, .. }), "{reply:?}");
+    assert!(
+        matches!(reply, WriteReply::NotFound | WriteReply::Refused { code: 404, .. }),
+        "{reply:?}"
+    );
 }
 
 pub(super) async fn crd_deletion_deletes_custom_resources(fixture: &mut dyn Fixture) {

@@ -4,7 +4,7 @@ use super::Fixture;
 use super::test_namespace::{
     TestNamespace, UNKNOWN_UID, accepted, conflict, not_found, uid_is, version_is,
 };
-use crate::{Mode, Object, ObjectRef, OwnerReference, Preconditions, Reply, Verb};
+use crate::{Mode, Object, ObjectRef, OwnerReference, Preconditions, Verb, WriteReply};
 
 /// Waits up to two minutes until an object is deleted; returns whether it is.
 pub(super) async fn wait_until_deleted(
@@ -26,7 +26,10 @@ pub(super) async fn deleted_object_is_not_found(fixture: &mut dyn Fixture) {
     ns.create_as_admin(&ns.config_map("c", json!({}))).await;
     ns.create_as_admin(&ns.config_map("d", json!({}))).await;
     let target = ns.reference("ConfigMap", "c");
-    assert_eq!(ns.delete(&target, Preconditions::default(), Mode::Commit).await, Reply::Deleted);
+    assert_eq!(
+        ns.delete(&target, Preconditions::default(), Mode::Commit).await,
+        WriteReply::Deleted
+    );
     assert_eq!(ns.get(&target).await, None);
     assert_eq!(super::test_namespace::names(&ns.list("ConfigMap").await.items), ["d"]);
 }
@@ -51,7 +54,7 @@ pub(super) async fn delete_with_other_uid_is_a_conflict(fixture: &mut dyn Fixtur
     assert!(ns.get(&target).await.is_some());
     assert_eq!(
         ns.delete(&target, uid_is(&created.metadata().uid), Mode::Commit).await,
-        Reply::Deleted
+        WriteReply::Deleted
     );
 }
 
@@ -66,7 +69,7 @@ pub(super) async fn delete_with_stale_version_is_a_conflict(fixture: &mut dyn Fi
     assert_eq!(ns.get_existing(&target).await, patched);
     assert_eq!(
         ns.delete(&target, version_is(&patched.metadata().resource_version), Mode::Commit).await,
-        Reply::Deleted
+        WriteReply::Deleted
     );
 }
 
@@ -74,7 +77,10 @@ pub(super) async fn dry_run_delete_deletes_nothing(fixture: &mut dyn Fixture) {
     let ns = TestNamespace::new(fixture, "dry-delete").await;
     let created = ns.create_as_admin(&ns.config_map("c", json!({}))).await;
     let target = ns.reference("ConfigMap", "c");
-    assert_eq!(ns.delete(&target, Preconditions::default(), Mode::DryRun).await, Reply::Deleted);
+    assert_eq!(
+        ns.delete(&target, Preconditions::default(), Mode::DryRun).await,
+        WriteReply::Deleted
+    );
     assert_eq!(ns.get_existing(&target).await, created);
     conflict(&ns.delete(&target, uid_is(UNKNOWN_UID), Mode::DryRun).await);
 }
@@ -98,7 +104,7 @@ pub(super) async fn delete_collects_owned_objects(fixture: &mut dyn Fixture) {
     let reply = ns
         .delete(&ns.reference("ConfigMap", "owner"), Preconditions::default(), Mode::Commit)
         .await;
-    assert_eq!(reply, Reply::Deleted);
+    assert_eq!(reply, WriteReply::Deleted);
     assert!(
         wait_until_deleted(fixture, &ns, &ns.reference("ConfigMap", "child")).await,
         "the child should be deleted with its owner"
@@ -116,7 +122,10 @@ pub(super) async fn finalizer_delays_deletion(fixture: &mut dyn Fixture) {
     metadata.finalizers = vec!["example.com/hold".into()];
     ns.create_as_admin(&object.with_metadata(metadata)).await;
     let target = ns.reference("ConfigMap", "c");
-    assert_eq!(ns.delete(&target, Preconditions::default(), Mode::Commit).await, Reply::Deleted);
+    assert_eq!(
+        ns.delete(&target, Preconditions::default(), Mode::Commit).await,
+        WriteReply::Deleted
+    );
     let terminating = ns.get_existing(&target).await;
     assert!(
         terminating.metadata().deletion_timestamp.is_some(),
@@ -140,7 +149,7 @@ pub(super) async fn namespace_deletion_deletes_its_objects(fixture: &mut dyn Fix
         mode: Mode::Commit,
         agent: crate::Agent::default(),
     };
-    assert_eq!(ns.admin.send(&request).await, Reply::Deleted);
+    assert_eq!(ns.admin.send(&request).await, WriteReply::Deleted);
     assert!(
         wait_until_deleted(fixture, &ns, &ns.reference("ConfigMap", "c")).await,
         "the object should be deleted"
@@ -192,7 +201,7 @@ impl TestNamespace {
 
     async fn delete_accepted(&self, target: &ObjectRef) {
         let reply = self.delete(target, Preconditions::default(), Mode::Commit).await;
-        assert_eq!(reply, Reply::Deleted);
+        assert_eq!(reply, WriteReply::Deleted);
     }
 }
 
@@ -292,7 +301,7 @@ pub(super) async fn terminating_namespace_rejects_new_objects(fixture: &mut dyn 
     let namespace = ObjectRef::builtin(ns.admin.name(), "Namespace", None, &ns.namespace);
     ns.delete_accepted(&namespace).await;
     let reply = ns.create(&ns.config_map("d", json!({})), Mode::Commit).await;
-    let Reply::Refused { code: 403, message, .. } = reply else {
+    let WriteReply::Refused { code: 403, message, .. } = reply else {
         panic!("expected a refusal with 403, got {reply:?}");
     };
     assert_eq!(

@@ -2,13 +2,13 @@ use serde_json::json;
 
 use super::Fixture;
 use super::test_namespace::{TestNamespace, accepted, refused, version_is};
-use crate::{Mode, Patch, Preconditions, Reply, Verb};
+use crate::{Mode, Patch, Preconditions, Verb, WriteReply};
 
 pub(super) async fn invalid_error_names_field_and_cause(fixture: &mut dyn Fixture) {
     let ns = TestNamespace::new(fixture, "error-invalid").await;
     ns.create_as_admin(&ns.deployment("d")).await;
     let target = ns.reference("Deployment", "d");
-    let Reply::Refused { code: 422, reason, message } =
+    let WriteReply::Refused { code: 422, reason, message } =
         ns.merge(&target, json!({"spec": {"replicas": -1}})).await
     else {
         panic!("negative replicas should be refused with 422");
@@ -18,7 +18,7 @@ pub(super) async fn invalid_error_names_field_and_cause(fixture: &mut dyn Fixtur
         message,
         "Deployment.apps \"d\" is invalid: spec.replicas: Invalid value: -1: must be greater than or equal to 0"
     );
-    let Reply::Refused { code: 422, reason, message } =
+    let WriteReply::Refused { code: 422, reason, message } =
         ns.create(&ns.config_map("BAD", json!({})), Mode::Commit).await
     else {
         panic!("an upper-case name should be refused with 422");
@@ -32,7 +32,10 @@ pub(super) async fn already_exists_error_names_object(fixture: &mut dyn Fixture)
     let ns = TestNamespace::new(fixture, "error-taken").await;
     ns.create_as_admin(&ns.deployment("d")).await;
     let reply = ns.create(&ns.deployment("d"), Mode::Commit).await;
-    assert_eq!(reply, Reply::Conflict { message: "deployments.apps \"d\" already exists".into() });
+    assert_eq!(
+        reply,
+        WriteReply::Conflict { message: "deployments.apps \"d\" already exists".into() }
+    );
 }
 
 pub(super) async fn version_conflict_error_names_object(fixture: &mut dyn Fixture) {
@@ -44,7 +47,7 @@ pub(super) async fn version_conflict_error_names_object(fixture: &mut dyn Fixtur
     let verb = Verb::Patch { patch: Patch::Merge(json!({"data": {"a": "3"}})), subresource: None };
     let reply = ns.send(&target, verb, stale, Mode::Commit).await;
     let message = "Operation cannot be fulfilled on configmaps \"c\": the object has been modified; please apply your changes to the latest version and try again";
-    assert_eq!(reply, Reply::Conflict { message: message.into() });
+    assert_eq!(reply, WriteReply::Conflict { message: message.into() });
 }
 
 pub(super) async fn malformed_object_is_bad_request_or_invalid(fixture: &mut dyn Fixture) {

@@ -2,7 +2,9 @@ use serde_json::json;
 
 use super::Fixture;
 use super::test_namespace::{CONTRACT_LABEL, TestNamespace, names, page};
-use crate::{Kind, ListQuery, Mode, Object, Preconditions, ReadFailure, Reply, Selector, list_all};
+use crate::{
+    Kind, ListQuery, Mode, Object, Preconditions, ReadFailure, Selector, WriteReply, list_all,
+};
 
 async fn with_config_maps(fixture: &dyn Fixture, what: &str, names: &[&str]) -> TestNamespace {
     let ns = TestNamespace::new(fixture, what).await;
@@ -132,7 +134,10 @@ pub(super) async fn list_pages_are_one_snapshot(fixture: &mut dyn Fixture) {
     let mut seen: Vec<String> =
         names(&first.items).iter().map(|name| (*name).to_string()).collect();
     let deleted = ns.reference("ConfigMap", "d");
-    assert_eq!(ns.delete(&deleted, Preconditions::default(), Mode::Commit).await, Reply::Deleted);
+    assert_eq!(
+        ns.delete(&deleted, Preconditions::default(), Mode::Commit).await,
+        WriteReply::Deleted
+    );
     ns.create_as_admin(&ns.config_map("c-1", json!({}))).await;
     query.continue_token = first.continue_token;
     assert!(query.continue_token.is_some(), "there should be another page");

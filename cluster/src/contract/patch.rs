@@ -5,7 +5,7 @@ use super::test_namespace::{
     TestNamespace, UNKNOWN_UID, accepted, conflict, invalid, json_patch, not_found, refused,
     uid_is, version_is,
 };
-use crate::{Mode, Object, ObjectRef, Patch, Preconditions, Reply, Verb};
+use crate::{Mode, Object, ObjectRef, Patch, Preconditions, Verb, WriteReply};
 
 /// A ConfigMap `c` with the keys a and b.
 async fn with_config(fixture: &dyn Fixture, what: &str) -> (TestNamespace, ObjectRef, Object) {
@@ -251,7 +251,7 @@ pub(super) async fn matching_preconditions_allow_the_patch(fixture: &mut dyn Fix
     );
     let reply = ns.send(&target, merge(json!({"data": {"a": "4"}})), both, Mode::Commit).await;
     assert!(
-        matches!(reply, Reply::Conflict { .. }),
+        matches!(reply, WriteReply::Conflict { .. }),
         "the same preconditions match only once: {reply:?}"
     );
 }

@@ -2,7 +2,7 @@ use serde_json::{Value, json};
 
 use super::Fixture;
 use super::test_namespace::{TestNamespace, accepted};
-use crate::{Mode, Object, Preconditions, Reply};
+use crate::{Mode, Object, Preconditions, WriteReply};
 
 impl TestNamespace {
     /// Creates a quota and waits until its status is up to date.
@@ -35,9 +35,9 @@ impl TestNamespace {
 
 /// Expects a refusal with 403 and returns its message.
 #[track_caller]
-fn forbidden(reply: Reply) -> String {
+fn forbidden(reply: WriteReply) -> String {
     match reply {
-        Reply::Refused { code: 403, reason, message } => {
+        WriteReply::Refused { code: 403, reason, message } => {
             assert_eq!(reason, "Forbidden");
             message
         }
@@ -85,9 +85,12 @@ pub(super) async fn quota_is_released_by_deletion(fixture: &mut dyn Fixture) {
     ns.create_quota(fixture, json!({"secrets": "1"})).await;
     ns.create_as_admin(&ns.secret("a")).await;
     let target = ns.reference("Secret", "a");
-    assert_eq!(ns.delete(&target, Preconditions::default(), Mode::Commit).await, Reply::Deleted);
+    assert_eq!(
+        ns.delete(&target, Preconditions::default(), Mode::Commit).await,
+        WriteReply::Deleted
+    );
     for _ in 0..30 {
-        if let Reply::Accepted(_) = ns.create(&ns.secret("b"), Mode::Commit).await {
+        if let WriteReply::Accepted(_) = ns.create(&ns.secret("b"), Mode::Commit).await {
             return;
         }
         fixture.wait(2).await;

@@ -2,7 +2,7 @@ use serde_json::{Value, json};
 
 use super::Fixture;
 use super::test_namespace::{TestNamespace, accepted};
-use crate::{Mode, Object, Preconditions, Reply};
+use crate::{Mode, Object, Preconditions, WriteReply};
 
 impl TestNamespace {
     async fn roll_out(&self, fixture: &mut dyn Fixture, replicas: u32) {
@@ -136,7 +136,10 @@ pub(super) async fn deployment_deletion_deletes_its_pods(fixture: &mut dyn Fixtu
     let ns = TestNamespace::new(fixture, "rollout-deleted").await;
     ns.roll_out(fixture, 1).await;
     let target = ns.reference("Deployment", "d");
-    assert_eq!(ns.delete(&target, Preconditions::default(), Mode::Commit).await, Reply::Deleted);
+    assert_eq!(
+        ns.delete(&target, Preconditions::default(), Mode::Commit).await,
+        WriteReply::Deleted
+    );
     for _ in 0..60 {
         fixture.wait(2).await;
         if ns.replica_sets().await.is_empty() && ns.deployment_pods().await.is_empty() {
@@ -151,7 +154,10 @@ pub(super) async fn deleted_pod_is_replaced(fixture: &mut dyn Fixture) {
     ns.roll_out(fixture, 1).await;
     let deleted = ns.deployment_pods().await.remove(0);
     let target = ns.reference("Pod", deleted.name());
-    assert_eq!(ns.delete(&target, Preconditions::default(), Mode::Commit).await, Reply::Deleted);
+    assert_eq!(
+        ns.delete(&target, Preconditions::default(), Mode::Commit).await,
+        WriteReply::Deleted
+    );
     for _ in 0..30 {
         fixture.wait(1).await;
         let pods = ns.deployment_pods().await;

@@ -2,7 +2,7 @@ use serde_json::json;
 
 use super::Fixture;
 use super::test_namespace::{TestNamespace, accepted, conflict, invalid, not_found, version_is};
-use crate::{Mode, ObjectRef, Patch, Preconditions, Reply, Verb};
+use crate::{Mode, ObjectRef, Patch, Preconditions, Verb, WriteReply};
 
 async fn with_deployment(fixture: &dyn Fixture, what: &str) -> (TestNamespace, ObjectRef) {
     let ns = TestNamespace::new(fixture, what).await;
@@ -47,7 +47,7 @@ pub(super) async fn scale_patch_sets_replicas(fixture: &mut dyn Fixture) {
     let reply = ns
         .patch_at(&target, "scale", json!({"spec": {"replicas": 2}}), Preconditions::default())
         .await;
-    assert!(matches!(reply, Reply::Accepted(_)), "{reply:?}");
+    assert!(matches!(reply, WriteReply::Accepted(_)), "{reply:?}");
     let stored = ns.get_existing(&target).await;
     assert_eq!(stored.at("/spec/replicas"), Some(&json!(2)));
     assert_eq!(stored.metadata().generation, 2, "replicas are a part of the spec");
@@ -112,7 +112,10 @@ pub(super) async fn scale_of_kind_without_scale_is_not_found(fixture: &mut dyn F
     let one = json!({"spec": {"replicas": 1}});
     let target = ns.reference("ConfigMap", "c");
     let reply = ns.patch_at(&target, "scale", one, Preconditions::default()).await;
-    assert!(matches!(reply, Reply::NotFound | Reply::Refused { code: 404 | 405, .. }), "{reply:?}");
+    assert!(
+        matches!(reply, WriteReply::NotFound | WriteReply::Refused { code: 404 | 405, .. }),
+        "{reply:?}"
+    );
 }
 
 pub(super) async fn status_patch_checks_preconditions(fixture: &mut dyn Fixture) {

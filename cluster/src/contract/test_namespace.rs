@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::Fixture;
 use crate::{
-    Agent, Cluster, Consistency, Kind, ListQuery, Mode, Object, ObjectRef, Page, Patch,
-    Preconditions, Reply, Request, Selector, Verb,
+    Agent, Cluster, Consistency, Kind, ListQuery, Mode, NotSent, Object, ObjectRef, Page, Patch,
+    Preconditions, Request, Selector, Verb, WriteReply,
 };
 
 /// The namespace of one contract test, with helpers for requests in it.
@@ -32,9 +32,9 @@ impl TestNamespace {
                 json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}),
             );
             match create(&*admin, &object, Mode::Commit).await {
-                Reply::Accepted(_) => return Self { cluster, admin, namespace },
+                WriteReply::Accepted(_) => return Self { cluster, admin, namespace },
                 // The namespace remains from an earlier run.
-                Reply::Conflict { .. } => {}
+                WriteReply::Conflict { .. } => {}
                 other => panic!("the namespace {namespace} cannot be created: {other:?}"),
             }
         }
@@ -70,7 +70,7 @@ impl TestNamespace {
         read(value)
     }
 
-    pub(super) async fn create(&self, object: &Object, mode: Mode) -> Reply {
+    pub(super) async fn create(&self, object: &Object, mode: Mode) -> WriteReply {
         create(&*self.cluster, object, mode).await
     }
 
@@ -97,11 +97,11 @@ impl TestNamespace {
         verb: Verb,
         preconditions: Preconditions,
         mode: Mode,
-    ) -> Reply {
+    ) -> WriteReply {
         send(&*self.cluster, target, verb, preconditions, mode).await
     }
 
-    pub(super) async fn patch(&self, target: &ObjectRef, patch: Patch) -> Reply {
+    pub(super) async fn patch(&self, target: &ObjectRef, patch: Patch) -> WriteReply {
         self.send(
             target,
             Verb::Patch { patch, subresource: None },
@@ -111,7 +111,7 @@ impl TestNamespace {
         .await
     }
 
-    pub(super) async fn merge(&self, target: &ObjectRef, patch: Value) -> Reply {
+    pub(super) async fn merge(&self, target: &ObjectRef, patch: Value) -> WriteReply {
         self.patch(target, Patch::Merge(patch)).await
     }
 
@@ -121,7 +121,7 @@ impl TestNamespace {
         subresource: &str,
         patch: Value,
         preconditions: Preconditions,
-    ) -> Reply {
+    ) -> WriteReply {
         let verb =
             Verb::Patch { patch: Patch::Merge(patch), subresource: Some(subresource.into()) };
         self.send(target, verb, preconditions, Mode::Commit).await
@@ -132,7 +132,7 @@ impl TestNamespace {
         target: &ObjectRef,
         preconditions: Preconditions,
         mode: Mode,
-    ) -> Reply {
+    ) -> WriteReply {
         self.send(target, Verb::Delete { grace_seconds: None }, preconditions, mode).await
     }
 
@@ -171,7 +171,7 @@ pub(super) fn names(objects: &[Object]) -> Vec<&str> {
     objects.iter().map(Object::name).collect()
 }
 
-pub(super) async fn create(cluster: &dyn Cluster, object: &Object, mode: Mode) -> Reply {
+pub(super) async fn create(cluster: &dyn Cluster, object: &Object, mode: Mode) -> WriteReply {
     let target = object.reference(cluster.name()).without_uid();
     send(cluster, &target, Verb::Create(object.clone()), Preconditions::default(), mode).await
 }
@@ -182,7 +182,7 @@ async fn send(
     verb: Verb,
     preconditions: Preconditions,
     mode: Mode,
-) -> Reply {
+) -> WriteReply {
     let request =
         Request { target: target.clone(), verb, preconditions, mode, agent: Agent::default() };
     cluster.send(&request).await
@@ -200,37 +200,42 @@ pub(super) fn version_is(version: &str) -> Preconditions {
 pub(super) const UNKNOWN_UID: &str = "00000000-0000-4000-8000-000000000000";
 
 #[track_caller]
-pub(super) fn accepted(reply: Reply) -> Object {
+pub(super) fn accepted(reply: WriteReply) -> Object {
     match reply {
-        Reply::Accepted(object) => object,
+        WriteReply::Accepted(object) => object,
         other => panic!("expected an accepted request, got {other:?}"),
     }
 }
 
 #[track_caller]
-pub(super) fn conflict(reply: &Reply) {
-    assert!(matches!(reply, Reply::Conflict { .. }), "expected a conflict, got {reply:?}");
+pub(super) fn conflict(reply: &WriteReply) {
+    assert!(matches!(reply, WriteReply::Conflict { .. }), "expected a conflict, got {reply:?}");
 }
 
 #[track_caller]
-pub(super) fn not_found(reply: &Reply) {
-    assert!(matches!(reply, Reply::NotFound), "expected `NotFound`, got {reply:?}");
+pub(super) fn not_found(reply: &WriteReply) {
+    assert!(matches!(reply, WriteReply::NotFound), "expected `NotFound`, got {reply:?}");
 }
 
-/// Expects a refusal of the request itself: 400 if it cannot be parsed, 422 if it is not valid.
+/// Expects a refusal of the request itself: 400 if it cannot be parsed, 422 if it is not valid. An adapter may detect that
+/// without sending it.
 #[track_caller]
-pub(super) fn refused(reply: &Reply) {
+pub(super) fn refused(reply: &WriteReply) {
     assert!(
-        matches!(reply, Reply::Refused { code: 400 | 422, .. }),
+        matches!(
+            reply,
+            WriteReply::Refused { code: 400 | 422, .. }
+                | WriteReply::NotSent(NotSent::InvalidRequest { .. })
+        ),
         "expected a refusal with 400 or 422, got {reply:?}"
     );
 }
 
 /// Expects a refusal of a well-formed but invalid request.
 #[track_caller]
-pub(super) fn invalid(reply: &Reply) {
+pub(super) fn invalid(reply: &WriteReply) {
     assert!(
-        matches!(reply, Reply::Refused { code: 422, .. }),
+        matches!(reply, WriteReply::Refused { code: 422, .. }),
         "expected a refusal with 422, got {reply:?}"
     );
 }

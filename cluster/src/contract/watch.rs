@@ -2,7 +2,7 @@ use serde_json::json;
 
 use super::Fixture;
 use super::test_namespace::{TestNamespace, accepted, refused};
-use crate::{Kind, Mode, Object, Preconditions, ReadFailure, Reply, Verb, WatchEvent};
+use crate::{Kind, Mode, Object, Preconditions, ReadFailure, Verb, WatchEvent, WriteReply};
 
 /// Returns the changes of the ConfigMaps that the test created, as `+name`, `~name` and `-name`, and the last version.
 async fn changes_since(ns: &TestNamespace, after: &str) -> (Vec<String>, Option<String>) {
@@ -41,7 +41,7 @@ async fn watch_events(ns: &TestNamespace, kind: &str, after: &str) -> Vec<WatchE
 async fn delete(ns: &TestNamespace, name: &str) {
     let reply =
         ns.delete(&ns.reference("ConfigMap", name), Preconditions::default(), Mode::Commit).await;
-    assert_eq!(reply, Reply::Deleted);
+    assert_eq!(reply, WriteReply::Deleted);
 }
 
 pub(super) async fn watch_delivers_each_change_once_in_order(fixture: &mut dyn Fixture) {
@@ -106,7 +106,10 @@ pub(super) async fn watch_omits_no_ops_and_dry_runs(fixture: &mut dyn Fixture) {
         Verb::Patch { patch: crate::Patch::Merge(json!({"data": {"x": "2"}})), subresource: None };
     accepted(ns.send(&target, verb, Preconditions::default(), Mode::DryRun).await);
     accepted(ns.create(&ns.config_map("b", json!({})), Mode::DryRun).await);
-    assert_eq!(ns.delete(&target, Preconditions::default(), Mode::DryRun).await, Reply::Deleted);
+    assert_eq!(
+        ns.delete(&target, Preconditions::default(), Mode::DryRun).await,
+        WriteReply::Deleted
+    );
     fixture.wait(1).await;
     assert_eq!(changes_since(&ns, &begin).await.0, [""; 0]);
 }

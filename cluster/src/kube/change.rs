@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use super::discovery::ApiResource;
 use super::http_client::HttpRequest;
 use super::path::{RequestPath, is_segment};
-use crate::{JsonOp, Mode, Object, ObjectRef, Patch, Preconditions, Reply, Request, Verb};
+use crate::{JsonOp, Mode, NotSent, Object, ObjectRef, Patch, Preconditions, Request, Verb};
 
 /// Field manager of server-side apply and of all other writes.
 const FIELD_MANAGER: &str = "chiron";
@@ -17,15 +17,15 @@ pub(super) fn build_request(
     request: &Request,
     preconditions: &Preconditions,
     resource: &ApiResource,
-) -> Result<HttpRequest, Reply> {
+) -> Result<HttpRequest, NotSent> {
     let target = &request.target;
     if resource.is_namespaced && !target.namespace.as_deref().is_some_and(is_segment) {
-        return Err(bad_request(format!("{} {} requires a namespace", target.kind, target.name)));
+        return Err(invalid(format!("{} {} requires a namespace", target.kind, target.name)));
     }
     let all = || resource.list_path(target.namespace.as_deref());
     let path = |subresource: Option<&str>| {
         let path = object_path(all(), target)?;
-        Ok::<RequestPath, Reply>(match subresource {
+        Ok::<RequestPath, NotSent>(match subresource {
             Some(subresource) => path.join(subresource),
             None => path,
         })
@@ -80,28 +80,28 @@ pub(super) fn build_request(
 }
 
 /// Returns the path of the object that `target` references.
-fn object_path(all: RequestPath, target: &ObjectRef) -> Result<RequestPath, Reply> {
+fn object_path(all: RequestPath, target: &ObjectRef) -> Result<RequestPath, NotSent> {
     if is_segment(&target.name) {
         Ok(all.join(&target.name))
     } else {
-        Err(bad_request(format!("{:?} is not a valid name of a {}", target.name, target.kind)))
+        Err(invalid(format!("{:?} is not a valid name of a {}", target.name, target.kind)))
     }
 }
 
-fn bad_request(message: String) -> Reply {
-    Reply::Refused { code: 400, reason: "BadRequest".into(), message }
+fn invalid(message: String) -> NotSent {
+    NotSent::InvalidRequest { message }
 }
 
 /// Checks that the object in the body is the target. The path of a create request has no name, so the API server would
 /// use the name in the body.
-fn check_target(object: &Object, target: &ObjectRef) -> Result<(), Reply> {
+fn check_target(object: &Object, target: &ObjectRef) -> Result<(), NotSent> {
     let is_target = object.kind() == &target.object_kind()
         && (target.name.is_empty() || object.name() == target.name)
         && object.namespace() == target.namespace.as_deref();
     if is_target {
         return Ok(());
     }
-    Err(bad_request("the object in the body is not the target of the request".into()))
+    Err(invalid("the object in the body is not the target of the request".into()))
 }
 
 /// Adds the preconditions to the patch itself: the API server compares uid and version of the result with the stored
@@ -214,7 +214,7 @@ mod tests {
         }
     }
 
-    fn sent(request: &Request) -> Result<(String, &'static str, Value), Reply> {
+    fn sent(request: &Request) -> Result<(String, &'static str, Value), NotSent> {
         let built = build_request(request, &request.preconditions, &resource())?;
         let body = serde_json::from_slice(&built.body).unwrap();
         Ok((format!("{} {}", built.method, built.path), built.content_type, body))
@@ -312,14 +312,14 @@ mod tests {
             of("cart", Some("")),
             of("cart", Some("..")),
         ] {
-            assert!(matches!(sent(&bad), Err(Reply::Refused { code: 400, .. })), "{}", bad.target);
+            assert!(matches!(sent(&bad), Err(NotSent::InvalidRequest { .. })), "{}", bad.target);
         }
         let other =
             Request { target: of("till", Some("shop")).target, ..request(Verb::Create(cart())) };
-        assert!(matches!(sent(&other), Err(Reply::Refused { code: 400, .. })));
+        assert!(matches!(sent(&other), Err(NotSent::InvalidRequest { .. })));
         let kind = Kind::new("apps/v1", "ReplicaSet");
         let wrong = ObjectRef { kind: kind.kind, ..valid.target.clone() };
         let other = Request { target: wrong, ..request(Verb::Create(cart())) };
-        assert!(matches!(sent(&other), Err(Reply::Refused { code: 400, .. })));
+        assert!(matches!(sent(&other), Err(NotSent::InvalidRequest { .. })));
     }
 }

@@ -1,7 +1,7 @@
 use serde::Deserialize;
 
 use super::http_client::{CallOutcome, HttpResponse};
-use crate::{Object, ObjectRef, ReadFailure, Reply};
+use crate::{NotSent, Object, ObjectRef, ReadFailure, WriteReply};
 
 /// The `Status` object with which the Kubernetes API explains a rejection.
 #[derive(Default, Deserialize)]
@@ -60,69 +60,67 @@ impl MessagePolicy {
 /// Seconds to wait after a 429 without `Retry-After`; the API server suggests 10 s for a blocked eviction.
 const DEFAULT_RETRY_AFTER_SECONDS: u32 = 10;
 /// Seconds to wait before the next attempt to connect to an unreachable server.
-pub(super) const RECONNECT_SECONDS: u32 = 5;
+const RECONNECT_SECONDS: u32 = 5;
 
 /// Classifies the response to a change; `on_success` converts the body of a successful response to a reply.
 pub(super) fn change_reply(
     outcome: CallOutcome,
     policy: MessagePolicy,
-    on_success: impl FnOnce(&[u8]) -> Result<Reply, String>,
-) -> Reply {
+    on_success: impl FnOnce(&[u8]) -> Result<WriteReply, String>,
+) -> WriteReply {
     let response = match outcome {
         CallOutcome::Response(response) => response,
-        // The change was definitely not made, as `Throttled` states: the same request can be sent again.
-        CallOutcome::Unsent(_) => {
-            return Reply::Throttled { retry_after_seconds: RECONNECT_SECONDS };
-        }
-        CallOutcome::Lost(message) => return Reply::Unknown { message },
+        CallOutcome::Unsent(message) => return unavailable(message),
+        CallOutcome::Lost(message) => return WriteReply::Unknown { message },
         CallOutcome::TooLarge(status) => {
             let message =
                 format!("the response with status {} exceeds the size limit", status.as_u16());
-            return Reply::Unknown { message };
+            return WriteReply::Unknown { message };
         }
     };
     if response.status.is_success() {
-        return on_success(&response.body).unwrap_or_else(|error| Reply::Unknown {
+        return on_success(&response.body).unwrap_or_else(|error| WriteReply::Unknown {
             message: format!("invalid response: {error}"),
         });
     }
     let status = Status::of(&response);
     let message = policy.message(&status);
     match status.code {
-        409 | 412 => Reply::Conflict { message },
-        404 => Reply::NotFound,
+        409 | 412 => WriteReply::Conflict { message },
+        404 => WriteReply::NotFound,
         429 => {
             let seconds = response.retry_after().or(status.details.map(|d| d.retry_after_seconds));
             let retry_after_seconds =
                 seconds.filter(|s| *s > 0).unwrap_or(DEFAULT_RETRY_AFTER_SECONDS);
-            Reply::Throttled { retry_after_seconds }
+            WriteReply::Throttled { retry_after_seconds }
         }
-        code @ 400..500 => Reply::Refused { code, reason: status.reason, message },
+        code @ 400..500 => WriteReply::Refused { code, reason: status.reason, message },
         // An error of a gateway, an overloaded server, a webhook timeout or an etcd timeout: the request may have been
         // processed. A status that is neither success nor error (1xx, 3xx) does not determine the outcome either.
-        code => Reply::Unknown { message: format!("{code} {}: {message}", status.reason) },
+        code => WriteReply::Unknown { message: format!("{code} {}: {message}", status.reason) },
     }
 }
 
 /// Returns the reply for a change that was not sent, because a read that it depends on failed.
-pub(super) fn read_failure_reply(failure: ReadFailure) -> Reply {
+pub(super) fn read_failure_reply(failure: ReadFailure) -> WriteReply {
     match failure {
         ReadFailure::Refused { code: 404, message, .. } => {
-            Reply::Refused { code: 404, reason: "NotFound".into(), message }
+            WriteReply::Refused { code: 404, reason: "NotFound".into(), message }
         }
         ReadFailure::Refused { code, message, .. } => {
-            Reply::Refused { code, reason: "Forbidden".into(), message }
+            WriteReply::Refused { code, reason: "Forbidden".into(), message }
         }
-        // Nothing was sent, so the same request can be sent again.
-        ReadFailure::Unavailable { .. } | ReadFailure::Gone => {
-            Reply::Throttled { retry_after_seconds: RECONNECT_SECONDS }
-        }
+        ReadFailure::Unavailable { .. } | ReadFailure::Gone => unavailable(failure.to_string()),
     }
 }
 
+fn unavailable(message: String) -> WriteReply {
+    WriteReply::NotSent(NotSent::Unavailable { message, retry_after_seconds: RECONNECT_SECONDS })
+}
+
 /// Returns the reply for a change of an object that was modified or replaced since it was read.
-pub(super) fn stale(target: &ObjectRef) -> Reply {
-    Reply::Conflict { message: format!("{target} was modified since it was read") }
+pub(super) fn stale(target: &ObjectRef) -> WriteReply {
+    WriteReply::Conflict { message: format!("{target} was modified since it was read") }
 }
 
 /// Returns the successful response to a read of `resource`.

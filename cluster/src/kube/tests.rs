@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::{Agent, Mode, Patch, Selector};
+use crate::{Agent, Mode, NotSent, Patch, Selector};
 use fake_api_server::{FakeApiServer, FakeResponse, RecordedRequest, status};
 
 fn limits() -> KubeLimits {
@@ -79,11 +79,15 @@ fn change_count(server: &FakeApiServer) -> usize {
 
 /// Bad-input row K1: a change whose connection is refused was definitely not made, so it may be sent again.
 #[tokio::test]
-async fn refused_connection_is_throttled() {
+async fn change_with_refused_connection_is_not_sent() {
     let (server, cluster) = cluster(on_change(|| FakeResponse::Json(200, stored("8")))).await;
     assert!(cluster.get(&pod(), Consistency::Latest).await.unwrap().is_some());
     server.stop();
-    assert!(matches!(cluster.send(&label()).await, Reply::Throttled { .. }));
+    let reply = cluster.send(&label()).await;
+    assert!(
+        matches!(reply, WriteReply::NotSent(NotSent::Unavailable { retry_after_seconds: 5, .. })),
+        "{reply:?}"
+    );
     assert_eq!(change_count(&server), 0);
     let read = cluster.get(&pod(), Consistency::Latest).await.unwrap_err();
     assert!(read.is_transient(), "{read}");
@@ -98,7 +102,7 @@ async fn status_503_is_unknown_for_change_and_transient_for_read() {
     .await;
     let reply = cluster.send(&label()).await;
     assert!(
-        matches!(&reply, Reply::Unknown { message } if message.contains("etcd is unavailable")),
+        matches!(&reply, WriteReply::Unknown { message } if message.contains("etcd is unavailable")),
         "{reply:?}"
     );
     assert_eq!(change_count(&server), 1, "a change should be sent once");
@@ -120,7 +124,7 @@ async fn connection_reset_is_unknown_and_not_retried() {
     ] {
         let (server, cluster) = cluster(on_change(response)).await;
         let reply = cluster.send(&label()).await;
-        assert!(matches!(reply, Reply::Unknown { .. }), "{reply:?}");
+        assert!(matches!(reply, WriteReply::Unknown { .. }), "{reply:?}");
         assert_eq!(change_count(&server), 1);
     }
 }
@@ -130,7 +134,7 @@ async fn connection_reset_is_unknown_and_not_retried() {
 async fn read_after_504_shows_unchanged_version() {
     let (_server, cluster) =
         cluster(on_change(|| FakeResponse::Json(504, status(504, "Timeout", "timed out")))).await;
-    assert!(matches!(cluster.send(&label()).await, Reply::Unknown { .. }));
+    assert!(matches!(cluster.send(&label()).await, WriteReply::Unknown { .. }));
     let now = cluster.get(&pod(), Consistency::Latest).await.unwrap().unwrap();
     assert_eq!(
         now.metadata().resource_version,
@@ -148,7 +152,7 @@ async fn call_without_response_times_out() {
         })
         .await;
         let begin = Instant::now();
-        assert!(matches!(cluster.send(&label()).await, Reply::Unknown { .. }));
+        assert!(matches!(cluster.send(&label()).await, WriteReply::Unknown { .. }));
         // The server waits 30 s.
         assert!(begin.elapsed() < Duration::from_secs(25), "{:?}", begin.elapsed());
         let read = cluster.get(&pod(), Consistency::Latest).await.unwrap_err();
@@ -171,7 +175,7 @@ async fn rejected_eviction_is_throttled_without_delete() {
     let budget = || {
         FakeResponse::Json(429, status(429, "TooManyRequests", "the disruption budget is spent"))
     };
-    assert_eq!(reply(budget).await, Reply::Throttled { retry_after_seconds: 10 });
+    assert_eq!(reply(budget).await, WriteReply::Throttled { retry_after_seconds: 10 });
     let header = || {
         FakeResponse::JsonWithHeader(
             429,
@@ -179,13 +183,13 @@ async fn rejected_eviction_is_throttled_without_delete() {
             status(429, "TooManyRequests", "busy"),
         )
     };
-    assert_eq!(reply(header).await, Reply::Throttled { retry_after_seconds: 3 });
+    assert_eq!(reply(header).await, WriteReply::Throttled { retry_after_seconds: 3 });
     let details = || {
         let mut reply = status(429, "TooManyRequests", "busy");
         reply["details"] = json!({"retryAfterSeconds": 4});
         FakeResponse::Json(429, reply)
     };
-    assert_eq!(reply(details).await, Reply::Throttled { retry_after_seconds: 4 });
+    assert_eq!(reply(details).await, WriteReply::Throttled { retry_after_seconds: 4 });
 }
 
 /// Bad-input row K11: an expired resource version (410) is reported as such by lists and watches.
@@ -296,25 +300,25 @@ async fn renewed_token_is_used_for_next_request() {
 
 #[tokio::test]
 async fn change_replies_are_classified_by_status() {
-    type Case = (u16, &'static str, fn(&Reply) -> bool);
+    type Case = (u16, &'static str, fn(&WriteReply) -> bool);
     let cases: [Case; 9] = [
-        (200, "", |r| matches!(r, Reply::Accepted(o) if o.metadata().resource_version == "8")),
-        (404, "NotFound", |r| matches!(r, Reply::NotFound)),
-        (409, "Conflict", |r| matches!(r, Reply::Conflict { message } if message == "words")),
-        (412, "Conflict", |r| matches!(r, Reply::Conflict { .. })),
+        (200, "", |r| matches!(r, WriteReply::Accepted(o) if o.metadata().resource_version == "8")),
+        (404, "NotFound", |r| matches!(r, WriteReply::NotFound)),
+        (409, "Conflict", |r| matches!(r, WriteReply::Conflict { message } if message == "words")),
+        (412, "Conflict", |r| matches!(r, WriteReply::Conflict { .. })),
         (
             400,
             "BadRequest",
-            |r| matches!(r, Reply::Refused { code: 400, reason, .. } if reason == "BadRequest"),
+            |r| matches!(r, WriteReply::Refused { code: 400, reason, .. } if reason == "BadRequest"),
         ),
-        (401, "Unauthorized", |r| matches!(r, Reply::Refused { code: 401, .. })),
+        (401, "Unauthorized", |r| matches!(r, WriteReply::Refused { code: 401, .. })),
         (
             403,
             "Forbidden",
-            |r| matches!(r, Reply::Refused { code: 403, message, .. } if message == "words"),
+            |r| matches!(r, WriteReply::Refused { code: 403, message, .. } if message == "words"),
         ),
-        (422, "Invalid", |r| matches!(r, Reply::Refused { code: 422, .. })),
-        (500, "InternalError", |r| matches!(r, Reply::Unknown { .. })),
+        (422, "Invalid", |r| matches!(r, WriteReply::Refused { code: 422, .. })),
+        (500, "InternalError", |r| matches!(r, WriteReply::Unknown { .. })),
     ];
     for (code, reason, is_right) in cases {
         let (server, cluster) =
@@ -338,9 +342,9 @@ async fn rejected_patch_with_stale_preconditions_is_a_conflict() {
         _ => request.path.contains("/pods/p").then(|| FakeResponse::Json(200, stored("9"))),
     })
     .await;
-    assert!(matches!(cluster.send(&label()).await, Reply::Conflict { .. }));
+    assert!(matches!(cluster.send(&label()).await, WriteReply::Conflict { .. }));
     let free = Request { preconditions: Preconditions::default(), ..label() };
-    assert!(matches!(cluster.send(&free).await, Reply::Refused { code: 422, .. }));
+    assert!(matches!(cluster.send(&free).await, WriteReply::Refused { code: 422, .. }));
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use async_trait::async_trait;
 use cluster::{
     Cluster, Consistency, Kind, ListQuery, LogQuery, MetricQuery, Metrics, Object, ObjectRef, Page,
-    ReadFailure, Reply, Request, Sample, WatchEvent,
+    ReadFailure, Request, Sample, WatchEvent, WriteReply,
 };
 use planner::ReadLimits;
 use simulator::SimulatedCluster;
@@ -54,7 +54,7 @@ impl Cluster for CountingCluster {
         self.count().watch_since(kind, namespace, resource_version).await
     }
 
-    async fn send(&self, request: &Request) -> Reply {
+    async fn send(&self, request: &Request) -> WriteReply {
         self.count().send(request).await
     }
 

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use actions::Next;
-use cluster::{Agent, Cluster, Mode, ObjectRef, Reply, Request};
+use actions::{Next, Reply};
+use cluster::{Agent, Cluster, Mode, ObjectRef, Request};
 use engine::{
     Builder, Engine, Folds, IncidentCase, InputSenders, ProposalSources, RunUntil, Settings,
     webhook_channel,
@@ -110,8 +110,9 @@ impl EngineHarness {
                 let reply = match actions::next(spec, &step.arguments, "by-hand", &replies) {
                     Next::Read(queries) => {
                         for query in &queries {
-                            replies
-                                .push(self.runtime.block_on(executor::read(&*self.cluster, query)));
+                            replies.push(Reply::Read(
+                                self.runtime.block_on(cluster::read(&*self.cluster, query)),
+                            ));
                         }
                         continue;
                     }
@@ -124,10 +125,10 @@ impl EngineHarness {
                         };
                         let request =
                             Request { target, verb, preconditions, mode: Mode::Commit, agent };
-                        self.runtime.block_on(self.cluster.send(&request))
+                        Reply::Write(self.runtime.block_on(self.cluster.send(&request)))
                     }
                     Next::Done { .. } => break,
-                    Next::Wait(_) => Reply::NotFound,
+                    Next::Wait(_) => Reply::Waited,
                     Next::RequestApproval(message) | Next::Refused { message, .. } => {
                         panic!("{message}")
                     }

@@ -2,7 +2,9 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use cluster::{Agent, Cluster as _, HealthLevel, Mode, Patch, Preconditions, Reply, Request, Verb};
+use cluster::{
+    Agent, Cluster as _, HealthLevel, Mode, Patch, Preconditions, Request, Verb, WriteReply,
+};
 use serde_json::{Value, json};
 use simulator::{Emission, SimulatedCluster};
 
@@ -41,7 +43,10 @@ impl SystemUnderTest for BreakNeighbour {
                     agent: Agent::default(),
                 };
                 let reply = cluster.send(&request).await;
-                assert!(matches!(reply, Reply::Accepted(_) | Reply::Deleted), "{reply:?}");
+                assert!(
+                    matches!(reply, WriteReply::Accepted(_) | WriteReply::Deleted),
+                    "{reply:?}"
+                );
             }
             if advance.now >= until {
                 break;

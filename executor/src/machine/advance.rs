@@ -1,7 +1,7 @@
 //! Events that follow from the state and the time alone, without an input; one at a time.
 
-use actions::Next;
-use cluster::Reply;
+use actions::{Next, Reply};
+use cluster::WriteReply;
 use jiff::{SignedDuration, Timestamp};
 use workflow::duration::Duration;
 use workflow::manifest::{OnFailure, RetryOn, RetryStrategy};
@@ -196,11 +196,7 @@ impl Run {
                     Ok(Next::Read(_) | Next::Send { .. }) => overdue(),
                     Ok(Next::Wait(duration)) => {
                         let is_due = now >= saturating_add(effect_request.not_before, duration.signed());
-                        is_due.then(|| Event::Observed {
-                            step: step.id.clone(),
-                            replies: vec![Reply::NotFound],
-                            at: now,
-                        })
+                        is_due.then(|| Event::WaitEnded { step: step.id.clone(), at: now })
                     }
                     Ok(Next::RequestApproval(_)) if self.is_held() => None,
                     Ok(Next::RequestApproval(reason)) => Some(Event::ApprovalRequested {
@@ -306,11 +302,7 @@ impl Run {
                 )),
                 Ok(Next::Wait(duration)) => {
                     let is_due = now >= saturating_add(effect_request.not_before, duration.signed());
-                    is_due.then(|| Event::Observed {
-                        step: step.id.clone(),
-                        replies: vec![Reply::NotFound],
-                        at: now,
-                    })
+                    is_due.then(|| Event::WaitEnded { step: step.id.clone(), at: now })
                 }
                 Ok(Next::Read(_) | Next::Send { .. }) if is_outage_too_long(progress, now) => Some(
                     self.fail_compensation(step_index, "the cluster could not be read for 1h".into(), now),
@@ -477,12 +469,11 @@ impl Run {
         let Some(on) = on else {
             return Event::StepFailed { step: step.id.clone(), message, at: now };
         };
-        let retry_after = match progress.replies.last() {
-            Some(Reply::Throttled { retry_after_seconds }) => {
-                SignedDuration::from_secs(i64::from(*retry_after_seconds))
-            }
-            _ => SignedDuration::ZERO,
+        let retry_after_seconds = match progress.replies.last() {
+            Some(Reply::Write(reply)) => reply.retry_after_seconds().unwrap_or(0),
+            Some(Reply::Read(_) | Reply::Waited | Reply::Approved) | None => 0,
         };
+        let retry_after = SignedDuration::from_secs(i64::from(retry_after_seconds));
         let delay = backoff::delay(retry, &self.step_key(step_index, Direction::Apply), attempt)
             .max(retry_after);
         Event::RetryScheduled {
@@ -590,7 +581,10 @@ fn send_timed_out(intent: &super::state::Intent, sent: Timestamp, now: Timestamp
     (now >= saturating_add(sent, SEND_TIMEOUT)).then(|| Event::EffectAnswered {
         key: intent.key.clone(),
         attempt: intent.attempt,
-        reply: Reply::Unknown { message: format!("no reply within {} s", SEND_TIMEOUT.as_secs()) },
+        reply: WriteReply::Unknown {
+            message: format!("no reply within {} s", SEND_TIMEOUT.as_secs()),
+        },
+        read: None,
         applied: Applied::Unknown,
         at: now,
     })

@@ -1,7 +1,7 @@
 //! Changes that a run is ready to send. The fleet's guard grants or denies each of them.
 
-use actions::Next;
-use cluster::{Agent, Mode, Object, ObjectRef, Preconditions, Reply, Request, Verb};
+use actions::{Next, Reply};
+use cluster::{Agent, Mode, Object, ObjectRef, Preconditions, Request, Verb, WriteReply};
 use jiff::Timestamp;
 use workflow::run::{Event, RunInput};
 use workflow::{Impact, RunView};
@@ -54,7 +54,7 @@ impl Run {
             return None;
         };
         let (spec, args) = self.args(step_index, direction, rules).ok()?;
-        let objects: Vec<Object> = replies.iter().flat_map(objects).cloned().collect();
+        let objects: Vec<Object> = replies.iter().flat_map(Reply::objects).cloned().collect();
         let mut impact = actions::impact(spec, &args, &objects);
         // Arguments may omit the cluster; it is then the cluster of the plan's targets.
         if let Some(cluster) = self.plan.targets.first().map(|target| &target.cluster) {
@@ -123,7 +123,7 @@ impl Run {
             Some(ActionProgress::Sent { intent, .. }) => Some(RunInput::ChangeAnswered {
                 run: self.view.run.clone(),
                 effect: intent.effect.clone(),
-                reply: Reply::Unknown { message: message.into() },
+                reply: WriteReply::Unknown { message: message.into() },
             }),
             Some(
                 ActionProgress::Preparing(_)
@@ -149,17 +149,4 @@ impl Run {
 
 fn attempts(view: &RunView, key: &str) -> u32 {
     view.effects.iter().find(|effect| effect.key == key).map_or(0, |effect| effect.attempts)
-}
-
-fn objects(reply: &Reply) -> &[Object] {
-    match reply {
-        Reply::Found(object) | Reply::Accepted(object) => std::slice::from_ref(object),
-        Reply::Listed(objects) => objects,
-        Reply::NotFound
-        | Reply::Deleted
-        | Reply::Conflict { .. }
-        | Reply::Refused { .. }
-        | Reply::Throttled { .. }
-        | Reply::Unknown { .. } => &[],
-    }
 }

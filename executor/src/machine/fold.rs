@@ -1,6 +1,7 @@
 //! Folds events into the run. Live runs and replays use the same code.
 
-use cluster::{Health, ObjectRef, Reply};
+use actions::Reply;
+use cluster::{Health, ObjectRef, ReadReply, Verb, WriteReply};
 use jiff::Timestamp;
 use workflow::Truth;
 use workflow::condition::Condition;
@@ -80,23 +81,10 @@ impl Run {
                 .with_step(step, |run, step_index| {
                     run.approval_decided(step_index, *is_approved, actor)
                 }),
-            Event::Observed { step, replies, at } => self.with_step(step, |run, step_index| {
-                let effect_request = run.next_effect(*at);
-                let progress = &mut run.steps[step_index];
-                progress.failed_reads = 0;
-                progress.failing_since = None;
-                match &mut progress.state {
-                    StepState::Applying(action) => {
-                        progress.replies.extend(replies.iter().cloned());
-                        *action = ActionProgress::Preparing(effect_request);
-                    }
-                    StepState::Compensating(action) => {
-                        progress.undo_replies.extend(replies.iter().cloned());
-                        *action = ActionProgress::Preparing(effect_request);
-                    }
-                    _ => {}
-                }
-            }),
+            Event::Observed { step, replies, at } => {
+                self.add_replies(step, replies.iter().cloned().map(Reply::Read), *at)
+            }
+            Event::WaitEnded { step, at } => self.add_replies(step, [Reply::Waited], *at),
             Event::IntentWritten { step, effect, key, attempt, request, at } => {
                 self.with_step(step, |run, step_index| {
                     let intent = Intent {
@@ -112,8 +100,8 @@ impl Run {
                     }
                 })
             }
-            Event::EffectAnswered { key, reply, applied, at, .. } => {
-                self.effect_answered(key, reply, *applied, *at)
+            Event::EffectAnswered { key, reply, read, applied, at, .. } => {
+                self.effect_answered(key, reply, read.as_ref(), *applied, *at)
             }
             Event::ActionDone { step, prior, .. } => self.with_step(step, |run, step_index| {
                 run.steps[step_index].is_action_done = true;
@@ -374,7 +362,7 @@ impl Run {
             }
             (_, false) => StepState::Declined { message: format!("{actor} rejected it") },
             (StepState::Applying(_), true) => {
-                progress.replies.push(Reply::NotFound);
+                progress.replies.push(Reply::Approved);
                 StepState::Applying(ActionProgress::Preparing(effect_request))
             }
             (_, true) => {
@@ -407,7 +395,35 @@ impl Run {
         });
     }
 
-    fn effect_answered(&mut self, key: &str, reply: &Reply, applied: Applied, at: Timestamp) {
+    /// Adds replies to those of the action or compensation in progress, which then determines its next operation.
+    fn add_replies(&mut self, step: &str, replies: impl IntoIterator<Item = Reply>, at: Timestamp) {
+        self.with_step(step, |run, step_index| {
+            let effect_request = run.next_effect(at);
+            let progress = &mut run.steps[step_index];
+            progress.failed_reads = 0;
+            progress.failing_since = None;
+            match &mut progress.state {
+                StepState::Applying(action) => {
+                    progress.replies.extend(replies);
+                    *action = ActionProgress::Preparing(effect_request);
+                }
+                StepState::Compensating(action) => {
+                    progress.undo_replies.extend(replies);
+                    *action = ActionProgress::Preparing(effect_request);
+                }
+                _ => {}
+            }
+        });
+    }
+
+    fn effect_answered(
+        &mut self,
+        key: &str,
+        reply: &WriteReply,
+        read: Option<&ReadReply>,
+        applied: Applied,
+        at: Timestamp,
+    ) {
         let step_index = self.steps.iter().position(|progress| match progress.action() {
             Some(
                 ActionProgress::Sent { intent, .. } | ActionProgress::Resolving { intent, .. },
@@ -444,27 +460,32 @@ impl Run {
             return;
         }
         *action = ActionProgress::Preparing(next);
+        let is_removal = matches!(intent.request.verb, Verb::Delete { .. } | Verb::Evict);
         progress.failed_reads = 0;
         progress.failing_since = None;
-        // If the change was resolved as not applied, the action still sees the original unknown reply.
-        let reply = match (applied, lost_reply) {
-            (Applied::No | Applied::Unknown, Some(lost_reply))
-                if !matches!(reply, Reply::Conflict { .. } | Reply::Refused { .. }) =>
+        let reply = match (applied, read, lost_reply) {
+            (Applied::Yes, Some(ReadReply::Found(object)), _) if !is_removal => {
+                WriteReply::Accepted(object.clone())
+            }
+            (Applied::Yes, Some(_), _) => WriteReply::Deleted,
+            // If the change was resolved as not applied, the action still sees the original unknown reply.
+            (Applied::No | Applied::Unknown, _, Some(lost_reply))
+                if !matches!(reply, WriteReply::Conflict { .. } | WriteReply::Refused { .. }) =>
             {
                 lost_reply
             }
-            (Applied::Yes | Applied::No | Applied::Unknown, _) => reply.clone(),
+            (Applied::Yes | Applied::No | Applied::Unknown, _, _) => reply.clone(),
         };
         // An API server answers 422 both to a failed JSON patch `test` and to an invalid patch. The action finds out which
         // by reading the object again.
         let is_conflict =
-            matches!(reply, Reply::Conflict { .. } | Reply::Refused { code: 422, .. });
+            matches!(reply, WriteReply::Conflict { .. } | WriteReply::Refused { code: 422, .. });
         let (replies, count) = if is_undo {
             (&mut progress.undo_replies, &mut progress.undo_applied)
         } else {
             (&mut progress.replies, &mut progress.applied)
         };
-        replies.push(reply);
+        replies.push(reply.into());
         *count += u32::from(applied == Applied::Yes);
         if applied == Applied::Unknown {
             progress.is_unknown = true;
@@ -637,6 +658,7 @@ fn timestamp(event: &Event) -> Option<Timestamp> {
         | Event::StepStarted { at, .. }
         | Event::ConditionEvaluated { at, .. }
         | Event::Observed { at, .. }
+        | Event::WaitEnded { at, .. }
         | Event::ReadFailed { at, .. }
         | Event::IntentWritten { at, .. }
         | Event::EffectAnswered { at, .. }

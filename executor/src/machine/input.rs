@@ -1,6 +1,6 @@
 //! Events that an input causes directly, before anything follows from them.
 
-use cluster::Reply;
+use cluster::{ReadReply, WriteReply};
 use jiff::Timestamp;
 use workflow::id::EffectId;
 use workflow::run::{Applied, Control, Event, Phase, RunInput, RunStatus};
@@ -137,7 +137,7 @@ impl Run {
     fn observed(
         &self,
         effect: &EffectId,
-        replies: &[Reply],
+        replies: &[ReadReply],
         now: Timestamp,
     ) -> Result<Vec<Event>, Rejected> {
         let step_index = self.steps.iter().position(|step| match step.action() {
@@ -155,8 +155,13 @@ impl Run {
         let step_index = step_index.ok_or_else(|| not_pending(effect))?;
         let (progress, step) = (&self.steps[step_index], self.spec(step_index).id.clone());
         let read_error = replies.iter().find_map(|reply| match reply {
-            Reply::Unknown { message } => Some(message.clone()),
-            _ => None,
+            ReadReply::Unavailable { message } => Some(message.clone()),
+            ReadReply::Found(_)
+            | ReadReply::NotFound
+            | ReadReply::Listed(_)
+            | ReadReply::Refused { .. }
+            | ReadReply::NotSent(_)
+            | ReadReply::NotRecordable { .. } => None,
         });
         if let Some(message) = read_error {
             let delay =
@@ -169,9 +174,9 @@ impl Run {
             }]);
         }
         match progress.action() {
-            Some(ActionProgress::Resolving { intent, .. }) => {
-                let Some(reply) = replies.first() else { return Err(not_pending(effect)) };
-                let applied = actions::was_applied(&intent.request, reply);
+            Some(ActionProgress::Resolving { intent, lost_reply, .. }) => {
+                let Some(read) = replies.first() else { return Err(not_pending(effect)) };
+                let applied = actions::was_applied(&intent.request, read);
                 if applied == Applied::Unknown {
                     let message = format!(
                         "the result of the change of {} is unknown, and its current state does not show whether it was applied",
@@ -184,10 +189,12 @@ impl Run {
                         _ => Event::HumanInterventionRequired { step, message },
                     }]);
                 }
+                let (reply, read) = payload_limit::resolution(lost_reply, read);
                 Ok(vec![Event::EffectAnswered {
                     key: intent.key.clone(),
                     attempt: intent.attempt,
-                    reply: payload_limit::reply(reply),
+                    reply,
+                    read: Some(read),
                     applied,
                     at: now,
                 }])
@@ -198,7 +205,7 @@ impl Run {
                 | ActionProgress::Sent { .. },
             )
             | None => {
-                let replies = payload_limit::replies(replies);
+                let replies = payload_limit::read_replies(replies);
                 Ok(vec![Event::Observed { step, replies, at: now }])
             }
         }
@@ -207,7 +214,7 @@ impl Run {
     fn answered(
         &self,
         effect: &EffectId,
-        reply: &Reply,
+        reply: &WriteReply,
         now: Timestamp,
     ) -> Result<Vec<Event>, Rejected> {
         for progress in &self.steps {
@@ -224,7 +231,8 @@ impl Run {
                 return Ok(vec![Event::EffectAnswered {
                     key,
                     attempt,
-                    reply: payload_limit::reply(reply),
+                    reply: payload_limit::write_reply(reply),
+                    read: None,
                     applied,
                     at: now,
                 }]);
@@ -317,14 +325,14 @@ fn not_pending(effect: &EffectId) -> Rejected {
 }
 
 /// Returns whether a change with this reply was applied.
-fn classify(reply: &Reply) -> Applied {
+fn classify(reply: &WriteReply) -> Applied {
     match reply {
-        Reply::Accepted(_) | Reply::Deleted => Applied::Yes,
-        Reply::NotFound
-        | Reply::Conflict { .. }
-        | Reply::Refused { .. }
-        | Reply::Throttled { .. } => Applied::No,
-        // Replies to reads do not answer a change: nothing is known.
-        Reply::Unknown { .. } | Reply::Found(_) | Reply::Listed(_) => Applied::Unknown,
+        WriteReply::Accepted(_) | WriteReply::Deleted => Applied::Yes,
+        WriteReply::NotFound
+        | WriteReply::Conflict { .. }
+        | WriteReply::Refused { .. }
+        | WriteReply::Throttled { .. }
+        | WriteReply::NotSent(_) => Applied::No,
+        WriteReply::Unknown { .. } => Applied::Unknown,
     }
 }

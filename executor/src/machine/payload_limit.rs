@@ -2,47 +2,72 @@
 
 use std::collections::BTreeMap;
 
-use cluster::{Metadata, Object, Reply};
+use cluster::{Metadata, NotSent, Object, ReadReply, WriteReply};
+use serde::Serialize;
 
 /// Maximum size of one reply as JSON. The payload of a record is limited to 128 KiB.
 const MAX_REPLY_BYTES: usize = 112 * 1024;
 
-/// Returns the replies to a read, or a `NotRecordable` refusal in place of each if they cannot be recorded: a decision
-/// may only depend on recorded data.
-pub(super) fn replies(replies: &[Reply]) -> Vec<Reply> {
+/// Returns the replies to a read, or `NotRecordable` in place of each if they cannot be recorded: a decision may only
+/// depend on recorded data.
+pub(super) fn read_replies(replies: &[ReadReply]) -> Vec<ReadReply> {
     match limit_error(replies) {
         None => replies.to_vec(),
         Some(message) => {
-            vec![
-                Reply::Refused { code: 413, reason: "NotRecordable".into(), message };
-                replies.len().clamp(1, 8)
-            ]
+            vec![ReadReply::NotRecordable { message }; replies.len().clamp(1, 8)]
         }
     }
 }
 
 /// Returns the reply to a change. If it cannot be recorded, the object is reduced to its identity, so that the fact that
 /// the change was accepted is kept.
-pub(super) fn reply(reply: &Reply) -> Reply {
-    let Some(message) = limit_error(std::slice::from_ref(reply)) else { return reply.clone() };
+pub(super) fn write_reply(reply: &WriteReply) -> WriteReply {
+    let Some(message) = limit_error(reply) else { return reply.clone() };
     match reply {
-        Reply::Found(object) => Reply::Found(identity(object)),
-        Reply::Accepted(object) => Reply::Accepted(identity(object)),
-        Reply::Refused { code, reason, .. } => {
-            Reply::Refused { code: *code, reason: reason.chars().take(80).collect(), message }
+        WriteReply::Accepted(object) => WriteReply::Accepted(identity(object)),
+        WriteReply::Refused { code, reason, .. } => {
+            WriteReply::Refused { code: *code, reason: reason.chars().take(80).collect(), message }
         }
-        Reply::Conflict { .. } => Reply::Conflict { message },
-        Reply::NotFound
-        | Reply::Deleted
-        | Reply::Throttled { .. }
-        | Reply::Listed(_)
-        | Reply::Unknown { .. } => Reply::Unknown { message },
+        WriteReply::Conflict { .. } => WriteReply::Conflict { message },
+        WriteReply::NotSent(NotSent::Unavailable { retry_after_seconds, .. }) => {
+            let retry_after_seconds = *retry_after_seconds;
+            WriteReply::NotSent(NotSent::Unavailable { message, retry_after_seconds })
+        }
+        WriteReply::NotSent(NotSent::JournalFailed { .. }) => {
+            WriteReply::NotSent(NotSent::JournalFailed { message })
+        }
+        WriteReply::NotSent(NotSent::InvalidRequest { .. } | NotSent::OtherCluster { .. }) => {
+            WriteReply::NotSent(NotSent::InvalidRequest { message })
+        }
+        // Without a message of variable length, only `Unknown` can exceed the limit.
+        WriteReply::NotFound
+        | WriteReply::Deleted
+        | WriteReply::Throttled { .. }
+        | WriteReply::Unknown { .. } => WriteReply::Unknown { message },
     }
 }
 
-/// Returns why the replies cannot be recorded, if they cannot.
-fn limit_error(replies: &[Reply]) -> Option<String> {
-    match cluster::canonical_json(replies) {
+/// Returns the unknown reply to a change and the read that resolved it. If both together cannot be recorded, the message
+/// and the object are reduced.
+pub(super) fn resolution(lost_reply: &WriteReply, read: &ReadReply) -> (WriteReply, ReadReply) {
+    let Some(message) = limit_error(&(lost_reply, read)) else {
+        return (lost_reply.clone(), read.clone());
+    };
+    let read = match read {
+        ReadReply::Found(object) => ReadReply::Found(identity(object)),
+        ReadReply::NotFound => ReadReply::NotFound,
+        ReadReply::Listed(_)
+        | ReadReply::Refused { .. }
+        | ReadReply::Unavailable { .. }
+        | ReadReply::NotSent(_)
+        | ReadReply::NotRecordable { .. } => ReadReply::NotRecordable { message: message.clone() },
+    };
+    (WriteReply::Unknown { message }, read)
+}
+
+/// Returns why a reply cannot be recorded, if it cannot.
+fn limit_error(reply: &(impl Serialize + ?Sized)) -> Option<String> {
+    match cluster::canonical_json(reply) {
         Ok(json) if json.len() <= MAX_REPLY_BYTES => None,
         Ok(json) => Some(format!(
             "the reply has {} bytes; at most {MAX_REPLY_BYTES} can be recorded",
@@ -81,17 +106,24 @@ mod tests {
         for bad in [json!({"k": "x".repeat(200_000)}), json!({"k": 9_007_199_254_740_993_i64})] {
             let object = config_map(bad);
             assert!(matches!(
-                replies(&[Reply::Found(object.clone())])[..],
-                [Reply::Refused { code: 413, .. }]
+                read_replies(&[ReadReply::Found(object.clone())])[..],
+                [ReadReply::NotRecordable { .. }]
             ));
-            let kept = reply(&Reply::Accepted(object));
-            let Reply::Accepted(kept) = kept else { panic!("{kept:?}") };
+            let kept = write_reply(&WriteReply::Accepted(object.clone()));
+            let WriteReply::Accepted(kept) = kept else { panic!("{kept:?}") };
             assert_eq!(
                 (kept.name(), kept.metadata().uid.as_str(), kept.field("data")),
                 ("m", "u", None)
             );
+            let lost = WriteReply::Unknown { message: "reset".into() };
+            let (lost, read) = resolution(&lost, &ReadReply::Found(object));
+            assert!(matches!(lost, WriteReply::Unknown { .. }), "{lost:?}");
+            assert_eq!(read, ReadReply::Found(kept));
         }
-        let small = Reply::Accepted(config_map(json!({"k": "v"})));
-        assert_eq!(reply(&small), small);
+        let small = config_map(json!({"k": "v"}));
+        let accepted = WriteReply::Accepted(small.clone());
+        assert_eq!(write_reply(&accepted), accepted);
+        let resolved = (WriteReply::Unknown { message: "reset".into() }, ReadReply::Found(small));
+        assert_eq!(resolution(&resolved.0, &resolved.1), resolved);
     }
 }

@@ -1,6 +1,7 @@
 //! State of a run and of its steps. Crate-private: other crates read [`workflow::RunView`].
 
-use cluster::{Reply, Request};
+use actions::Reply;
+use cluster::{Request, WriteReply};
 use jiff::Timestamp;
 use serde::Serialize;
 use workflow::expression::Truth;
@@ -147,7 +148,7 @@ pub(super) enum ActionProgress {
     Resolving {
         effect_request: EffectRequest,
         intent: Intent,
-        lost_reply: Reply,
+        lost_reply: WriteReply,
         since: Timestamp,
         needs_operator: bool,
     },

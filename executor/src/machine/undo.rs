@@ -1,11 +1,11 @@
 //! Rollback: which steps are undone, in which order, and how.
 
-use cluster::Reply;
+use cluster::WriteReply;
 use serde_json::Value;
 use workflow::manifest::{Compensation, DeclaredCompensation};
 use workflow::{Args, Reversibility};
 
-use actions::Next;
+use actions::{Next, Reply};
 
 use super::state::StepState;
 use super::{Direction, Rules, Run, interpolate};
@@ -129,7 +129,7 @@ impl Run {
         let read = progress.replies.iter().rev().find_map(Reply::object)?;
         let mut replies = progress.replies.clone();
         if progress.is_unknown {
-            replies.push(Reply::Accepted(read.clone()));
+            replies.push(WriteReply::Accepted(read.clone()).into());
         }
         match actions::next(spec, &args, &self.step_key(step_index, Direction::Apply), &replies) {
             Next::Done { prior, .. } => Some(prior),

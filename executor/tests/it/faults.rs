@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 use cluster::{
     Cluster, Consistency, ListQuery, LogQuery, Metrics, Object, ObjectRef, Page, ReadFailure,
-    Reply, Request, WatchEvent,
+    Request, WatchEvent, WriteReply,
 };
 use executor::perform;
 use jiff::SignedDuration;
@@ -50,7 +50,7 @@ async fn missing_reply_is_unknown_after_10_seconds() {
     harness.run_until(deadline, |_| false).await;
     assert_eq!((harness.view(&run).status, harness.sends()), (RunStatus::Succeeded, 1));
     let resolved = harness.events(&run).await.into_iter().find_map(|event| match event {
-        Event::EffectAnswered { reply: Reply::Unknown { .. }, at, .. } => Some(at),
+        Event::EffectAnswered { reply: WriteReply::Unknown { .. }, at, .. } => Some(at),
         _ => None,
     });
     assert_eq!(resolved.unwrap().duration_since(sent).as_secs(), 10);
@@ -386,10 +386,10 @@ impl Cluster for UnreliableCluster {
         self.check()?;
         self.inner.watch_since(kind, namespace, version).await
     }
-    async fn send(&self, request: &Request) -> Reply {
+    async fn send(&self, request: &Request) -> WriteReply {
         match self.check() {
             Ok(()) => self.inner.send(request).await,
-            Err(failure) => Reply::Unknown { message: failure.to_string() },
+            Err(failure) => WriteReply::Unknown { message: failure.to_string() },
         }
     }
     async fn logs(&self, query: &LogQuery) -> Result<Vec<String>, ReadFailure> {

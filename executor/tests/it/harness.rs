@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use async_trait::async_trait;
 use cluster::{
     Agent, Cluster, Consistency, Digest, Kind, ListQuery, LogQuery, Metrics, Mode, Object,
-    ObjectRef, Page, Patch, Preconditions, ReadFailure, Reply, Request, Verb, WatchEvent,
+    ObjectRef, Page, Patch, Preconditions, ReadFailure, Request, Verb, WatchEvent, WriteReply,
 };
 use executor::{Fleet, Rejected, Rules, driver, perform};
 use jiff::{SignedDuration, Timestamp};
@@ -352,7 +352,7 @@ impl Cluster for UncachedCluster {
         self.0.watch_since(kind, namespace, resource_version).await
     }
 
-    async fn send(&self, request: &Request) -> Reply {
+    async fn send(&self, request: &Request) -> WriteReply {
         self.0.send(request).await
     }
 

@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use cluster::{Digest, Reply};
+use cluster::{Digest, NotSent, ReadReply, WriteReply};
 use executor::{MACHINE_VERSION, Run};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -149,7 +149,13 @@ const INPUTS: [&str; 10] = [
 ];
 
 /// Returns every possible input, for pending effects and for an effect that is not pending.
-fn inputs(run: &Run, plan: &Plan, open: &[Effect], replies: &[Reply]) -> Vec<RunInput> {
+fn inputs(
+    run: &Run,
+    plan: &Plan,
+    open: &[Effect],
+    read_replies: &[ReadReply],
+    write_replies: &[WriteReply],
+) -> Vec<RunInput> {
     let id = run.id().clone();
     let (actor, reason) = ("ann".to_string(), "test".to_string());
     let mut controls = vec![Control::Pause, Control::Resume, Control::Cancel];
@@ -188,12 +194,14 @@ fn inputs(run: &Run, plan: &Plan, open: &[Effect], replies: &[Reply]) -> Vec<Run
     }
     let unknown = workflow::id::EffectId::derive(run.view().started_at, "unknown", 1);
     for effect in open.iter().map(Effect::id).chain([&unknown]) {
-        for reply in replies {
+        for reply in read_replies {
             inputs.push(RunInput::Observed {
                 run: id.clone(),
                 effect: effect.clone(),
                 replies: vec![reply.clone()],
             });
+        }
+        for reply in write_replies {
             inputs.push(RunInput::ChangeAnswered {
                 run: id.clone(),
                 effect: effect.clone(),
@@ -292,16 +300,28 @@ async fn every_input_in_every_state_is_handled() {
         let deadline = harness.one_hour_from_now();
         harness.run_until(deadline, |_| false).await;
         let found = deployment(&harness.world(), "a");
-        let replies = [
-            Reply::Found(found.clone()),
-            Reply::NotFound,
-            Reply::Listed(vec![]),
-            Reply::Accepted(found),
-            Reply::Deleted,
-            Reply::Conflict { message: "?".into() },
-            Reply::Refused { code: 422, reason: "Invalid".into(), message: "?".into() },
-            Reply::Throttled { retry_after_seconds: 1 },
-            Reply::Unknown { message: "?".into() },
+        let message = || "?".to_string();
+        let not_sent = || NotSent::Unavailable { message: message(), retry_after_seconds: 1 };
+        let other = NotSent::OtherCluster { requested: message(), connected: message() };
+        let read_replies = [
+            ReadReply::Found(found.clone()),
+            ReadReply::NotFound,
+            ReadReply::Listed(vec![]),
+            ReadReply::Refused { code: 422, message: message() },
+            ReadReply::Unavailable { message: message() },
+            ReadReply::NotSent(other.clone()),
+            ReadReply::NotRecordable { message: message() },
+        ];
+        let write_replies = [
+            WriteReply::Accepted(found),
+            WriteReply::Deleted,
+            WriteReply::NotFound,
+            WriteReply::Conflict { message: message() },
+            WriteReply::Refused { code: 422, reason: "Invalid".into(), message: message() },
+            WriteReply::Throttled { retry_after_seconds: 1 },
+            WriteReply::NotSent(not_sent()),
+            WriteReply::NotSent(other),
+            WriteReply::Unknown { message: message() },
         ];
         let events = harness.events(&run).await;
         let mut state = Run::begin(&run, &events[0]).unwrap();
@@ -318,7 +338,7 @@ async fn every_input_in_every_state_is_handled() {
                 run_statuses.insert(settled.view().status);
                 step_statuses.extend(settled.view().steps.iter().map(|step| step.status));
                 let open = settled.pending(&rules(), now).effects;
-                for input in inputs(&settled, &first, &open, &replies) {
+                for input in inputs(&settled, &first, &open, &read_replies, &write_replies) {
                     pairs += 1;
                     kinds.insert(input_kind(&input));
                     let before = settled.clone();

@@ -3,14 +3,13 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use actions::Next;
-use cluster::{Agent, Cluster, Consistency, Mode, Reply, Request};
+use actions::{Next, Reply};
+use cluster::{Agent, Cluster, Mode, Request};
 use jiff::{SignedDuration, Timestamp};
 use planner::{CandidateSources, KnownGood, ReadLimits, ReversalMode, evidence, related_objects};
 use simulator::scenario::prepare;
 use simulator::{Emission, Oracle, ScenarioFile, SimulatedCluster, World, WorldFile};
 use workflow::incident::{IncidentInput, decide};
-use workflow::run::ObjectQuery;
 use workflow::{
     Candidate, ChangeLog, Evidence, Guardrails, Incident, Incidents, Limits, Template, alertmanager,
 };
@@ -145,14 +144,14 @@ impl FaultyWorld {
         let sources = CandidateSources { templates, neighbours: &[], reversal, corrections: &[] };
         let mut verified = Vec::new();
         for candidate in planner::propose(evidence, &sources, &catalogue) {
-            let replies = planner::dry_run(&cluster, &candidate, &catalogue).await;
+            let dry_run = planner::dry_run(&cluster, &candidate, &catalogue).await;
             let verdict = planner::verify(
                 &candidate,
                 evidence,
                 &auto(),
                 &ChangeLog::default(),
                 &catalogue,
-                &replies,
+                &dry_run,
                 self.world.now(),
             );
             if verdict.is_ok() {
@@ -174,16 +173,7 @@ impl FaultyWorld {
                 match actions::next(spec, &step.arguments, &step.id, &replies) {
                     Next::Read(queries) => {
                         for query in queries {
-                            replies.push(match query {
-                                ObjectQuery::One(object) => cluster
-                                    .get(&object, Consistency::Latest)
-                                    .await
-                                    .unwrap()
-                                    .map_or(Reply::NotFound, Reply::Found),
-                                ObjectQuery::Many(query) => {
-                                    Reply::Listed(cluster.list(&query).await.unwrap().items)
-                                }
-                            });
+                            replies.push(Reply::Read(cluster::read(&cluster, &query).await));
                         }
                     }
                     Next::Send { target, verb, preconditions } => {
@@ -191,19 +181,12 @@ impl FaultyWorld {
                             effect_key: format!("{}-{}", step.id, replies.len()),
                             ..Agent::default()
                         };
-                        replies.push(
-                            cluster
-                                .send(&Request {
-                                    target,
-                                    verb,
-                                    preconditions,
-                                    mode: Mode::Commit,
-                                    agent,
-                                })
-                                .await,
-                        );
+                        let mode = Mode::Commit;
+                        let request = Request { target, verb, preconditions, mode, agent };
+                        replies.push(Reply::Write(cluster.send(&request).await));
                     }
-                    Next::Wait(_) | Next::RequestApproval(_) => replies.push(Reply::NotFound),
+                    Next::Wait(_) => replies.push(Reply::Waited),
+                    Next::RequestApproval(_) => replies.push(Reply::Approved),
                     Next::Done { .. } => break,
                     Next::Refused { message: why, .. } => return Err(why),
                 }

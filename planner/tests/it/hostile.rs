@@ -54,7 +54,7 @@ async fn code(faulty: &FaultyWorld, evidence: &Evidence, candidate: &Candidate) 
     result.map_or_else(|rejection| rejection.code, |()| "ok".into())
 }
 
-/// Verifies a candidate under these guardrails, with the replies of a real dry run.
+/// Verifies a candidate under these guardrails, with the result of a real dry run.
 async fn verify_with(
     faulty: &FaultyWorld,
     evidence: &Evidence,
@@ -62,7 +62,7 @@ async fn verify_with(
     guardrails: &Guardrails,
 ) -> Result<(), Rejection> {
     let catalogue = actions::catalogue();
-    let replies = planner::dry_run(&simulated(&faulty.world), candidate, &catalogue).await;
+    let dry_run = planner::dry_run(&simulated(&faulty.world), candidate, &catalogue).await;
     let before = faulty.world.digest();
     let result = planner::verify(
         candidate,
@@ -70,7 +70,7 @@ async fn verify_with(
         guardrails,
         &ChangeLog::default(),
         &catalogue,
-        &replies,
+        &dry_run,
         faulty.world.now(),
     );
     assert_eq!(faulty.world.digest(), before, "a dry run changes nothing");
@@ -152,7 +152,7 @@ async fn verify_denies_changes_in_protected_namespace() {
             &guardrails,
             &ChangeLog::default(),
             &actions::catalogue(),
-            &[],
+            &Ok(()),
             faulty.world.now(),
         );
         match result {
@@ -318,7 +318,7 @@ async fn verify_rejects_unknown_or_unrelated_target() {
         &auto(),
         &ChangeLog::default(),
         &actions::catalogue(),
-        &[],
+        &Ok(()),
         faulty.world.now(),
     );
     assert_eq!(result.unwrap_err().code, "target_unrelated");

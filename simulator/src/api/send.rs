@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cluster::{Mode, Reply, Request, Verb};
+use cluster::{Mode, Request, Verb, WriteReply};
 
 use super::call::{ApiCall, CallOptions, CallResult, Operation};
 use crate::injected_reply::InjectedReply;
@@ -45,20 +45,20 @@ impl ApiCall {
 
 impl CallResult {
     /// Converts the result to a reply of the port.
-    pub fn reply(&self) -> Reply {
+    pub fn reply(&self) -> WriteReply {
         match self {
-            Self::Created(object) | Self::Stored(object) => Reply::Accepted(object.clone()),
-            Self::Terminating(_) | Self::Deleted(_) | Self::DeletedAll(_) => Reply::Deleted,
-            Self::ConnectionLost { message } => Reply::Unknown { message: message.clone() },
+            Self::Created(object) | Self::Stored(object) => WriteReply::Accepted(object.clone()),
+            Self::Terminating(_) | Self::Deleted(_) | Self::DeletedAll(_) => WriteReply::Deleted,
+            Self::ConnectionLost { message } => WriteReply::Unknown { message: message.clone() },
             Self::Refused(error) => match error.code {
-                404 if !error.name.is_empty() => Reply::NotFound,
-                409 | 412 => Reply::Conflict { message: error.message.clone() },
-                429 => Reply::Throttled {
+                404 if !error.name.is_empty() => WriteReply::NotFound,
+                409 | 412 => WriteReply::Conflict { message: error.message.clone() },
+                429 => WriteReply::Throttled {
                     retry_after_seconds: error
                         .retry_after_seconds
                         .unwrap_or(DEFAULT_RETRY_AFTER_SECONDS),
                 },
-                code => Reply::Refused {
+                code => WriteReply::Refused {
                     code,
                     reason: error.reason.clone(),
                     message: error.message.clone(),
@@ -87,7 +87,7 @@ impl World {
     }
 
     /// Executes a request of the port at the current simulated time.
-    pub fn send(&mut self, request: &Request) -> Reply {
+    pub fn send(&mut self, request: &Request) -> WriteReply {
         let (decided, visible) = self.execute(&ApiCall::of(request));
         if let (Mode::Commit, Some(decided)) = (request.mode, decided) {
             let logged = LoggedRequest {

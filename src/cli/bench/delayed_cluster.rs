@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use cluster::{
     Cluster, Consistency, Kind, ListQuery, LogQuery, MetricQuery, Metrics, Object, ObjectRef, Page,
-    ReadFailure, Reply, Request, Sample, WatchEvent,
+    ReadFailure, Request, Sample, WatchEvent, WriteReply,
 };
 use simulator::SimulatedCluster;
 
@@ -54,7 +54,7 @@ impl Cluster for DelayedCluster {
         self.delayed().await.watch_since(kind, namespace, resource_version).await
     }
 
-    async fn send(&self, request: &Request) -> Reply {
+    async fn send(&self, request: &Request) -> WriteReply {
         self.delayed().await.send(request).await
     }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use cluster::{
-    Agent, Cluster, Metrics, Mode, ObjectRef, Patch, Preconditions, Reply, Request, Verb,
+    Agent, Cluster, Metrics, Mode, ObjectRef, Patch, Preconditions, Request, Verb, WriteReply,
 };
 use engine::{InputSenders, RunUntil};
 use jiff::{SignedDuration, Timestamp};
@@ -216,7 +216,7 @@ async fn break_image(cluster: &SimulatedCluster, target: &ObjectRef) -> Result<(
         agent: Agent::default(),
     };
     match cluster.send(&request).await {
-        Reply::Accepted(_) => Ok(()),
+        WriteReply::Accepted(_) => Ok(()),
         other => anyhow::bail!("cannot set the image of {target}: {other:?}"),
     }
 }

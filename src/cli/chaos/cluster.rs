@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use cluster::{
     Agent, Cluster as _, Kind, KubeCluster, KubeLimits, KubeSource, ListQuery, Mode, Object,
-    Preconditions, Reply, Request, SecretKey, Verb,
+    Preconditions, Request, SecretKey, Verb, WriteReply,
 };
 use serde_json::{Value, json};
 
@@ -97,7 +97,7 @@ impl ChaosCluster {
                 agent: Agent::default(),
             };
             match self.admin.send(&request).await {
-                Reply::Accepted(_) => {}
+                WriteReply::Accepted(_) => {}
                 other => bail!("cannot create {}: {other:?}", request.target),
             }
         }

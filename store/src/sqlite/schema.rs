@@ -6,7 +6,7 @@ use super::directory::make_private;
 use crate::port::StoreError;
 use crate::projection::Table;
 
-/// Version of the tables below. Every change of them needs a new version.
+/// Version of the tables below and of the entries in them. Every change of either needs a new version; a new entry does not.
 const SCHEMA_VERSION: u64 = 3;
 
 /// Older versions of SQLite can corrupt a WAL database that two connections use.

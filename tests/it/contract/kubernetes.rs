@@ -9,7 +9,8 @@ use std::net::TcpListener;
 use std::path::Path;
 
 use cluster::{
-    ConnectError, KubeCluster, KubeLimits, KubeSource, ListQuery, Mode, Preconditions, Reply, Verb,
+    ConnectError, KubeCluster, KubeLimits, KubeSource, ListQuery, Mode, Preconditions, Verb,
+    WriteReply,
 };
 use serde_json::{Value, json};
 
@@ -31,7 +32,7 @@ async fn action_fails_after_three_retries_on_conflict() {
     let target = namespace.deployment("d").await;
     let competitor = async |n: usize| {
         let patch = json!({"spec": {"minReadySeconds": n}});
-        assert!(matches!(namespace.merge(&target, patch).await, Reply::Accepted(_)));
+        assert!(matches!(namespace.merge(&target, patch).await, WriteReply::Accepted(_)));
     };
     let args = json!({"target": target, "replicas": 2});
     let (end, sent) = namespace.run_action("scale", args, competitor).await;
@@ -56,7 +57,7 @@ async fn apply_does_not_take_field_of_other_manager() {
     let verb = Verb::Apply(object.with_metadata(metadata));
     let reply = namespace.send(&target, verb, Preconditions::default(), Mode::Commit).await;
     assert!(
-        matches!(&reply, Reply::Conflict { message } if message.contains("kube-controller-manager")),
+        matches!(&reply, WriteReply::Conflict { message } if message.contains("kube-controller-manager")),
         "{reply:?}"
     );
     assert_eq!(namespace.get_existing(&target).await.metadata().annotations[revision], "1");
@@ -85,19 +86,19 @@ async fn change_with_revoked_permission_is_refused() {
     };
     namespace
         .wait_for("the role is effective", async || {
-            matches!(robot.send(&label(1)).await, Reply::Accepted(_))
+            matches!(robot.send(&label(1)).await, WriteReply::Accepted(_))
         })
         .await;
     namespace.delete(&binding).await;
     namespace
         .wait_for("the role binding is deleted", async || {
-            matches!(robot.send(&label(2)).await, Reply::Refused { code: 403, .. })
+            matches!(robot.send(&label(2)).await, WriteReply::Refused { code: 403, .. })
         })
         .await;
     let now = namespace.get_existing(&target).await;
     let reply = robot.send(&label(3)).await;
     assert!(
-        matches!(&reply, Reply::Refused { message, .. } if message.contains("robot")),
+        matches!(&reply, WriteReply::Refused { message, .. } if message.contains("robot")),
         "{reply:?}"
     );
     assert_eq!(namespace.get_existing(&target).await.metadata().labels, now.metadata().labels);
@@ -127,7 +128,7 @@ async fn recreated_object_is_not_changed() {
         Verb::Delete { grace_seconds: None },
     ] {
         let reply = namespace.send(&old, verb, preconditions.clone(), Mode::Commit).await;
-        assert!(matches!(reply, Reply::Conflict { .. }), "{reply:?}");
+        assert!(matches!(reply, WriteReply::Conflict { .. }), "{reply:?}");
     }
     let args = json!({"target": old, "replicas": 3});
     let (end, sent) = namespace.run_action("scale", args, async |_| {}).await;
@@ -150,7 +151,7 @@ async fn recovered_pod_is_not_deleted() {
     let target = unready.reference("test");
     for verb in [Verb::Delete { grace_seconds: None }, Verb::Evict] {
         let reply = namespace.send(&target, verb, preconditions.clone(), Mode::Commit).await;
-        assert!(matches!(reply, Reply::Conflict { .. }), "{reply:?}");
+        assert!(matches!(reply, WriteReply::Conflict { .. }), "{reply:?}");
     }
     assert_eq!(namespace.get_existing(&target).await, recovered);
 }
@@ -168,14 +169,14 @@ async fn disruption_budget_blocks_eviction_of_last_pod() {
         .wait_until(&budget, |budget| budget.at("/status/currentHealthy") == Some(&json!(1)))
         .await;
     let reply = namespace.send(&pod, Verb::Evict, Preconditions::default(), Mode::Commit).await;
-    assert!(matches!(reply, Reply::Throttled { retry_after_seconds: 1.. }), "{reply:?}");
+    assert!(matches!(reply, WriteReply::Throttled { retry_after_seconds: 1.. }), "{reply:?}");
     let kept = namespace.get_existing(&pod).await;
     assert_eq!(kept.metadata().deletion_timestamp, None);
     namespace.delete(&budget).await;
     namespace
         .wait_for("the budget is deleted", async || {
             namespace.send(&pod, Verb::Evict, Preconditions::default(), Mode::Commit).await
-                == Reply::Deleted
+                == WriteReply::Deleted
         })
         .await;
 }
@@ -190,7 +191,7 @@ async fn admission_policy_refuses_dry_run_and_action() {
     let six = || namespace_fixture::merge(json!({"spec": {"replicas": 6}}));
     namespace.wait_for("the policy is effective", async || {
         let reply = namespace.send(&target, six(), Preconditions::default(), Mode::DryRun).await;
-        matches!(reply, Reply::Refused { code: 422, message, .. } if message.contains("no more than 5"))
+        matches!(reply, WriteReply::Refused { code: 422, message, .. } if message.contains("no more than 5"))
     })
     .await;
     let args = json!({"target": target, "replicas": 6});
@@ -217,12 +218,12 @@ async fn unresponsive_admission_webhook_leaves_outcome_unknown() {
         .wait_for("the webhook is called", async || {
             let reply =
                 namespace.send(&target, change(), Preconditions::default(), Mode::Commit).await;
-            matches!(reply, Reply::Unknown { .. })
+            matches!(reply, WriteReply::Unknown { .. })
         })
         .await;
     let stored = namespace.get_existing(&target).await;
     let reply = namespace.send(&target, change(), Preconditions::default(), Mode::Commit).await;
-    assert!(matches!(reply, Reply::Unknown { .. }), "{reply:?}");
+    assert!(matches!(reply, WriteReply::Unknown { .. }), "{reply:?}");
     assert_eq!(
         namespace.get_existing(&target).await,
         stored,
@@ -254,7 +255,7 @@ async fn terminating_object_is_refused_and_not_forced() {
         )
         .await;
     assert!(
-        matches!(&reply, Reply::Refused { code: 403, message, .. } if message.contains("terminated")),
+        matches!(&reply, WriteReply::Refused { code: 403, message, .. } if message.contains("terminated")),
         "{reply:?}"
     );
     assert_eq!(namespace.get_existing(&target).await.metadata().finalizers, ["example.com/hold"]);

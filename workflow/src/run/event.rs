@@ -1,4 +1,4 @@
-use cluster::{Digest, Health, ObjectRef, Reply, Request};
+use cluster::{Digest, Health, ObjectRef, ReadReply, Request, WriteReply};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -92,7 +92,14 @@ pub enum Event {
         /// The step.
         step: String,
         /// One reply per query, in order.
-        replies: Vec<Reply>,
+        replies: Vec<ReadReply>,
+        /// When the event was decided.
+        at: Timestamp,
+    },
+    /// The wait that an action asked for is over.
+    WaitEnded {
+        /// The step.
+        step: String,
         /// When the event was decided.
         at: Timestamp,
     },
@@ -128,8 +135,11 @@ pub enum Event {
         key: String,
         /// Number of the attempt, from 1.
         attempt: u32,
-        /// The reply of the cluster.
-        reply: Reply,
+        /// The reply of the cluster. If a read resolved it, the unknown reply that came before.
+        reply: WriteReply,
+        /// The read that resolved an unknown reply. Absent if the cluster itself answered, or if the result is unknown.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        read: Option<ReadReply>,
         /// Whether the change was applied, as far as known.
         applied: Applied,
         /// When the event was decided.

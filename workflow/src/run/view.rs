@@ -216,6 +216,7 @@ impl RunView {
             Event::Started { .. }
             | Event::Admitted { .. }
             | Event::Observed { .. }
+            | Event::WaitEnded { .. }
             | Event::AlertChanged { .. }
             | Event::CompensationRetryScheduled { .. } => {}
             Event::BaselineMeasured { health } => {

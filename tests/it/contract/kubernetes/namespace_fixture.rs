@@ -4,14 +4,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use actions::Next;
+use actions::{Next, Reply};
 use cluster::contract::Fixture as _;
 use cluster::{
-    Agent, Cluster, Consistency, Kind, Mode, Object, ObjectRef, Patch, Preconditions, Reply,
-    Request, Verb,
+    Agent, Cluster, Consistency, Kind, Mode, Object, ObjectRef, Patch, Preconditions, Request,
+    Verb, WriteReply,
 };
 use serde_json::{Value, json};
-use workflow::run::ObjectQuery;
 
 use crate::contract::KubeFixture;
 
@@ -63,7 +62,7 @@ impl NamespaceFixture {
         let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"generateName": format!("{prefix}-")}});
         let target = ObjectRef::builtin("test", "Namespace", None, "");
         match fixture.cluster.send(&request(&target, Verb::Create(object_from(namespace)))).await {
-            Reply::Accepted(object) => Self { fixture, name: object.name().into() },
+            WriteReply::Accepted(object) => Self { fixture, name: object.name().into() },
             other => panic!("cannot create a namespace: {other:?}"),
         }
     }
@@ -88,7 +87,7 @@ impl NamespaceFixture {
     async fn create_object(&self, object: Object) -> Object {
         let target = object.reference("test");
         match self.fixture.cluster.send(&request(&target, Verb::Create(object))).await {
-            Reply::Accepted(object) => object,
+            WriteReply::Accepted(object) => object,
             other => panic!("{target}: {other:?}"),
         }
     }
@@ -117,7 +116,7 @@ impl NamespaceFixture {
         let patch = Patch::Merge(json!({"status": {"phase": "Running", "conditions": [ready]}}));
         let verb = Verb::Patch { patch, subresource: Some("status".into()) };
         match self.fixture.cluster.send(&request(&target, verb)).await {
-            Reply::Accepted(object) => object,
+            WriteReply::Accepted(object) => object,
             other => panic!("{target}: {other:?}"),
         }
     }
@@ -137,19 +136,19 @@ impl NamespaceFixture {
         verb: Verb,
         preconditions: Preconditions,
         mode: Mode,
-    ) -> Reply {
+    ) -> WriteReply {
         let request = Request { preconditions, mode, ..request(target, verb) };
         self.fixture.cluster.send(&request).await
     }
 
-    pub(super) async fn merge(&self, target: &ObjectRef, patch: Value) -> Reply {
+    pub(super) async fn merge(&self, target: &ObjectRef, patch: Value) -> WriteReply {
         self.fixture.cluster.send(&request(target, merge(patch))).await
     }
 
     pub(super) async fn delete(&self, target: &ObjectRef) {
         let verb = Verb::Delete { grace_seconds: None };
         let reply = self.fixture.cluster.send(&request(target, verb)).await;
-        assert_eq!(reply, Reply::Deleted, "{target}");
+        assert_eq!(reply, WriteReply::Deleted, "{target}");
     }
 
     /// Waits until the object exists and satisfies the condition.
@@ -185,27 +184,19 @@ impl NamespaceFixture {
             match actions::next(spec, args, "step-key", &replies) {
                 Next::Read(queries) => {
                     for query in queries {
-                        replies.push(self.read(&query).await);
+                        let cluster = &*self.fixture.cluster;
+                        replies.push(Reply::Read(cluster::read(cluster, &query).await));
                     }
                 }
                 Next::Send { target, verb, preconditions } => {
                     sent += 1;
                     before_change(sent).await;
-                    replies.push(self.send(&target, verb, preconditions, Mode::Commit).await);
+                    let reply = self.send(&target, verb, preconditions, Mode::Commit).await;
+                    replies.push(Reply::Write(reply));
                 }
-                Next::Wait(_) | Next::RequestApproval(_) => replies.push(Reply::NotFound),
+                Next::Wait(_) => replies.push(Reply::Waited),
+                Next::RequestApproval(_) => replies.push(Reply::Approved),
                 end @ (Next::Done { .. } | Next::Refused { .. }) => return (end, sent),
-            }
-        }
-    }
-
-    async fn read(&self, query: &ObjectQuery) -> Reply {
-        match query {
-            ObjectQuery::One(target) => {
-                self.get(target).await.map_or(Reply::NotFound, Reply::Found)
-            }
-            ObjectQuery::Many(query) => {
-                Reply::Listed(self.fixture.cluster.list(query).await.unwrap().items)
             }
         }
     }

@@ -12,6 +12,7 @@ mod emergency_stop;
 mod eval;
 mod experiment;
 mod guardrail;
+mod input_file;
 mod lint;
 mod output;
 mod plan;

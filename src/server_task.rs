@@ -1,6 +1,5 @@
 //! Runs the HTTP server together with the engine until both have ended.
 
-use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -34,7 +33,7 @@ pub(crate) fn hosts(address: SocketAddr, more: &[String]) -> Vec<String> {
 
 /// A running HTTP server.
 pub(crate) struct ServerTask {
-    task: JoinHandle<io::Result<()>>,
+    task: JoinHandle<()>,
     end: oneshot::Sender<()>,
 }
 
@@ -64,11 +63,11 @@ impl ServerTask {
         let ran = tokio::select! {
             ran = running.as_mut() => {
                 drop(self.end);
-                self.task.await.context("the server panicked")??;
+                self.task.await.context("the server panicked")?;
                 ran
             }
             served = &mut self.task => {
-                served.context("the server panicked")??;
+                served.context("the server panicked")?;
                 // The router is dropped, and with it the last sender of inputs, so the engine ends.
                 match tokio::time::timeout(DRAIN_TIMEOUT, running).await {
                     Ok(ran) => ran,

@@ -1,6 +1,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -8,7 +9,7 @@ use crate::patch::{ListMerge, child_pointer, is_same_json, list_merge};
 use crate::{Object, ObjectRef, Quantity};
 
 /// One difference between the desired states of two versions of an object.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Difference {
     /// The object in its later version, or in the earlier version if it is deleted.
@@ -18,7 +19,7 @@ pub struct Difference {
 }
 
 /// A change of an object.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", tag = "change")]
 pub enum ObjectChange {
     /// The object was created.

@@ -1,6 +1,8 @@
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -57,6 +59,16 @@ impl Digest {
 pub fn digest_of_parts(parts: &[&str]) -> Digest {
     let array = serde_json::Value::Array(parts.iter().map(|part| (*part).into()).collect());
     Digest::of(crate::canonical_json(&array).expect("strings are always canonical").as_bytes())
+}
+
+impl JsonSchema for Digest {
+    fn schema_name() -> Cow<'static, str> {
+        "Digest".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "pattern": "^sha256:[0-9a-f]{64}$", "description": "A SHA-256 digest." })
+    }
 }
 
 impl fmt::Display for Digest {

@@ -1,5 +1,6 @@
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// API version and kind of an object: `apps/v1` `Deployment`, `v1` `Pod`.
@@ -81,7 +82,9 @@ impl Kind {
 ///
 /// With a `uid` it identifies one specific object: an object that is deleted and recreated under the same name has
 /// another uid.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "camelCase")]
 pub struct ObjectRef {
     /// Configured name of the cluster.

@@ -165,6 +165,6 @@ mod tests {
         };
         assert_eq!(read_of(whole.clone()).await.unwrap(), br#"{"alerts": []}"#);
         let error = read_of(whole[..whole.len() - 9].to_vec()).await.unwrap_err();
-        assert_eq!((error.status, error.code.as_str()), (400, "invalid_gzip"));
+        assert_eq!((error.body.status, error.body.code.as_str()), (400, "invalid_gzip"));
     }
 }

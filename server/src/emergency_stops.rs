@@ -2,47 +2,20 @@
 
 use std::sync::Arc;
 
+use api::{
+    ClearEmergencyStopRequest, EmergencyStopsResponse, ProblemResponse, ReasonRequest,
+    SetEmergencyStopRequest,
+};
 use axum::Json;
 use axum::extract::State;
-use serde::Deserialize;
-use serde_json::{Value, json};
 use store::Queries;
-use utoipa::ToSchema;
 use workflow::Input;
-use workflow::run::{StopLevel, StopScope};
+use workflow::run::StopScope;
 
-use crate::api::Api;
 use crate::problem::Problem;
-use crate::request::{ReasonBody, StrictJson};
-
-/// A new emergency stop.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct EmergencyStopBody {
-    /// `global`, or the id of a run.
-    scope: String,
-    /// `L1`: finish the current request, verify it, then wait. `L2`: send no new requests.
-    #[schema(value_type = String)]
-    level: StopLevel,
-    /// Reason for the stop; must not be empty.
-    reason: String,
-    /// Who sets the stop. Default: `api`.
-    #[serde(default)]
-    actor: Option<String>,
-}
-
-/// The emergency stop to clear.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct ClearBody {
-    /// `global`, or the id of a run.
-    scope: String,
-    /// Reason for clearing the stop; must not be empty.
-    reason: String,
-    /// Who clears the stop. Default: `api`.
-    #[serde(default)]
-    actor: Option<String>,
-}
+use crate::request::{StrictJson, check_given_reason};
+use crate::resource;
+use crate::server_state::ServerState;
 
 fn parse_scope(text: &str) -> Result<StopScope, Problem> {
     if text == "global" {
@@ -56,56 +29,47 @@ fn parse_scope(text: &str) -> Result<StopScope, Problem> {
 }
 
 /// Sets an emergency stop for all runs or for one run. It takes effect immediately.
-#[utoipa::path(post, path = "/api/v1/emergency-stops", tag = "emergency-stops", request_body = EmergencyStopBody,
-    responses((status = 200, description = "The active emergency stops.", body = Object), (status = 404, description = "The run does not exist.", body = Problem),
-        (status = 409, description = "The run has ended.", body = Problem), (status = 422, description = "The scope, the level or the reason is invalid.", body = Problem)))]
+#[utoipa::path(post, path = "/api/v1/emergency-stops", tag = "emergency-stops", request_body = SetEmergencyStopRequest,
+    responses((status = 200, description = "The active emergency stops.", body = EmergencyStopsResponse), (status = 404, description = "The run does not exist.", body = ProblemResponse),
+        (status = 409, description = "The run has ended.", body = ProblemResponse), (status = 422, description = "The scope, the level or the reason is invalid.", body = ProblemResponse)))]
 pub(crate) async fn set(
-    State(api): State<Arc<Api>>,
-    StrictJson(body): StrictJson<EmergencyStopBody>,
-) -> Result<Json<Value>, Problem> {
+    State(state): State<Arc<ServerState>>,
+    StrictJson(body): StrictJson<SetEmergencyStopRequest>,
+) -> Result<Json<EmergencyStopsResponse>, Problem> {
     let scope = parse_scope(&body.scope)?;
     let (actor, reason) =
-        ReasonBody { reason: body.reason, actor: body.actor }.check_with_reason()?;
+        check_given_reason(ReasonRequest { reason: body.reason, actor: body.actor })?;
     tracing::warn!(?scope, level = ?body.level, actor, "emergency stop set");
-    api.command(Input::Stop { scope, level: body.level, actor, reason }).await?;
-    active(&api).await
+    state.command(Input::Stop { scope, level: body.level, actor, reason }).await?;
+    active(&state).await
 }
 
 /// Clears an emergency stop.
-#[utoipa::path(delete, path = "/api/v1/emergency-stops", tag = "emergency-stops", request_body = ClearBody,
-    responses((status = 200, description = "The emergency stops that are still active.", body = Object), (status = 409, description = "No emergency stop with this scope is active.", body = Problem),
-        (status = 422, description = "The scope or the reason is invalid.", body = Problem)))]
+#[utoipa::path(delete, path = "/api/v1/emergency-stops", tag = "emergency-stops", request_body = ClearEmergencyStopRequest,
+    responses((status = 200, description = "The emergency stops that are still active.", body = EmergencyStopsResponse), (status = 409, description = "No emergency stop with this scope is active.", body = ProblemResponse),
+        (status = 422, description = "The scope or the reason is invalid.", body = ProblemResponse)))]
 pub(crate) async fn clear(
-    State(api): State<Arc<Api>>,
-    StrictJson(body): StrictJson<ClearBody>,
-) -> Result<Json<Value>, Problem> {
+    State(state): State<Arc<ServerState>>,
+    StrictJson(body): StrictJson<ClearEmergencyStopRequest>,
+) -> Result<Json<EmergencyStopsResponse>, Problem> {
     let scope = parse_scope(&body.scope)?;
     let (actor, reason) =
-        ReasonBody { reason: body.reason, actor: body.actor }.check_with_reason()?;
-    api.command(Input::ClearStop { scope: scope.clone(), actor: actor.clone(), reason }).await?;
+        check_given_reason(ReasonRequest { reason: body.reason, actor: body.actor })?;
+    state.command(Input::ClearStop { scope: scope.clone(), actor: actor.clone(), reason }).await?;
     tracing::warn!(?scope, actor, "emergency stop cleared");
-    active(&api).await
+    active(&state).await
 }
 
 /// Lists the active emergency stops.
-#[utoipa::path(get, path = "/api/v1/emergency-stops", tag = "emergency-stops", responses((status = 200, description = "The active emergency stops.", body = Object)))]
-pub(crate) async fn list(State(api): State<Arc<Api>>) -> Result<Json<Value>, Problem> {
-    active(&api).await
+#[utoipa::path(get, path = "/api/v1/emergency-stops", tag = "emergency-stops", responses((status = 200, description = "The active emergency stops.", body = EmergencyStopsResponse)))]
+pub(crate) async fn list(
+    State(state): State<Arc<ServerState>>,
+) -> Result<Json<EmergencyStopsResponse>, Problem> {
+    active(&state).await
 }
 
-async fn active(api: &Api) -> Result<Json<Value>, Problem> {
-    let items: Vec<Value> = api
-        .store
-        .stops()
-        .await?
-        .into_iter()
-        .map(|row| {
-            let scope = match &row.scope {
-                StopScope::Global => "global",
-                StopScope::Run { run } => run.as_str(),
-            };
-            json!({"scope": scope, "level": row.level, "actor": row.actor, "reason": row.reason, "at": row.at})
-        })
-        .collect();
-    Ok(Json(json!({"items": items})))
+async fn active(state: &ServerState) -> Result<Json<EmergencyStopsResponse>, Problem> {
+    let stops = state.store.stops().await?;
+    let items = stops.into_iter().filter_map(resource::emergency_stop_item).collect();
+    Ok(Json(EmergencyStopsResponse { items }))
 }

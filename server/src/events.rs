@@ -5,28 +5,24 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::{EventItem, ProblemResponse, RunEventItem};
 use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures::future::{BoxFuture, pending};
 use futures::{FutureExt, Stream, StreamExt, stream};
-use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::Deserialize;
 use store::{Record, Store};
 use tokio::sync::watch;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::IntoParams;
 use workflow::id::RunId;
 
-use crate::api::Api;
-use crate::list_item::RunItem;
 use crate::problem::Problem;
 use crate::request::{Id, QueryParams};
+use crate::resource;
 use crate::runs;
-
-/// A larger payload is omitted: its resource has a route of its own.
-const MAX_PAYLOAD_BYTES: usize = 4_096;
+use crate::server_state::ServerState;
 
 /// Maximum number of records read per call.
 const BATCH: usize = 256;
@@ -57,48 +53,11 @@ pub(crate) struct RunEventParams {
     after: Option<u64>,
 }
 
-/// One record without its hash chain. Its kind is the name of the server-sent event.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct EventItem {
-    /// Sequence number in the record.
-    seq: u64,
-    /// Kind of the entry.
-    kind: String,
-    /// Type of the event, for kinds that have several: `opened`, `stepStarted`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    event_type: Option<String>,
-    /// Stream of the event: the id of an incident, plan, run or experiment.
-    stream: String,
-    /// Time of the event.
-    #[schema(value_type = String, format = DateTime)]
-    at: Timestamp,
-    /// Content of the event; omitted if it is erased or larger than 4 KiB.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    payload: Option<Value>,
-}
-
-impl EventItem {
-    fn of(record: Record) -> Self {
-        let event_type = record.payload.as_ref().and_then(|payload| {
-            payload.get("event").map(|event| event.get("event").unwrap_or(event))?.as_str()
-        });
-        Self {
-            seq: record.seq,
-            event_type: event_type.map(Into::into),
-            kind: record.kind,
-            stream: record.stream,
-            at: record.at,
-            payload: record
-                .payload
-                .filter(|payload| payload.to_string().len() <= MAX_PAYLOAD_BYTES),
-        }
-    }
-
-    fn into_sse(self) -> Event {
-        let event = Event::default().id(self.seq.to_string()).event(&self.kind);
-        event.json_data(self).expect("an event is plain data")
-    }
+/// Returns the server-sent event of a record.
+fn sse_event(record: Record) -> Event {
+    let item = resource::event_item(record);
+    let event = Event::default().id(item.seq.to_string()).event(&item.kind);
+    event.json_data(item).expect("an event is plain data")
 }
 
 /// Records that are read and not sent yet, and the position from which to read on.
@@ -121,7 +80,7 @@ impl EventStream {
         loop {
             while let Some(record) = self.buffered.pop_front() {
                 if self.matches(&record) {
-                    return Some((EventItem::of(record).into_sse(), self));
+                    return Some((sse_event(record), self));
                 }
             }
             match self.store.follow(self.after, BATCH).await {
@@ -188,18 +147,18 @@ fn resume_position(headers: &HeaderMap, after: Option<u64>) -> Result<Option<u64
 #[utoipa::path(get, path = "/api/v1/events", tag = "events",
     params(EventParams, ("Last-Event-ID" = Option<u64>, Header, description = "Resume after this event.")),
     responses((status = 200, description = "Server-sent events: `id` is the sequence number, the name is the kind, the data is an event.", body = EventItem, content_type = "text/event-stream"),
-        (status = 400, description = "A parameter is invalid.", body = Problem)))]
+        (status = 400, description = "A parameter is invalid.", body = ProblemResponse)))]
 pub(crate) async fn events(
-    State(api): State<Arc<Api>>,
+    State(state): State<Arc<ServerState>>,
     closing: Option<Extension<ShutdownSignal>>,
     headers: HeaderMap,
     QueryParams(params): QueryParams<EventParams>,
 ) -> Result<Response, Problem> {
-    let head = api.store.head().await?;
+    let head = state.store.head().await?;
     // A position beyond the end belongs to another record, so only new events can be sent.
     let after = resume_position(&headers, params.after)?.unwrap_or(head).min(head);
     let event_stream = EventStream {
-        store: Arc::clone(&api.store),
+        store: Arc::clone(&state.store),
         after,
         buffered: VecDeque::new(),
         kind: params.kind,
@@ -212,29 +171,31 @@ pub(crate) async fn events(
 /// Streams one run: a snapshot of its present state, then its events from its start.
 #[utoipa::path(get, path = "/api/v1/runs/{id}/events", tag = "runs",
     params(("id" = String, Path, description = "Id of the run."), RunEventParams, ("Last-Event-ID" = Option<u64>, Header, description = "Resume after this event.")),
-    responses((status = 200, description = "Server-sent events: `snapshot` first, then the events of the run.", body = EventItem, content_type = "text/event-stream"),
-        (status = 404, description = "The run does not exist.", body = Problem)))]
+    responses((status = 200, description = "Server-sent events: `snapshot` first, then the events of the run.", body = RunEventItem, content_type = "text/event-stream"),
+        (status = 404, description = "The run does not exist.", body = ProblemResponse)))]
 pub(crate) async fn run_events(
-    State(api): State<Arc<Api>>,
+    State(state): State<Arc<ServerState>>,
     closing: Option<Extension<ShutdownSignal>>,
     headers: HeaderMap,
     Id(run): Id<RunId>,
     QueryParams(params): QueryParams<RunEventParams>,
 ) -> Result<Response, Problem> {
-    let view = runs::find(&api, &run).await?;
+    let view = runs::find(&state, &run).await?;
     let after = resume_position(&headers, params.after)?.unwrap_or(0);
     // Records appended between these two reads are beyond `head`; the event stream reads them.
-    let head = api.store.head().await?;
-    let mut buffered: VecDeque<Record> = api.store.stream(run.as_str()).await?.into();
+    let head = state.store.head().await?;
+    let mut buffered: VecDeque<Record> = state.store.stream(run.as_str()).await?.into();
     buffered.retain(|record| record.seq > after && record.seq <= head);
     let event_stream = EventStream {
-        store: Arc::clone(&api.store),
+        store: Arc::clone(&state.store),
         after: head,
         buffered,
         kind: None,
         stream: Some(run.to_string()),
     };
     let first = Event::default().retry(Duration::from_millis(2_000)).event("snapshot");
-    let first = first.json_data(RunItem::of(&view)).expect("a list item is plain data");
+    let first = first
+        .json_data(RunEventItem::Snapshot(resource::run_item(&view)))
+        .expect("a list item is plain data");
     Ok(stream_response(first, event_stream, closing))
 }

@@ -1,10 +1,11 @@
 use std::sync::Arc;
 
+use api::ProblemResponse;
 use axum::extract::State;
 use axum::http::StatusCode;
 
-use crate::api::Api;
 use crate::problem::Problem;
+use crate::server_state::ServerState;
 
 /// Liveness probe: the process responds.
 #[utoipa::path(get, path = "/livez", tag = "health", security(()),
@@ -15,9 +16,9 @@ pub(crate) async fn livez() -> &'static str {
 
 /// Readiness probe: the engine accepts inputs and the store can be read.
 #[utoipa::path(get, path = "/readyz", tag = "health", security(()),
-    responses((status = 200, description = "The server is ready.", body = String), (status = 503, description = "The server is not ready.", body = Problem)))]
-pub(crate) async fn readyz(State(api): State<Arc<Api>>) -> Result<&'static str, Problem> {
-    if api.inputs.is_closed() {
+    responses((status = 200, description = "The server is ready.", body = String), (status = 503, description = "The server is not ready.", body = ProblemResponse)))]
+pub(crate) async fn readyz(State(state): State<Arc<ServerState>>) -> Result<&'static str, Problem> {
+    if state.inputs.is_closed() {
         return Err(Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "engine_stopped",
@@ -25,6 +26,6 @@ pub(crate) async fn readyz(State(api): State<Arc<Api>>) -> Result<&'static str, 
             "restart the server; its log contains the reason",
         ));
     }
-    api.store.head().await?;
+    state.store.head().await?;
     Ok("ok")
 }

@@ -7,30 +7,32 @@ use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, header};
 use workflow::{Digest, Input, RequestKey};
 
-use crate::api::Api;
 use crate::body;
 use crate::problem::Problem;
+use crate::server_state::ServerState;
 
 /// An extracted request body, with the request's `Idempotency-Key` if it has one.
 pub(crate) struct Idempotent<T>(pub(crate) T, pub(crate) Option<RequestKey>);
 
-impl<T: FromRequest<Arc<Api>, Rejection = Problem>> FromRequest<Arc<Api>> for Idempotent<T> {
+impl<T: FromRequest<Arc<ServerState>, Rejection = Problem>> FromRequest<Arc<ServerState>>
+    for Idempotent<T>
+{
     type Rejection = Problem;
 
-    async fn from_request(request: Request, api: &Arc<Api>) -> Result<Self, Problem> {
+    async fn from_request(request: Request, state: &Arc<ServerState>) -> Result<Self, Problem> {
         let (mut parts, body) = request.into_parts();
         let Some(key) = key(&parts.headers)? else {
-            return Ok(Self(T::from_request(Request::from_parts(parts, body), api).await?, None));
+            return Ok(Self(T::from_request(Request::from_parts(parts, body), state).await?, None));
         };
         let bytes =
-            body::read(&parts.headers, body, api.limits.body_bytes, api.timeouts.body).await?;
+            body::read(&parts.headers, body, state.limits.body_bytes, state.timeouts.body).await?;
         // The body is decoded now, and its length may differ.
         parts.headers.remove(header::CONTENT_ENCODING);
         parts.headers.remove(header::CONTENT_LENGTH);
         let identity = format!("{} {} {}", parts.method, parts.uri.path(), Digest::of(&bytes));
         let key = RequestKey { key, body: Digest::of(identity.as_bytes()) };
         let decoded = Request::from_parts(parts, Body::from(bytes));
-        Ok(Self(T::from_request(decoded, api).await?, Some(key)))
+        Ok(Self(T::from_request(decoded, state).await?, Some(key)))
     }
 }
 

@@ -1,15 +1,17 @@
 use std::sync::Arc;
 
+use api::LearnerResponse;
 use axum::Json;
 use axum::extract::State;
-use serde_json::Value;
 use workflow::input::Query;
 
-use crate::api::Api;
 use crate::problem::Problem;
+use crate::server_state::ServerState;
 
 /// Returns a summary of the learner's state.
-#[utoipa::path(get, path = "/api/v1/learner", tag = "learning", responses((status = 200, description = "The learner's state.", body = Object)))]
-pub(crate) async fn learner(State(api): State<Arc<Api>>) -> Result<Json<Value>, Problem> {
-    Ok(Json(api.query(Query::Learner).await?))
+#[utoipa::path(get, path = "/api/v1/learner", tag = "learning", responses((status = 200, description = "The learner's state.", body = LearnerResponse)))]
+pub(crate) async fn learner(
+    State(state): State<Arc<ServerState>>,
+) -> Result<Json<LearnerResponse>, Problem> {
+    Ok(Json(state.query(Query::Learner).await?))
 }

@@ -5,10 +5,8 @@
 //! change is sent to the engine, and the response is sent once the change is durable.
 
 mod access;
-mod api;
 mod body;
 mod connection_limiter;
-mod document;
 mod emergency_stops;
 mod events;
 mod experiments;
@@ -18,24 +16,23 @@ mod idempotency;
 mod incidents;
 mod ingest;
 mod learner;
-mod list_item;
 mod openapi;
 mod plans;
 mod problem;
 mod request;
+mod resource;
 mod router;
 mod runs;
 mod serve;
+mod server_state;
 mod timeouts;
 mod validations;
 
 #[cfg(test)]
 mod tests;
 
-pub use api::{EngineRequest, ServerConfig};
-pub use experiments::ExperimentBody;
-pub use openapi::openapi;
 pub use problem::Problem;
 pub use router::{router, router_with};
 pub use serve::{serve, serve_with};
+pub use server_state::{EngineRequest, ServerConfig};
 pub use timeouts::Timeouts;

@@ -1,16 +1,17 @@
+use std::sync::Arc;
+
+use api::OpenApiResponse;
+use axum::Json;
+use axum::extract::State;
+use serde_json::Value;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{Components, Info, OpenApi, SecurityRequirement};
 
-use crate::router::routes;
+use crate::server_state::ServerState;
 
-/// Returns the OpenAPI 3.1 document of all routes, generated from their registrations.
-pub fn openapi() -> serde_json::Value {
-    let value = serde_json::to_value(complete(routes().into_openapi()));
-    value.expect("an OpenAPI document is plain data")
-}
-
-/// Adds what applies to all routes: title, version and authentication.
-fn complete(mut document: OpenApi) -> OpenApi {
+/// Returns the OpenAPI 3.1 document of routes: adds what applies to all of them, which is title, version and
+/// authentication.
+pub(crate) fn openapi(mut document: OpenApi) -> Value {
     let mut info = Info::new("Chiron", env!("CARGO_PKG_VERSION"));
     info.description = Some("Adaptive remediation planner for Kubernetes alerts.".into());
     document.info = info;
@@ -20,11 +21,11 @@ fn complete(mut document: OpenApi) -> OpenApi {
         .get_or_insert_with(Components::new)
         .add_security_scheme("token", SecurityScheme::Http(token));
     document.security = Some(vec![SecurityRequirement::new::<_, [&str; 0], &str>("token", [])]);
-    document
+    serde_json::to_value(document).expect("an OpenAPI document is plain data")
 }
 
 /// Returns this document.
-#[utoipa::path(get, path = "/api/openapi.json", tag = "openapi", responses((status = 200, description = "This document.", body = Object)))]
-pub(crate) async fn document() -> axum::Json<serde_json::Value> {
-    axum::Json(openapi())
+#[utoipa::path(get, path = "/api/openapi.json", tag = "openapi", responses((status = 200, description = "This document.", body = OpenApiResponse)))]
+pub(crate) async fn document(State(state): State<Arc<ServerState>>) -> Json<Value> {
+    Json(Value::clone(&state.document))
 }

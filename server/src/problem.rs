@@ -1,9 +1,8 @@
+use api::ProblemResponse;
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
 use store::StoreError;
-use utoipa::ToSchema;
 use workflow::diagnostic::Diagnostic;
 use workflow::input::ErrorKind;
 use workflow::json::ParseJsonError;
@@ -11,29 +10,11 @@ use workflow::json::ParseJsonError;
 /// Maximum length of `detail` and `hint`, which may quote the request.
 const MAX_TEXT_CHARS: usize = 256;
 
-/// Problem details of a failed request (RFC 9457).
-#[derive(Debug, Serialize, ToSchema)]
+/// An error response: problem details, and headers that depend on the error.
+#[derive(Debug)]
 pub struct Problem {
-    /// URI of the problem type; derived from `code`.
-    #[serde(rename = "type")]
-    pub(crate) kind: String,
-    /// Reason phrase of the status.
-    pub(crate) title: String,
-    /// HTTP status code.
-    pub(crate) status: u16,
-    /// What failed.
-    pub(crate) detail: String,
-    /// Stable error code, for example `duplicate_key`.
-    pub(crate) code: String,
-    /// How to fix it.
-    pub(crate) hint: String,
-    /// Findings of the validator, if a document was rejected.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schema(value_type = Vec<Object>)]
-    pub(crate) errors: Vec<Diagnostic>,
-    #[serde(skip)]
+    pub(crate) body: ProblemResponse,
     retry_after: Option<u32>,
-    #[serde(skip)]
     is_closing: bool,
 }
 
@@ -45,7 +26,7 @@ impl Problem {
         detail: impl Into<String>,
         hint: impl Into<String>,
     ) -> Self {
-        Self {
+        let body = ProblemResponse {
             kind: format!("https://chiron.dev/problems/{code}"),
             title: status.canonical_reason().unwrap_or("Refused").into(),
             status: status.as_u16(),
@@ -53,9 +34,8 @@ impl Problem {
             code: code.into(),
             hint: truncated(hint.into()),
             errors: Vec::new(),
-            retry_after: None,
-            is_closing: false,
-        }
+        };
+        Self { body, retry_after: None, is_closing: false }
     }
 
     /// Adds a `Retry-After` header, in seconds.
@@ -69,8 +49,9 @@ impl Problem {
     }
 
     /// Adds the findings of the validator.
-    pub(crate) fn errors(self, errors: Vec<Diagnostic>) -> Self {
-        Self { errors, ..self }
+    pub(crate) fn errors(mut self, errors: Vec<Diagnostic>) -> Self {
+        self.body.errors = errors;
+        self
     }
 
     /// Creates a 422 problem for an invalid body.
@@ -135,9 +116,10 @@ impl From<ParseJsonError> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let (retry_after, is_closing) = (self.retry_after, self.is_closing);
-        let mut response = (status, Json(self)).into_response();
+        let status =
+            StatusCode::from_u16(self.body.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let Self { body, retry_after, is_closing } = self;
+        let mut response = (status, Json(body)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some(seconds) = retry_after {

@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use api::ReasonRequest;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
@@ -11,13 +12,13 @@ use axum::http::{HeaderMap, StatusCode, header};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use store::PageRequest;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::IntoParams;
 use workflow::Digest;
 use workflow::id::RunId;
 
-use crate::api::Api;
 use crate::body;
 use crate::problem::Problem;
+use crate::server_state::ServerState;
 
 /// The id in the path.
 pub(crate) struct Id<T>(pub(crate) T);
@@ -164,37 +165,37 @@ pub(crate) fn wrong_media_type(expected: &str) -> Problem {
 /// A JSON body of limited size, parsed strictly: duplicate keys and unknown fields are errors.
 pub(crate) struct StrictJson<T>(pub(crate) T);
 
-impl<T: DeserializeOwned> FromRequest<Arc<Api>> for StrictJson<T> {
+impl<T: DeserializeOwned> FromRequest<Arc<ServerState>> for StrictJson<T> {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, api: &Arc<Api>) -> Result<Self, Problem> {
+    async fn from_request(request: Request, state: &Arc<ServerState>) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
         if !is_json(&parts.headers) {
             return Err(wrong_media_type("application/json"));
         }
         let bytes =
-            body::read(&parts.headers, body, api.limits.body_bytes, api.timeouts.body).await?;
-        decode(&bytes, api).map(Self)
+            body::read(&parts.headers, body, state.limits.body_bytes, state.timeouts.body).await?;
+        decode(&bytes, state).map(Self)
     }
 }
 
 /// A [`StrictJson`] body that may be omitted.
 pub(crate) struct OptionalJson<T>(pub(crate) T);
 
-impl<T: DeserializeOwned + Default> FromRequest<Arc<Api>> for OptionalJson<T> {
+impl<T: DeserializeOwned + Default> FromRequest<Arc<ServerState>> for OptionalJson<T> {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, api: &Arc<Api>) -> Result<Self, Problem> {
+    async fn from_request(request: Request, state: &Arc<ServerState>) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
         let bytes =
-            body::read(&parts.headers, body, api.limits.body_bytes, api.timeouts.body).await?;
+            body::read(&parts.headers, body, state.limits.body_bytes, state.timeouts.body).await?;
         if bytes.is_empty() {
             return Ok(Self(T::default()));
         }
         if !is_json(&parts.headers) {
             return Err(wrong_media_type("application/json"));
         }
-        decode(&bytes, api).map(Self)
+        decode(&bytes, state).map(Self)
     }
 }
 
@@ -213,40 +214,28 @@ fn invalid_body_hint(error: &serde_json::Error) -> String {
     }
 }
 
-fn decode<T: DeserializeOwned>(bytes: &[u8], api: &Api) -> Result<T, Problem> {
-    let value = workflow::json::parse(bytes, api.limits.depth)?;
+fn decode<T: DeserializeOwned>(bytes: &[u8], state: &ServerState) -> Result<T, Problem> {
+    let value = workflow::json::parse(bytes, state.limits.depth)?;
     serde_json::from_value(value).map_err(|error| {
         Problem::invalid("invalid_body", error.to_string(), invalid_body_hint(&error))
     })
 }
 
-/// The actor of a request and the reason for it.
-#[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub(crate) struct ReasonBody {
-    /// Reason for the request, at most 4,096 characters.
-    pub(crate) reason: String,
-    /// Who makes the request, at most 128 characters. Default: `api`.
-    pub(crate) actor: Option<String>,
+/// Returns actor and reason.
+pub(crate) fn check_reason(request: ReasonRequest) -> Result<(String, String), Problem> {
+    Ok((check_actor(request.actor)?, check_length(request.reason, "reason")?))
 }
 
-impl ReasonBody {
-    /// Returns actor and reason.
-    pub(crate) fn check(self) -> Result<(String, String), Problem> {
-        Ok((check_actor(self.actor)?, check_length(self.reason, "reason")?))
+/// Returns actor and reason; an empty reason is an error.
+pub(crate) fn check_given_reason(request: ReasonRequest) -> Result<(String, String), Problem> {
+    if request.reason.trim().is_empty() {
+        return Err(Problem::invalid(
+            "reason_missing",
+            "the reason is missing",
+            "set `reason`; it is kept in the record",
+        ));
     }
-
-    /// Returns actor and reason; an empty reason is an error.
-    pub(crate) fn check_with_reason(self) -> Result<(String, String), Problem> {
-        if self.reason.trim().is_empty() {
-            return Err(Problem::invalid(
-                "reason_missing",
-                "the reason is missing",
-                "set `reason`; it is kept in the record",
-            ));
-        }
-        self.check()
-    }
+    check_reason(request)
 }
 
 /// Returns the actor, by default `api`.

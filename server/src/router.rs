@@ -9,8 +9,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::access::{self, Authenticator};
-use crate::api::{Api, ServerConfig};
 use crate::problem::Problem;
+use crate::server_state::{ServerConfig, ServerState};
 use crate::timeouts::Timeouts;
 use crate::{
     emergency_stops, events, experiments, guardrails, health, incidents, ingest, learner, openapi,
@@ -27,9 +27,19 @@ pub fn router_with(server: ServerConfig, timeouts: Timeouts) -> Router {
     let ServerConfig { inputs, controls, store, catalogue, token, limits, hosts, now, extra } =
         server;
     let limits = limits.clamped();
-    let api = Arc::new(Api { inputs, controls, store, catalogue, limits, timeouts, now });
+    let document = Arc::new(openapi::openapi(guarded().merge(probes()).into_openapi()));
+    let state = Arc::new(ServerState {
+        inputs,
+        controls,
+        store,
+        catalogue,
+        limits,
+        timeouts,
+        now,
+        document,
+    });
     let authenticator = Arc::new(Authenticator::new(hosts, &token));
-    let mut guarded: Router = guarded().with_state(Arc::clone(&api)).into();
+    let mut guarded: Router = guarded().with_state(Arc::clone(&state)).into();
     if let Some(extra) = extra {
         guarded = guarded.merge(extra);
     }
@@ -37,22 +47,17 @@ pub fn router_with(server: ServerConfig, timeouts: Timeouts) -> Router {
         .fallback(route_not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn_with_state(authenticator, access::check));
-    let open: Router = probes().with_state(api).into();
+    let open: Router = probes().with_state(state).into();
     // Rejected load must not flood the log, so a 5xx is logged where it arises and not once per response.
     let trace = TraceLayer::new_for_http().make_span_with(span).on_failure(());
     guarded.merge(open).layer(trace)
 }
 
-/// All routes, for the OpenAPI document.
-pub(crate) fn routes() -> OpenApiRouter<Arc<Api>> {
-    guarded().merge(probes())
-}
-
-fn probes() -> OpenApiRouter<Arc<Api>> {
+fn probes() -> OpenApiRouter<Arc<ServerState>> {
     OpenApiRouter::new().routes(routes!(health::livez)).routes(routes!(health::readyz))
 }
 
-fn guarded() -> OpenApiRouter<Arc<Api>> {
+fn guarded() -> OpenApiRouter<Arc<ServerState>> {
     OpenApiRouter::new()
         .routes(routes!(openapi::document))
         .routes(routes!(ingest::alertmanager))

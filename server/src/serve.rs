@@ -26,28 +26,18 @@ use crate::timeouts::Timeouts;
 /// Time for an evicted connection to send the rest of its last response.
 const EVICTION_GRACE: Duration = Duration::from_secs(1);
 
-/// Serves until `shutdown`, then waits for the requests in flight.
-///
-/// # Errors
-/// Never fails today: a connection that cannot be accepted is logged, and the next one is awaited.
-pub async fn serve(
-    listener: TcpListener,
-    router: Router,
-    shutdown: impl Future<Output = ()>,
-) -> io::Result<()> {
-    serve_with(listener, router, shutdown, Timeouts::default()).await
+/// Serves until `shutdown`, then waits for the requests in flight. A connection that cannot be accepted is logged.
+pub async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<Output = ()>) {
+    serve_with(listener, router, shutdown, Timeouts::default()).await;
 }
 
 /// Serves until `shutdown`, with the given timeouts.
-///
-/// # Errors
-/// Same as [`serve`].
 pub async fn serve_with(
     listener: TcpListener,
     router: Router,
     shutdown: impl Future<Output = ()>,
     timeouts: Timeouts,
-) -> io::Result<()> {
+) {
     let (closing, closed) = watch::channel(false);
     let router = router.layer(Extension(ShutdownSignal(closed.clone())));
     let limiter = ConnectionLimiter::new(timeouts.connections);
@@ -86,7 +76,6 @@ pub async fn serve_with(
             "the shutdown closed connections with requests in flight"
         );
     }
-    Ok(())
 }
 
 async fn serve_connection(

@@ -1,37 +1,24 @@
 use std::sync::Arc;
 
+use api::{ProblemResponse, ValidateManifestResponse};
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
-use serde::Serialize;
-use utoipa::ToSchema;
-use workflow::Diagnostic;
 
-use crate::api::Api;
 use crate::body;
 use crate::problem::Problem;
 use crate::request::{media_type, wrong_media_type};
-
-/// The result of a validation.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Validation {
-    /// Whether the manifest has no errors.
-    is_valid: bool,
-    /// Findings in the order of the text, each with code, path, line, column and hint.
-    #[schema(value_type = Vec<Object>)]
-    diagnostics: Vec<Diagnostic>,
-}
+use crate::server_state::ServerState;
 
 /// Validates a workflow, template or guardrails manifest in YAML or JSON. Stores nothing.
 #[utoipa::path(post, path = "/api/v1/manifests:validate", tag = "manifests",
     request_body(content = String, content_type = "application/yaml", description = "The manifest."),
-    responses((status = 200, description = "The findings.", body = Validation), (status = 413, description = "The manifest is too large.", body = Problem),
-        (status = 415, description = "The body is neither YAML nor JSON.", body = Problem)))]
+    responses((status = 200, description = "The findings.", body = ValidateManifestResponse), (status = 413, description = "The manifest is too large.", body = ProblemResponse),
+        (status = 415, description = "The body is neither YAML nor JSON.", body = ProblemResponse)))]
 pub(crate) async fn validate(
-    State(api): State<Arc<Api>>,
+    State(state): State<Arc<ServerState>>,
     request: Request,
-) -> Result<Json<Validation>, Problem> {
+) -> Result<Json<ValidateManifestResponse>, Problem> {
     let (parts, body) = request.into_parts();
     let kind = media_type(&parts.headers).unwrap_or_default();
     const KINDS: [&str; 6] = [
@@ -46,9 +33,9 @@ pub(crate) async fn validate(
         return Err(wrong_media_type("application/yaml or application/json"));
     }
     let bytes =
-        body::read(&parts.headers, body, api.limits.document_bytes, api.timeouts.body).await?;
+        body::read(&parts.headers, body, state.limits.document_bytes, state.timeouts.body).await?;
     // A hostile document takes up to a second, which would block a thread that serves other requests.
-    let (catalogue, limits) = (Arc::clone(&api.catalogue), api.limits.clone());
+    let (catalogue, limits) = (Arc::clone(&state.catalogue), state.limits.clone());
     let parsed = tokio::task::spawn_blocking(move || {
         workflow::validate::validate_manifest(&bytes, &catalogue, &limits)
     });
@@ -62,5 +49,8 @@ pub(crate) async fn validate(
             hint,
         )
     })?;
-    Ok(Json(Validation { is_valid: parsed.value.is_some(), diagnostics: parsed.diagnostics }))
+    Ok(Json(ValidateManifestResponse {
+        is_valid: parsed.value.is_some(),
+        diagnostics: parsed.diagnostics,
+    }))
 }

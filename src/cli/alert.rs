@@ -1,16 +1,16 @@
 //! `chiron alert` and `chiron incident`: ingests and lists alerts, and lists incidents.
 
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result};
-use serde_json::Value;
+use anyhow::Result;
+use api::{AlertItem, AlertResponse, IncidentItem, IncidentResponse, IngestResponse};
 
 use crate::cli::client::{
-    Connection, ListArgs, OfIncidentArgs, Query, RequestOptions, encode_segment, with_client,
+    Connection, ListArgs, OfIncidentArgs, RequestOptions, encode_segment, with_client,
 };
-use crate::cli::output::{lines, table};
+use crate::cli::input_file;
+use crate::cli::output::{show, show_list};
 
 /// Ingests and lists alerts.
 #[derive(clap::Subcommand)]
@@ -58,20 +58,6 @@ pub(crate) enum IncidentCommand {
     },
 }
 
-/// Reads a file, or standard input if `file` is `-`.
-///
-/// # Errors
-/// If it cannot be read.
-pub(crate) fn read(file: &Path) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    if file.as_os_str() == "-" {
-        std::io::stdin().read_to_end(&mut bytes).context("cannot read standard input")?;
-    } else {
-        bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-    }
-    Ok(bytes)
-}
-
 /// Runs an `alert` command.
 ///
 /// # Errors
@@ -79,36 +65,27 @@ pub(crate) fn read(file: &Path) -> Result<Vec<u8>> {
 pub(crate) fn run(command: &Command) -> Result<ExitCode> {
     match command {
         Command::Ingest { file, connection } => {
-            let body = read(file)?;
+            let body = input_file::read(file)?;
             with_client(connection, async |client| {
-                let answer = client
-                    .post_with(
-                        "/ingest/alertmanager",
-                        RequestOptions { body: Some(body), ..RequestOptions::default() },
-                    )
-                    .await?;
-                client.print(&answer, |answer| {
-                    let ids = |member: &str| {
-                        let ids = answer[member]
-                            .as_array()
-                            .into_iter()
-                            .flatten()
-                            .filter_map(Value::as_str);
-                        ids.collect::<Vec<_>>().join(" ")
-                    };
-                    let (alerts, incidents) = (ids("alertIds"), ids("incidentIds"));
+                let options = RequestOptions { body: Some(body), ..RequestOptions::default() };
+                let received: IngestResponse =
+                    client.post_with("/ingest/alertmanager", options).await?;
+                client.print(&received, |received| {
+                    let alerts: Vec<_> = received.alert_ids.iter().map(|id| id.as_str()).collect();
+                    let incidents: Vec<_> =
+                        received.incident_ids.iter().map(|id| id.as_str()).collect();
+                    let first = incidents.first().copied().unwrap_or_default();
                     format!(
-                        "alerts     {alerts}\nincidents  {incidents}\n{}",
-                        client.next_command(&format!(
-                            "incident get {}",
-                            incidents.split(' ').next().unwrap_or_default()
-                        ))
+                        "alerts     {}\nincidents  {}\n{}",
+                        alerts.join(" "),
+                        incidents.join(" "),
+                        client.next_command(&format!("incident get {first}"))
                     )
                 })?;
                 Ok(ExitCode::SUCCESS)
             })
         }
-        Command::List { list, connection } => show_list(
+        Command::List { list, connection } => show_list::<AlertItem>(
             connection,
             "/alerts",
             list.query(),
@@ -123,7 +100,7 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode> {
             ],
         ),
         Command::Get { id, connection } => {
-            show(connection, &format!("/alerts/{}", encode_segment(id)))
+            show::<AlertResponse>(connection, &format!("/alerts/{}", encode_segment(id)))
         }
     }
 }
@@ -134,7 +111,7 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode> {
 /// If the server refuses the request or cannot be reached.
 pub(crate) fn run_incident(command: &IncidentCommand) -> Result<ExitCode> {
     match command {
-        IncidentCommand::List { list, connection } => show_list(
+        IncidentCommand::List { list, connection } => show_list::<IncidentItem>(
             connection,
             "/incidents",
             list.query(),
@@ -150,36 +127,7 @@ pub(crate) fn run_incident(command: &IncidentCommand) -> Result<ExitCode> {
             ],
         ),
         IncidentCommand::Get { id, connection } => {
-            show(connection, &format!("/incidents/{}", encode_segment(id)))
+            show::<IncidentResponse>(connection, &format!("/incidents/{}", encode_segment(id)))
         }
     }
-}
-
-/// Prints a page of a list.
-///
-/// # Errors
-/// If the server refuses the request or cannot be reached.
-pub(crate) fn show_list(
-    connection: &Connection,
-    path: &str,
-    query: Query,
-    columns: &[(&str, &str)],
-) -> Result<ExitCode> {
-    with_client(connection, async |client| {
-        let answer = client.list(path, query).await?;
-        client.print(&answer, |answer| table(answer, columns))?;
-        Ok(ExitCode::SUCCESS)
-    })
-}
-
-/// Prints one resource.
-///
-/// # Errors
-/// If the server refuses the request or cannot be reached.
-pub(crate) fn show(connection: &Connection, path: &str) -> Result<ExitCode> {
-    with_client(connection, async |client| {
-        let answer = client.get(path).await?;
-        client.print(&answer, lines)?;
-        Ok(ExitCode::SUCCESS)
-    })
 }

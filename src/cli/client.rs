@@ -7,8 +7,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use api::{ListResponse, ProblemResponse, ReasonRequest};
 use reqwest::{Method, StatusCode};
-use serde_json::Value;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::cli::demo::locator;
 use crate::cli::sanitize;
@@ -81,18 +83,15 @@ pub(crate) struct Reason {
 
 impl Reason {
     /// Returns the request body.
-    pub(crate) fn body(&self) -> Value {
-        let mut body = serde_json::json!({"reason": self.reason.as_deref().unwrap_or_default()});
-        set_actor(&mut body, self.actor.as_deref());
-        body
+    pub(crate) fn body(&self) -> ReasonRequest {
+        let reason = self.reason.clone().unwrap_or_default();
+        ReasonRequest { reason, actor: known_actor(self.actor.as_deref()) }
     }
 }
 
-/// Sets `actor` in a request body, if it is known.
-pub(crate) fn set_actor(body: &mut Value, actor: Option<&str>) {
-    if let Some(actor) = actor.filter(|actor| !actor.trim().is_empty()) {
-        body["actor"] = actor.into();
-    }
+/// Returns the actor, if it is known.
+pub(crate) fn known_actor(actor: Option<&str>) -> Option<String> {
+    actor.filter(|actor| !actor.trim().is_empty()).map(Into::into)
 }
 
 /// Arguments that select a page of a list.
@@ -157,20 +156,21 @@ impl OfIncidentArgs {
 #[derive(Debug)]
 pub(crate) struct RequestError {
     status: StatusCode,
-    problem: Value,
+    /// Absent if the response is not from a Chiron server, for example from a proxy.
+    problem: Option<ProblemResponse>,
 }
 
 impl fmt::Display for RequestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = |member: &str| self.problem[member].as_str().unwrap_or_default();
-        let detail =
-            if text("detail").is_empty() { "the server gave no reason" } else { text("detail") };
-        write!(f, "{detail} ({} {})", self.status.as_u16(), text("code"))?;
-        for error in self.problem["errors"].as_array().into_iter().flatten() {
-            let message = error["message"].as_str().unwrap_or_default();
-            write!(f, "\n  {}: {message}", error["code"].as_str().unwrap_or("error"))?;
+        let status = self.status.as_u16();
+        let Some(problem) = &self.problem else {
+            return write!(f, "the server gave no reason ({status})");
+        };
+        write!(f, "{} ({status} {})", problem.detail, problem.code)?;
+        for error in &problem.errors {
+            write!(f, "\n  {}: {}", error.code, error.message)?;
         }
-        if text("hint").is_empty() { Ok(()) } else { write!(f, "\nhint: {}", text("hint")) }
+        write!(f, "\nhint: {}", problem.hint)
     }
 }
 
@@ -179,7 +179,7 @@ impl std::error::Error for RequestError {}
 impl RequestError {
     /// Whether the route does not exist on the server.
     pub(crate) fn is_route_not_found(&self) -> bool {
-        self.problem["code"] == "route_not_found"
+        self.problem.as_ref().is_some_and(|problem| problem.code == "route_not_found")
     }
 
     /// Returns the exit code of the process.
@@ -219,8 +219,9 @@ pub(crate) struct RequestOptions {
 
 impl RequestOptions {
     /// Returns options with a JSON body.
-    fn json(body: &Value) -> Self {
-        Self { body: Some(body.to_string().into_bytes()), ..Self::default() }
+    pub(crate) fn json(body: &impl Serialize) -> Self {
+        let body = serde_json::to_vec(body).expect("a request body is plain data");
+        Self { body: Some(body), ..Self::default() }
     }
 }
 
@@ -279,7 +280,12 @@ impl Client {
         })
     }
 
-    async fn send(&self, method: Method, path: &str, options: RequestOptions) -> Result<Value> {
+    async fn send<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        options: RequestOptions,
+    ) -> Result<T> {
         let url = format!("{}/api/v1{path}", self.base);
         let mut url = reqwest::Url::parse(&url)
             .with_context(|| format!("{url} is not a URL: fix --server"))?;
@@ -300,31 +306,32 @@ impl Client {
         let status = response.status();
         let bytes = response.bytes().await.context("the response ended early")?;
         if !status.is_success() {
-            return Err(RequestError {
-                status,
-                problem: serde_json::from_slice(&bytes).unwrap_or(Value::Null),
-            }
-            .into());
+            return Err(
+                RequestError { status, problem: serde_json::from_slice(&bytes).ok() }.into()
+            );
         }
-        if bytes.is_empty() {
-            return Ok(Value::Null);
-        }
-        serde_json::from_slice(&bytes).context("the response is not JSON: is this a Chiron server?")
+        serde_json::from_slice(&bytes).with_context(|| {
+            format!("the response to {path} is not as expected: is this a Chiron server of this version?")
+        })
     }
 
     /// Sends a GET request.
     ///
     /// # Errors
     /// [`RequestError`] if the server refuses the request; another error if it cannot be reached.
-    pub(crate) async fn get(&self, path: &str) -> Result<Value> {
+    pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
         self.send(Method::GET, path, RequestOptions::default()).await
     }
 
-    /// Sends a GET request with query parameters.
+    /// Requests a page of a list.
     ///
     /// # Errors
     /// Same as [`get`](Self::get).
-    pub(crate) async fn list(&self, path: &str, query: Query) -> Result<Value> {
+    pub(crate) async fn list<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: Query,
+    ) -> Result<ListResponse<T>> {
         self.send(Method::GET, path, RequestOptions { query, ..RequestOptions::default() }).await
     }
 
@@ -332,7 +339,11 @@ impl Client {
     ///
     /// # Errors
     /// Same as [`get`](Self::get).
-    pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Value> {
+    pub(crate) async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T> {
         self.post_with(path, RequestOptions::json(body)).await
     }
 
@@ -340,7 +351,11 @@ impl Client {
     ///
     /// # Errors
     /// Same as [`get`](Self::get).
-    pub(crate) async fn delete(&self, path: &str, body: &Value) -> Result<Value> {
+    pub(crate) async fn delete<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T> {
         self.send(Method::DELETE, path, RequestOptions::json(body)).await
     }
 
@@ -348,7 +363,11 @@ impl Client {
     ///
     /// # Errors
     /// Same as [`get`](Self::get).
-    pub(crate) async fn post_with(&self, path: &str, options: RequestOptions) -> Result<Value> {
+    pub(crate) async fn post_with<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        options: RequestOptions,
+    ) -> Result<T> {
         self.send(Method::POST, path, options).await
     }
 
@@ -361,9 +380,14 @@ impl Client {
     ///
     /// # Errors
     /// If standard output cannot be written.
-    pub(crate) fn print(&self, answer: &Value, table: impl FnOnce(&Value) -> String) -> Result<()> {
+    pub(crate) fn print<T: Serialize>(
+        &self,
+        answer: &T,
+        table: impl FnOnce(&T) -> String,
+    ) -> Result<()> {
         let text = match self.output {
-            Output::Json => serde_json::to_string_pretty(answer)?,
+            // By way of a `Value`, so that the members are in alphabetical order.
+            Output::Json => serde_json::to_string_pretty(&serde_json::to_value(answer)?)?,
             Output::Table => sanitize::sanitize_lines(&table(answer)),
         };
         writeln!(std::io::stdout().lock(), "{}", text.trim_end())?;

@@ -3,7 +3,12 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use serde_json::Value;
+use api::{
+    ClearEmergencyStopRequest, EmergencyStopItem, EmergencyStopsResponse, ReasonRequest,
+    SetEmergencyStopRequest,
+};
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
+use workflow::run::StopLevel;
 
 use crate::cli::client::{Client, Connection, Reason, with_client};
 use crate::cli::output::rows;
@@ -33,12 +38,17 @@ pub(crate) struct SetArgs {
     #[arg(long, default_value = "global")]
     scope: String,
     /// `L1`: finish the current request, verify it, then wait. `L2`: send no new requests.
-    #[arg(long, default_value = "L1", value_parser = ["L1", "L2"])]
-    level: String,
+    #[arg(long, default_value = "L1", value_parser = level_parser())]
+    level: StopLevel,
     #[command(flatten)]
     reason: Reason,
     #[command(flatten)]
     connection: Connection,
+}
+
+fn level_parser() -> impl clap::builder::TypedValueParser<Value = StopLevel> {
+    let level = |text: String| if text == "L1" { StopLevel::L1 } else { StopLevel::L2 };
+    PossibleValuesParser::new(["L1", "L2"]).map(level)
 }
 
 /// The emergency stop to clear.
@@ -61,14 +71,14 @@ pub(crate) struct ClearArgs {
 pub(crate) fn run(command: &Command) -> Result<ExitCode> {
     match command {
         Command::Set(args) => {
-            let mut body = args.reason.body();
-            body["scope"] = args.scope.as_str().into();
-            body["level"] = args.level.as_str().into();
+            let ReasonRequest { reason, actor } = args.reason.body();
+            let (scope, level) = (args.scope.clone(), args.level);
+            let body = SetEmergencyStopRequest { scope, level, reason, actor };
             print_stops(&args.connection, async |client| client.post(PATH, &body).await)
         }
         Command::Clear(args) => {
-            let mut body = args.reason.body();
-            body["scope"] = args.scope.as_str().into();
+            let ReasonRequest { reason, actor } = args.reason.body();
+            let body = ClearEmergencyStopRequest { scope: args.scope.clone(), reason, actor };
             print_stops(&args.connection, async |client| client.delete(PATH, &body).await)
         }
         Command::List { connection } => {
@@ -80,12 +90,11 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode> {
 /// Sends a request and prints the active emergency stops of its response.
 fn print_stops(
     connection: &Connection,
-    send: impl AsyncFnOnce(&Client) -> Result<Value>,
+    send: impl AsyncFnOnce(&Client) -> Result<EmergencyStopsResponse>,
 ) -> Result<ExitCode> {
     with_client(connection, async |client| {
-        let answer = send(&client).await?;
-        client.print(&answer, |answer| {
-            let items = answer["items"].as_array().map_or(&[][..], Vec::as_slice);
+        let active = send(&client).await?;
+        client.print(&active, |EmergencyStopsResponse { items }| {
             if items.is_empty() {
                 return "no emergency stop is active".into();
             }
@@ -109,18 +118,17 @@ fn print_stops(
 ///
 /// # Errors
 /// If the server refuses the request or cannot be reached.
-pub(crate) async fn active_stops(client: &Client) -> Result<Vec<Value>> {
-    let mut answer = client.get(PATH).await?;
-    Ok(answer["items"].as_array_mut().map(std::mem::take).unwrap_or_default())
+pub(crate) async fn active_stops(client: &Client) -> Result<Vec<EmergencyStopItem>> {
+    let EmergencyStopsResponse { items } = client.get(PATH).await?;
+    Ok(items)
 }
 
 /// Returns the commands that clear these stops, each after a line break.
 pub(crate) fn clear_commands<'a>(
     client: &Client,
-    stops: impl Iterator<Item = &'a Value>,
+    stops: impl Iterator<Item = &'a EmergencyStopItem>,
 ) -> String {
-    let scopes = stops.filter_map(|stop| stop["scope"].as_str());
-    let next = scopes.map(|scope| {
+    let next = stops.map(|EmergencyStopItem { scope, .. }| {
         client.next_command(&format!("emergency-stop clear --scope {scope} --reason REASON"))
     });
     next.map(|line| format!("\n{line}")).collect()
@@ -128,15 +136,20 @@ pub(crate) fn clear_commands<'a>(
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
     use crate::cli::client::Output;
 
     #[test]
     fn each_stop_gets_its_own_clear_command() {
         let client = Client::at("http://127.0.0.1:1", "token", Output::Table).unwrap();
-        let stops = [json!({"scope": "global"}), json!({"scope": "run_1"})];
+        let stop = |scope: &str| EmergencyStopItem {
+            scope: scope.into(),
+            level: StopLevel::L1,
+            actor: "ada".into(),
+            reason: "a test".into(),
+            at: jiff::Timestamp::UNIX_EPOCH,
+        };
+        let stops = [stop("global"), stop("run_1")];
         assert_eq!(
             clear_commands(&client, stops.iter()),
             "\nnext: chiron emergency-stop clear --scope global --reason REASON\nnext: chiron emergency-stop clear --scope run_1 --reason REASON"

@@ -4,15 +4,18 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use serde_json::Value;
+use api::{
+    CreateExperimentRequest, CreateExperimentResponse, ExperimentItem, ExperimentResponse,
+    ExperimentResultsResponse,
+};
 use serde_saphyr::{MessageFormatter as _, UserMessageFormatter};
 use workflow::validate::{Code, validate_manifest};
 use workflow::{Diagnostic, Limits, Severity};
 
-use crate::cli::alert::{read, show, show_list};
 use crate::cli::client::{Connection, ListArgs, Reason, encode_segment, with_client};
+use crate::cli::input_file;
 use crate::cli::lint::{EXIT_INVALID, write_human};
-use crate::cli::output::lines;
+use crate::cli::output::{lines, show, show_list};
 
 /// Creates, starts, stops and evaluates experiments.
 #[derive(clap::Subcommand)]
@@ -64,7 +67,7 @@ pub(crate) struct ExperimentControlArgs {
 pub(crate) fn run(command: &Command) -> Result<ExitCode> {
     match command {
         Command::Create { file, connection } => {
-            let bytes = read(file)?;
+            let bytes = input_file::read(file)?;
             let body = match body(&bytes) {
                 Ok(body) => body,
                 Err(findings) => {
@@ -76,19 +79,15 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode> {
                 }
             };
             with_client(connection, async |client| {
-                let answer = client.post("/experiments", &body).await?;
-                client.print(&answer, |answer| {
-                    let id = answer["id"].as_str().unwrap_or_default();
-                    format!(
-                        "{}\n{}",
-                        lines(answer),
-                        client.next_command(&format!("experiment start {id}"))
-                    )
+                let created: CreateExperimentResponse = client.post("/experiments", &body).await?;
+                client.print(&created, |created| {
+                    let next = format!("experiment start {}", created.0.id);
+                    format!("{}\n{}", lines(created), client.next_command(&next))
                 })?;
                 Ok(ExitCode::SUCCESS)
             })
         }
-        Command::List { list, connection } => show_list(
+        Command::List { list, connection } => show_list::<ExperimentItem>(
             connection,
             "/experiments",
             list.query(),
@@ -103,13 +102,14 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode> {
         Command::Start(args) => control(args, "start"),
         Command::Stop(args) => control(args, "stop"),
         Command::Results { id, connection } => {
-            show(connection, &format!("/experiments/{}/results", encode_segment(id)))
+            let path = format!("/experiments/{}/results", encode_segment(id));
+            show::<ExperimentResultsResponse>(connection, &path)
         }
     }
 }
 
 /// Parses an experiment file into a request body, or returns its findings.
-fn body(bytes: &[u8]) -> Result<Value, Vec<Diagnostic>> {
+fn body(bytes: &[u8]) -> Result<CreateExperimentRequest, Vec<Diagnostic>> {
     // The manifest validator also reports that an experiment is not a workflow. Only its findings about the text itself
     // apply here.
     let read = validate_manifest(bytes, &actions::catalogue(), &Limits::default());
@@ -122,8 +122,7 @@ fn body(bytes: &[u8]) -> Result<Value, Vec<Diagnostic>> {
     }
     // Same parsing as on the server, but here the position of an error is known.
     let text = String::from_utf8_lossy(bytes);
-    let checked = serde_saphyr::from_str::<server::ExperimentBody>(&text);
-    checked.and_then(|_| serde_saphyr::from_str(&text)).map_err(|error| vec![finding(&error)])
+    serde_saphyr::from_str(&text).map_err(|error| vec![finding(&error)])
 }
 
 /// Converts a deserialization error into a finding.
@@ -163,10 +162,9 @@ fn finding(error: &serde_saphyr::Error) -> Diagnostic {
 
 fn control(args: &ExperimentControlArgs, verb: &str) -> Result<ExitCode> {
     with_client(&args.connection, async |client| {
-        let answer = client
-            .post(&format!("/experiments/{}/{verb}", encode_segment(&args.id)), &args.reason.body())
-            .await?;
-        client.print(&answer, lines)?;
+        let path = format!("/experiments/{}/{verb}", encode_segment(&args.id));
+        let experiment: ExperimentResponse = client.post(&path, &args.reason.body()).await?;
+        client.print(&experiment, lines)?;
         Ok(ExitCode::SUCCESS)
     })
 }
@@ -196,6 +194,6 @@ mod tests {
         }
         assert!(body(b"\xff").is_err_and(|found| found[0].code == "CHI0101"));
         let good = with(&format!("{{name: a, share: 0.5, {baseline}}}"));
-        assert_eq!(body(good.as_bytes()).unwrap()["variants"][0]["share"], 0.5);
+        assert_eq!(body(good.as_bytes()).unwrap().variants[0].share, 0.5);
     }
 }

@@ -3,9 +3,10 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
+use api::{GuardrailItem, GuardrailResponse};
 
-use crate::cli::alert::{show, show_list};
 use crate::cli::client::{Connection, PageArgs, encode_segment};
+use crate::cli::output::{show, show_list};
 
 /// Lists and shows guardrails.
 #[derive(clap::Subcommand)]
@@ -32,7 +33,7 @@ pub(crate) enum Command {
 /// If the server refuses the request or cannot be reached.
 pub(crate) fn run(command: &Command) -> Result<ExitCode> {
     match command {
-        Command::List { list, connection } => show_list(
+        Command::List { list, connection } => show_list::<GuardrailItem>(
             connection,
             "/guardrails",
             list.query(),
@@ -45,7 +46,7 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode> {
             ],
         ),
         Command::Get { name, connection } => {
-            show(connection, &format!("/guardrails/{}", encode_segment(name)))
+            show::<GuardrailResponse>(connection, &format!("/guardrails/{}", encode_segment(name)))
         }
     }
 }

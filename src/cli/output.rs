@@ -1,27 +1,78 @@
 //! Formats responses as text: lists as tables, single objects as lines.
 
 use std::io::IsTerminal as _;
+use std::process::ExitCode;
 
+use anyhow::Result;
+use api::ListResponse;
 use comfy_table::{ColumnConstraint, Table, Width, presets};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use crate::cli::client::{Connection, Query, with_client};
 use crate::cli::sanitize;
 
+/// Requests a page of a list and prints it as a table.
+///
+/// # Errors
+/// If the server refuses the request or cannot be reached.
+pub(crate) fn show_list<T: Serialize + DeserializeOwned>(
+    connection: &Connection,
+    path: &str,
+    query: Query,
+    columns: &[(&str, &str)],
+) -> Result<ExitCode> {
+    with_client(connection, async |client| {
+        let page: ListResponse<T> = client.list(path, query).await?;
+        client.print(&page, |page| table(page, columns))?;
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+/// Requests one resource and prints it as lines.
+///
+/// # Errors
+/// If the server refuses the request or cannot be reached.
+pub(crate) fn show<T: Serialize + DeserializeOwned>(
+    connection: &Connection,
+    path: &str,
+) -> Result<ExitCode> {
+    with_client(connection, async |client| {
+        let resource: T = client.get(path).await?;
+        client.print(&resource, lines)?;
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+/// Returns plain data as JSON, as the API sends it.
+fn json(data: &impl Serialize) -> Value {
+    serde_json::to_value(data).expect("what the API sends is plain data")
+}
+
+/// Returns the name of a status, as the API sends it.
+pub(crate) fn name(status: &impl Serialize) -> String {
+    text(&json(status))
+}
+
 /// Formats a page as a table. Each column has a heading and the path of a member.
-pub(crate) fn table(answer: &Value, columns: &[(&str, &str)]) -> String {
-    rows(answer["items"].as_array().map_or(&[], Vec::as_slice), columns)
-        + &answer["nextCursor"]
-            .as_str()
-            .map_or(String::new(), |cursor| format!("\nmore: --cursor {cursor}"))
+pub(crate) fn table<T: Serialize>(page: &ListResponse<T>, columns: &[(&str, &str)]) -> String {
+    let more = page.next_cursor.as_ref();
+    rows(&page.items, columns)
+        + &more.map_or(String::new(), |cursor| format!("\nmore: --cursor {cursor}"))
 }
 
 /// Formats values as a table. On a terminal, long values wrap within their column; otherwise each value stays on one
 /// line, so that other programs can read it.
-pub(crate) fn rows(items: &[Value], columns: &[(&str, &str)]) -> String {
+pub(crate) fn rows<T: Serialize>(items: &[T], columns: &[(&str, &str)]) -> String {
     rows_with_width(std::io::stdout().is_terminal().then_some(MAX_COLUMN_WIDTH), items, columns)
 }
 
-fn rows_with_width(max_width: Option<u16>, items: &[Value], columns: &[(&str, &str)]) -> String {
+fn rows_with_width<T: Serialize>(
+    max_width: Option<u16>,
+    items: &[T],
+    columns: &[(&str, &str)],
+) -> String {
     if items.is_empty() {
         return "none".into();
     }
@@ -29,6 +80,7 @@ fn rows_with_width(max_width: Option<u16>, items: &[Value], columns: &[(&str, &s
     table.load_style(presets::NOTHING);
     table.set_header(columns.iter().map(|(heading, _)| *heading));
     for item in items {
+        let item = json(item);
         table.add_row(
             columns
                 .iter()
@@ -50,8 +102,9 @@ const MAX_COLUMN_WIDTH: u16 = 80;
 const MAX_INLINE_LIST_CHARS: usize = 80;
 
 /// Formats an object as lines of name and value. A nested value is printed below its name.
-pub(crate) fn lines(answer: &Value) -> String {
-    let Some(members) = answer.as_object() else { return text(answer) };
+pub(crate) fn lines(answer: &impl Serialize) -> String {
+    let answer = json(answer);
+    let Some(members) = answer.as_object() else { return text(&answer) };
     let is_nested = |value: &Value| match value {
         Value::Array(items) if items.iter().all(Value::is_string) => {
             text(value).chars().count() > MAX_INLINE_LIST_CHARS

@@ -4,14 +4,18 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
-use serde_json::{Value, json};
-
-use crate::cli::alert::{read, show, show_list};
-use crate::cli::client::{
-    Connection, OfIncidentArgs, Reason, RequestOptions, encode_segment, set_actor, with_client,
+use api::{
+    CreatePlanRequest, ExplainPlanResponse, FeedbackRequest, FeedbackResponse, PlanItem,
+    PlanResponse,
 };
-use crate::cli::output::{lines, rows};
-use crate::cli::sanitize;
+use serde_json::json;
+use workflow::feedback::Rating;
+
+use crate::cli::client::{
+    Connection, OfIncidentArgs, Reason, RequestOptions, encode_segment, known_actor, with_client,
+};
+use crate::cli::output::{lines, rows, show, show_list};
+use crate::cli::{input_file, sanitize};
 
 /// Creates, explains, reviews and rates plans.
 #[derive(clap::Subcommand)]
@@ -103,7 +107,7 @@ pub(crate) enum RatingArg {
 /// If the server refuses the request or cannot be reached.
 pub(crate) fn run(command: &Command) -> Result<ExitCode> {
     match command {
-        Command::List { list, connection } => show_list(
+        Command::List { list, connection } => show_list::<PlanItem>(
             connection,
             "/plans",
             list.query(),
@@ -119,46 +123,50 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode> {
             ],
         ),
         Command::Create { incident, actor, connection } => {
-            let mut body = json!({"incident": incident});
-            set_actor(&mut body, actor.as_deref());
+            let actor = known_actor(actor.as_deref());
+            let body = CreatePlanRequest { incident: incident.clone(), actor };
             with_client(connection, async |client| {
-                let answer = client.post("/plans", &body).await?;
-                let text = |name: &str| answer[name].as_str().unwrap_or_default().to_string();
-                client.print(&answer, |_| {
-                    let next = client.next_command(&format!("plan explain {}", text("id")));
-                    format!("{}  {}\n{next}", text("id"), text("status"))
+                let plan: PlanResponse = client.post("/plans", &body).await?;
+                client.print(&plan, |plan| {
+                    let next = client.next_command(&format!("plan explain {}", plan.id));
+                    format!("{}  {}\n{next}", plan.id, plan.status.as_str())
                 })?;
                 Ok(ExitCode::SUCCESS)
             })
         }
         Command::Get { id, connection } => {
-            show(connection, &format!("/plans/{}", encode_segment(id)))
+            show::<PlanResponse>(connection, &format!("/plans/{}", encode_segment(id)))
         }
         Command::Explain { id, connection } => with_client(connection, async |client| {
-            let answer = client.get(&format!("/plans/{}/explain", encode_segment(id))).await?;
-            client.print(&answer, explanation)?;
+            let explained: ExplainPlanResponse =
+                client.get(&format!("/plans/{}/explain", encode_segment(id))).await?;
+            client.print(&explained, explanation)?;
             Ok(ExitCode::SUCCESS)
         }),
         Command::Approve(review) => self::review(review, "approve"),
         Command::Reject(review) => self::review(review, "reject"),
         Command::Feedback { id, rating, correction, comment, actor, connection } => {
-            let mut body = json!({"comment": comment.as_deref().unwrap_or_default()});
-            set_actor(&mut body, actor.as_deref());
-            if let Some(rating) = rating {
-                body["rating"] = match rating {
-                    RatingArg::Right => "right".into(),
-                    RatingArg::Wrong => "wrong".into(),
-                };
-            }
-            if let Some(file) = correction {
-                body["correction"] = String::from_utf8(read(file)?)
-                    .with_context(|| format!("{} is not UTF-8", file.display()))?
-                    .into();
-            }
+            let correction = match correction {
+                Some(file) => {
+                    let text = String::from_utf8(input_file::read(file)?)
+                        .with_context(|| format!("{} is not UTF-8", file.display()))?;
+                    Some(text.into())
+                }
+                None => None,
+            };
+            let body = FeedbackRequest {
+                rating: rating.map(|rating| match rating {
+                    RatingArg::Right => Rating::Right,
+                    RatingArg::Wrong => Rating::Wrong,
+                }),
+                correction,
+                comment: comment.clone().unwrap_or_default(),
+                actor: known_actor(actor.as_deref()),
+            };
             with_client(connection, async |client| {
-                let answer =
-                    client.post(&format!("/plans/{}/feedback", encode_segment(id)), &body).await?;
-                client.print(&answer, lines)?;
+                let path = format!("/plans/{}/feedback", encode_segment(id));
+                let given: FeedbackResponse = client.post(&path, &body).await?;
+                client.print(&given, lines)?;
                 Ok(ExitCode::SUCCESS)
             })
         }
@@ -170,49 +178,38 @@ fn review(review: &Review, verb: &str) -> Result<ExitCode> {
         let path = format!("/plans/{}", encode_segment(&review.id));
         let digest = match &review.digest {
             Some(digest) => digest.clone(),
-            None => client.get(&path).await?["digest"]
-                .as_str()
-                .context("the plan has no digest: is this a Chiron server?")?
-                .into(),
+            None => client.get::<PlanResponse>(&path).await?.digest.to_string(),
         };
         let options = RequestOptions {
             if_match: Some(digest),
-            body: Some(review.reason.body().to_string().into_bytes()),
-            ..RequestOptions::default()
+            ..RequestOptions::json(&review.reason.body())
         };
-        let answer = client.post_with(&format!("{path}/{verb}"), options).await?;
-        client.print(&answer, |answer| {
+        let plan: PlanResponse = client.post_with(&format!("{path}/{verb}"), options).await?;
+        client.print(&plan, |plan| {
             let next =
-                answer["run"].as_str().map_or("run list".into(), |run| format!("run watch {run}"));
-            let status = answer["status"].as_str().unwrap_or("?");
+                plan.run.as_ref().map_or("run list".into(), |run| format!("run watch {run}"));
+            let status = plan.status.as_str();
             format!("{}  {status}\n{}", review.id, client.next_command(&next))
         })?;
         Ok(ExitCode::SUCCESS)
     })
 }
 
-fn explanation(answer: &Value) -> String {
-    let text = |value: &Value| {
-        sanitize::sanitize_line(&value.as_str().map_or_else(|| value.to_string(), Into::into))
-    };
+fn explanation(explained: &ExplainPlanResponse) -> String {
+    let indented = |line: &String| format!("  {}", sanitize::sanitize_line(line));
     let mut parts = vec![lines(&json!({
-        "plan": answer["plan"], "digest": answer["digest"], "incident": answer["incident"], "status": answer["status"],
-        "confidence": answer["confidence"], "needsApproval": answer["needsApproval"],
+        "plan": explained.plan, "digest": explained.digest, "incident": explained.incident, "status": explained.status,
+        "confidence": explained.confidence, "needsApproval": explained.needs_approval,
     }))];
     parts.push("\nreasons".into());
-    match answer["explanation"].as_array() {
-        Some(lines) => parts.extend(lines.iter().map(|line| format!("  {}", text(line)))),
-        None => parts.push(format!("  {}", text(&answer["explanation"]))),
-    }
-    if let Some(summary) = answer["evidence"]["summary"].as_array() {
+    parts.extend(explained.explanation.iter().map(indented));
+    if let Some(evidence) = &explained.evidence {
         parts.push("\nevidence".into());
-        parts.extend(summary.iter().map(|line| {
-            format!("  {}", text(line.get("text").filter(|text| text.is_string()).unwrap_or(line)))
-        }));
+        parts.extend(evidence.summary.iter().map(indented));
     }
     parts.push("\ncandidates".into());
     parts.push(rows(
-        answer["candidates"].as_array().map_or(&[], Vec::as_slice),
+        &explained.candidates,
         &[
             ("CHOSEN", "isChosen"),
             ("CANDIDATE", "arm"),

@@ -5,13 +5,18 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Result;
-use serde_json::Value;
+use api::{EmergencyStopItem, ListResponse, RunItem, RunResponse};
+use jiff::Timestamp;
+use serde::Serialize;
+use workflow::RunStatus;
+use workflow::id::{IncidentId, PlanId, RunId};
+use workflow::run::StepView;
 
 use crate::cli::client::{
     Client, Connection, OfIncidentArgs, Output, Reason, encode_segment, with_client,
 };
 use crate::cli::emergency_stop::{active_stops, clear_commands};
-use crate::cli::output::{lines, table};
+use crate::cli::output::{lines, name, table};
 use crate::cli::sanitize;
 
 /// Shows and controls runs.
@@ -64,29 +69,30 @@ pub(crate) struct RunControlArgs {
 pub(crate) fn run(command: &Command) -> Result<ExitCode> {
     match command {
         Command::List { list, connection } => with_client(connection, async |client| {
-            let answer = client.list("/runs", list.query()).await?;
-            let is_paused = |run: &Value| run["status"] == "paused";
+            let page: ListResponse<RunItem> = client.list("/runs", list.query()).await?;
             // A list item does not show whether an operator or an emergency stop paused the run.
-            let stops = match answer["items"].as_array() {
-                Some(runs) if runs.iter().any(is_paused) => active_stops(&client).await?,
-                Some(_) | None => Vec::new(),
+            let stops = match page.items.iter().any(is_paused) {
+                true => active_stops(&client).await?,
+                false => Vec::new(),
             };
-            client.print(&answer, |answer| {
+            client.print(&page, |page| {
                 let scopes = stops.iter().filter(|stop| {
-                    let runs = answer["items"].as_array().into_iter().flatten();
-                    runs.filter(|run| is_paused(run)).any(|run| applies_to(stop, &run["id"]))
+                    page.items
+                        .iter()
+                        .filter(|run| is_paused(run))
+                        .any(|run| applies_to(stop, &run.id))
                 });
                 let next = clear_commands(&client, scopes);
-                format!("{}{next}", table(&mark_stopped(answer, &stops), &COLUMNS))
+                let items = page.items.iter().map(|run| RunRow::of(run, &stops)).collect();
+                let rows = ListResponse { items, next_cursor: page.next_cursor.clone() };
+                format!("{}{next}", table(&rows, &COLUMNS))
             })?;
             Ok(ExitCode::SUCCESS)
         }),
         Command::Get { id, connection } => with_client(connection, async |client| {
-            let answer = client.get(&format!("/runs/{}", encode_segment(id))).await?;
-            let next = next_steps(&client, &answer).await?;
-            client.print(&answer, |answer| {
-                format!("{}{next}\n\n{}", status_line(answer), lines(answer))
-            })?;
+            let run: RunResponse = client.get(&format!("/runs/{}", encode_segment(id))).await?;
+            let next = next_steps(&client, &run).await?;
+            client.print(&run, |run| format!("{}{next}\n\n{}", status_line(run), lines(run)))?;
             Ok(ExitCode::SUCCESS)
         }),
         Command::Watch { id, connection } => {
@@ -100,13 +106,12 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode> {
 
 fn control(args: &RunControlArgs, verb: &str) -> Result<ExitCode> {
     with_client(&args.connection, async |client| {
-        let answer = client
-            .post(&format!("/runs/{}/{verb}", encode_segment(&args.id)), &args.reason.body())
-            .await?;
-        let steps = next_steps(&client, &answer).await?;
-        client.print(&answer, |answer| {
+        let path = format!("/runs/{}/{verb}", encode_segment(&args.id));
+        let run: RunResponse = client.post(&path, &args.reason.body()).await?;
+        let steps = next_steps(&client, &run).await?;
+        client.print(&run, |run| {
             let next = client.next_command(&format!("run watch {}", args.id));
-            format!("{}{steps}\n{next}", status_line(answer))
+            format!("{}{steps}\n{next}", status_line(run))
         })?;
         Ok(ExitCode::SUCCESS)
     })
@@ -124,51 +129,69 @@ const COLUMNS: [(&str, &str); 8] = [
     ("MESSAGE", "message"),
 ];
 
-fn status_line(run: &Value) -> String {
-    let text = |name: &str| run[name].as_str().unwrap_or_default();
-    let status = match (is_stopped(run), run["isPaused"] == true) {
-        (true, true) => {
-            format!("paused by an operator and by an emergency stop ({})", text("emergencyStop"))
-        }
-        (true, false) => format!("paused by an emergency stop ({})", text("emergencyStop")),
-        (false, _) => text("status").into(),
-    };
-    format!("{}  {status}  {}", text("run"), text("message")).trim_end().into()
+/// A run in the table of runs.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RunRow<'a> {
+    id: &'a RunId,
+    /// The status, or `emergency-stopped` for a paused run to which an emergency stop applies, so that it differs from a
+    /// run that only an operator paused.
+    status: String,
+    steps: usize,
+    steps_ended: usize,
+    plan: &'a PlanId,
+    incident: &'a IncidentId,
+    started_at: Timestamp,
+    message: &'a str,
 }
 
-/// Whether an emergency stop applies to the run.
-fn is_stopped(run: &Value) -> bool {
-    run["emergencyStop"].is_string() && run["endedAt"].is_null()
+impl<'a> RunRow<'a> {
+    fn of(run: &'a RunItem, stops: &[EmergencyStopItem]) -> Self {
+        let is_stopped = is_paused(run) && stops.iter().any(|stop| applies_to(stop, &run.id));
+        Self {
+            id: &run.id,
+            status: if is_stopped { "emergency-stopped".into() } else { name(&run.status) },
+            steps: run.steps,
+            steps_ended: run.steps_ended,
+            plan: &run.plan,
+            incident: &run.incident,
+            started_at: run.started_at,
+            message: &run.message,
+        }
+    }
+}
+
+fn is_paused(run: &RunItem) -> bool {
+    run.status == RunStatus::Paused
+}
+
+fn status_line(run: &RunResponse) -> String {
+    // No emergency stop applies to a run that has ended.
+    let stop = run.emergency_stop.filter(|_| run.ended_at.is_none());
+    let status = match (stop, run.is_paused) {
+        (Some(level), true) => {
+            format!("paused by an operator and by an emergency stop ({})", name(&level))
+        }
+        (Some(level), false) => format!("paused by an emergency stop ({})", name(&level)),
+        (None, _) => name(&run.status),
+    };
+    format!("{}  {status}  {}", run.run, run.message).trim_end().into()
 }
 
 /// Whether the scope of `stop` includes `run`.
-fn applies_to(stop: &Value, run: &Value) -> bool {
-    stop["scope"] == "global" || stop["scope"] == *run
-}
-
-/// Replaces the status of the paused runs to which one of `stops` applies, so that they differ from runs that only an
-/// operator paused.
-fn mark_stopped(page: &Value, stops: &[Value]) -> Value {
-    let mut page = page.clone();
-    for run in page["items"].as_array_mut().into_iter().flatten() {
-        if run["status"] == "paused" && stops.iter().any(|stop| applies_to(stop, &run["id"])) {
-            run["status"] = "emergency-stopped".into();
-        }
-    }
-    page
+fn applies_to(stop: &EmergencyStopItem, run: &RunId) -> bool {
+    stop.scope == "global" || stop.scope == run.as_str()
 }
 
 /// Returns the commands that let a stopped run continue; empty if no emergency stop applies to it.
-async fn next_steps(client: &Client, run: &Value) -> Result<String> {
-    if !is_stopped(run) {
+async fn next_steps(client: &Client, run: &RunResponse) -> Result<String> {
+    if run.emergency_stop.is_none() || run.ended_at.is_some() {
         return Ok(String::new());
     }
     let stops = active_stops(client).await?;
-    let mut next =
-        clear_commands(client, stops.iter().filter(|stop| applies_to(stop, &run["run"])));
-    if run["isPaused"] == true {
-        let id = run["run"].as_str().unwrap_or_default();
-        next = format!("{next}\n{}", client.next_command(&format!("run resume {id}")));
+    let mut next = clear_commands(client, stops.iter().filter(|stop| applies_to(stop, &run.run)));
+    if run.is_paused {
+        next = format!("{next}\n{}", client.next_command(&format!("run resume {}", run.run)));
     }
     Ok(next)
 }
@@ -178,19 +201,11 @@ async fn watch(client: &Client, id: &str) -> Result<ExitCode> {
     let path = format!("/runs/{}", encode_segment(id));
     let mut printed: Vec<String> = Vec::new();
     loop {
-        let run = client.get(&path).await?;
+        let run: RunResponse = client.get(&path).await?;
         if client.output == Output::Table {
-            let step = |step: &Value| {
-                let text = |name: &str| step[name].as_str().unwrap_or_default();
-                format!(
-                    "  {}  {}  {}  {}",
-                    text("step"),
-                    text("action"),
-                    text("status"),
-                    text("message")
-                )
-                .trim_end()
-                .to_string()
+            let step = |step: &StepView| {
+                let StepView { step, action, status, message, .. } = step;
+                format!("  {step}  {action}  {}  {message}", name(status)).trim_end().to_string()
             };
             let now = status_line(&run);
             let steps = match printed.first() == Some(&now) {
@@ -198,7 +213,7 @@ async fn watch(client: &Client, id: &str) -> Result<ExitCode> {
                 false => next_steps(client, &run).await?,
             };
             let mut lines = vec![now];
-            lines.extend(run["steps"].as_array().into_iter().flatten().map(step));
+            lines.extend(run.steps.iter().map(step));
             let mut out = std::io::stdout().lock();
             for (i, line) in
                 lines.iter().enumerate().filter(|(i, line)| printed.get(*i) != Some(line))
@@ -211,12 +226,12 @@ async fn watch(client: &Client, id: &str) -> Result<ExitCode> {
             }
             printed = lines;
         }
-        if !run["endedAt"].is_null() {
+        if run.ended_at.is_some() {
             if client.output == Output::Json {
                 client.print(&run, |_| String::new())?;
             }
-            let is_well = run["status"].as_str() == Some("succeeded");
-            return Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::from(8) });
+            let has_succeeded = run.status == RunStatus::Succeeded;
+            return Ok(if has_succeeded { ExitCode::SUCCESS } else { ExitCode::from(8) });
         }
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
@@ -225,48 +240,82 @@ async fn watch(client: &Client, id: &str) -> Result<ExitCode> {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use workflow::run::StopLevel;
 
     use super::*;
 
+    const RUNS: [&str; 3] = [
+        "run_00000000000000000000000001",
+        "run_00000000000000000000000002",
+        "run_00000000000000000000000003",
+    ];
+
+    fn run() -> RunResponse {
+        let digest = format!("sha256:{}", "1".repeat(64));
+        serde_json::from_value(json!({
+            "id": RUNS[0], "run": RUNS[0], "plan": "pln_00000000000000000000000001", "planDigest": digest,
+            "incident": "inc_00000000000000000000000001", "status": "paused", "message": "a flood", "steps": [],
+            "effects": [], "guarded": [], "healthBefore": [], "healthNow": [], "success": {},
+            "statusAfterRollback": null, "isPaused": false, "emergencyStop": null, "requestsReplan": false,
+            "actor": "ada", "startedAt": "2026-01-01T00:00:00Z", "endedAt": null,
+        }))
+        .unwrap()
+    }
+
     #[test]
     fn status_line_distinguishes_emergency_stop_from_pause() {
-        let run = |stop: Value, is_paused: bool, ended_at: Value| {
-            status_line(
-                &json!({"run": "run_1", "status": "paused", "message": "a flood", "emergencyStop": stop,
-                "isPaused": is_paused, "endedAt": ended_at}),
-            )
-        };
+        let ended = Some("2026-01-01T00:01:00Z".parse().unwrap());
         let stopped = "paused by an emergency stop (L1)";
-        for (run, expected) in [
-            (run(json!("L1"), false, Value::Null), format!("run_1  {stopped}  a flood")),
+        for (emergency_stop, is_paused, ended_at, expected) in [
+            (Some(StopLevel::L1), false, None, stopped),
             (
-                run(json!("L1"), true, Value::Null),
-                "run_1  paused by an operator and by an emergency stop (L1)  a flood".into(),
+                Some(StopLevel::L1),
+                true,
+                None,
+                "paused by an operator and by an emergency stop (L1)",
             ),
-            (run(Value::Null, true, Value::Null), "run_1  paused  a flood".into()),
-            (
-                run(json!("L1"), false, json!("2026-01-01T00:00:00Z")),
-                "run_1  paused  a flood".into(),
-            ),
+            (None, true, None, "paused"),
+            (Some(StopLevel::L1), false, ended, "paused"),
         ] {
-            assert_eq!(run, expected);
+            let shown = status_line(&RunResponse { emergency_stop, is_paused, ended_at, ..run() });
+            assert_eq!(shown, format!("{}  {expected}  a flood", RUNS[0]));
         }
     }
 
     #[test]
     fn list_marks_runs_stopped_globally_or_individually() {
-        let page = json!({"items": [
-            {"id": "run_1", "status": "paused"}, {"id": "run_2", "status": "paused"}, {"id": "run_3", "status": "failed"},
-        ]});
+        let run = run();
+        let item = |id: &str, status| RunItem {
+            id: id.parse().unwrap(),
+            plan: run.plan.clone(),
+            incident: run.incident.clone(),
+            status,
+            message: String::new(),
+            steps: 1,
+            steps_ended: 0,
+            actor: "ada".into(),
+            started_at: run.started_at,
+            ended_at: None,
+        };
+        let items = [
+            item(RUNS[0], RunStatus::Paused),
+            item(RUNS[1], RunStatus::Paused),
+            item(RUNS[2], RunStatus::Failed),
+        ];
         let statuses = |scopes: &[&str]| {
-            let stops: Vec<Value> = scopes.iter().map(|scope| json!({"scope": scope})).collect();
-            let shown = mark_stopped(&page, &stops);
-            let runs = shown["items"].as_array().unwrap().iter();
-            runs.map(|run| run["status"].as_str().unwrap().to_string()).collect::<Vec<_>>()
+            let stop = |scope: &&str| EmergencyStopItem {
+                scope: (*scope).into(),
+                level: StopLevel::L1,
+                actor: "ada".into(),
+                reason: "a test".into(),
+                at: run.started_at,
+            };
+            let stops: Vec<_> = scopes.iter().map(stop).collect();
+            items.iter().map(|run| RunRow::of(run, &stops).status).collect::<Vec<_>>()
         };
         let stopped = "emergency-stopped";
         assert_eq!(statuses(&[]), ["paused", "paused", "failed"]);
-        assert_eq!(statuses(&["run_2", "run_3"]), ["paused", stopped, "failed"]);
+        assert_eq!(statuses(&[RUNS[1], RUNS[2]]), ["paused", stopped, "failed"]);
         assert_eq!(statuses(&["global"]), [stopped, stopped, "failed"]);
     }
 }

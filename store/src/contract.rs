@@ -5,10 +5,11 @@ pub(crate) mod sample;
 use std::time::Duration;
 
 use workflow::id::{IncidentId, PlanId, RunId};
+use workflow::plan::PlanStatus;
 use workflow::{Digest, Draft, Entry, RunStatus};
 
 use crate::port::{AppendError, PageRequest, Store};
-use crate::projection::{PlanStatus, Table, replay};
+use crate::projection::{Table, replay};
 use crate::query::Queries;
 use crate::record::{EntryError, Record};
 use crate::seal::MAX_PAYLOAD_BYTES;

@@ -28,7 +28,7 @@ use crate::record::{EntryError, Record};
 pub use alerts::AlertRow;
 pub use experiments::{ExperimentRow, Exposure};
 pub use incidents::IncidentRow;
-pub use plans::{PlanRow, PlanStatus};
+pub use plans::PlanRow;
 pub(crate) use row::TableRow;
 pub use row::{Row, RowBody, Table};
 pub use stops::StopRow;

@@ -50,7 +50,7 @@ pub trait Queries: Store {
     async fn decision(&self, id: &DecisionId) -> Result<Option<Decision>, StoreError> {
         one(self, id.as_str()).await
     }
-    /// Lists plans. Filters: status ([`PlanStatus`](crate::PlanStatus)), incident, run.
+    /// Lists plans. Filters: status ([`PlanStatus`](workflow::plan::PlanStatus)), incident, run.
     async fn plans(&self, page: &PageRequest) -> Result<ListPage<PlanRow>, StoreError> {
         list(self, page).await
     }

@@ -49,7 +49,8 @@ const ALLOWED_DEPENDENCIES: &[(&str, &[&str])] = &[
             "engine",
         ],
     ),
-    ("server", &["workflow", "store"]),
+    ("api", &["workflow"]),
+    ("server", &["api", "workflow", "store"]),
     ("temporal", &["workflow", "cluster", "actions", "executor"]),
     (
         "chiron",
@@ -66,6 +67,7 @@ const ALLOWED_DEPENDENCIES: &[(&str, &[&str])] = &[
             "simulator",
             "engine",
             "evals",
+            "api",
             "server",
             "temporal",
         ],

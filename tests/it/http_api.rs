@@ -2,9 +2,15 @@
 
 use std::time::Duration;
 
+use api::{
+    EmergencyStopsResponse, ExperimentItem, GuardrailItem, GuardrailResponse, ListResponse,
+    PlanItem, PlanResponse, RunItem,
+};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use workflow::guardrail::Autonomy;
+use workflow::plan::PlanStatus;
 
 use crate::server_process::{HttpServer, wait_for_async};
 
@@ -24,6 +30,15 @@ fn start_with_fault(folder: &TempDir, more: &[&str]) -> HttpServer {
     HttpServer::start(&folder.path().join("data"), &arguments)
 }
 
+/// Waits until a plan needs approval.
+pub(crate) async fn plan_for_approval(server: &HttpServer) -> PlanItem {
+    wait_for_async(TIMEOUT, "a plan needs approval", async || {
+        let plans: ListResponse<PlanItem> = server.read("/plans?status=needs-approval").await;
+        plans.items.into_iter().next()
+    })
+    .await
+}
+
 /// Commands that are not possible in the current state get the documented status and code.
 #[tokio::test]
 async fn invalid_commands_are_rejected_with_documented_status() {
@@ -40,9 +55,8 @@ async fn invalid_commands_are_rejected_with_documented_status() {
     assert_eq!(error_code(pause).0, 404);
 
     let run = wait_for_async(TIMEOUT, "a run ends", async || {
-        let runs = server.get("/runs").await;
-        let ended = runs["items"].as_array()?.iter().find(|run| !run["endedAt"].is_null())?;
-        ended["id"].as_str().map(String::from)
+        let runs: ListResponse<RunItem> = server.read("/runs").await;
+        runs.items.into_iter().find(|run| run.ended_at.is_some()).map(|run| run.id.to_string())
     })
     .await;
     for verb in ["pause", "resume", "cancel"] {
@@ -59,7 +73,8 @@ async fn invalid_commands_are_rejected_with_documented_status() {
     // Setting a stop is idempotent, for clients that lost the first response. Clearing it is not.
     for _ in 0..2 {
         let (status, stops) = server.post(STOPS, &stop("global")).await;
-        assert_eq!((status, stops["items"].as_array().map(Vec::len)), (200, Some(1)), "{stops}");
+        let stops: EmergencyStopsResponse = serde_json::from_value(stops).unwrap();
+        assert_eq!((status, stops.items.len()), (200, 1), "{stops:?}");
     }
     let cleared = server.send(Method::DELETE, STOPS, &clear).await;
     assert_eq!(cleared, (200, json!({"items": []})));
@@ -91,12 +106,7 @@ async fn repeated_key_after_kill_returns_first_response() {
         )
     };
     let server = start(&["--seed", "3", "--fault", "scaled-to-zero", "--fault-after", "0"]);
-    let plan = wait_for_async(TIMEOUT, "a plan needs approval", async || {
-        let plans = server.get("/plans?status=needs-approval").await;
-        plans["items"].as_array()?.first().cloned()
-    })
-    .await;
-    let (id, digest) = (plan["id"].as_str().unwrap(), plan["digest"].as_str().unwrap());
+    let PlanItem { id, digest, .. } = plan_for_approval(&server).await;
     let feedback = (format!("/plans/{id}/feedback"), json!({"rating": "right", "actor": "ada"}));
     let variants = json!([
         {"name": "a", "share": 0.5, "treatment": {"kind": "baseline"}},
@@ -130,9 +140,10 @@ async fn repeated_key_after_kill_returns_first_response() {
         let reused = (422, "idempotency_key_reused".to_string());
         assert_eq!(error_code(post_with_key(&server, path, path, &another).await), reused);
     }
-    assert_eq!(server.get("/experiments").await["items"].as_array().map(Vec::len), Some(1));
-    let plan = server.get(&format!("/plans/{id}")).await;
-    assert_eq!(plan["review"]["isApproved"], true, "{plan}");
+    let experiments: ListResponse<ExperimentItem> = server.read("/experiments").await;
+    assert_eq!(experiments.items.len(), 1);
+    let plan: PlanResponse = server.read(&format!("/plans/{id}")).await;
+    assert!(plan.review.as_ref().is_some_and(|review| review.is_approved), "{plan:#?}");
     assert_eq!(
         approve(&server, "approval-1").await,
         200,
@@ -152,33 +163,27 @@ async fn repeated_key_after_kill_returns_first_response() {
 async fn requested_plan_replaces_first_and_guardrails_are_listed() {
     let folder = tempfile::tempdir().unwrap();
     let server = start_with_fault(&folder, &["--listen", "127.0.0.1:0"]);
-    let listed = server.get("/guardrails").await;
-    let item = &listed["items"][0];
-    assert_eq!((&item["active"], &item["autonomy"]), (&json!(true), &json!("approve")), "{listed}");
-    for id in ["name", "version"] {
-        let shown = server.get(&format!("/guardrails/{}", item[id].as_str().unwrap())).await;
-        assert_eq!(
-            (&shown["version"], &shown["kind"]),
-            (&item["version"], &json!("RemediationGuardrail"))
-        );
-        assert_eq!(shown["spec"]["autonomy"], "approve");
+    let listed: ListResponse<GuardrailItem> = server.read("/guardrails").await;
+    let item = &listed.items[0];
+    assert_eq!((item.active, item.autonomy), (true, Autonomy::Approve), "{listed:?}");
+    for id in [&item.name, &item.version] {
+        let shown: GuardrailResponse = server.read(&format!("/guardrails/{id}")).await;
+        assert_eq!((&shown.version, &*shown.kind), (&item.version, "RemediationGuardrail"));
+        assert_eq!(shown.spec.autonomy, Autonomy::Approve);
     }
     let none = server.request(Method::GET, "/guardrails/none").send().await.unwrap();
     assert_eq!(none.status(), 404);
 
-    let first = wait_for_async(TIMEOUT, "a plan needs approval", async || {
-        let plans = server.get("/plans?status=needs-approval").await;
-        plans["items"].as_array()?.first().cloned()
-    })
-    .await;
-    let body = json!({"incident": first["incident"], "actor": "ada"});
+    let first = plan_for_approval(&server).await;
+    let body = json!({"incident": first.incident, "actor": "ada"});
     let (status, second) = server.post("/plans", &body).await;
-    assert_eq!((status, &second["incident"]), (201, &first["incident"]), "{second}");
-    assert_ne!(second["id"], first["id"]);
-    let withdrawn = server.get(&format!("/plans/{}", first["id"].as_str().unwrap())).await;
+    let second: PlanResponse = serde_json::from_value(second).unwrap();
+    assert_eq!((status, &second.incident), (201, &first.incident), "{second:#?}");
+    assert_ne!(second.id, first.id);
+    let withdrawn: PlanResponse = server.read(&format!("/plans/{}", first.id)).await;
     assert_eq!(
-        (&withdrawn["status"], &withdrawn["withdrawn"]),
-        (&json!("withdrawn"), &json!("ada requested another plan"))
+        (withdrawn.status, withdrawn.withdrawn.as_deref()),
+        (PlanStatus::Withdrawn, Some("ada requested another plan"))
     );
     let unknown = json!({"incident": "inc_00000000000000000000000000"});
     assert_eq!(error_code(server.post("/plans", &unknown).await), (404, "not_found".into()));

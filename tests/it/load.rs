@@ -6,10 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use api::{AlertItem, IncidentItem, IngestResponse, ListResponse, PlanItem, RunItem};
 use jiff::Timestamp;
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde::de::DeserializeOwned;
+use serde_json::json;
 use simulator::{ScenarioFile, WorldFile, scenario};
+use workflow::id::AlertId;
 
 use crate::server_process::{HttpServer, effects, wait_for_async};
 
@@ -63,7 +66,7 @@ fn delivery(namespace: &str, deployment: &str, instance: usize) -> String {
 async fn send_all(
     server: &HttpServer,
     body: impl Fn(usize) -> String + Send + Sync + 'static,
-) -> (Vec<Value>, Duration) {
+) -> (Vec<IngestResponse>, Duration) {
     let template = server.request(Method::POST, "/ingest/alertmanager").build().unwrap();
     let (next, start, body) = (Arc::new(AtomicUsize::new(0)), Instant::now(), Arc::new(body));
     let mut connections = tokio::task::JoinSet::new();
@@ -95,12 +98,19 @@ async fn send_all(
 
 /// Prints the duration, which depends on the machine and is not asserted.
 #[expect(clippy::print_stdout, reason = "reports a figure that depends on the machine")]
-fn print_summary(accepted: &[Value], duration: Duration) {
+fn print_summary(accepted: &[IngestResponse], duration: Duration) {
     println!(
         "{} of {ALERTS} alerts accepted over {CONNECTIONS} connections in {:.1} s",
         accepted.len(),
         duration.as_secs_f64()
     );
+}
+
+/// Returns the item of a list of one.
+async fn only_item<T: DeserializeOwned>(server: &HttpServer, path: &str) -> T {
+    let ListResponse { mut items, .. } = server.read::<ListResponse<T>>(path).await;
+    assert_eq!(items.len(), 1, "{path}");
+    items.remove(0)
 }
 
 /// Bad-input row A8: ten thousand identical alerts over many connections result in one incident, one plan and one run.
@@ -115,21 +125,17 @@ async fn identical_alerts_under_load_make_one_incident_plan_and_run() {
     print_summary(&accepted, duration);
     assert_eq!(accepted.len(), ALERTS);
 
-    let one = |list: &Value| {
-        let items = list["items"].as_array().unwrap();
-        assert_eq!(items.len(), 1, "{list}");
-        items[0].clone()
-    };
-    let incident = one(&server.get("/incidents").await);
-    assert_eq!(incident["deliveries"], ALERTS, "{incident}");
-    assert_eq!(one(&server.get("/alerts").await)["deliveries"], ALERTS);
+    let incident: IncidentItem = only_item(&server, "/incidents").await;
+    assert_eq!(incident.deliveries, ALERTS as u64, "{incident:?}");
+    let alert: AlertItem = only_item(&server, "/alerts").await;
+    assert_eq!(alert.deliveries, ALERTS as u64);
     wait_for_async(Duration::from_secs(30), "the run has made its change", async || {
         (!effects(&dir).is_empty()).then_some(())
     })
     .await;
-    let plan = one(&server.get("/plans").await);
-    let run = one(&server.get("/runs").await);
-    assert_eq!((&plan["incident"], &run["plan"]), (&incident["id"], &plan["id"]));
+    let plan: PlanItem = only_item(&server, "/plans").await;
+    let run: RunItem = only_item(&server, "/runs").await;
+    assert_eq!((plan.incident, run.plan), (incident.id, plan.id));
     assert_eq!(effects(&dir).len(), 1);
     server.end();
 }
@@ -145,23 +151,22 @@ async fn accepted_alerts_under_load_survive_kill() {
     let (accepted, duration) = send_all(&server, body).await;
     server.kill();
     print_summary(&accepted, duration);
-    let ids = |response: &Value| response["alertIds"].as_array().unwrap().clone();
-    let accepted: BTreeSet<String> =
-        accepted.iter().flat_map(ids).map(|id| id.as_str().unwrap().to_string()).collect();
+    let accepted: BTreeSet<AlertId> =
+        accepted.into_iter().flat_map(|response| response.alert_ids).collect();
     assert!(!accepted.is_empty());
 
     let server = start(&dir, "observe");
     let (mut stored, mut cursor) = (BTreeSet::new(), String::new());
     loop {
-        let page = server.get(&format!("/alerts?limit=500{cursor}")).await;
-        let items = page["items"].as_array().unwrap();
-        stored.extend(items.iter().map(|alert| alert["id"].as_str().unwrap().to_string()));
-        match page["nextCursor"].as_str() {
+        let page: ListResponse<AlertItem> =
+            server.read(&format!("/alerts?limit=500{cursor}")).await;
+        stored.extend(page.items.into_iter().map(|alert| alert.id));
+        match page.next_cursor {
             Some(next) => cursor = format!("&cursor={next}"),
             None => break,
         }
     }
-    let lost: Vec<&String> = accepted.difference(&stored).collect();
+    let lost: Vec<&AlertId> = accepted.difference(&stored).collect();
     assert!(lost.is_empty(), "{} of {} accepted are lost: {lost:?}", lost.len(), accepted.len());
     server.end();
 }

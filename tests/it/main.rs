@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed test panics")]
 
 mod alertmanager;
+mod api_schema;
 mod architecture;
 mod chaos;
 mod contract;

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use reqwest::Method;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 /// Time limit for the start and for the end of a process.
@@ -141,15 +142,24 @@ impl HttpServer {
 
     /// Returns a request with the bearer token. `path` is relative to /api/v1.
     pub(crate) fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
-        let url = format!("{}/api/v1{path}", self.process.url);
-        self.http.request(method, url).bearer_auth(&self.token)
+        self.request_root(method, &format!("/api/v1{path}"))
+    }
+
+    /// Returns a request with the bearer token. `path` is the whole path.
+    pub(crate) fn request_root(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.process.url)).bearer_auth(&self.token)
     }
 
     /// Sends a `GET` and returns the body of its successful response.
     pub(crate) async fn get(&self, path: &str) -> Value {
+        self.read(path).await
+    }
+
+    /// Sends a `GET` and returns the body of its successful response, as the type of the API.
+    pub(crate) async fn read<T: DeserializeOwned>(&self, path: &str) -> T {
         let response = self.request(Method::GET, path).send().await.expect("the server responds");
         assert!(response.status().is_success(), "{path}: {}", response.status());
-        response.json().await.expect("the response is JSON")
+        response.json().await.expect("the response has the type of the API")
     }
 
     /// Sends a request with a JSON body. Returns the status and the body of the response.

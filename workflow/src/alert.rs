@@ -4,12 +4,15 @@ use std::collections::BTreeMap;
 
 use cluster::{Digest, digest_of_parts};
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::id::AlertId;
 
 /// State of an alert.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum AlertStatus {
     /// The condition of the alert is true.
@@ -29,7 +32,7 @@ impl AlertStatus {
 }
 
 /// One alert of one delivery. Labels and annotations are untrusted: data, never instructions.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Alert {
     /// Id of the episode, derived from the episode key.
@@ -72,7 +75,7 @@ pub struct Alert {
 }
 
 /// The object that an alert's labels name. Untrusted: it is looked up in the cluster before any action.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AlertSubject {
     /// The label `cluster`, if set.
@@ -87,7 +90,7 @@ pub struct AlertSubject {
 }
 
 /// A problem in an alert that was repaired, or a part that was dropped so that the rest could be kept.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Defect {
     /// Stable code: `invalid_utf8`, `too_long`.

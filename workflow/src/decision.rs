@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use cluster::Digest;
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::estimates::Estimates;
@@ -14,7 +15,7 @@ use crate::id::{CandidateId, DecisionId, ExperimentId, IncidentId};
 pub type Mask = BTreeMap<CandidateId, Rejection>;
 
 /// Why a candidate is rejected: what failed, where, and how to fix it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Rejection {
     /// Stable code: `guardrail_denied`, `target_unrelated`, `target_healthy`, `dry_run_refused`.
@@ -53,7 +54,7 @@ pub struct ScoredCandidate {
 }
 
 /// How a decision was made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum DecisionMode {
     /// The policy chose, and the choice is executed.

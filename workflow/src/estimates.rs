@@ -1,10 +1,11 @@
 //! Estimates of success probability and duration, each with an interval.
 
 use cluster::Digest;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A point estimate with an interval. The coverage is stated where the type is used.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Estimate {
     /// Point estimate.
@@ -16,7 +17,7 @@ pub struct Estimate {
 }
 
 /// The learner's estimates for one candidate.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Estimates {
     /// Calibrated probability, in [0, 1], that the candidate resolves the incident, with a 90 % interval.
@@ -32,7 +33,7 @@ pub struct Estimates {
 }
 
 /// The learner's estimates for one step.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StepEstimate {
     /// Id of the step.

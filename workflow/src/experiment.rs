@@ -1,12 +1,13 @@
 //! Experiments: two variants of the planner, with incidents assigned to them at random.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{ExperimentId, IncidentId};
 
 /// A comparison of two variants.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Experiment {
     /// Id of the experiment.
@@ -38,7 +39,7 @@ pub struct Experiment {
 }
 
 /// One variant of an experiment.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Variant {
     /// Name of the variant.
@@ -50,7 +51,7 @@ pub struct Variant {
 }
 
 /// How a variant differs from the baseline.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", tag = "kind")]
 pub enum Treatment {
     /// No difference.
@@ -73,7 +74,7 @@ pub enum Treatment {
 }
 
 /// Status of an experiment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum ExperimentStatus {
     /// Created, but not started.

@@ -1,6 +1,7 @@
 //! Features of candidates for the learner, with a versioned schema.
 
 use cluster::{Digest, digest_of_parts};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The ordered names of the features.
@@ -24,7 +25,7 @@ impl FeatureSchema {
 }
 
 /// The features of one candidate: finite numbers, most of them in [0, 1].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Features {
     /// Digest of the schema.
@@ -39,7 +40,7 @@ pub struct Features {
 }
 
 /// Features of one step.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StepFeatures {
     /// Id of the step.

@@ -1,13 +1,14 @@
 //! Feedback: the rating or correction of a plan by an operator.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{FeedbackId, PlanId};
 use crate::manifest::Workflow;
 
 /// Rating of a plan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Rating {
     /// The plan was right.

@@ -1,7 +1,10 @@
 //! Past executions: the documents of retrieval and the format of imported history.
 
+use std::borrow::Cow;
+
 use cluster::ObjectRef;
 use jiff::Timestamp;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use crate::fact::Facts;
@@ -57,6 +60,20 @@ pub enum Provenance {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a provenance: use `live`, `import:NAME` or `feedback:ACTOR`")]
 pub struct ParseProvenanceError(String);
+
+impl JsonSchema for Provenance {
+    fn schema_name() -> Cow<'static, str> {
+        "Provenance".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "pattern": "^(live|import:.*|feedback:.*)$",
+            "description": "Where an execution was recorded: `live`, `import:NAME` or `feedback:ACTOR`."
+        })
+    }
+}
 
 impl TryFrom<String> for Provenance {
     type Error = ParseProvenanceError;

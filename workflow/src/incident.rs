@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cluster::ObjectRef;
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::alert::Alert;
@@ -19,7 +20,7 @@ pub use decide::decide;
 pub const EPISODE_GAP: Duration = Duration::from_secs(300);
 
 /// A set of alerts about one problem.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Incident {
     /// Id, derived from the incident key and the time of the first alert.

@@ -4,6 +4,7 @@ mod judge;
 
 use cluster::{Health, ObjectRef};
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{DecisionId, IncidentId, OutcomeId, PlanId, RunId};
@@ -11,7 +12,9 @@ use crate::id::{DecisionId, IncidentId, OutcomeId, PlanId, RunId};
 pub use judge::{ExecutedPlan, judge};
 
 /// Result of a plan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "camelCase")]
 pub enum OutcomeStatus {
     /// The post-conditions are true, the alert resolved, and no object is less healthy.

@@ -2,6 +2,7 @@
 
 use cluster::{Difference, Digest, ObjectRef, canonical_json};
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::estimates::{Estimate, Estimates, StepEstimate};
@@ -11,7 +12,7 @@ use crate::id::{CandidateId, DecisionId, IncidentId, PlanId};
 use crate::manifest::Workflow;
 
 /// Source of a candidate.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", tag = "source")]
 pub enum Source {
     /// An execution that succeeded for a similar incident, adapted to this target.
@@ -112,7 +113,7 @@ impl Candidate {
 }
 
 /// What the optimizer changed and why.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OptimizationReport {
     /// One sentence per change, in the order of the changes.
@@ -169,6 +170,43 @@ pub struct Plan {
     pub needs_approval: Option<String>,
     /// When the plan was frozen.
     pub created_at: Timestamp,
+}
+
+/// Status of a plan.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum PlanStatus {
+    /// Frozen; no approval is required.
+    Proposed,
+    /// Waits for approval by an operator.
+    NeedsApproval,
+    /// Approved by an operator.
+    Approved,
+    /// Rejected by an operator.
+    Rejected,
+    /// Its run has started.
+    Running,
+    /// The run ended.
+    Done,
+    /// Withdrawn before it ran.
+    Withdrawn,
+}
+
+impl PlanStatus {
+    /// Returns the name, as serialized.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Proposed => "proposed",
+            Self::NeedsApproval => "needs-approval",
+            Self::Approved => "approved",
+            Self::Rejected => "rejected",
+            Self::Running => "running",
+            Self::Done => "done",
+            Self::Withdrawn => "withdrawn",
+        }
+    }
 }
 
 impl Plan {

@@ -5,6 +5,7 @@ mod view;
 
 use cluster::{Digest, Health, ObjectRef, ReadReply, Request, WriteReply};
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::alert::AlertStatus;
@@ -147,7 +148,9 @@ pub enum StopScope {
 }
 
 /// Level of an emergency stop (`execution-semantics` 8).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 pub enum StopLevel {
     /// Finish and verify the current request, then start nothing new.
     L1,

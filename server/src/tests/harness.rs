@@ -171,7 +171,8 @@ pub(super) fn delivery(name: &str) -> String {
 }
 
 /// Answers inputs like the engine, as far as the server can observe: folds deliveries into incidents and records them,
-/// records emergency stops, refuses controls, and answers queries with a constant.
+/// records emergency stops, refuses controls, and answers queries with a constant: no similar executions, and an incomplete
+/// summary of the learner.
 async fn test_only_responder(
     mut queue: mpsc::Receiver<EngineRequest>,
     store: Arc<Memory>,
@@ -226,7 +227,8 @@ async fn test_only_responder(
             Input::Query(Query::Learner) => {
                 EngineResponse::Result { value: json!({"observations": 7}) }
             }
-            Input::Query(_) => refused(ErrorKind::Unavailable),
+            Input::Query(Query::Similar { .. }) => EngineResponse::Result { value: json!([]) },
+            Input::Query(Query::ExperimentResults { .. }) => refused(ErrorKind::Unavailable),
             Input::Review { .. } => EngineResponse::Done,
             Input::Guardrails(_) | Input::Replan { .. } | Input::Idempotent { .. } => {
                 refused(ErrorKind::Changed)

@@ -1,6 +1,7 @@
 use axum::body::Body;
 use axum::http::{StatusCode, header};
 use serde_json::{Value, json};
+use workflow::input::Query;
 use workflow::{Entry, Input};
 
 use super::harness::{PLAN, RUN, Reply, ServerHarness, decision, delivery, plan, request, run};
@@ -152,7 +153,7 @@ async fn error_kind_determines_the_status() {
         (Unavailable, 503),
     ] {
         let problem = crate::problem::Problem::refused(because, "c".into(), "m".into(), "h".into());
-        assert_eq!((problem.status, problem.code.as_str()), (status, "c"));
+        assert_eq!((problem.body.status, problem.body.code.as_str()), (status, "c"));
     }
     let server = ServerHarness::new().await;
     server.append(run()).await;
@@ -261,9 +262,26 @@ async fn manifest_validation_returns_code_and_line() {
 }
 
 #[tokio::test]
-async fn learner_state_is_queried_from_the_engine() {
+async fn query_reaches_the_engine_with_a_bounded_number_of_results() {
     let server = ServerHarness::new().await;
-    assert_eq!(server.get("/api/v1/learner").await.body, json!({"observations": 7}));
+    let received = server.ingest(delivery("A")).await.body;
+    let id = received["incidentIds"][0].as_str().unwrap();
+    for (parameters, expected) in [("", 5), ("?topK=0", 1), ("?topK=7", 7), ("?topK=500", 50)] {
+        let reply = server.get(&format!("/api/v1/incidents/{id}/similar{parameters}")).await;
+        assert_eq!((reply.status, &reply.body), (StatusCode::OK, &json!([])), "{parameters}");
+        let incident = id.parse().unwrap();
+        let query = Query::Similar { incident, top_k: expected };
+        assert_eq!(server.inputs().pop(), Some(Input::Query(query)), "{parameters}");
+    }
+}
+
+/// The responder answers this query with a value that is not a summary of a learner.
+#[tokio::test]
+async fn query_result_of_another_type_is_500() {
+    let server = ServerHarness::new().await;
+    let reply = server.get("/api/v1/learner").await;
+    assert_eq!(reply.problem(), (500, "internal_error"));
+    assert_eq!(server.inputs(), [Input::Query(Query::Learner)]);
 }
 
 #[tokio::test]

@@ -8,9 +8,9 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::post;
 use axum::{Json, Router, body::Bytes};
+use jiff::Timestamp;
 use runtime::Runtime;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
 use server::Problem;
 use simulator::InvalidFile;
 
@@ -36,7 +36,8 @@ pub(crate) struct Args {
 /// If no demo is running, or the fault cannot be injected.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     with_client(&args.connection, async |client| {
-        let answer = match client.post("/demo/break", &json!({"family": args.family})).await {
+        let request = BreakRequest { family: args.family.clone() };
+        let injected: BreakResponse = match client.post("/demo/break", &request).await {
             Err(error)
                 if error
                     .downcast_ref::<RequestError>()
@@ -48,13 +49,12 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
             }
             answered => answered?,
         };
-        client.print(&answer, |answer| {
-            let text = |name: &str| answer[name].as_str().unwrap_or_default().to_string();
+        client.print(&injected, |injected| {
             format!(
                 "injected {} into {}/{}; Chiron does not know which fault it is\n{}",
-                text("family"),
-                text("namespace"),
-                text("workload"),
+                injected.family,
+                injected.namespace.as_deref().unwrap_or_default(),
+                injected.workload,
                 client.next_command("incident list")
             )
         })?;
@@ -75,13 +75,28 @@ pub(crate) fn route(fault_injector: FaultInjector, runtime: Arc<dyn Runtime>) ->
     Router::new().route("/api/v1/demo/break", post(inject)).with_state(breaker)
 }
 
-#[derive(Deserialize)]
+/// The fault to inject.
+#[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct BreakRequest {
     family: String,
 }
 
-async fn inject(State(breaker): State<Arc<Breaker>>, body: Bytes) -> Result<Json<Value>, Problem> {
+/// The injected fault.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct BreakResponse {
+    family: String,
+    seed: u64,
+    namespace: Option<String>,
+    workload: String,
+    at: Timestamp,
+}
+
+async fn inject(
+    State(breaker): State<Arc<Breaker>>,
+    body: Bytes,
+) -> Result<Json<BreakResponse>, Problem> {
     let BreakRequest { family } = serde_json::from_slice(&body).map_err(|error| {
         let detail = format!("the body is not a valid request: {error}");
         Problem::new(
@@ -110,13 +125,13 @@ async fn inject(State(breaker): State<Arc<Breaker>>, body: Bytes) -> Result<Json
         .map_err(injection_problem)?;
     // The engine sleeps until its next deadline and does not know that the world changed.
     breaker.runtime.wake();
-    Ok(Json(json!({
-        "family": injected.injection.family,
-        "seed": injected.injection.seed,
-        "namespace": injected.workload.namespace,
-        "workload": injected.workload.name,
-        "at": injected.at,
-    })))
+    Ok(Json(BreakResponse {
+        family: injected.injection.family,
+        seed: injected.injection.seed,
+        namespace: injected.workload.namespace,
+        workload: injected.workload.name,
+        at: injected.at,
+    }))
 }
 
 /// Returns the problem of a failed injection: no workload can have the fault, or the journal cannot be written.

@@ -1,43 +1,12 @@
 use serde::{Deserialize, Serialize};
 use workflow::entry::Review;
 use workflow::id::{PlanId, RunId};
+use workflow::plan::PlanStatus;
 use workflow::{Event, Plan, RunStatus};
 
 use super::row::RowLinks;
 use super::{ProjectionTx, RowBody, Table};
 use crate::port::StoreError;
-
-/// Status of a plan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum PlanStatus {
-    /// Frozen; no approval is required.
-    Proposed,
-    /// Waits for approval by an operator.
-    NeedsApproval,
-    Approved,
-    Rejected,
-    Running,
-    /// The run ended.
-    Done,
-    /// Withdrawn before it ran.
-    Withdrawn,
-}
-
-impl PlanStatus {
-    /// Returns the value of the column `status`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Proposed => "proposed",
-            Self::NeedsApproval => "needs-approval",
-            Self::Approved => "approved",
-            Self::Rejected => "rejected",
-            Self::Running => "running",
-            Self::Done => "done",
-            Self::Withdrawn => "withdrawn",
-        }
-    }
-}
 
 /// A plan with its review and its run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

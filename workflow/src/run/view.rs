@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use cluster::{Digest, Health, ObjectRef};
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -11,7 +12,9 @@ use crate::expression::Truth;
 use crate::id::{IncidentId, PlanId, RunId};
 
 /// Status of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum RunStatus {
     /// Steps are being executed.
@@ -49,7 +52,9 @@ impl RunStatus {
 }
 
 /// Status of a step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum StepStatus {
     /// Not started.
@@ -125,7 +130,7 @@ pub struct RunView {
 }
 
 /// State of a step.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StepView {
     /// Id of the step.
@@ -151,7 +156,7 @@ pub struct StepView {
 }
 
 /// State of one intended change.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct EffectView {
     /// Effect key of the change.

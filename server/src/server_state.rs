@@ -2,6 +2,8 @@ use std::sync::Arc;
 
 use axum::http::StatusCode;
 use jiff::Timestamp;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 use store::Store;
 use tokio::sync::mpsc::Sender;
 use tokio::sync::mpsc::error::{SendTimeoutError, TrySendError};
@@ -38,7 +40,7 @@ pub struct ServerConfig {
 }
 
 /// State shared by all handlers.
-pub(crate) struct Api {
+pub(crate) struct ServerState {
     pub(crate) inputs: Sender<EngineRequest>,
     pub(crate) controls: Sender<EngineRequest>,
     pub(crate) store: Arc<dyn Store>,
@@ -46,9 +48,11 @@ pub(crate) struct Api {
     pub(crate) limits: Limits,
     pub(crate) timeouts: Timeouts,
     pub(crate) now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    /// The OpenAPI document of all routes.
+    pub(crate) document: Arc<Value>,
 }
 
-impl Api {
+impl ServerState {
     /// Sends a delivery to the engine. Fails immediately while the queue is full: the sender retries after a 5xx.
     pub(crate) async fn ingest(&self, delivery: Delivery) -> Result<EngineResponse, Problem> {
         let (respond, response) = oneshot::channel();
@@ -71,11 +75,13 @@ impl Api {
     }
 
     /// Queries the engine for state that no projection contains.
-    pub(crate) async fn query(&self, query: Query) -> Result<serde_json::Value, Problem> {
-        match self.request(Input::Query(query)).await? {
-            EngineResponse::Result { value } => Ok(value),
-            other => Err(unexpected(&other)),
-        }
+    pub(crate) async fn query<T: DeserializeOwned>(&self, query: Query) -> Result<T, Problem> {
+        let response = self.request(Input::Query(query)).await?;
+        let EngineResponse::Result { value } = &response else { return Err(unexpected(&response)) };
+        T::deserialize(value).map_err(|error| {
+            tracing::error!(%error, "the result of the query has another type");
+            unexpected(&response)
+        })
     }
 
     /// Sends an input whose response carries no data.

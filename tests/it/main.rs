@@ -9,6 +9,7 @@ mod contract;
 mod demo;
 mod deploy;
 mod evaluation;
+mod fuzz;
 mod http_api;
 mod kubeconfig;
 mod kubectl;

@@ -87,21 +87,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn arbitrary_text_does_not_panic(source in ".{0,300}") {
-        if let Ok(expression) = Expression::parse(&source) {
-            let _ = expression.evaluate_condition(&sample());
-        }
-        let _ = render(&source, &sample());
-        let _ = render(&format!("${{{{ {source} }}}}"), &sample());
-    }
-
-    #[test]
-    fn arbitrary_bytes_do_not_panic(bytes in proptest::collection::vec(any::<u8>(), 0..2_100)) {
-        let _ = Expression::parse(&String::from_utf8_lossy(&bytes));
-    }
-
-    #[test]
-    fn random_tokens_do_not_panic_and_are_deterministic(source in tokens()) {
+    fn evaluation_of_random_tokens_is_deterministic_and_bounded(source in tokens()) {
         if let Ok(expression) = Expression::parse(&source) {
             // The value is bounded, and a second evaluation gives the same value.
             let value = expression.evaluate(&sample());

@@ -287,7 +287,9 @@ mod tests {
             "", "-", ".", "m", "1K", "1ki", "1mi", "1 Gi", "1e", "1e+", "1.2.3", "0x10", "1Gib",
             "--1", "1e99", "NaN", "1,5", "１",
         ] {
-            assert!(Quantity::parse(text).is_err(), "{text}");
+            let error = Quantity::parse(text).unwrap_err().to_string();
+            let start = format!("`{text}` is not a quantity: expected a number within ±10^19");
+            assert!(error.starts_with(&start), "{error}");
         }
     }
 
@@ -328,7 +330,8 @@ mod tests {
         assert_eq!(serde_json::from_value::<Quantity>(json!(2)).unwrap(), q("2"));
         assert_eq!(serde_json::from_value::<Quantity>(json!(0.5)).unwrap(), q("500m"));
         assert_eq!(serde_json::to_value(q("1Gi")).unwrap(), json!("1Gi"));
-        assert!(serde_json::from_value::<Quantity>(json!("x")).is_err());
+        let error = serde_json::from_value::<Quantity>(json!("x")).unwrap_err().to_string();
+        assert!(error.starts_with("`x` is not a quantity"), "{error}");
     }
 
     proptest! {
@@ -342,11 +345,6 @@ mod tests {
         fn sub_reverses_add(a in any::<i64>(), b in any::<i64>()) {
             let (a, b) = (Quantity::from_millis(a / 4), Quantity::from_millis(b / 4));
             prop_assert_eq!(a.add(&b).sub(&b), a);
-        }
-
-        #[test]
-        fn parse_never_panics(text in "[-+0-9.eEmMKGi]{0,50}") {
-            let _ = Quantity::parse(&text);
         }
     }
 }

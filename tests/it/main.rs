@@ -4,6 +4,7 @@
 
 mod alertmanager;
 mod architecture;
+mod bad_inputs;
 mod chaos;
 mod contract;
 mod demo;
@@ -20,3 +21,4 @@ mod reports;
 mod requirements;
 mod serve;
 mod server_process;
+mod test_index;

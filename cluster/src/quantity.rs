@@ -8,6 +8,20 @@ use serde::{Deserialize, Serialize};
 ///
 /// Stored exactly in units of 10⁻⁹, within ±10¹⁹; formatted in its original notation. Equality and order compare the
 /// amount: `1` equals `1000m`.
+///
+/// ```
+/// use cluster::Quantity;
+///
+/// // A container that was killed at its memory limit gets half as much again.
+/// let limit: Quantity = "64Mi".parse()?;
+/// let raised = limit.scale(3, 2);
+/// assert_eq!(raised.to_string(), "96Mi");
+/// assert!(raised < "0.1Gi".parse()?);
+///
+/// let error = Quantity::parse("64MB").unwrap_err();
+/// assert!(error.to_string().starts_with("`64MB` is not a quantity: expected a number"));
+/// # Ok::<(), cluster::ParseQuantityError>(())
+/// ```
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(try_from = "QuantityRepr", into = "String")]
 pub struct Quantity {

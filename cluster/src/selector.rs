@@ -8,6 +8,24 @@ use serde::{Deserialize, Serialize};
 ///
 /// This is the label selector of lists, Deployments and ReplicaSets. The selector of a **Service** is a plain map, and an
 /// empty one matches nothing (see [`crate::Service::selects`]).
+///
+/// ```
+/// use std::collections::BTreeMap;
+///
+/// use cluster::Selector;
+///
+/// // The pods of an application, but not of its canary.
+/// let selector: Selector = "app=checkout,track notin (canary)".parse()?;
+/// let labels = |track: &str| {
+///     BTreeMap::from([("app".to_string(), "checkout".to_string()), ("track".to_string(), track.to_string())])
+/// };
+/// assert!(selector.matches(&labels("stable")));
+/// assert!(!selector.matches(&labels("canary")));
+///
+/// let error = "app=checkout,track is canary".parse::<Selector>().unwrap_err();
+/// assert!(error.to_string().starts_with("`track is canary` in the selector"));
+/// # Ok::<(), cluster::ParseSelectorError>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Selector {

@@ -5,6 +5,9 @@
 # Tests that need a server are marked `#[ignore = "needs: NAME"]` in a module NAME; `tests/NAME/run` starts the server,
 # runs these tests by name and stops the server. If it cannot start the server, it prints `SKIPPED name: reason` and
 # exits with 77. With CI=true, a skip that is not listed in tests/allowed-skips is a failure.
+#
+# Storms, kills and evaluations are called `slow_…` and marked `#[ignore = "slow: run by make test"]`: `cargo test` leaves
+# them out, and the stage `slow` runs all of them.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -105,12 +108,25 @@ list_tests() {
     echo "$(grep -c ': test$' "$target/test-list.txt") tests"
 }
 
+# Runs the tests called `slow_…`, and fails unless as many passed as the list of all tests contains.
+run_slow_tests() {
+    local output expected passed
+    expected="$(grep -cE '(^|::)slow_[a-z0-9_]*: test$' "$target/test-list.txt" || true)"
+    output="$(mktemp "$logs/slow.XXXXXX")"
+    cargo test "${locked[@]}" --workspace --tests --no-fail-fast -- --ignored slow_ 2>&1 | tee "$output" || return 1
+    passed="$(sed -n 's/^test result: ok\. \([0-9]*\) passed;.*/\1/p' "$output" | awk '{ sum += $1 } END { print sum + 0 }')"
+    echo "$passed of $expected slow tests passed"
+    [[ "$expected" -gt 0 && "$passed" == "$expected" ]]
+}
+
 # Every ignored test has to belong to a suite that runs it by name; otherwise it would never run.
 check_ignored_tests_have_suite() {
     local name suite owner list orphans=0
     list="$(cargo test "${locked[@]}" --workspace --tests -- --ignored --list 2>&1)" || { echo "$list"; return 1; }
     while read -r name; do
         owner=""
+        # The stage `slow` runs the first kind, and a test of the same module the second, as its child process.
+        case "${name##*::}" in slow_* | child_*) owner="${name##*::}" ;; esac
         for suite in tests/*/run; do
             [[ -e "$suite" ]] || continue
             suite="$(basename "$(dirname "$suite")")"
@@ -134,6 +150,7 @@ stage doc scripts/check.sh doc
 stage deny scripts/check.sh deny
 stage list list_tests
 stage tests cargo test "${locked[@]}" --workspace --no-fail-fast
+stage slow run_slow_tests
 stage ignored check_ignored_tests_have_suite
 # A separate stage, because the first build takes minutes; later builds and the suites below use its cache.
 stage servers scripts/servers/kubernetes.sh build
@@ -162,7 +179,7 @@ if [[ -n "$skips" ]]; then
 fi
 
 printf '\n=== test results (without empty test targets)\n'
-{ grep -hE '^(test result:|error:|test .* FAILED$)' "$logs/tests.log" | grep -v ' 0 passed; 0 failed; 0 ignored;' ||
+{ grep -hE '^(test result:|error:|test .* FAILED$)' "$logs/tests.log" "$logs/slow.log" | grep -v ' 0 passed; 0 failed; 0 ignored;' ||
     echo "none: no tests were run"; } | tee "$target/test-summary.txt"
 for index in "${!stages[@]}"; do
     case "${results[index]}" in FAILED*) echo "FAILED: ${stages[index]}" ;; esac

@@ -219,8 +219,14 @@ mod tests {
             Some(staging.clone()),
             "its uid is added"
         );
-        assert!(bind_twice(&DataDirIdentity::Demo, &DataDirIdentity::Simulation).is_err());
-        assert!(bind_twice(&DataDirIdentity::Simulation, &staging).is_err());
+        for (first, second) in [
+            (&DataDirIdentity::Demo, &DataDirIdentity::Simulation),
+            (&DataDirIdentity::Simulation, &staging),
+        ] {
+            let message = bind_twice(first, second).unwrap_err().to_string();
+            assert!(message.contains(&format!("belongs to {first}, not to {second}")), "{message}");
+            assert!(message.contains("\nhint: "), "{message}");
+        }
         assert!(bind_twice(&DataDirIdentity::Simulation, &DataDirIdentity::Simulation).is_ok());
     }
 
@@ -252,7 +258,13 @@ mod tests {
         let start = crate::cli::start();
         let mut spec = SimulationSpec { world: "shop".into(), seed: 1, fault: None, start };
         spec.save(dir.path()).unwrap();
-        assert!(DataDirIdentity::bind(dir.path(), DataDirIdentity::Simulation).is_err());
+        let message =
+            DataDirIdentity::bind(dir.path(), DataDirIdentity::Simulation).unwrap_err().to_string();
+        assert!(
+            message
+                .contains("belongs to the simulated cluster of a demo, not to a simulated cluster"),
+            "{message}"
+        );
         spec.start += jiff::SignedDuration::from_hours(1);
         spec.save(dir.path()).unwrap();
         DataDirIdentity::bind(dir.path(), DataDirIdentity::Simulation).unwrap();

@@ -87,10 +87,8 @@ mod tests {
         assert_eq!(std::fs::read_to_string(&path).unwrap(), own);
         std::fs::write(&path, "").unwrap();
         write(&path, &kubeconfig_of("127.0.0.1:1")).unwrap();
-        assert!(
-            write(folder.path(), &kubeconfig_of("127.0.0.1:1")).is_err(),
-            "a folder is not a kubeconfig"
-        );
+        let refused = write(folder.path(), &kubeconfig_of("127.0.0.1:1")).unwrap_err().to_string();
+        assert_eq!(refused, format!("cannot write {}", folder.path().display()));
         assert_eq!(
             std::fs::read_dir(folder.path()).unwrap().count(),
             1,

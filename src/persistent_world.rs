@@ -172,10 +172,10 @@ mod tests {
         ));
         advance(&persistent, 15);
         let injected = persistent.fault_injector.inject("wrong-target-port").unwrap();
-        assert!(
-            persistent.fault_injector.inject("gremlins").is_err(),
-            "an unknown family leaves no entry"
-        );
+        // An unknown family leaves no entry.
+        let refused = persistent.fault_injector.inject("gremlins").err().unwrap();
+        let refused = format!("{refused:#}");
+        assert!(refused.contains("gremlins") && refused.contains("bad-image"), "{refused}");
         advance(&persistent, 20);
         let digest = persistent.world.lock().unwrap().digest();
 

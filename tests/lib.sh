@@ -3,7 +3,7 @@
 #   root=…, folder=…    set when sourced: the repository, and a temporary folder that is removed at exit
 #   start_kubernetes [OPTION…]          starts a real control plane, sets $kubeconfig and $kubectl; exits with 77 if not available
 #   stop_kubernetes                     stops the control plane and deletes its data
-#   render_config URL TOKEN_FILE FILE   writes an Alertmanager configuration that delivers to URL with the token of TOKEN_FILE
+#   render_config URL TOKEN_FILE FILE   writes deploy/alertmanager.yaml with this URL and token file and short intervals to FILE
 #   start_alertmanager CONFIG           starts Alertmanager, sets $alertmanager_url; exits with 77 if not available
 #   free_port                           prints an unused loopback port
 #   start_process NAME COMMAND…         starts a background process that logs to $folder/NAME.log, sets $started to its id
@@ -42,8 +42,21 @@ stop_kubernetes() {
     rm -rf "$folder/kubernetes"
 }
 
+# The configuration that operators copy, with another address and token, and with intervals so short that repeated and resolved
+# notifications arrive within seconds. An interval of 1 ms is the minimum, so that every group interval repeats firing alerts.
 render_config() {
-    sed -e "s|@WEBHOOK_URL@|$1|" -e "s|@TOKEN_FILE@|$2|" "$root/tests/alertmanager/alertmanager.yml.in" >"$3"
+    local expected
+    {
+        # Alerts without an end time resolve this long after the last update.
+        printf 'global:\n  resolve_timeout: 5s\n'
+        sed -e "s|url: .*|url: \"$1\"|" -e "s|credentials_file: .*|credentials_file: \"$2\"|" \
+            -e 's|group_by: .*|group_by: ["..."]|' -e 's|group_wait: .*|group_wait: 1s|' \
+            -e 's|group_interval: .*|group_interval: 2s|' -e 's|repeat_interval: .*|repeat_interval: 1ms|' \
+            "$root/deploy/alertmanager.yaml"
+    } >"$3"
+    for expected in "url: \"$1\"" "credentials_file: \"$2\"" group_by: group_wait: group_interval: repeat_interval: send_resolved:; do
+        grep -qF "$expected" "$3" || fail "deploy/alertmanager.yaml has no line for $expected"
+    done
 }
 
 start_alertmanager() {

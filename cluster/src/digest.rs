@@ -121,7 +121,9 @@ mod tests {
         let text = digest.to_string();
         assert_eq!(text, "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
         assert_eq!(text.parse::<Digest>().unwrap(), digest);
-        assert!("sha256:E3".parse::<Digest>().is_err());
+        for bad in ["", "sha256:E3", &text[..70], &text.to_uppercase(), &text[7..]] {
+            assert_eq!(bad.parse::<Digest>().unwrap_err().0, bad);
+        }
     }
 
     #[test]

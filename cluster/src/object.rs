@@ -279,7 +279,26 @@ mod tests {
 
     #[test]
     fn from_value_rejects_non_objects() {
-        assert!(Object::from_value(json!({"kind": "Pod", "metadata": {}})).is_err());
-        assert!(Object::from_value(json!([])).is_err());
+        for (value, message) in [
+            (json!([]), "a Kubernetes object requires the field `kind`"),
+            (
+                json!({"kind": "Pod", "metadata": {}}),
+                "a Kubernetes object requires the field `apiVersion`",
+            ),
+            (
+                json!({"apiVersion": "v1", "kind": "", "metadata": {}}),
+                "a Kubernetes object requires the field `kind`",
+            ),
+            (
+                json!({"apiVersion": "v1", "kind": "Pod"}),
+                "a Kubernetes object requires the field `metadata`",
+            ),
+            (
+                json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": 1}}),
+                "cannot parse `metadata`",
+            ),
+        ] {
+            assert_eq!(Object::from_value(value).unwrap_err().to_string(), message);
+        }
     }
 }

@@ -13,6 +13,35 @@ pub(crate) use strategic::{ListMerge, list_merge};
 /// A patch of one object, in one of the three patch formats of Kubernetes.
 ///
 /// Serialized as `{type: merge, patch: {…}}`, with `type` one of `json`, `merge`, `strategic`.
+///
+/// ```
+/// use cluster::{JsonOp, Object, Patch, PatchError};
+/// use serde_json::json;
+///
+/// let deployment = Object::from_value(json!({
+///     "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "checkout", "namespace": "shop"},
+///     "spec": {"template": {"spec": {"containers": [
+///         {"name": "api", "image": "api:2"}, {"name": "proxy", "image": "proxy:1"}]}}},
+/// }))?;
+///
+/// // A strategic patch addresses a container by its name and leaves the others as they are.
+/// let patch = Patch::Strategic(
+///     json!({"spec": {"template": {"spec": {"containers": [{"name": "api", "image": "api:1"}]}}}}),
+/// );
+/// let patched = patch.apply(&deployment)?;
+/// assert_eq!(patched.at("/spec/template/spec/containers/0/image"), Some(&json!("api:1")));
+/// assert_eq!(patched.at("/spec/template/spec/containers/1/image"), Some(&json!("proxy:1")));
+/// assert_eq!(patch.changed_pointers(), ["/spec/template/spec/containers/name=api/image"]);
+///
+/// // A JSON patch with a `test` is refused if the object has changed since it was read.
+/// let guarded = Patch::Json(vec![JsonOp::Test {
+///     path: "/spec/template/spec/containers/0/image".into(),
+///     value: json!("api:2"),
+/// }]);
+/// assert!(guarded.apply(&deployment).is_ok());
+/// assert!(matches!(guarded.apply(&patched), Err(PatchError::TestFailed { .. })));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", content = "patch", rename_all = "camelCase")]
 pub enum Patch {

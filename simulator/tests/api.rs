@@ -247,7 +247,11 @@ fn list_selects_by_field_selector() {
     assert_eq!(count("spec.nodeName=node-1,status.phase=Running"), 2);
     assert_eq!(count("spec.nodeName!=node-1"), 0);
     assert_eq!(count("metadata.namespace=elsewhere"), 0);
-    assert!("spec.nodeName".parse::<api::FieldSelector>().is_err());
+    let refused = "status.phase=Running,spec.nodeName".parse::<api::FieldSelector>().unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "invalid selector: 'status.phase=Running,spec.nodeName'; can't understand 'spec.nodeName'"
+    );
 }
 
 #[test]

@@ -75,7 +75,8 @@ fn disabled_idle_skipping_gives_the_same_trace_of_a_scenario() {
 }
 
 #[test]
-fn traces_do_not_depend_on_the_number_of_threads() {
+#[ignore = "slow: run by make test"]
+fn slow_traces_do_not_depend_on_the_number_of_threads() {
     let on_threads = |threads: usize| {
         let next = AtomicU64::new(0);
         let mut traces: Vec<(u64, String)> = std::thread::scope(|scope| {

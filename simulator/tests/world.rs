@@ -559,6 +559,7 @@ fn clone_is_independent_of_the_original() {
     let mut world = settled();
     let copy = world.clone();
     let digest = copy.digest();
+    assert_eq!(world.digest(), digest);
     accepted(
         &mut world,
         &merge(name("Deployment", "catalog"), json!({"spec": {"replicas": 0}}), ""),
@@ -566,6 +567,26 @@ fn clone_is_independent_of_the_original() {
     advance(&mut world, 60);
     assert_eq!(copy.digest(), digest);
     assert_ne!(world.digest(), digest);
+}
+
+/// Advances by a day, minute by minute as a client would. Returns the number of fired timers.
+fn timers_of_a_day(file: &WorldFile) -> u64 {
+    let mut world = World::new(file, 1, start()).unwrap();
+    world.set_alert_mode(AlertMode::Internal);
+    advance(&mut world, 120);
+    let before = world.timers_fired();
+    for _ in 0..24 * 60 {
+        advance(&mut world, 60);
+    }
+    world.timers_fired() - before
+}
+
+#[test]
+fn idle_day_needs_fewer_events_than_busy_day() {
+    let shop = WorldFile::parse(&text("worlds/shop.yaml")).unwrap();
+    let busy = WorldFile::parse(&text("worlds/shop-busy.yaml")).unwrap().extend(&shop).unwrap();
+    let (idle, busy) = (timers_of_a_day(&shop), timers_of_a_day(&busy));
+    assert!(idle * 5 < busy, "an idle day took {idle} events, a busy day {busy}");
 }
 
 #[test]

@@ -80,9 +80,6 @@ const OPTIONAL: &str = "temporal";
 /// Crates that every crate may use in its tests.
 const FOR_TESTS: [&str; 2] = ["simulator", "store"];
 
-/// Crates that must not depend on each other: only the engine passes values from one stage to the next.
-const STAGES: [&str; 4] = ["planner", "optimizer", "executor", "learner"];
-
 /// Crates without async code, clock, unseeded randomness and IO, and the packages that they must not depend on.
 const PURE: [&str; 4] = ["workflow", "actions", "optimizer", "learner"];
 const IMPURE: [&str; 6] = ["tokio", "futures", "async-trait", "reqwest", "kube", "rusqlite"];
@@ -159,21 +156,6 @@ fn allowed_dependencies_list_only_workspace_members() {
 }
 
 #[test]
-fn stage_crates_do_not_depend_on_each_other() {
-    let every = [DependencyKind::Normal, DependencyKind::Build, DependencyKind::Development];
-    for package in members().packages.iter().filter(|p| STAGES.contains(&p.name.as_str())) {
-        let named = workspace_dependencies(package, &every);
-        for other in STAGES.iter().filter(|other| **other != package.name.as_str()) {
-            assert!(
-                !named.contains(*other),
-                "{} depends on {other}; hint: the engine passes values between stages",
-                package.name
-            );
-        }
-    }
-}
-
-#[test]
 fn pure_crates_have_no_io_dependencies() {
     for package in members().packages.iter().filter(|p| PURE.contains(&p.name.as_str())) {
         for dependency in
@@ -185,41 +167,6 @@ fn pure_crates_have_no_io_dependencies() {
                 package.name,
                 dependency.name
             );
-        }
-    }
-}
-
-#[test]
-fn executor_machine_and_fleet_contain_no_async_code() {
-    let source = root().join("executor/src");
-    let mut files = Vec::new();
-    for module in ["machine", "fleet"] {
-        files.push(source.join(module).with_extension("rs"));
-        collect_rust_files(&source.join(module), &mut files);
-    }
-    for file in files.iter().filter(|f| f.exists()) {
-        for (number, line) in read(file).lines().enumerate() {
-            let code = line.split("//").next().unwrap_or_default();
-            for word in ["async fn", "async move", ".await", "tokio::", "futures::", "async_trait"]
-            {
-                assert!(
-                    !code.contains(word),
-                    "{}:{}: `{word}` in a pure module",
-                    file.display(),
-                    number + 1
-                );
-            }
-        }
-    }
-}
-
-fn collect_rust_files(folder: &Path, into: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        let path = entry.path();
-        if path.is_dir() {
-            collect_rust_files(&path, into);
-        } else if path.extension().is_some_and(|e| e == "rs") {
-            into.push(path);
         }
     }
 }

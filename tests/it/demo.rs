@@ -1,6 +1,5 @@
 //! `chiron demo`, with and without a terminal.
 
-use std::collections::BTreeSet;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -60,16 +59,20 @@ fn demo_output_is_identical_for_same_seed() {
     assert_eq!(bytes(), bytes());
 }
 
-/// The confidence depends on the incident, and the explanation says when the plan was chosen by exploration.
+/// The confidence is the estimate of the chosen candidate, and the explanation says when it was chosen by exploration.
 #[test]
-fn demo_confidence_varies_with_seed() {
+#[ignore = "slow: run by make test"]
+fn slow_demo_confidence_is_the_estimate_of_the_chosen_candidate() {
     let objects: Vec<Value> = (1..=20).map(demo_with_any_outcome).collect();
-    let estimate = |object: &Value| object["plan"]["confidence"]["estimate"].to_string();
-    let values: BTreeSet<String> = objects.iter().map(estimate).collect();
-    assert!(values.len() >= 5, "{values:?}");
     for object in &objects {
+        let candidates = object["plan"]["candidates"].as_array().unwrap();
+        let chosen = candidates.iter().find(|one| one["id"] == object["decision"]["chosen"]);
+        assert_eq!(object["plan"]["confidence"], chosen.unwrap()["estimate"], "{object:#}");
         assert_eq!(is_explained_as_random(object), is_exploration(object), "{object:#}");
     }
+    // Both cases occur, so neither assertion is vacuous.
+    let explored = objects.iter().filter(|object| is_exploration(object)).count();
+    assert!((1..20).contains(&explored), "{explored} of 20 explored");
 }
 
 /// Returns whether another candidate had a higher propensity than the chosen one.
@@ -154,7 +157,8 @@ fn wait_until_resolved(demo: &ServerProcess, namespace: &Value, workload: &Value
 
 /// A running demo injects another fault on request, and removes its files at exit.
 #[test]
-fn serving_demo_breaks_on_request_and_cleans_up() {
+#[ignore = "slow: run by make test"]
+fn slow_serving_demo_breaks_on_request_and_cleans_up() {
     let folder = tempfile::tempdir().unwrap();
     let env = session_env(folder.path());
     let demo = ServerProcess::start(&serve_args("300"), &env);
@@ -190,7 +194,8 @@ fn serving_demo_breaks_on_request_and_cleans_up() {
 
 /// A demo that was killed after a fault was injected continues with that fault.
 #[test]
-fn killed_demo_resumes_with_injected_fault() {
+#[ignore = "slow: run by make test"]
+fn slow_killed_demo_resumes_with_injected_fault() {
     let folder = tempfile::tempdir().unwrap();
     let env = session_env(folder.path());
     let dir = folder.path().join("state");
@@ -257,7 +262,8 @@ fn demo_without_terminal_handles_one_incident_per_start() {
 }
 
 #[test]
-fn demo_stops_waiting_when_fault_raises_no_alert() {
+#[ignore = "slow: run by make test"]
+fn slow_demo_stops_waiting_when_fault_raises_no_alert() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path().join("state");
     // The second run injects the fault into the same workload while its incident is observed for recurrence: the alert joins
@@ -320,7 +326,8 @@ async fn set_nonexistent_image(kubeconfig: &str) -> ObjectRef {
 
 /// A change through the Kubernetes API of the demo is explained, remediated, and used as training data.
 #[test]
-fn external_change_is_detected_and_remediated() {
+#[ignore = "slow: run by make test"]
+fn slow_external_change_is_detected_and_remediated() {
     let folder = tempfile::tempdir().unwrap();
     let env = session_env(folder.path());
     let dir = folder.path().join("state");

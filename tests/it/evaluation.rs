@@ -93,7 +93,8 @@ static OBFUSCATED: LazyLock<EvaluationReport> =
 
 /// Chiron mitigates nearly all fault families, harms nothing, and does not act without a fault.
 #[test]
-fn chiron_mitigates_faults_without_harm() {
+#[ignore = "slow: run by make test"]
+fn slow_chiron_mitigates_faults_without_harm() {
     let report = &*RANDOM;
     let count = mitigated(report).iter().filter(|(_, is_mitigated)| *is_mitigated).count();
     assert!(count >= 7, "{report:#?}");
@@ -119,7 +120,8 @@ fn mitigated(report: &EvaluationReport) -> Vec<(&str, bool)> {
 }
 
 #[test]
-fn chiron_does_not_depend_on_names_and_annotations() {
+#[ignore = "slow: run by make test"]
+fn slow_chiron_does_not_depend_on_names_and_annotations() {
     assert_eq!(mitigated(&RANDOM).len(), 8);
     assert_eq!(mitigated(&RANDOM), mitigated(&OBFUSCATED));
     assert_eq!(OBFUSCATED.policies[0].harmful, 0, "{:#?}", &*OBFUSCATED);
@@ -128,7 +130,8 @@ fn chiron_does_not_depend_on_names_and_annotations() {
 }
 
 #[test]
-fn chiron_mitigates_more_than_95_percent_of_faulty_worlds() {
+#[ignore = "slow: run by make test"]
+fn slow_chiron_mitigates_more_than_95_percent_of_faulty_worlds() {
     let proportions = [&RANDOM, &OBFUSCATED].map(|report| report.policies[0].mitigation);
     let worlds: u64 = proportions.iter().map(|proportion| proportion.n).sum();
     let mitigated: f64 =
@@ -139,7 +142,8 @@ fn chiron_mitigates_more_than_95_percent_of_faulty_worlds() {
 
 /// The baselines mitigate almost nothing, and the evaluation detects the harm that they do.
 #[test]
-fn baselines_mitigate_little_and_their_harm_is_counted() {
+#[ignore = "slow: run by make test"]
+fn slow_baselines_mitigate_little_and_their_harm_is_counted() {
     const FEW: u64 = 3;
     let run = |system: Box<dyn SystemUnderTest>| {
         let report = run(system, FEW, Naming::Random);

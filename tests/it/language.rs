@@ -41,7 +41,7 @@ fn root() -> &'static Path {
 }
 
 /// The tracked text files, or, where git is missing, none (the caller then fails).
-fn tracked_files() -> Vec<PathBuf> {
+pub(crate) fn tracked_files() -> Vec<PathBuf> {
     let output = Command::new("git")
         .args(["ls-files", "--cached", "--others", "--exclude-standard"])
         .current_dir(root())

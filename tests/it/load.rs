@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use api::{AlertItem, IncidentItem, IngestResponse, ListResponse, PlanItem, RunItem};
 use jiff::Timestamp;
@@ -60,15 +60,15 @@ fn delivery(namespace: &str, deployment: &str, instance: usize) -> String {
     delivery.to_string()
 }
 
-/// Sends [`ALERTS`] deliveries over concurrent connections. Returns the bodies of the accepted responses and the total time.
+/// Sends [`ALERTS`] deliveries over concurrent connections. Returns the bodies of the accepted responses.
 ///
 /// The other deliveries got 503 with `Retry-After`.
 async fn send_all(
     server: &HttpServer,
     body: impl Fn(usize) -> String + Send + Sync + 'static,
-) -> (Vec<IngestResponse>, Duration) {
+) -> Vec<IngestResponse> {
     let template = server.request(Method::POST, "/ingest/alertmanager").build().unwrap();
-    let (next, start, body) = (Arc::new(AtomicUsize::new(0)), Instant::now(), Arc::new(body));
+    let (next, body) = (Arc::new(AtomicUsize::new(0)), Arc::new(body));
     let mut connections = tokio::task::JoinSet::new();
     for _ in 0..CONNECTIONS {
         // Each client uses one connection, because it sends one request at a time.
@@ -93,17 +93,7 @@ async fn send_all(
             }
         });
     }
-    (connections.join_all().await.concat(), start.elapsed())
-}
-
-/// Prints the duration, which depends on the machine and is not asserted.
-#[expect(clippy::print_stdout, reason = "reports a figure that depends on the machine")]
-fn print_summary(accepted: &[IngestResponse], duration: Duration) {
-    println!(
-        "{} of {ALERTS} alerts accepted over {CONNECTIONS} connections in {:.1} s",
-        accepted.len(),
-        duration.as_secs_f64()
-    );
+    connections.join_all().await.concat()
 }
 
 /// Returns the item of a list of one.
@@ -115,14 +105,14 @@ async fn only_item<T: DeserializeOwned>(server: &HttpServer, path: &str) -> T {
 
 /// Bad-input row A8: ten thousand identical alerts over many connections result in one incident, one plan and one run.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn identical_alerts_under_load_make_one_incident_plan_and_run() {
+#[ignore = "slow: run by make test"]
+async fn slow_identical_alerts_under_load_make_one_incident_plan_and_run() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path().join("data");
     let server = start(&dir, "auto");
     let (namespace, deployment) = faulty_deployment("scaled-to-zero");
     let body = delivery(&namespace, &deployment, 0);
-    let (accepted, duration) = send_all(&server, move |_| body.clone()).await;
-    print_summary(&accepted, duration);
+    let accepted = send_all(&server, move |_| body.clone()).await;
     assert_eq!(accepted.len(), ALERTS);
 
     let incident: IncidentItem = only_item(&server, "/incidents").await;
@@ -142,18 +132,20 @@ async fn identical_alerts_under_load_make_one_incident_plan_and_run() {
 
 /// Bad-input row A9: ten thousand different alerts are accepted or get 503, and a kill of the server loses no accepted one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn accepted_alerts_under_load_survive_kill() {
+#[ignore = "slow: run by make test"]
+async fn slow_accepted_alerts_under_load_survive_kill() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path().join("data");
     let server = start(&dir, "observe");
     let (namespace, deployment) = faulty_deployment("scaled-to-zero");
     let body = move |number| delivery(&namespace, &deployment, number);
-    let (accepted, duration) = send_all(&server, body).await;
+    let accepted = send_all(&server, body).await;
     server.kill();
-    print_summary(&accepted, duration);
     let accepted: BTreeSet<AlertId> =
         accepted.into_iter().flat_map(|response| response.alert_ids).collect();
-    assert!(!accepted.is_empty());
+    // Each connection waits for its response, and the queue is longer than the number of connections, so 503 is the exception.
+    // Each delivery is a different alert.
+    assert!(accepted.len() >= ALERTS * 9 / 10, "only {} of {ALERTS} were accepted", accepted.len());
 
     let server = start(&dir, "observe");
     let (mut stored, mut cursor) = (BTreeSet::new(), String::new());

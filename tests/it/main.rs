@@ -5,11 +5,13 @@
 mod alertmanager;
 mod api_schema;
 mod architecture;
+mod bad_inputs;
 mod chaos;
 mod contract;
 mod demo;
 mod deploy;
 mod evaluation;
+mod fuzz;
 mod http_api;
 mod kubeconfig;
 mod kubectl;
@@ -20,3 +22,4 @@ mod reports;
 mod requirements;
 mod serve;
 mod server_process;
+mod test_index;

@@ -133,7 +133,8 @@ fn ingested_alert_and_emergency_stop_survive_restart() {
 
 /// An alert of the simulated cluster starts a run, and the journal contains each of its effects once.
 #[test]
-fn simulated_alert_starts_run_with_each_effect_journaled_once() {
+#[ignore = "slow: run by make test"]
+fn slow_simulated_alert_starts_run_with_each_effect_journaled_once() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let dir = folder.path();
     let at = ["--data-dir", dir.to_str().expect("the path is UTF-8")];

@@ -1,4 +1,24 @@
 //! Conditions: the objects and metrics that they read, and a CEL expression over them.
+//!
+//! ```
+//! use serde_json::json;
+//! use workflow::{Condition, Read};
+//!
+//! let condition: Condition = serde_json::from_value(json!({
+//!     "read": {"pods": {"kind": "Pod", "namespace": "shop", "selector": "app=checkout"}},
+//!     "check": "pods.size() > 0 && pods.all(p, p.status.phase == 'Running')",
+//!     "within": "2m",
+//!     "holdFor": "30s",
+//! }))?;
+//! assert!(matches!(condition.read["pods"], Read::Objects { .. }));
+//! assert!(condition.check.variables().contains("pods"));
+//!
+//! // An expression is checked when the condition is read.
+//! let error = serde_json::from_value::<Condition>(json!({"read": {}, "check": "pods.size() >"})).unwrap_err();
+//! assert!(error.to_string().starts_with("expression_syntax: "));
+//! # Ok::<(), serde_json::Error>(())
+//! ```
+// The example stands here, because the doc comment of `Condition` is also its description in the published schemas.
 
 use std::collections::BTreeMap;
 

@@ -59,6 +59,24 @@ static CACHE: Mutex<BTreeMap<String, Expression>> = Mutex::new(BTreeMap::new());
 const MAX_CACHED_EXPRESSIONS: usize = 512;
 
 /// A checked CEL expression. Cheap to clone: the tree is shared.
+///
+/// ```
+/// use serde_json::json;
+/// use workflow::expression::{ExpressionCode, Variables};
+/// use workflow::{Expression, Truth};
+///
+/// let is_ready = Expression::parse("d.status.readyReplicas >= d.spec.replicas")?;
+/// let deployment = json!({"spec": {"replicas": 3}, "status": {"readyReplicas": 3}});
+/// let variables = Variables::from([("d".to_string(), deployment)]);
+/// assert_eq!(is_ready.evaluate_condition(&variables), Truth::True);
+/// // A missing value makes the condition unknown, never true.
+/// assert!(matches!(is_ready.evaluate_condition(&Variables::new()), Truth::Unknown { .. }));
+///
+/// let error = Expression::parse("d.status.readyReplicas >= now()").unwrap_err();
+/// assert_eq!(error.code, ExpressionCode::ExpressionUnknownFunction);
+/// assert_eq!((error.line, error.column), (1, 27));
+/// # Ok::<(), workflow::expression::ExpressionError>(())
+/// ```
 #[derive(Clone)]
 pub struct Expression {
     compiled: Arc<Compiled>,

@@ -130,6 +130,10 @@ mod tests {
         assert_eq!(id, PlanId::derive(now, "inc_x", 1));
         assert_ne!(id, PlanId::derive(now, "inc_x", 2));
         assert_eq!(id.as_str().parse::<PlanId>().unwrap(), id);
-        assert!(id.as_str().parse::<RunId>().is_err());
+        let error = id.as_str().parse::<RunId>().unwrap_err();
+        assert_eq!(error, ParseIdError { text: id.to_string(), prefix: "run" });
+        assert!(
+            error.to_string().ends_with("expected `run_` followed by the 26 characters of a ULID")
+        );
     }
 }

@@ -93,7 +93,8 @@ const FAMILIES: [&str; 9] = [
 ];
 
 #[test]
-fn evidence_takes_at_most_60_calls_and_reports_the_number() {
+#[ignore = "slow: run by make test"]
+fn slow_evidence_takes_at_most_60_calls_and_reports_the_number() {
     let mut max_calls = 0;
     for family in FAMILIES {
         for seed in 1..=3 {

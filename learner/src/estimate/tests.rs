@@ -60,20 +60,19 @@ fn interval_shrinks_with_outcomes() {
     assert!(widths.windows(2).all(|pair| pair[1] < pair[0]), "{widths:?}");
 }
 
+/// In the training data, the first feature is 1 for successes and 0 for failures, and the second is unrelated.
 #[test]
-fn estimates_differ_for_different_features() {
+fn estimate_grows_with_the_feature_that_predicts_success() {
     let model = trained_model(60);
-    let mut estimates: Vec<u64> = (0..20)
-        .map(|i| {
-            estimate(&model, &features("template/good", &[1.0, f64::from(i) / 20.0, 1.0]))
-                .plan
-                .estimate
-                .to_bits()
-        })
-        .collect();
-    estimates.sort_unstable();
-    estimates.dedup();
-    assert!(estimates.len() >= 15, "{} values", estimates.len());
+    let of = |first: f64, second: f64| {
+        estimate(&model, &features("template/good", &[first, second, 1.0])).plan.estimate
+    };
+    let growing: Vec<f64> = (0..=20).map(|i| of(f64::from(i) / 20.0, 0.5)).collect();
+    assert!(growing.windows(2).all(|pair| pair[0] < pair[1]), "{growing:?}");
+    let predictive = growing[20] - growing[0];
+    let unrelated = (of(1.0, 1.0) - of(1.0, 0.0)).abs();
+    assert!(predictive > 0.2, "{predictive}");
+    assert!(unrelated < predictive / 4.0, "{unrelated} and {predictive}");
 }
 
 #[test]

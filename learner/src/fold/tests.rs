@@ -193,22 +193,32 @@ fn restore_rejects_corrupt_or_inconsistent_snapshots() {
         *value.pointer_mut(pointer).unwrap_or_else(|| panic!("{pointer} is in the snapshot")) = to;
         Learner::restore(value.to_string().as_bytes())
     };
+    let size = "the ridge statistics have the wrong size or are not finite";
     let cases = [
-        ("/model/format", serde_json::json!("chiron-model/9")),
-        ("/model/ridge/weights", serde_json::json!([1.0])),
-        ("/model/ridge/dimension", serde_json::json!(1)),
-        ("/model/ridge/factor/0", serde_json::json!(0.0)),
-        ("/model/ridge/moment/0", serde_json::json!(null)),
-        ("/model/schema/names", serde_json::json!(["f1", "f0", "f2"])),
-        ("/model/config/penalty", serde_json::json!(-1.0)),
-        ("/model/arms/template~1good/x", serde_json::json!([])),
-        ("/model/actions/set-image/duration/m2", serde_json::json!(-1.0)),
+        ("/model/format", serde_json::json!("chiron-model/9"), "unknown format"),
+        ("/model/ridge/weights", serde_json::json!([1.0]), size),
+        ("/model/ridge/dimension", serde_json::json!(1), size),
+        ("/model/ridge/factor/0", serde_json::json!(0.0), size),
+        ("/model/ridge/moment/0", serde_json::json!(null), "cannot be parsed"),
+        (
+            "/model/schema/names",
+            serde_json::json!(["f1", "f0", "f2"]),
+            "the schema does not match its digest",
+        ),
+        ("/model/config/penalty", serde_json::json!(-1.0), "invalid configuration"),
+        ("/model/arms/template~1good/x", serde_json::json!([]), "the statistics of an arm"),
+        (
+            "/model/actions/set-image/duration/m2",
+            serde_json::json!(-1.0),
+            "the statistics of a step are not finite",
+        ),
     ];
-    for (pointer, to) in cases {
-        assert!(changed(pointer, to).is_err(), "{pointer}");
+    for (pointer, to, problem) in cases {
+        let error = changed(pointer, to).unwrap_err().to_string();
+        assert!(error.contains(problem), "{pointer}: {error}");
     }
     for bytes in [&b""[..], b"null", b"{}", &good.as_bytes()[..good.len() / 2], &[0xff, 0xfe]] {
-        assert!(Learner::restore(bytes).is_err());
+        assert!(matches!(Learner::restore(bytes), Err(InvalidModel::Parse(_))));
     }
     assert!(matches!(
         Model::restore(&vec![b' '; 64 * 1024 * 1024 + 1]),

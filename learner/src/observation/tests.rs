@@ -2,7 +2,7 @@ use workflow::Features;
 
 use super::*;
 use crate::testing::{chosen, config, decision_id, features, feedback, model, outcome, schema};
-use crate::{Config, Model, estimate};
+use crate::{Config, MergeError, Model, estimate};
 
 fn observe(
     model: &mut Model,
@@ -403,7 +403,11 @@ fn merged_model_equals_model_trained_on_both_histories() {
     let of = |model: &Model| estimate(model, &candidate()).steps[0].seconds.estimate;
     assert!((of(&first) - of(&both)).abs() < 1e-9);
     let discounted = model(3);
-    assert!(first.merge(&discounted).is_err());
+    assert!(matches!(
+        first.merge(&discounted),
+        Err(MergeError::Different { what: "configuration" })
+    ));
+    assert!(matches!(model(3).merge(&discounted), Err(MergeError::Discounted)));
 }
 
 #[test]

@@ -123,7 +123,7 @@ async fn templates_alone_fix_every_fault_family() {
     for (family, _) in FAULTS {
         let (fixed, incidents, arms) =
             fixed_incidents(&faulty_world(family, 1).await, ReversalMode::Off, &templates).await;
-        assert!(fixed > 0, "{family}: {fixed} of {incidents}: {arms:#?}");
+        assert!(fixed > 0 && fixed == incidents, "{family}: {fixed} of {incidents}: {arms:#?}");
     }
 }
 

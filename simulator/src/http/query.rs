@@ -74,7 +74,9 @@ mod tests {
         assert!(query.is("watch") && query.is("pretty") && !query.is("force"));
         assert_eq!(query.text("x"), Some("%zz"));
         assert_eq!(query.text("pretty"), None);
-        assert!(UrlQuery::parse("limit=many").number("limit").is_err());
+        let refused = UrlQuery::parse("limit=many").number("limit").unwrap_err();
+        let expected = "strconv.ParseInt: parsing \"many\": invalid syntax";
+        assert_eq!(refused, StatusError::bad_request(expected));
         assert!(
             UrlQuery::parse("watch=maybe").is("watch")
                 && !UrlQuery::parse("watch=False").is("watch")

@@ -35,7 +35,7 @@ const TARGETS: [&str; 5] =
 
 #[test]
 #[ignore = "needs: kubernetes"]
-fn deploy_roles_allow_reading_then_what_the_catalogue_needs_and_nothing_else() {
+fn deploy_roles_allow_only_reading_and_catalogue_changes() {
     kubectl(&["apply", "-f", &manifest("namespace.yaml")]);
     kubectl(&["apply", "-f", &manifest("reading-role.yaml")]);
     for resource in TARGETS.iter().chain(&OTHERS) {

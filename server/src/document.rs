@@ -19,10 +19,10 @@ fn with_members(base: &impl Serialize, more: Value) -> Value {
 pub(crate) fn alert(row: &AlertRow) -> Value {
     let more = json!({
         "status": alert_status(row),
-        "incident": row.incident,
-        "episode": row.episode,
-        "deliveries": row.deliveries,
-        "resolvedAt": row.resolved_at,
+        "incident": row.episode.incident,
+        "episode": row.episode.number,
+        "deliveries": row.episode.deliveries,
+        "resolvedAt": row.episode.resolved_at,
     });
     with_members(&row.alert, more)
 }
@@ -40,11 +40,11 @@ pub(crate) fn incident(row: &IncidentRow) -> Value {
 
 pub(crate) fn plan(row: &PlanRow) -> Value {
     let more = json!({
-        "status": row.status,
-        "review": row.review,
-        "withdrawn": row.withdrawn,
-        "run": row.run,
-        "ended": row.ended,
+        "status": row.state.status,
+        "review": row.state.review,
+        "withdrawn": row.state.withdrawn,
+        "run": row.state.run,
+        "ended": row.state.ended,
     });
     with_members(&row.plan, more)
 }

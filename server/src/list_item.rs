@@ -50,7 +50,7 @@ pub(crate) struct AlertItem {
 }
 
 pub(crate) fn alert_status(row: &AlertRow) -> &'static str {
-    match (&row.incident, row.is_firing) {
+    match (&row.episode.incident, row.episode.is_firing) {
         (None, _) => "never-fired",
         (Some(_), true) => "firing",
         (Some(_), false) => "resolved",
@@ -71,13 +71,13 @@ impl AlertItem {
             status: alert_status(row),
             namespace: alert.subject.namespace.clone(),
             subject: label_equals_value(&alert.subject.label),
-            incident: row.incident.as_ref().map(ToString::to_string),
-            episode: row.episode,
-            deliveries: row.deliveries,
+            incident: row.episode.incident.as_ref().map(ToString::to_string),
+            episode: row.episode.number,
+            deliveries: row.episode.deliveries,
             defects: alert.defects.len(),
             starts_at: alert.starts_at,
             received_at: alert.received_at,
-            resolved_at: row.resolved_at,
+            resolved_at: row.episode.resolved_at,
         }
     }
 }
@@ -181,15 +181,15 @@ impl PlanItem {
             id: plan.id.to_string(),
             digest: plan.digest.to_string(),
             incident: plan.incident.to_string(),
-            status: row.status.as_str(),
+            status: row.state.status.as_str(),
             workflow: plan.workflow.metadata.name.clone(),
             source: plan.source.as_str(),
             confidence: plan.confidence,
             steps: plan.workflow.spec.steps.len(),
             attempt: plan.attempt,
             needs_approval: plan.needs_approval.clone(),
-            run: row.run.as_ref().map(ToString::to_string),
-            ended: row.ended,
+            run: row.state.run.as_ref().map(ToString::to_string),
+            ended: row.state.ended,
             created_at: plan.created_at,
         }
     }

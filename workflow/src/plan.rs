@@ -1,5 +1,7 @@
 //! Candidates, and the plan made from the chosen candidate: optimized, verified and frozen under a digest.
 
+mod state;
+
 use cluster::{Difference, Digest, ObjectRef, canonical_json};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -9,6 +11,8 @@ use crate::features::Features;
 use crate::history::Provenance;
 use crate::id::{CandidateId, DecisionId, IncidentId, PlanId};
 use crate::manifest::Workflow;
+
+pub use state::{PlanState, PlanStatus};
 
 /// Source of a candidate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

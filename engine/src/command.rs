@@ -1,21 +1,27 @@
-//! Handles inputs; the response is sent once the result is durable. Deliveries are in `ingest`, experiments in
-//! `experiments`.
+//! Handles inputs. Each command has a pure handler in a file of its own, which returns the entries to record and the
+//! response, or a refusal; this module records the entries and sends the response once they are durable.
 
-use std::collections::BTreeMap;
+mod control;
+mod experiment;
+mod feedback;
+mod ingest;
+mod query;
+pub(crate) mod replan;
+mod review;
 
-use planner::Retrieval as _;
-use serde_json::json;
+use jiff::Timestamp;
 use tokio::sync::oneshot;
 use workflow::entry::Review;
 use workflow::experiment::{Experiment, ExperimentStatus};
 use workflow::id::{ExperimentId, FeedbackId, IncidentId};
-use workflow::input::{ErrorKind, Query};
 use workflow::run::RunInput;
-use workflow::{EngineResponse, Entry, Feedback, Input, RequestKey};
+use workflow::{Delivery, EngineResponse, Entry, Feedback, Guardrails, Input, Refusal, RequestKey};
 
-use crate::case::IncidentStage;
 use crate::engine::{Engine, EngineError, InboxMessage};
-use crate::planning::PlanRequest;
+use replan::PlanRequest;
+
+/// What a command leads to: the entries to record in one append and the response, or its refusal.
+pub(crate) type Handled = Result<(Vec<Entry>, EngineResponse), Refusal>;
 
 impl Engine {
     /// Handles messages: deliveries together in one append, the others one by one in order.
@@ -23,19 +29,41 @@ impl Engine {
         &mut self,
         messages: Vec<InboxMessage>,
     ) -> Result<(), EngineError> {
-        let (mut deliveries, mut others) = (Vec::new(), Vec::new());
+        let (mut deliveries, mut senders, mut others) = (Vec::new(), Vec::new(), Vec::new());
         for (input, reply_to) in messages {
             match input {
-                Input::IngestAlerts(delivery) => deliveries.push((delivery, reply_to)),
+                Input::IngestAlerts(delivery) => {
+                    deliveries.push(delivery);
+                    senders.push(reply_to);
+                }
                 other => others.push((other, reply_to)),
             }
         }
-        self.ingest(deliveries).await?;
+        self.ingest(deliveries, senders).await?;
         for (input, reply_to) in others {
             self.handle_controls().await?;
             self.handle(input, reply_to).await?;
         }
         Ok(())
+    }
+
+    /// Ingests deliveries together and answers each once all are durable.
+    async fn ingest(
+        &mut self,
+        deliveries: Vec<Delivery>,
+        senders: Vec<oneshot::Sender<EngineResponse>>,
+    ) -> Result<(), EngineError> {
+        if deliveries.is_empty() {
+            return Ok(());
+        }
+        let now = self.runtime.now();
+        let (entries, responses) = ingest::handle(&self.folds.incidents, deliveries, now);
+        self.record(now, entries).await?;
+        for (response, reply_to) in responses.into_iter().zip(senders) {
+            let _ = reply_to.send(response);
+        }
+        // Runs must learn about resolved alerts before anything else happens to them.
+        self.notify_alert_status().await
     }
 
     /// Handles one input and sends the response; that to a requested plan is sent when the plan is made.
@@ -56,11 +84,7 @@ impl Engine {
             other => (other, None),
         };
         if let Input::Replan { incident, actor } = input {
-            let runs = self.folds.cases.cases.get(&incident).map_or(0, |case| case.runs);
-            self.replan(
-                incident,
-                PlanRequest { actor, key: request, reply_to: vec![reply_to], runs },
-            );
+            self.replan(incident, actor, request, reply_to);
             return Ok(());
         }
         let response = self.respond(input, request).await?;
@@ -75,200 +99,118 @@ impl Engine {
         request: Option<RequestKey>,
     ) -> Result<EngineResponse, EngineError> {
         let now = self.runtime.now();
-        match input {
+        let handled = match input {
             // All are handled above: deliveries in `handle_messages`, and an idempotent request never contains another.
             Input::IngestAlerts(_) | Input::Idempotent { .. } | Input::Replan { .. } => {
-                Ok(EngineResponse::Done)
+                return Ok(EngineResponse::Done);
             }
             Input::Review { plan, digest, is_approved, actor, reason } => {
                 let review = Review { plan, digest, is_approved, actor, reason };
-                if let Some(response) = self.review_error(&review) {
-                    return Ok(response);
-                }
-                self.conclude(now, request, Entry::PlanReviewed(review), EngineResponse::Done).await
+                review::handle(&self.folds.cases, self.rules.guardrails.spec.autonomy, review)
             }
             Input::Control { run, control, actor, reason } => {
-                self.control_run(RunInput::Control { run, control, actor, reason }).await
+                return self.control(RunInput::Control { run, control, actor, reason }).await;
             }
             Input::Stop { scope, level, actor, reason } => {
-                self.control_run(RunInput::Stop { scope, level, actor, reason }).await
+                return self.control(RunInput::Stop { scope, level, actor, reason }).await;
             }
             Input::ClearStop { scope, actor, reason } => {
-                self.control_run(RunInput::ClearStop { scope, actor, reason }).await
+                return self.control(RunInput::ClearStop { scope, actor, reason }).await;
             }
             Input::Feedback { plan, rating, correction, comment, actor } => {
-                if self.folds.cases.by_plan(&plan).is_none() {
-                    return Ok(not_found("plan", plan.as_str()));
-                }
                 let version = self.store.version(plan.as_str()).await?;
                 let id = FeedbackId::derive(now, plan.as_str(), version);
-                let feedback =
-                    Feedback { id: id.clone(), plan, rating, correction, comment, actor, at: now };
-                let response = EngineResponse::Feedback { id };
-                self.conclude(now, request, Entry::FeedbackGiven(feedback), response).await
+                let feedback = Feedback { id, plan, rating, correction, comment, actor, at: now };
+                feedback::handle(&self.folds.cases, feedback)
             }
-            Input::Guardrails(guardrails) => {
-                self.record(now, vec![Entry::GuardrailsLoaded(guardrails.clone())]).await?;
-                self.rules.guardrails = guardrails;
-                Ok(EngineResponse::Done)
-            }
+            Input::Guardrails(guardrails) => return self.load_guardrails(now, guardrails).await,
             Input::ExperimentCreate { name, hypothesis, variants, alerts, alpha, minimum } => {
-                let id = ExperimentId::derive(
-                    now,
-                    &name,
-                    self.folds.experiments.experiments.len() as u64,
-                );
-                let status = ExperimentStatus::Draft;
-                let (created_at, started_at, stopped_at) = (now, None, None);
-                self.create_experiment(
-                    Experiment {
-                        id,
-                        name,
-                        hypothesis,
-                        variants,
-                        alerts,
-                        alpha,
-                        minimum,
-                        status,
-                        created_at,
-                        started_at,
-                        stopped_at,
-                    },
-                    request,
-                )
-                .await
+                let known = self.folds.experiments.experiments.len() as u64;
+                experiment::create(Experiment {
+                    id: ExperimentId::derive(now, &name, known),
+                    name,
+                    hypothesis,
+                    variants,
+                    alerts,
+                    alpha,
+                    minimum,
+                    status: ExperimentStatus::Draft,
+                    created_at: now,
+                    started_at: None,
+                    stopped_at: None,
+                })
             }
-            Input::ExperimentStart { id } => self.start_experiment(id).await,
-            Input::ExperimentStop { id, reason } => self.stop_experiment(id, reason).await,
-            Input::Query(query) => Ok(self.query(&query)),
-        }
+            Input::ExperimentStart { id } => experiment::start(&self.folds.experiments, id, now),
+            Input::ExperimentStop { id, reason } => {
+                experiment::stop(&self.folds.experiments, id, reason, now)
+            }
+            Input::Query(query) => query::handle(&self.folds, self.policy.name(), &query)
+                .map(|response| (Vec::new(), response)),
+        };
+        self.conclude(now, request, handled).await
     }
 
-    /// Returns the error response for a review that is not possible, if so.
-    fn review_error(&self, review: &Review) -> Option<EngineResponse> {
-        let Some(case) = self.folds.cases.by_plan(&review.plan) else {
-            return Some(not_found("plan", review.plan.as_str()));
+    /// Records what a command led to and returns its response. If the request has an idempotency key, the response is
+    /// recorded in the same append; a refusal changes nothing and is not recorded.
+    async fn conclude(
+        &mut self,
+        now: Timestamp,
+        request: Option<RequestKey>,
+        handled: Handled,
+    ) -> Result<EngineResponse, EngineError> {
+        let (mut entries, response) = match handled {
+            Ok(handled) => handled,
+            Err(refusal) => return Ok(refusal.into()),
         };
-        let Some(frozen) = case.plan.as_ref().filter(|frozen| frozen.id == review.plan) else {
-            return Some(refused(
-                ErrorKind::Conflict,
-                "plan_superseded",
-                "the plan was superseded by a newer plan",
-                "review the newer plan",
-            ));
-        };
-        if frozen.digest != review.digest {
-            let message = format!(
-                "the plan's digest is {}, which is not the digest that was reviewed",
-                frozen.digest
-            );
-            return Some(refused(
-                ErrorKind::Changed,
-                "plan_changed",
-                &message,
-                "read the plan again",
-            ));
-        }
-        if case.stage != IncidentStage::AwaitingApproval {
-            return Some(refused(
-                ErrorKind::Conflict,
-                "not_awaiting_approval",
-                "the plan does not await approval",
-                "show the plan to see its status",
-            ));
-        }
-        let is_allowed =
-            !review.is_approved || self.rules.guardrails.spec.autonomy.allows_execution();
-        (!is_allowed).then(|| {
-            refused(
-                ErrorKind::Conflict,
-                "suggested_only",
-                "the active guardrails do not allow execution of plans",
-                "set `autonomy` to `approve` or higher in the guardrails, then approve the plan",
-            )
-        })
+        entries.extend(
+            request.map(|request| Entry::RequestAnswered { request, response: response.clone() }),
+        );
+        self.record(now, entries).await?;
+        Ok(response)
     }
 
-    /// Starts to make another plan for an open incident. The plan that awaits approval is kept until the evidence for a new one
-    /// is available.
-    fn replan(&mut self, incident: IncidentId, request: PlanRequest) {
-        if let Some(error) = self.replan_error(&incident) {
-            request.reply_to.into_iter().for_each(|reply_to| drop(reply_to.send(error.clone())));
+    /// Records guardrails, which are active from then on.
+    async fn load_guardrails(
+        &mut self,
+        now: Timestamp,
+        guardrails: Guardrails,
+    ) -> Result<EngineResponse, EngineError> {
+        self.record(now, vec![Entry::GuardrailsLoaded(guardrails.clone())]).await?;
+        self.rules.guardrails = guardrails;
+        Ok(EngineResponse::Done)
+    }
+
+    /// Starts to make another plan for an open incident. The plan that awaits approval is kept until a new one is frozen.
+    fn replan(
+        &mut self,
+        incident: IncidentId,
+        actor: String,
+        key: Option<RequestKey>,
+        reply_to: oneshot::Sender<EngineResponse>,
+    ) {
+        let waiting = self.planning.get(&incident).and_then(Option::as_ref);
+        let (cases, incidents) = (&self.folds.cases, &self.folds.incidents);
+        if let Err(refusal) = replan::handle(cases, incidents, waiting, &incident, key.as_ref()) {
+            let _ = reply_to.send(refusal.into());
             return;
         }
-        tracing::info!(%incident, actor = request.actor, "new plan requested");
+        tracing::info!(%incident, actor, "new plan requested");
+        let runs = cases.cases.get(&incident).map_or(0, |case| case.runs);
+        let request = PlanRequest { actor, key, reply_to: vec![reply_to], runs };
         match self.planning.get_mut(&incident) {
             None => self.start_planning(&incident, Some(request)),
             Some(requested @ None) => *requested = Some(request),
             // A repetition of the request that is being handled.
-            Some(Some(waiting)) if waiting.key.is_some() && waiting.key == request.key => {
-                waiting.reply_to.extend(request.reply_to);
-            }
-            Some(Some(_)) => {
-                let busy = refused(
-                    ErrorKind::Conflict,
-                    "planning",
-                    "another client requested a plan for the incident, which is being made",
-                    "list the plans of the incident in a few seconds",
-                );
-                request.reply_to.into_iter().for_each(|reply_to| drop(reply_to.send(busy.clone())));
-            }
+            Some(Some(waiting)) => waiting.reply_to.extend(request.reply_to),
         }
     }
 
     /// Passes an operator's command to the fleet and returns the result.
-    async fn control_run(&mut self, input: RunInput) -> Result<EngineResponse, EngineError> {
-        if let Some(rejected) = self.step(vec![input]).await?.into_iter().next() {
-            let kind = match rejected {
-                executor::Rejected::UnknownRun { .. } => ErrorKind::NotFound,
-                executor::Rejected::MissingReason => ErrorKind::Invalid,
-                executor::Rejected::AlreadySubmitted { .. }
-                | executor::Rejected::Ended { .. }
-                | executor::Rejected::AlreadyEnding { .. }
-                | executor::Rejected::NotPending { .. }
-                | executor::Rejected::NoApprovalRequested { .. }
-                | executor::Rejected::NotPaused { .. }
-                | executor::Rejected::NotStopped { .. }
-                | executor::Rejected::InvalidPlan { .. }
-                | executor::Rejected::Runaway { .. } => ErrorKind::Conflict,
-            };
-            return Ok(refused(kind, "rejected", &rejected.to_string(), rejected.hint()));
-        }
-        Ok(EngineResponse::Done)
+    async fn control(&mut self, input: RunInput) -> Result<EngineResponse, EngineError> {
+        let rejected = self.step(vec![input]).await?;
+        Ok(match rejected.first() {
+            Some(rejected) => control::refusal(rejected).into(),
+            None => EngineResponse::Done,
+        })
     }
-
-    fn query(&self, query: &Query) -> EngineResponse {
-        let value = match query {
-            Query::ExperimentResults { id } => match self.folds.experiments.results(id) {
-                Some(results) => json!(results),
-                None => return not_found("experiment", id.as_str()),
-            },
-            Query::Similar { incident, top_k } => {
-                let Some(case) = self.folds.cases.cases.get(incident) else {
-                    return not_found("incident", incident.as_str());
-                };
-                json!(self.folds.retrieval.similar(&case.signature, *top_k))
-            }
-            Query::Learner => {
-                let model = self.folds.learner.model();
-                let arms: BTreeMap<&str, _> = model.arms().collect();
-                json!({"observations": model.outcomes(), "digest": model.digest(), "policy": self.policy.name(), "arms": arms})
-            }
-        };
-        EngineResponse::Result { value }
-    }
-}
-
-pub(crate) fn not_found(what: &str, id: &str) -> EngineResponse {
-    let id: String = id.chars().take(64).collect();
-    refused(
-        ErrorKind::NotFound,
-        "not_found",
-        &format!("{what} {id} does not exist"),
-        &format!("list the {what}s to find its id"),
-    )
-}
-
-pub(crate) fn refused(kind: ErrorKind, code: &str, message: &str, hint: &str) -> EngineResponse {
-    EngineResponse::Refused { kind, code: code.into(), message: message.into(), hint: hint.into() }
 }

@@ -20,10 +20,11 @@ use workflow::{
 
 use crate::builder::Builder;
 use crate::case::{IncidentCase, IncidentStage};
+use crate::command::replan::PlanRequest;
 use crate::folds::Folds;
 use crate::healthy::{self, HealthScan, HealthTracker};
 use crate::learner_fold;
-use crate::planning::{CandidateDryRuns, PlanDraft, PlanRequest, unless_panicked};
+use crate::planning::{CandidateDryRuns, PlanDraft, unless_panicked};
 use crate::{ProposalSources, Settings};
 
 /// An input and the channel for its response.
@@ -295,12 +296,18 @@ impl Engine {
         Ok(())
     }
 
+    /// Handles results of tasks. Those of effects come first, so that the record follows the order in which the cluster was
+    /// changed: whatever is decided next may have read those changes.
     async fn handle_task_results(&mut self, results: Vec<TaskResult>) -> Result<(), EngineError> {
-        let mut inputs = Vec::new();
-        for result in results {
+        let (performed, others) = performed_first(results);
+        if !performed.is_empty() {
+            self.handle_controls().await?;
+            self.step(performed).await?;
+        }
+        for result in others {
             self.handle_controls().await?;
             match result {
-                TaskResult::Performed(input) => inputs.push(input),
+                TaskResult::Performed(input) => drop(self.step(vec![input]).await?),
                 TaskResult::Scanned { scan, at } => self.handle_scan(scan, at).await?,
                 TaskResult::Collected { incident, evidence } => {
                     self.handle_evidence(incident, evidence.map(|evidence| *evidence)).await?
@@ -315,9 +322,6 @@ impl Engine {
                     self.handle_measurement(&incident, &plan, window, health).await?
                 }
             }
-        }
-        if !inputs.is_empty() {
-            self.step(inputs).await?;
         }
         Ok(())
     }
@@ -365,7 +369,7 @@ impl Engine {
     pub(crate) async fn notify_alert_status(&mut self) -> Result<(), EngineError> {
         let incidents = &self.folds.incidents;
         let changed = |case: &IncidentCase| {
-            let run = case.run.as_ref().filter(|_| case.stage == IncidentStage::Running)?;
+            let IncidentStage::Running { run, .. } = &case.stage else { return None };
             let status = match incidents.resolve_merged(&case.incident) {
                 Some(incident) if !incident.firing.is_empty() => AlertStatus::Firing,
                 Some(_) | None => AlertStatus::Resolved,
@@ -408,17 +412,17 @@ impl Engine {
             let Some(case) = due else { return Ok(()) };
             let id = case.incident.clone();
             match case.stage.clone() {
-                IncidentStage::NeedsDecision(_) => self.start_planning(&id, None),
+                IncidentStage::NeedsDecision { .. } => self.start_planning(&id, None),
                 IncidentStage::Ready => self.submit(&id).await?,
-                IncidentStage::Stabilizing(_) | IncidentStage::EvaluatingOutcome => {
+                IncidentStage::Stabilizing { .. } | IncidentStage::EvaluatingOutcome => {
                     self.start_measurement(&id, ObservationWindow::Stabilization)
                 }
-                IncidentStage::RecurrenceWatch(_) => {
+                IncidentStage::RecurrenceWatch { .. } => {
                     self.start_measurement(&id, ObservationWindow::Recurrence)
                 }
                 IncidentStage::Escalated => self.start_escalation_measurement(&id),
-                IncidentStage::AwaitingApproval
-                | IncidentStage::Running
+                IncidentStage::AwaitingApproval { .. }
+                | IncidentStage::Running { .. }
                 | IncidentStage::Closed => return Ok(()),
             }
         }
@@ -430,12 +434,9 @@ impl Engine {
         let mut entries = Vec::new();
         for event in closed {
             let case = event.incident().and_then(|id| self.folds.cases.cases.get(id));
-            if let Some(plan) = case
-                .filter(|case| case.stage == IncidentStage::AwaitingApproval)
-                .and_then(|case| case.plan.as_ref())
-            {
+            if let Some(IncidentStage::AwaitingApproval { plan }) = case.map(|case| &case.stage) {
                 entries.push(Entry::PlanWithdrawn {
-                    plan: plan.id.clone(),
+                    plan: plan.clone(),
                     message: "the incident closed before it was approved".into(),
                 });
             }
@@ -449,8 +450,8 @@ impl Engine {
         let now = self.runtime.now();
         let Some((plan, guarded)) = self.folds.cases.cases.get(id).and_then(|case| {
             let guarded: Vec<ObjectRef> =
-                case.health_before.iter().map(|(object, _)| object.clone()).collect();
-            case.plan.clone().map(|plan| (plan, guarded))
+                case.evidence.health.iter().map(|(object, _)| object.clone()).collect();
+            case.plan().cloned().map(|plan| (plan, guarded))
         }) else {
             return Ok(());
         };
@@ -566,5 +567,42 @@ impl Engine {
         tracing::warn!(seconds = jump.as_secs_f64(), "the wall clock jumped");
         let now = self.runtime.now();
         self.record(now, vec![Entry::ClockJumped { seconds: jump.as_secs_f64() }]).await
+    }
+}
+
+/// Separates the results of effects from the others; each part keeps its order.
+fn performed_first(results: Vec<TaskResult>) -> (Vec<RunInput>, Vec<TaskResult>) {
+    let (mut performed, mut others) = (Vec::new(), Vec::new());
+    for result in results {
+        match result {
+            TaskResult::Performed(input) => performed.push(input),
+            other => others.push(other),
+        }
+    }
+    (performed, others)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_of_effects_come_before_those_of_other_tasks() {
+        let scanned = || TaskResult::Scanned { scan: Ok(Vec::new()), at: Timestamp::MIN };
+        let cleared = RunInput::ClearStop {
+            scope: workflow::run::StopScope::Global,
+            actor: "ada".into(),
+            reason: "over".into(),
+        };
+        let results = vec![
+            scanned(),
+            TaskResult::Performed(RunInput::Due),
+            scanned(),
+            TaskResult::Performed(cleared.clone()),
+        ];
+        let (performed, others) = performed_first(results);
+        assert_eq!(performed, [RunInput::Due, cleared]);
+        assert!(others.iter().all(|result| matches!(result, TaskResult::Scanned { .. })));
+        assert_eq!(others.len(), 2);
     }
 }

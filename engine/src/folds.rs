@@ -2,14 +2,14 @@ use jiff::Timestamp;
 use learner::Learner;
 use planner::{HybridIndex, KnownGood, Retrieval as _};
 use workflow::id::PlanId;
-use workflow::incident::{self, IncidentEvent, IncidentInput};
-use workflow::{Alert, Entry, Incidents, PastExecution};
+use workflow::{Entry, Incidents, PastExecution};
 
 use crate::Settings;
 use crate::case::IncidentCases;
 use crate::experiments::Experiments;
 
-/// State of the engine, folded from the record and from nothing else. The fleet folds the runs.
+/// State of the engine, folded from the record and from nothing else. Each entry is folded once, after it was recorded. The
+/// fleet folds the runs.
 pub struct Folds {
     /// Incidents and alert episodes.
     pub incidents: Incidents,
@@ -26,8 +26,6 @@ pub struct Folds {
     pub corrections: Vec<(PlanId, PastExecution)>,
     /// Recorded version of the active guardrails; empty before the first.
     pub guardrails_version: String,
-    /// Number of incident events that [`Folds::apply_unrecorded`] folded and that have not been read from the record yet.
-    applied_ahead: usize,
     settings: Settings,
 }
 
@@ -43,25 +41,8 @@ impl Folds {
             experiments: Experiments::default(),
             corrections: Vec::new(),
             guardrails_version: String::new(),
-            applied_ahead: 0,
             settings,
         }
-    }
-
-    /// Runs [`incident::decide`] and folds its events before they are recorded, because the next alert of the same append
-    /// depends on them. Call [`Folds::expect_recorded`] with the number of events in that append.
-    ///
-    /// Copying all incidents instead would cost more with every incident. If the append fails, the engine ends and
-    /// discards this state.
-    pub(crate) fn apply_unrecorded(&mut self, alert: Alert, now: Timestamp) -> Vec<IncidentEvent> {
-        let events = incident::decide(&self.incidents, &IncidentInput::Alert(alert), now);
-        events.iter().for_each(|event| self.incidents.apply(event));
-        events
-    }
-
-    /// Declares that the next `events` recorded incident events are folded already.
-    pub(crate) fn expect_recorded(&mut self, events: usize) {
-        self.applied_ahead += events;
     }
 
     /// Folds one entry recorded at `at`.
@@ -74,7 +55,6 @@ impl Folds {
             tracing::debug!(%refused, "observation rejected by the learner");
         }
         match entry {
-            Entry::Incident(_) if self.applied_ahead > 0 => self.applied_ahead -= 1,
             Entry::Incident(event) => self.incidents.apply(event),
             // The outcome of doing nothing trains the learner, but contains no steps to retrieve.
             Entry::Executed(execution) | Entry::HistoryImported { execution, .. }

@@ -3,10 +3,8 @@
 use jiff::Timestamp;
 use store::StoreError;
 use workflow::duration::Duration;
-use workflow::input::ErrorKind;
-use workflow::{EngineResponse, Entry, RequestKey};
+use workflow::{EngineResponse, Entry, Refusal, RequestKey};
 
-use crate::command::refused;
 use crate::engine::{Engine, EngineError};
 
 /// How long a key identifies the same request.
@@ -32,26 +30,11 @@ impl Engine {
         if before.body == request.body {
             return Ok(Some(answer));
         }
-        Ok(Some(refused(
-            ErrorKind::Invalid,
+        let reused = Refusal::invalid(
             "idempotency_key_reused",
             "this Idempotency-Key was used for a different request within the last 24 hours",
             "use a new key for each request, and reuse a key only to repeat the same request",
-        )))
-    }
-
-    /// Records an entry and returns `response`. If the request has an idempotency key, the response is recorded in the same
-    /// append.
-    pub(crate) async fn conclude(
-        &mut self,
-        now: Timestamp,
-        request: Option<RequestKey>,
-        entry: Entry,
-        response: EngineResponse,
-    ) -> Result<EngineResponse, EngineError> {
-        let recorded =
-            request.map(|request| Entry::RequestAnswered { request, response: response.clone() });
-        self.record(now, [entry].into_iter().chain(recorded).collect()).await?;
-        Ok(response)
+        );
+        Ok(Some(reused.into()))
     }
 }

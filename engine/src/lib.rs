@@ -12,15 +12,16 @@ mod explain;
 mod folds;
 mod healthy;
 mod idempotency;
-mod ingest;
 mod learner_fold;
 mod list_cache;
 mod outcome;
 mod planning;
+#[cfg(test)]
+mod sample;
 mod settings;
 
 pub use builder::{Builder, InputSenders, webhook_channel};
-pub use case::{IncidentCase, IncidentCases, IncidentStage};
+pub use case::{EvidenceSummary, IncidentCase, IncidentCases, IncidentStage, PlannedAttempt};
 pub use engine::{Engine, EngineError, InboxMessage, RunUntil};
 pub use experiments::Experiments;
 pub use folds::Folds;

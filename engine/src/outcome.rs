@@ -10,7 +10,7 @@ use workflow::outcome::{
 use workflow::run::{RunView, StepStatus};
 use workflow::{Entry, Source};
 
-use crate::case::{IncidentCase, IncidentStage};
+use crate::case::{IncidentCase, IncidentStage, PlannedAttempt};
 use crate::engine::{Engine, EngineError, TaskResult};
 use crate::planning::CLUSTER_TIMEOUT;
 
@@ -23,7 +23,7 @@ impl Engine {
             return None;
         }
         match &case.stage {
-            IncidentStage::Stabilizing(deadline) => {
+            IncidentStage::Stabilizing { deadline } => {
                 let quiet = self
                     .folds
                     .incidents
@@ -34,27 +34,29 @@ impl Engine {
                 }))
             }
             // An alert that has fired again for the quiet period is a recurrence: the rest of the window is not awaited.
-            IncidentStage::RecurrenceWatch(deadline) => {
-                let since = case.refired.values().min();
+            IncidentStage::RecurrenceWatch { deadline, refired } => {
+                let since = refired.values().min();
                 let recurred_at = since.map(|since| *since + self.settings.quiet_period.signed());
                 Some(recurred_at.map_or(*deadline, |at| at.min(*deadline)))
             }
             // A task is making its plan.
-            IncidentStage::NeedsDecision(_) if self.planning.contains_key(&case.incident) => None,
-            IncidentStage::NeedsDecision(at) => Some(*at),
-            IncidentStage::EvaluatingOutcome | IncidentStage::Ready => Some(Timestamp::MIN),
-            IncidentStage::Escalated => self.escalation_deadline(case),
-            IncidentStage::AwaitingApproval | IncidentStage::Running | IncidentStage::Closed => {
+            IncidentStage::NeedsDecision { .. } if self.planning.contains_key(&case.incident) => {
                 None
             }
+            IncidentStage::NeedsDecision { due } => Some(*due),
+            IncidentStage::EvaluatingOutcome | IncidentStage::Ready => Some(Timestamp::MIN),
+            IncidentStage::Escalated => self.escalation_deadline(case),
+            IncidentStage::AwaitingApproval { .. }
+            | IncidentStage::Running { .. }
+            | IncidentStage::Closed => None,
         }
     }
 
     /// Returns when the outcome of an escalation is due: after the recurrence window, and finally when the incident
     /// closes. `None` if an operator intervened without an escalation, because then there is no plan to evaluate.
     fn escalation_deadline(&self, case: &IncidentCase) -> Option<Timestamp> {
-        let plan = case.plan.as_ref().filter(|plan| plan.source == Source::Escalate)?;
-        let is_evaluated = case.outcome.as_ref().is_some_and(|outcome| outcome.plan == plan.id);
+        let plan = case.plan().filter(|plan| plan.source == Source::Escalate)?;
+        let is_evaluated = case.outcome().is_some();
         match self.folds.incidents.resolve_merged(&case.incident)?.closed_at {
             Some(closed) => Some(closed),
             None if is_evaluated => None,
@@ -81,9 +83,9 @@ impl Engine {
     pub(crate) fn start_measurement(&mut self, id: &IncidentId, window: ObservationWindow) {
         let now = self.runtime.now();
         let Some(case) = self.folds.cases.cases.get(id) else { return };
-        let Some(plan) = case.plan.as_ref().map(|plan| plan.id.clone()) else { return };
+        let Some(plan) = case.plan().map(|plan| plan.id.clone()) else { return };
         let objects: Vec<ObjectRef> =
-            case.health_before.iter().map(|(object, _)| object.clone()).collect();
+            case.evidence.health.iter().map(|(object, _)| object.clone()).collect();
         let mut deadline = self.runtime.timer(now + CLUSTER_TIMEOUT);
         let cluster = self.cluster.clone();
         self.measuring.insert(id.clone());
@@ -125,11 +127,11 @@ impl Engine {
         let now = self.runtime.now();
         let Some(case) = self.folds.cases.cases.get(id).cloned() else { return Ok(()) };
         // A client may have requested another plan meanwhile.
-        let measured = case.plan.as_ref().filter(|measured| measured.id == *plan);
-        let (Some(plan), Some(decision)) = (measured, &case.decision) else { return Ok(()) };
+        let measured = case.last_attempt.as_ref().filter(|attempt| attempt.plan.id == *plan);
+        let Some(PlannedAttempt { plan, decision, .. }) = measured else { return Ok(()) };
         let incident = self.folds.incidents.resolve_merged(id);
         let is_firing = incident.is_some_and(|incident| !incident.firing.is_empty());
-        let run = case.run.as_ref().and_then(|run| self.fleet.view(run));
+        let run = case.run().and_then(|run| self.fleet.view(run));
         // A recurrence after the incident closed opens a new incident.
         let has_recurred = window == ObservationWindow::Recurrence
             && (is_firing || self.folds.incidents.is_followed(id));
@@ -143,8 +145,8 @@ impl Engine {
             executed,
             is_firing,
             has_recurred,
-            case.target.as_ref(),
-            &case.health_before,
+            case.evidence.target.as_ref(),
+            &case.evidence.health,
             &health_after,
         );
         let is_resolved =
@@ -155,7 +157,7 @@ impl Engine {
         if is_idle && is_resolved {
             reasons.push("no step of the plan was executed, so it gets no reward".into());
         }
-        let seconds = match (&case.outcome, window) {
+        let seconds = match (case.outcome(), window) {
             // The time of a resolution found after stabilization stays.
             (Some(earlier), ObservationWindow::Recurrence) if earlier.resolved => {
                 earlier.seconds_to_resolve.filter(|_| is_resolved)
@@ -170,14 +172,14 @@ impl Engine {
             decision: decision.id.clone(),
             incident: id.clone(),
             plan: plan.id.clone(),
-            run: case.run.clone(),
+            run: case.run().cloned(),
             window,
             status,
             resolved: is_resolved,
             reward: reward(status, seconds).filter(|_| !is_idle),
             seconds_to_resolve: seconds,
             steps: run.map(step_outcomes).unwrap_or_default(),
-            health_before: case.health_before.clone(),
+            health_before: case.evidence.health.clone(),
             health_after,
             reasons,
             at: now,

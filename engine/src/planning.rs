@@ -9,34 +9,21 @@ use futures::{FutureExt as _, StreamExt as _, future, stream};
 use jiff::{SignedDuration, Timestamp};
 use planner::{DryRunResult, KnownGood, Neighbour, ReadLimits, ReversalMode};
 use runtime::Task;
-use tokio::sync::oneshot;
 use workflow::decision::{DecisionMode, Rejection, ScoredCandidate};
 use workflow::experiment::{ExperimentEvent, Treatment};
 use workflow::guardrail::Autonomy;
 use workflow::id::{CandidateId, DecisionId, IncidentId, PlanId};
-use workflow::incident::{self, IncidentInput};
-use workflow::input::ErrorKind;
+use workflow::incident::{self, IncidentEvent, IncidentInput};
 use workflow::plan::OptimizationReport;
 use workflow::{
     Candidate, Catalogue, Decision, EngineResponse, Entry, Estimates, Evidence, Incident, Mask,
-    Plan, RequestKey,
+    Plan, Refusal,
 };
 
 use crate::case::IncidentStage;
-use crate::command::{not_found, refused};
+use crate::command::replan::{self, PlanRequest};
 use crate::engine::{Engine, EngineError, TaskResult};
 use crate::explain;
-
-/// A client's request for a plan, answered when the plan is made.
-pub(crate) struct PlanRequest {
-    pub(crate) actor: String,
-    /// The idempotency key, under which the response is recorded.
-    pub(crate) key: Option<RequestKey>,
-    /// The request and its repetitions under the same key; all get the same response.
-    pub(crate) reply_to: Vec<oneshot::Sender<EngineResponse>>,
-    /// Runs of the incident when the plan was requested.
-    pub(crate) runs: u32,
-}
 
 /// Input of one decision, shared by all steps of making it.
 pub(crate) struct DecisionInput {
@@ -45,6 +32,8 @@ pub(crate) struct DecisionInput {
     /// Similar past executions, most similar first; empty if retrieval is off.
     neighbours: Vec<Neighbour>,
     treatment: Treatment,
+    /// Version of the guardrails that were active when the evidence was recorded.
+    guardrails_version: String,
     now: Timestamp,
 }
 
@@ -96,74 +85,67 @@ impl Engine {
         self.spawn(collect, Some(fallback));
     }
 
-    /// Returns the error response for a requested plan that is not possible, if so.
-    pub(crate) fn replan_error(&self, id: &IncidentId) -> Option<EngineResponse> {
-        let Some(case) = self.folds.cases.cases.get(id) else {
-            return Some(not_found("incident", id.as_str()));
-        };
-        if matches!(case.stage, IncidentStage::Running | IncidentStage::Ready) {
-            return Some(refused(
-                ErrorKind::Conflict,
-                "running",
-                "a plan of the incident is being executed",
-                "wait until the run ends, or cancel it",
-            ));
-        }
-        let is_current = self.folds.incidents.current(id).is_some_and(|open| open.id == *id);
-        (!is_current).then(|| {
-            refused(
-                ErrorKind::Conflict,
-                "incident_closed",
-                "the incident is closed or was merged into another incident",
-                "request a plan for an open incident",
-            )
-        })
-    }
-
-    /// Whether a plan that is being made for an incident is still needed, and the response to its client if not.
-    fn check_still_needed(&self, id: &IncidentId) -> Result<(), Option<EngineResponse>> {
+    /// Whether a plan that is being made for an incident is still needed, and the refusal for its client if not.
+    fn check_still_needed(&self, id: &IncidentId) -> Result<(), Option<Refusal>> {
         match self.planning.get(id) {
             Some(Some(request)) => {
-                let case = self.folds.cases.cases.get(id);
-                let has_run = case.is_some_and(|case| case.runs != request.runs);
-                match self.replan_error(id) {
-                    Some(error) => Err(Some(error)),
-                    // The evidence is from before that run.
-                    None if has_run => Err(Some(refused(
-                        ErrorKind::Conflict,
-                        "running",
-                        "a plan of the incident was executed meanwhile",
-                        "request a plan again",
-                    ))),
-                    None => Ok(()),
-                }
+                let (cases, incidents) = (&self.folds.cases, &self.folds.incidents);
+                replan::check_still_possible(cases, incidents, request, id).map_err(Some)
             }
             // The incident may have been closed or merged into another one meanwhile.
             Some(None) => {
-                let case = self.folds.cases.cases.get(id);
-                let is_needed =
-                    case.is_some_and(|case| matches!(case.stage, IncidentStage::NeedsDecision(_)));
+                let stage = self.folds.cases.cases.get(id).map(|case| &case.stage);
+                let is_needed = matches!(stage, Some(IncidentStage::NeedsDecision { .. }));
                 if is_needed { Ok(()) } else { Err(None) }
             }
             None => Err(None),
         }
     }
 
-    /// Ends the making of a plan, and answers the client that requested it.
-    fn finish_planning(&mut self, id: &IncidentId, response: Option<EngineResponse>) {
-        let Some(Some(request)) = self.planning.remove(id) else { return };
-        let response = response.unwrap_or_else(|| {
-            refused(
-                ErrorKind::Conflict,
+    /// Starts to make a plan again if the guardrails have changed since its evidence was recorded: a candidate must be
+    /// verified, chosen and frozen under one version.
+    fn restarts_planning(&mut self, input: &DecisionInput) -> bool {
+        if input.guardrails_version == self.folds.guardrails_version {
+            return false;
+        }
+        let id = &input.incident.id;
+        tracing::info!(incident = %id, "the guardrails changed, so planning starts again");
+        let request = self.planning.remove(id).flatten();
+        self.start_planning(id, request);
+        true
+    }
+
+    /// Ends the making of a plan, and answers the client that requested it. Without a refusal, no plan was needed.
+    fn abandon_planning(&mut self, id: &IncidentId, refusal: Option<Refusal>) {
+        let refusal = refusal.unwrap_or_else(|| {
+            Refusal::conflict(
                 "no_plan",
                 "no plan was made: the evidence shows that the incident belongs to another incident, or `autonomy` is `observe`",
                 "show the incident and the active guardrails",
             )
         });
+        self.answer_plan_request(id, refusal.into());
+    }
+
+    fn answer_plan_request(&mut self, id: &IncidentId, response: EngineResponse) {
+        let Some(Some(request)) = self.planning.remove(id) else { return };
         for reply_to in request.reply_to {
             // The client may have disconnected; its plan is made anyway.
             let _ = reply_to.send(response.clone());
         }
+    }
+
+    /// Records the entries with which the making of a plan ends. If a client requested the plan, the one that awaits approval
+    /// is withdrawn in the same append: an incident without a plan would otherwise be left after an interruption.
+    async fn record_last(
+        &mut self,
+        id: &IncidentId,
+        mut entries: Vec<Entry>,
+    ) -> Result<(), EngineError> {
+        if let Some(Some(request)) = self.planning.get(id) {
+            entries.splice(0..0, replan::superseded_plan(&self.folds.cases, request, id));
+        }
+        self.record(self.runtime.now(), entries).await
     }
 
     /// Records the evidence of an incident, proposes candidates and starts their dry runs.
@@ -175,50 +157,39 @@ impl Engine {
         id: IncidentId,
         evidence: Option<Evidence>,
     ) -> Result<(), EngineError> {
-        if let Err(response) = self.check_still_needed(&id) {
-            self.finish_planning(&id, response);
+        if let Err(refusal) = self.check_still_needed(&id) {
+            self.abandon_planning(&id, refusal);
             return Ok(());
         }
         let Some(evidence) = evidence else {
-            let response = refused(
-                ErrorKind::Conflict,
+            let refusal = Refusal::conflict(
                 "no_evidence",
                 "evidence could not be collected from the cluster in time",
                 "retry when the cluster is reachable",
             );
-            self.finish_planning(&id, Some(response));
+            self.abandon_planning(&id, Some(refusal));
             return Ok(());
         };
         let now = self.runtime.now();
         let Some(incident) = self.folds.incidents.incidents.get(&id).cloned() else {
-            self.finish_planning(&id, None);
+            self.abandon_planning(&id, None);
             return Ok(());
         };
         if evidence.target.is_none() {
             tracing::warn!(incident = %id, missing = evidence.missing.join("; "), "no target object found for the incident");
         }
         let mut entries = vec![Entry::EvidenceGathered(evidence.clone())];
+        let mut is_merged = false;
         if let Some(owner) = planner::evidence::owning_workload(&evidence) {
-            let events = incident::decide(
-                &self.folds.incidents,
-                &IncidentInput::OwnerFound(id.clone(), owner),
-                now,
-            );
-            let is_merged =
-                events.iter().any(|event| matches!(event, incident::IncidentEvent::Merged { .. }));
+            let found = IncidentInput::OwnerFound(id.clone(), owner);
+            let events = incident::decide(&self.folds.incidents, &found, now);
+            is_merged = events.iter().any(|event| matches!(event, IncidentEvent::Merged { .. }));
             entries.extend(events.into_iter().map(Entry::Incident));
-            if is_merged {
-                // The older incident's case continues for both.
-                entries.splice(0..0, self.superseded_plan(&id));
-                self.record(now, entries).await?;
-                self.finish_planning(&id, None);
-                return Ok(());
-            }
         }
-        if self.rules.guardrails.spec.autonomy == Autonomy::Observe {
-            entries.splice(0..0, self.superseded_plan(&id));
-            self.record(now, entries).await?;
-            self.finish_planning(&id, None);
+        // If it was merged, the older incident's case continues for both.
+        if is_merged || self.rules.guardrails.spec.autonomy == Autonomy::Observe {
+            self.record_last(&id, entries).await?;
+            self.abandon_planning(&id, None);
             return Ok(());
         }
         let treatment = self.assign_variant(&incident, now, &mut entries);
@@ -245,8 +216,11 @@ impl Engine {
         dry_runs: CandidateDryRuns,
     ) -> Result<(), EngineError> {
         let id = dry_runs.input.incident.id.clone();
-        if let Err(response) = self.check_still_needed(&id) {
-            self.finish_planning(&id, response);
+        if let Err(refusal) = self.check_still_needed(&id) {
+            self.abandon_planning(&id, refusal);
+            return Ok(());
+        }
+        if self.restarts_planning(&dry_runs.input) {
             return Ok(());
         }
         let draft = self.choose(dry_runs);
@@ -272,36 +246,28 @@ impl Engine {
         result: Option<DryRunResult>,
     ) -> Result<(), EngineError> {
         let id = draft.input.incident.id.clone();
-        if let Err(response) = self.check_still_needed(&id) {
-            self.finish_planning(&id, response);
+        if let Err(refusal) = self.check_still_needed(&id) {
+            self.abandon_planning(&id, refusal);
+            return Ok(());
+        }
+        if self.restarts_planning(&draft.input) {
             return Ok(());
         }
         let (candidates, decision, plan) = self.freeze(draft, result.as_ref());
         tracing::info!(incident = %id, plan = %plan.id, workflow = %plan.workflow.metadata.name, confidence = plan.confidence.estimate, "decision made");
         let response = EngineResponse::Planned { plan: plan.id.clone() };
-        // In one append with its successor: an incident without a plan would otherwise be left after an interruption.
-        let mut entries: Vec<Entry> = self.superseded_plan(&id).into_iter().collect();
-        entries.extend([
+        let mut entries = vec![
             Entry::Proposed { incident: id.clone(), candidates },
             Entry::Decided(decision),
             Entry::PlanFrozen(plan),
-        ]);
+        ];
         let key = self.planning.get(&id).and_then(|request| request.as_ref()?.key.clone());
         entries.extend(
             key.map(|request| Entry::RequestAnswered { request, response: response.clone() }),
         );
-        self.record(self.runtime.now(), entries).await?;
-        self.finish_planning(&id, Some(response));
+        self.record_last(&id, entries).await?;
+        self.answer_plan_request(&id, response);
         Ok(())
-    }
-
-    /// The withdrawal of the plan that awaits approval, if a client requested another one.
-    fn superseded_plan(&self, id: &IncidentId) -> Option<Entry> {
-        let request = self.planning.get(id)?.as_ref()?;
-        let case = self.folds.cases.cases.get(id)?;
-        let plan = case.plan.as_ref().filter(|_| case.stage == IncidentStage::AwaitingApproval)?;
-        let message = format!("{} requested another plan", request.actor);
-        Some(Entry::PlanWithdrawn { plan: plan.id.clone(), message })
     }
 
     /// Returns the plan that would be made for an incident now, starting with its evidence. Nothing is recorded.
@@ -335,7 +301,8 @@ impl Engine {
         } else {
             Vec::new()
         };
-        DecisionInput { incident, evidence, neighbours, treatment, now }
+        let guardrails_version = self.folds.guardrails_version.clone();
+        DecisionInput { incident, evidence, neighbours, treatment, guardrails_version, now }
     }
 
     /// Chooses among candidates that were dry-run, and optimizes the chosen one.
@@ -372,7 +339,7 @@ impl Engine {
         let (id, name) = match case.and_then(|case| case.exposure.clone()) {
             Some(exposure) => exposure,
             // An incident with earlier decisions cannot join an experiment that started later.
-            None if case.is_some_and(|case| case.attempt > 0) => return Treatment::Baseline,
+            None if case.is_some_and(|case| case.attempts() > 0) => return Treatment::Baseline,
             None => {
                 let Some(experiment) = experiments.running(&incident.first.name) else {
                     return Treatment::Baseline;
@@ -515,7 +482,7 @@ impl Engine {
     ) -> Decision {
         let DecisionInput { incident, neighbours, treatment, now, .. } = input;
         let case = self.folds.cases.cases.get(&incident.id);
-        let attempt = case.map_or(1, |case| case.attempt + 1);
+        let attempt = case.map_or(1, |case| case.attempts() + 1);
         let id = DecisionId::derive(*now, incident.id.as_str(), u64::from(attempt));
         let treatment_policy = match treatment {
             Treatment::Policy { policy } => learner::policy(policy),

@@ -16,7 +16,7 @@ use workflow::id::RunId;
 use workflow::run::{
     Event, FleetEvent, Pending, RunInput, RunStatus, StopLevel, StopScope, lock_stream,
 };
-use workflow::{AlertStatus, Entry, RunView};
+use workflow::{AlertStatus, EmergencyStop, EmergencyStops, Entry, RunView};
 
 use crate::machine::{Rejected, Rules, Run};
 use dispatcher::Dispatcher;
@@ -46,7 +46,7 @@ pub struct FleetState {
     known: BTreeSet<RunId>,
     locks: BTreeMap<ObjectKey, Lock>,
     change_log: ChangeLog,
-    stops: Vec<EmergencyStop>,
+    stops: EmergencyStops,
     /// Versions of the streams that the guard reads: `stop`, `lock/…`, `budget/…`.
     versions: BTreeMap<String, u64>,
 }
@@ -56,17 +56,6 @@ pub struct FleetState {
 pub struct Lock {
     pub object: ObjectRef,
     pub run: RunId,
-}
-
-/// An active emergency stop.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct EmergencyStop {
-    pub scope: StopScope,
-    pub level: StopLevel,
-    pub actor: String,
-    pub reason: String,
-    pub since: Timestamp,
 }
 
 impl Default for Fleet {
@@ -197,7 +186,7 @@ impl Fleet {
 
     /// Active emergency stops.
     pub fn stops(&self) -> &[EmergencyStop] {
-        &self.state.stops
+        self.state.stops.as_slice()
     }
 
     /// Changes of the last hour.
@@ -300,7 +289,7 @@ impl Fleet {
             return Err(self.not_running(run));
         }
         // Repeating a stop has no effect; a stricter stop replaces a weaker one.
-        if self.state.stops.iter().any(|stop| stop.scope == *scope && stop.level >= level) {
+        if self.state.stops.level(scope) >= Some(level) {
             return Ok(());
         }
         self.emit_fleet(
@@ -331,7 +320,7 @@ impl Fleet {
         if reason.trim().is_empty() {
             return Err(Rejected::MissingReason);
         }
-        if !self.state.stops.iter().any(|stop| stop.scope == *scope) {
+        if self.state.stops.level(scope).is_none() {
             return Err(Rejected::NotStopped { scope: scope.clone() });
         }
         self.emit_fleet(
@@ -344,7 +333,7 @@ impl Fleet {
             out,
         );
         for run in self.in_scope(scope) {
-            let level = self.state.stopped(&run).map(|stop| stop.level);
+            let level = self.state.stops.strictest(&run).and_then(|stop| stop.level);
             let applied = self.state.runs.get(&run).and_then(|run| run.view().emergency_stop);
             if applied.is_some() && level < applied {
                 let clear = RunInput::ClearStop {
@@ -376,8 +365,8 @@ impl Fleet {
         now: Timestamp,
         out: &mut Vec<Entry>,
     ) -> Result<(), Rejected> {
-        let Some(EmergencyStop { scope, level, actor, reason, .. }) =
-            self.state.stopped(run).cloned()
+        let Some(EmergencyStop { scope, level: Some(level), actor, reason, .. }) =
+            self.state.stops.strictest(run).cloned()
         else {
             return Ok(());
         };
@@ -443,27 +432,7 @@ impl FleetState {
                 self.locks.remove(&ObjectKey::from(object));
             }
             FleetEvent::RateLimitReserved { object, at, .. } => self.change_log.record(object, *at),
-            FleetEvent::Stopped { scope, level, actor, reason, at } => {
-                self.stops.retain(|stop| stop.scope != *scope);
-                let stop = EmergencyStop {
-                    scope: scope.clone(),
-                    level: *level,
-                    actor: actor.clone(),
-                    reason: reason.clone(),
-                    since: *at,
-                };
-                self.stops.push(stop);
-            }
-            FleetEvent::StopCleared { scope, .. } => self.stops.retain(|stop| stop.scope != *scope),
+            FleetEvent::Stopped { .. } | FleetEvent::StopCleared { .. } => self.stops.apply(event),
         }
-    }
-
-    /// Returns the strictest stop that applies to a run.
-    fn stopped(&self, run: &RunId) -> Option<&EmergencyStop> {
-        let applies = |stop: &&EmergencyStop| match &stop.scope {
-            StopScope::Global => true,
-            StopScope::Run { run: stopped } => stopped == run,
-        };
-        self.stops.iter().filter(applies).max_by_key(|stop| stop.level)
     }
 }

@@ -5,7 +5,7 @@ use api::{
     ExperimentResponse, GuardrailItem, GuardrailResponse, IncidentItem, IncidentResponse,
     IncidentState, ListResponse, PlanItem, PlanResponse, RunItem, RunResponse,
 };
-use store::{AlertRow, ExperimentRow, IncidentRow, ListPage, PlanRow, Record, StopRow};
+use store::{AlertRow, ExperimentRow, IncidentRow, ListPage, PlanRow, Record};
 use workflow::run::StopScope;
 use workflow::{Guardrails, Incident, RunView};
 
@@ -22,7 +22,7 @@ fn label_equals_value((label, value): &(String, String)) -> String {
 }
 
 fn alert_state(row: &AlertRow) -> AlertState {
-    match (&row.incident, row.is_firing) {
+    match (&row.episode.incident, row.episode.is_firing) {
         (None, _) => AlertState::NeverFired,
         (Some(_), true) => AlertState::Firing,
         (Some(_), false) => AlertState::Resolved,
@@ -38,13 +38,13 @@ pub(crate) fn alert_item(row: &AlertRow) -> AlertItem {
         status: alert_state(row),
         namespace: alert.subject.namespace.clone(),
         subject: label_equals_value(&alert.subject.label),
-        incident: row.incident.clone(),
-        episode: row.episode,
-        deliveries: row.deliveries,
+        incident: row.episode.incident.clone(),
+        episode: row.episode.number,
+        deliveries: row.episode.deliveries,
         defects: alert.defects.len(),
         starts_at: alert.starts_at,
         received_at: alert.received_at,
-        resolved_at: row.resolved_at,
+        resolved_at: row.episode.resolved_at,
     }
 }
 
@@ -115,15 +115,15 @@ pub(crate) fn plan_item(row: &PlanRow) -> PlanItem {
         id: plan.id.clone(),
         digest: plan.digest,
         incident: plan.incident.clone(),
-        status: row.status,
+        status: row.state.status,
         workflow: plan.workflow.metadata.name.clone(),
         source: plan.source.as_str().into(),
         confidence: plan.confidence,
         steps: plan.workflow.spec.steps.len(),
         attempt: plan.attempt,
         needs_approval: plan.needs_approval.clone(),
-        run: row.run.clone(),
-        ended: row.ended,
+        run: row.state.run.clone(),
+        ended: row.state.ended,
         created_at: plan.created_at,
     }
 }
@@ -259,8 +259,8 @@ pub(crate) fn guardrail(guardrails: Guardrails, active: Option<&str>) -> Guardra
 }
 
 /// Returns `None` if the stop is cleared.
-pub(crate) fn emergency_stop_item(row: StopRow) -> Option<EmergencyStopItem> {
-    let StopRow { scope, level, actor, reason, at } = row;
+pub(crate) fn emergency_stop_item(stop: EmergencyStop) -> Option<EmergencyStopItem> {
+    let EmergencyStop { scope, level, actor, reason, at } = stop;
     let scope = match scope {
         StopScope::Global => "global".into(),
         StopScope::Run { run } => run.into(),

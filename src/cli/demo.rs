@@ -105,7 +105,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 pub(crate) fn is_reported(case: &IncidentCase) -> bool {
     matches!(
         case.stage,
-        IncidentStage::RecurrenceWatch(_) | IncidentStage::Escalated | IncidentStage::Closed
+        IncidentStage::RecurrenceWatch { .. } | IncidentStage::Escalated | IncidentStage::Closed
     )
 }
 

@@ -5,8 +5,7 @@ pub(crate) mod sample;
 use std::time::Duration;
 
 use workflow::id::{IncidentId, PlanId, RunId};
-use workflow::plan::PlanStatus;
-use workflow::{Digest, Draft, Entry, RunStatus};
+use workflow::{Digest, Draft, Entry, PlanStatus, RunStatus};
 
 use crate::port::{AppendError, PageRequest, Store};
 use crate::projection::{Table, replay};
@@ -286,7 +285,10 @@ async fn projections_follow_the_record(store: &dyn Store) {
     let alerts =
         store.alerts(&PageRequest::of_incident(into.as_str())).await.expect("readable").items;
     assert_eq!(
-        alerts.iter().map(|row| (row.is_firing, row.deliveries)).collect::<Vec<_>>(),
+        alerts
+            .iter()
+            .map(|row| (row.episode.is_firing, row.episode.deliveries))
+            .collect::<Vec<_>>(),
         [(false, 2), (false, 5)]
     );
 
@@ -294,7 +296,7 @@ async fn projections_follow_the_record(store: &dyn Store) {
     let run: RunId = target.run.expect("there is a run");
     let row = store.plan(&plan).await.expect("readable").expect("it exists");
     assert_eq!(
-        (row.status, row.run, row.ended),
+        (row.state.status, row.state.run, row.state.ended),
         (PlanStatus::Done, Some(run.clone()), Some(RunStatus::Succeeded))
     );
     let view = store.run(&run).await.expect("readable").expect("it exists");

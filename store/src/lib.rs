@@ -19,7 +19,7 @@ mod verify;
 pub use memory::Memory;
 pub use port::{AppendError, ListPage, PageRequest, Store, StoreError};
 pub use projection::{
-    AlertRow, ExperimentRow, Exposure, IncidentRow, PlanRow, Row, RowBody, StopRow, Table,
+    AlertRow, ExperimentRow, Exposure, IncidentRow, PlanRow, Row, RowBody, Table,
 };
 pub use query::Queries;
 pub use record::{EntryError, Record};

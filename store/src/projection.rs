@@ -31,7 +31,6 @@ pub use incidents::IncidentRow;
 pub use plans::PlanRow;
 pub(crate) use row::TableRow;
 pub use row::{Row, RowBody, Table};
-pub use stops::StopRow;
 
 use row::RowLinks;
 
@@ -70,11 +69,11 @@ pub(crate) fn project(
             incidents::apply_plan(tx, plan)?;
             plans::apply_plan(tx, plan)
         }
-        Entry::PlanReviewed(review) => plans::apply_review(tx, review),
-        Entry::PlanWithdrawn { plan, message } => plans::apply_withdrawal(tx, plan, message),
+        Entry::PlanReviewed(review) => plans::fold(tx, &review.plan, entry),
+        Entry::PlanWithdrawn { plan, .. } => plans::fold(tx, plan, entry),
         Entry::Run { run, event } => {
             incidents::apply_run(tx, run, event)?;
-            plans::apply_run(tx, run, event)?;
+            plans::apply_run(tx, run, event, entry)?;
             runs::apply_run(tx, run, event)
         }
         Entry::Fleet(event) => stops::apply_fleet(tx, event),

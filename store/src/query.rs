@@ -4,13 +4,12 @@ use workflow::id::{
     PlanId, RunId,
 };
 use workflow::{
-    Candidate, Decision, Evidence, Feedback, Guardrails, Outcome, PastExecution, RunView,
+    Candidate, Decision, EmergencyStop, Evidence, Feedback, Guardrails, Outcome, PastExecution,
+    RunView,
 };
 
 use crate::port::{ListPage, PageRequest, Store, StoreError};
-use crate::projection::{
-    AlertRow, ExperimentRow, Exposure, IncidentRow, PlanRow, StopRow, Table, TableRow,
-};
+use crate::projection::{AlertRow, ExperimentRow, Exposure, IncidentRow, PlanRow, Table, TableRow};
 
 /// Typed reads of the projections. Lists are newest first; lists of one entity have at most [`PageRequest::MAX`] items.
 #[async_trait]
@@ -50,7 +49,7 @@ pub trait Queries: Store {
     async fn decision(&self, id: &DecisionId) -> Result<Option<Decision>, StoreError> {
         one(self, id.as_str()).await
     }
-    /// Lists plans. Filters: status ([`PlanStatus`](workflow::plan::PlanStatus)), incident, run.
+    /// Lists plans. Filters: status ([`PlanStatus`](workflow::PlanStatus)), incident, run.
     async fn plans(&self, page: &PageRequest) -> Result<ListPage<PlanRow>, StoreError> {
         list(self, page).await
     }
@@ -118,7 +117,7 @@ pub trait Queries: Store {
         list(self, page).await
     }
     /// Lists the active emergency stops.
-    async fn stops(&self) -> Result<Vec<StopRow>, StoreError> {
+    async fn stops(&self) -> Result<Vec<EmergencyStop>, StoreError> {
         all(
             self,
             PageRequest {

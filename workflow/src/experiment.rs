@@ -123,6 +123,17 @@ pub enum ExperimentEvent {
     },
 }
 
+impl ExperimentStatus {
+    /// Returns the name of the status, as used in filters.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Draft => "draft",
+            Self::Running => "running",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
 impl ExperimentEvent {
     /// Returns the id of the experiment.
     pub fn experiment(&self) -> &ExperimentId {
@@ -134,6 +145,19 @@ impl ExperimentEvent {
 }
 
 impl Experiment {
+    /// Folds one event of this experiment.
+    pub fn apply(&mut self, event: &ExperimentEvent) {
+        match event {
+            ExperimentEvent::Started { at, .. } => {
+                (self.status, self.started_at) = (ExperimentStatus::Running, Some(*at));
+            }
+            ExperimentEvent::Stopped { at, .. } => {
+                (self.status, self.stopped_at) = (ExperimentStatus::Stopped, Some(*at));
+            }
+            ExperimentEvent::Created { .. } | ExperimentEvent::Exposed { .. } => {}
+        }
+    }
+
     /// Returns the variant of an incident. The same incident always gets the same variant.
     pub fn variant(&self, incident: &IncidentId) -> &Variant {
         let draw = crate::seed::uniform01(&format!("experiment/{}", self.id), incident.as_str());

@@ -1,6 +1,8 @@
 //! Incidents: deduplicated alerts about one problem, folded from the recorded events.
 
 mod decide;
+mod episode;
+mod fold;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,6 +16,7 @@ use crate::duration::Duration;
 use crate::id::{AlertId, IncidentId};
 
 pub use decide::decide;
+pub use episode::Episode;
 
 /// An alert that fires again within this time after it resolved stays in the same episode. An incident closes this long
 /// after its last alert resolved.
@@ -51,24 +54,6 @@ pub struct Incident {
     pub closed_at: Option<Timestamp>,
 }
 
-/// The latest episode of a label set: one period of firing, short gaps included.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Episode {
-    /// Id of the alert.
-    pub alert: AlertId,
-    /// The incident that the alert belongs to.
-    pub incident: IncidentId,
-    /// Number of this episode among those of its label set, from 1.
-    pub number: u64,
-    /// Whether the alert fires now.
-    pub is_firing: bool,
-    /// When the alert last resolved. Absent while it fires.
-    pub resolved_at: Option<Timestamp>,
-    /// Number of deliveries, repeats included.
-    pub deliveries: u64,
-}
-
 /// All incidents, open and closed, with their alert episodes.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Incidents {
@@ -78,14 +63,16 @@ pub struct Incidents {
     pub open: BTreeMap<String, IncidentId>,
     /// The latest incident, open or closed, by incident key.
     pub latest: BTreeMap<String, IncidentId>,
-    /// The latest episode by digest of cluster and fingerprint.
-    pub episodes: BTreeMap<String, Episode>,
+    /// Every episode by its alert.
+    pub episodes: BTreeMap<AlertId, Episode>,
+    /// The alert of the latest episode by digest of cluster and fingerprint.
+    pub latest_episode: BTreeMap<String, AlertId>,
     /// Number of deliveries by delivery key.
     pub delivered: BTreeMap<String, u64>,
     /// Delivery keys of alerts that resolved before any firing delivery arrived.
     pub resolved_before_firing: BTreeSet<String>,
-    /// Key in [`Self::episodes`] by alert.
-    episode_keys: BTreeMap<AlertId, String>,
+    /// Number of incidents opened so far.
+    opened: u64,
     /// Open incidents without firing alerts, ordered by when the last alert resolved.
     quiet: BTreeSet<(Timestamp, IncidentId)>,
 }
@@ -185,6 +172,34 @@ impl IncidentEvent {
             | Self::Merged { incident, .. }
             | Self::Closed { incident, .. } => Some(incident),
             Self::ResolvedWithoutFiring { .. } => None,
+        }
+    }
+
+    /// Returns the alert of the event, if it is about one.
+    pub fn alert(&self) -> Option<&AlertId> {
+        match self {
+            Self::AlertFired { alert, .. } | Self::ResolvedWithoutFiring { alert, .. } => {
+                Some(&alert.id)
+            }
+            Self::AlertRepeated { alert, .. } | Self::AlertResolved { alert, .. } => Some(alert),
+            Self::Opened { .. }
+            | Self::OwnerFound { .. }
+            | Self::Merged { .. }
+            | Self::Closed { .. } => None,
+        }
+    }
+
+    /// Returns the number of deliveries that the event stands for.
+    pub fn deliveries(&self) -> u64 {
+        match self {
+            Self::AlertFired { .. }
+            | Self::AlertResolved { .. }
+            | Self::ResolvedWithoutFiring { .. } => 1,
+            Self::AlertRepeated { count, .. } => *count,
+            Self::Opened { .. }
+            | Self::OwnerFound { .. }
+            | Self::Merged { .. }
+            | Self::Closed { .. } => 0,
         }
     }
 }

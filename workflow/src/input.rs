@@ -210,6 +210,63 @@ pub enum EngineResponse {
     },
 }
 
+/// Why an input was refused.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Refusal {
+    /// Class of the error.
+    pub kind: ErrorKind,
+    /// Stable error code.
+    pub code: String,
+    /// What failed.
+    pub message: String,
+    /// How to fix it.
+    pub hint: String,
+}
+
+impl Refusal {
+    /// Creates a refusal.
+    pub fn new(
+        kind: ErrorKind,
+        code: &str,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Self {
+        Self { kind, code: code.into(), message: message.into(), hint: hint.into() }
+    }
+
+    /// The entity `what` with this id does not exist.
+    pub fn not_found(what: &str, id: &str) -> Self {
+        let id: String = id.chars().take(64).collect();
+        Self::new(
+            ErrorKind::NotFound,
+            "not_found",
+            format!("{what} {id} does not exist"),
+            format!("list the {what}s to find its id"),
+        )
+    }
+
+    /// The state of the entity does not allow the input.
+    pub fn conflict(code: &str, message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Conflict, code, message, hint)
+    }
+
+    /// The entity has changed since it was read.
+    pub fn changed(code: &str, message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Changed, code, message, hint)
+    }
+
+    /// The input is invalid.
+    pub fn invalid(code: &str, message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Invalid, code, message, hint)
+    }
+}
+
+impl From<Refusal> for EngineResponse {
+    fn from(Refusal { kind, code, message, hint }: Refusal) -> Self {
+        Self::Refused { kind, code, message, hint }
+    }
+}
+
 /// Class of an error. Determines the HTTP status code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

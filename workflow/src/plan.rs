@@ -1,5 +1,7 @@
 //! Candidates, and the plan made from the chosen candidate: optimized, verified and frozen under a digest.
 
+mod state;
+
 use cluster::{Difference, Digest, ObjectRef, canonical_json};
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -10,6 +12,8 @@ use crate::features::Features;
 use crate::history::Provenance;
 use crate::id::{CandidateId, DecisionId, IncidentId, PlanId};
 use crate::manifest::Workflow;
+
+pub use state::{PlanState, PlanStatus};
 
 /// Source of a candidate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -170,43 +174,6 @@ pub struct Plan {
     pub needs_approval: Option<String>,
     /// When the plan was frozen.
     pub created_at: Timestamp,
-}
-
-/// Status of a plan.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
-)]
-#[serde(rename_all = "kebab-case")]
-pub enum PlanStatus {
-    /// Frozen; no approval is required.
-    Proposed,
-    /// Waits for approval by an operator.
-    NeedsApproval,
-    /// Approved by an operator.
-    Approved,
-    /// Rejected by an operator.
-    Rejected,
-    /// Its run has started.
-    Running,
-    /// The run ended.
-    Done,
-    /// Withdrawn before it ran.
-    Withdrawn,
-}
-
-impl PlanStatus {
-    /// Returns the name, as serialized.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Proposed => "proposed",
-            Self::NeedsApproval => "needs-approval",
-            Self::Approved => "approved",
-            Self::Rejected => "rejected",
-            Self::Running => "running",
-            Self::Done => "done",
-            Self::Withdrawn => "withdrawn",
-        }
-    }
 }
 
 impl Plan {

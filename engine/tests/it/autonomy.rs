@@ -18,7 +18,7 @@ fn harness(autonomy: Autonomy) -> EngineHarness {
 }
 
 fn approval(harness: &EngineHarness) -> Input {
-    let plan = harness.first_case().plan.as_ref().unwrap();
+    let plan = harness.first_case().plan().unwrap();
     Input::Review {
         plan: plan.id.clone(),
         digest: plan.digest,
@@ -32,8 +32,8 @@ fn approval(harness: &EngineHarness) -> Input {
 #[test]
 fn suggested_plan_cannot_run_until_autonomy_is_raised() {
     let mut harness = harness(Autonomy::Suggest);
-    harness.run_until_first_case(|case| case.plan.is_some());
-    let plan = harness.first_case().plan.clone().unwrap();
+    harness.run_until_first_case(|case| case.plan().is_some());
+    let plan = harness.first_case().plan().cloned().unwrap();
     assert!(plan.source.has_effects() && !plan.workflow.spec.steps.is_empty(), "{:?}", plan.source);
     assert!(plan.needs_approval.as_ref().is_some_and(|message| message.contains("suggest")));
     let confidence_basis = plan.explanation.last().unwrap();
@@ -43,7 +43,7 @@ fn suggested_plan_cannot_run_until_autonomy_is_raised() {
     );
 
     harness.run_until_minutes(20);
-    assert_eq!(harness.first_case().stage, IncidentStage::AwaitingApproval);
+    assert!(matches!(harness.first_case().stage, IncidentStage::AwaitingApproval { .. }));
     let input = approval(&harness);
     match harness.send(input.clone()) {
         EngineResponse::Refused { kind, code, hint, .. } => {
@@ -61,8 +61,9 @@ fn suggested_plan_cannot_run_until_autonomy_is_raised() {
         EngineResponse::Done
     );
     assert_eq!(harness.send(input), EngineResponse::Done);
-    harness.run_until_first_case(|case| matches!(case.stage, IncidentStage::RecurrenceWatch(_)));
-    let run = harness.first_case().run.clone().unwrap();
+    harness
+        .run_until_first_case(|case| matches!(case.stage, IncidentStage::RecurrenceWatch { .. }));
+    let run = harness.first_case().run().cloned().unwrap();
     assert_eq!(harness.engine.fleet().view(&run).unwrap().status, RunStatus::Succeeded);
 }
 
@@ -70,7 +71,7 @@ fn suggested_plan_cannot_run_until_autonomy_is_raised() {
 #[test]
 fn suggested_plan_is_withdrawn_when_incident_closes() {
     let mut harness = harness(Autonomy::Suggest);
-    harness.run_until_first_case(|case| case.plan.is_some());
+    harness.run_until_first_case(|case| case.plan().is_some());
     // An operator fixes it manually: the engine only sees the alert resolve.
     harness.apply_fix();
     harness.run_until_minutes(60);
@@ -110,5 +111,5 @@ fn observe_collects_evidence_and_proposes_nothing() {
     }
     let incidents = harness.engine.folds().incidents.incidents.len();
     assert_eq!(evidence, incidents, "evidence is collected once per incident");
-    assert!(harness.first_case().target.is_some());
+    assert!(harness.first_case().evidence.target.is_some());
 }

@@ -54,8 +54,8 @@ fn batched_deliveries_match_replay() {
 #[test]
 fn repeated_replan_with_same_key_makes_one_plan() {
     let mut harness = harness(Autonomy::Approve);
-    harness.run_until_first_case(|case| case.plan.is_some());
-    let first = harness.first_case().plan.clone().unwrap();
+    harness.run_until_first_case(|case| case.plan().is_some());
+    let first = harness.first_case().plan().cloned().unwrap();
     let replan = Input::Replan { incident: first.incident.clone(), actor: "ada".into() };
     let request = RequestKey { key: Digest::of(b"key"), body: Digest::of(b"body") };
     let idempotent = Input::Idempotent { request, input: Box::new(replan) };
@@ -64,7 +64,7 @@ fn repeated_replan_with_same_key_makes_one_plan() {
     };
     assert_ne!(plan, first.id);
     assert_eq!(harness.send(idempotent), EngineResponse::Planned { plan: plan.clone() });
-    assert_eq!(harness.first_case().plan.as_ref().map(|plan| &plan.id), Some(&plan));
+    assert_eq!(harness.first_case().plan().map(|plan| &plan.id), Some(&plan));
     let frozen = |entry: &&Entry| matches!(entry, Entry::PlanFrozen(_));
     assert_eq!(harness.entries().iter().filter(frozen).count(), 2);
 }

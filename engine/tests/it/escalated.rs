@@ -15,13 +15,13 @@ fn escalated_harness() -> EngineHarness {
         HarnessConfig { family: "bad-image", seed: 8, autonomy: Autonomy::Auto, templates: &[] };
     let mut harness = EngineHarness::build(&plan);
     harness.run_until_first_case(|case| case.stage == IncidentStage::Escalated);
-    assert_eq!(harness.first_case().plan.as_ref().unwrap().source, Source::Escalate);
+    assert_eq!(harness.first_case().plan().unwrap().source, Source::Escalate);
     harness
 }
 
 /// Outcomes of the first incident's last plan.
 fn outcomes(harness: &EngineHarness) -> Vec<Outcome> {
-    let plan = harness.first_case().plan.as_ref().unwrap().id.clone();
+    let plan = harness.first_case().plan().unwrap().id.clone();
     let of_it = |entry| match entry {
         Entry::Observed(outcome) if outcome.plan == plan => Some(outcome),
         _ => None,
@@ -30,7 +30,7 @@ fn outcomes(harness: &EngineHarness) -> Vec<Outcome> {
 }
 
 fn estimate(harness: &EngineHarness) -> f64 {
-    let plan = harness.first_case().plan.as_ref().unwrap();
+    let plan = harness.first_case().plan().unwrap();
     learner::estimate(harness.engine.folds().learner.model(), &plan.features).plan.estimate
 }
 
@@ -74,9 +74,8 @@ fn unanswered_escalation_fails_until_incident_closes() {
     let mut harness = escalated_harness();
     let before = estimate(&harness);
     harness.run_until_first_case(|case| {
-        case.outcome
-            .as_ref()
-            .is_some_and(|outcome| case.plan.as_ref().is_some_and(|plan| plan.id == outcome.plan))
+        case.outcome()
+            .is_some_and(|outcome| case.plan().is_some_and(|plan| plan.id == outcome.plan))
     });
     let recorded = outcomes(&harness);
     assert_eq!(recorded.len(), 1);

@@ -114,9 +114,9 @@ fn incident_keeps_its_variant_for_all_decisions() {
         let mut harness = harness(seed);
         let id = create(&mut harness, &[], 0.5, greedy());
         start(&mut harness, &id);
-        harness.run_until_first_case(|case| case.plan.is_some());
+        harness.run_until_first_case(|case| case.plan().is_some());
         replan(&mut harness);
-        assert!(harness.first_case().attempt >= 2, "seed {seed}");
+        assert!(harness.first_case().attempts() >= 2, "seed {seed}");
 
         let exposures = exposures(&harness);
         let decisions = decisions(&harness);
@@ -155,13 +155,13 @@ fn variants_are_assigned_according_to_shares() {
 #[test]
 fn experiment_excludes_alerts_that_it_does_not_name() {
     let mut harness = harness(8);
-    harness.run_until_first_case(|case| case.plan.is_some());
+    harness.run_until_first_case(|case| case.plan().is_some());
     let name = harness.first_case().alert.clone();
     for (alerts, is_in) in [(["Another"], false), ([name.as_str()], true)] {
         let mut harness = self::harness(8);
         let id = create(&mut harness, &alerts, 0.9999, greedy());
         start(&mut harness, &id);
-        harness.run_until_first_case(|case| case.plan.is_some());
+        harness.run_until_first_case(|case| case.plan().is_some());
         let first = harness.first_case().incident.clone();
         assert_eq!(exposures(&harness).contains_key(&first), is_in, "{alerts:?}");
         let (_, exposure, policy) =
@@ -214,7 +214,7 @@ fn only_running_experiments_assign_variants() {
             }
         };
         set_status(&mut harness, first);
-        harness.run_until_first_case(|case| case.plan.is_some());
+        harness.run_until_first_case(|case| case.plan().is_some());
         if second != first {
             set_status(&mut harness, second);
         }
@@ -240,7 +240,7 @@ fn exposure_persists_after_experiment_stops() {
     let mut harness = harness(8);
     let id = create(&mut harness, &[], 0.9999, greedy());
     start(&mut harness, &id);
-    harness.run_until_first_case(|case| case.plan.is_some());
+    harness.run_until_first_case(|case| case.plan().is_some());
     let before = exposures(&harness);
     stop(&mut harness, &id);
     replan(&mut harness);
@@ -267,11 +267,10 @@ fn variant_excludes_its_templates_and_sources() {
         let mut harness = EngineHarness::build(&plan);
         let id = create(&mut harness, &[], 0.9999, treatment.clone());
         start(&mut harness, &id);
-        harness.run_until_first_case(|case| case.plan.is_some());
+        harness.run_until_first_case(|case| case.plan().is_some());
         let proposed: BTreeSet<String> = harness
             .first_case()
-            .decision
-            .as_ref()
+            .decision()
             .unwrap()
             .candidates
             .iter()

@@ -45,6 +45,14 @@ pub(crate) struct HarnessConfig {
 impl EngineHarness {
     /// Builds the `shop` world with a fault of the family. The policy chooses the first allowed candidate.
     pub(crate) fn build(config: &HarnessConfig) -> Self {
+        Self::build_with(config, |_, _| {})
+    }
+
+    /// Like [`build`](Self::build), with other parts: `change` also gets the simulated cluster.
+    pub(crate) fn build_with(
+        config: &HarnessConfig,
+        change: impl FnOnce(&mut Builder, &Arc<SimulatedCluster>),
+    ) -> Self {
         let start: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
         let world = WorldFile::parse(&read("worlds", "shop")).unwrap();
         let file = ScenarioFile::parse(&read("scenarios/starter", config.family)).unwrap();
@@ -57,7 +65,7 @@ impl EngineHarness {
         let store: Arc<dyn Store> = Arc::new(Memory::new(Salts::seeded("engine")));
         let (deliver, webhooks) = webhook_channel();
         let cluster = Arc::new(SimulatedCluster::new(world.clone(), "simulated"));
-        let builder = Builder {
+        let mut builder = Builder {
             store: store.clone(),
             cluster: cluster.clone(),
             metrics: cluster.clone(),
@@ -71,6 +79,7 @@ impl EngineHarness {
             seed: config.seed,
             webhooks,
         };
+        change(&mut builder, &cluster);
         let (engine, inputs) = runtime.block_on(builder.open()).unwrap();
         Self { runtime, engine, store, inputs, cluster, oracle: prepared.oracle }
     }
@@ -159,6 +168,11 @@ impl EngineHarness {
         responses.into_iter().map(|mut response| response.try_recv().unwrap()).collect()
     }
 
+    /// The senders of the engine's queues.
+    pub(crate) fn inputs(&self) -> &InputSenders {
+        &self.inputs
+    }
+
     pub(crate) fn cluster(&self) -> Arc<SimulatedCluster> {
         self.cluster.clone()
     }
@@ -191,12 +205,12 @@ pub(crate) fn guardrails(autonomy: Autonomy) -> Guardrails {
     guardrails
 }
 
-fn read(folder: &str, name: &str) -> String {
+pub(crate) fn read(folder: &str, name: &str) -> String {
     let file = PathBuf::from(format!("../datasets/{folder}/{name}.yaml"));
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap()
 }
 
-fn template(name: &str, catalogue: &Catalogue) -> Template {
+pub(crate) fn template(name: &str, catalogue: &Catalogue) -> Template {
     workflow::validate::validate_template(&read("templates", name), catalogue, &Limits::default())
         .value
         .unwrap()

@@ -69,18 +69,18 @@ fn service_without_endpoints_is_attributed_to_workload() {
         templates: &["restore-service-selector"],
     };
     let mut harness = EngineHarness::build(&plan);
-    harness.run_until_first_case(|case| case.plan.is_some());
+    harness.run_until_first_case(|case| case.plan().is_some());
     let incident = &harness.engine.folds().incidents.incidents[&harness.first_case().incident];
     assert_eq!(incident.subject.0, "service");
     let owner = incident.owner.clone().unwrap();
     assert_eq!(owner.kind, "Deployment");
     // The target of the evidence and of the fix is the Service, on every attempt.
-    assert_eq!(harness.first_case().target.as_ref().unwrap().kind, "Service");
+    assert_eq!(harness.first_case().evidence.target.as_ref().unwrap().kind, "Service");
     let of_it = |entry| match entry {
         Entry::EvidenceGathered(evidence) => evidence.target.map(|target| target.kind),
         _ => None,
     };
-    harness.run_until_first_case(|case| case.attempt > 1 || case.outcome.is_some());
+    harness.run_until_first_case(|case| case.attempts() > 1 || case.outcome().is_some());
     let kinds: BTreeSet<String> = harness.entries().into_iter().filter_map(of_it).collect();
     assert_eq!(kinds, BTreeSet::from(["Service".to_string()]));
 }

@@ -16,7 +16,8 @@ fn resolved_harness() -> EngineHarness {
         autonomy: Autonomy::Auto,
         templates: &["restore-missing-key"],
     });
-    harness.run_until_first_case(|case| matches!(case.stage, IncidentStage::RecurrenceWatch(_)));
+    harness
+        .run_until_first_case(|case| matches!(case.stage, IncidentStage::RecurrenceWatch { .. }));
     harness
 }
 
@@ -57,9 +58,9 @@ fn lasting_recurrence_leads_to_a_different_plan() {
     );
     assert_eq!(last.reward, Some(0.0));
     let after = harness.first_case();
-    assert_eq!((before.attempt, after.attempt), (1, 2));
-    let decision = after.decision.as_ref().unwrap();
-    assert_ne!(Some(decision.id.clone()), before.decision.map(|decision| decision.id));
+    assert_eq!((before.attempts(), after.attempts()), (1, 2));
+    let decision = after.decision().unwrap();
+    assert_ne!(Some(decision.id.clone()), before.decision().map(|decision| decision.id.clone()));
     let chosen = decision.candidates.iter().find(|scored| scored.candidate == decision.chosen);
     assert_ne!(chosen.map(|scored| scored.workflow.as_str()), Some("restore-missing-key"));
 }
@@ -78,7 +79,7 @@ fn alert_that_fires_briefly_is_not_a_recurrence() {
         "{last:#?}"
     );
     assert_eq!(
-        (harness.first_case().attempt, harness.first_case().stage.clone()),
+        (harness.first_case().attempts(), harness.first_case().stage.clone()),
         (1, IncidentStage::Closed)
     );
 }
@@ -90,7 +91,7 @@ fn recurrence_after_closing_opens_incident_and_counts() {
     harness.run_until(|folds| {
         folds.incidents.incidents.values().all(|incident| incident.closed_at.is_some())
     });
-    assert!(matches!(harness.first_case().stage, IncidentStage::RecurrenceWatch(_)));
+    assert!(matches!(harness.first_case().stage, IncidentStage::RecurrenceWatch { .. }));
     deliver(&mut harness, "firing");
     harness.run_for_seconds(15 * 60);
     let last = outcomes(&harness).pop().unwrap();
@@ -100,7 +101,7 @@ fn recurrence_after_closing_opens_incident_and_counts() {
         "{last:#?}"
     );
     assert_eq!(
-        (harness.first_case().attempt, harness.first_case().stage.clone()),
+        (harness.first_case().attempts(), harness.first_case().stage.clone()),
         (1, IncidentStage::Closed)
     );
     let incidents = &harness.engine.folds().incidents.incidents;

@@ -34,12 +34,12 @@ fn delivery(harness: &EngineHarness, alert: &Alert, status: &str) -> Input {
 #[test]
 fn alert_resolved_during_step_ends_run_when_healthy() {
     let mut harness = harness(Autonomy::Auto);
-    harness.run_until_first_case(|case| case.stage == IncidentStage::Running);
+    harness.run_until_first_case(|case| matches!(case.stage, IncidentStage::Running { .. }));
     let incident = harness.first_case().incident.clone();
     let alert = harness.engine.folds().incidents.incidents[&incident].first.clone();
     let input = delivery(&harness, &alert, "resolved");
     assert!(matches!(harness.send(input), EngineResponse::Received { .. }));
-    let run = harness.first_case().run.clone().unwrap();
+    let run = harness.first_case().run().cloned().unwrap();
     assert_eq!(harness.engine.fleet().alert_status(&run), Some(AlertStatus::Resolved));
     harness.run_until_minutes(20);
     // The key exists again and the pods have picked it up, so the restart is not needed.
@@ -47,7 +47,7 @@ fn alert_resolved_during_step_ends_run_when_healthy() {
     assert_eq!(view.status, RunStatus::Succeeded, "{view:#?}");
     let statuses: Vec<StepStatus> = view.steps.iter().map(|step| step.status).collect();
     assert_eq!(statuses, [StepStatus::Succeeded, StepStatus::Skipped], "{view:#?}");
-    let outcome = harness.first_case().outcome.clone().unwrap();
+    let outcome = harness.first_case().outcome().cloned().unwrap();
     assert_eq!(outcome.status, OutcomeStatus::Resolved);
     assert!(
         outcome.reward.is_some_and(|reward| reward > 0.8),
@@ -59,11 +59,12 @@ fn alert_resolved_during_step_ends_run_when_healthy() {
 #[test]
 fn plan_approved_after_alert_resolved_does_nothing() {
     let mut harness = harness(Autonomy::Approve);
-    harness.run_until_first_case(|case| case.stage == IncidentStage::AwaitingApproval);
+    harness
+        .run_until_first_case(|case| matches!(case.stage, IncidentStage::AwaitingApproval { .. }));
     harness.apply_fix();
     let incident = harness.first_case().incident.clone();
     harness.run_until(move |folds| folds.incidents.incidents[&incident].quiet_since.is_some());
-    let plan = harness.first_case().plan.clone().unwrap();
+    let plan = harness.first_case().plan().cloned().unwrap();
     let review = Input::Review {
         plan: plan.id.clone(),
         digest: plan.digest,
@@ -72,13 +73,13 @@ fn plan_approved_after_alert_resolved_does_nothing() {
         reason: "as proposed".into(),
     };
     assert_eq!(harness.send(review), EngineResponse::Done);
-    harness.run_until_first_case(|case| case.outcome.is_some());
-    let run = harness.first_case().run.clone().unwrap();
+    harness.run_until_first_case(|case| case.outcome().is_some());
+    let run = harness.first_case().run().cloned().unwrap();
     let view = harness.engine.fleet().view(&run).unwrap();
     assert_eq!(view.status, RunStatus::Succeeded);
     assert!(view.message.contains("no longer needed"), "{}", view.message);
     assert!(view.effects.is_empty(), "{view:#?}");
-    let outcome = harness.first_case().outcome.clone().unwrap();
+    let outcome = harness.first_case().outcome().cloned().unwrap();
     assert_eq!((outcome.status, outcome.reward), (OutcomeStatus::Resolved, None), "{outcome:#?}");
     harness.run_until_minutes(60);
     assert_eq!(harness.first_case().stage, IncidentStage::Closed);
@@ -95,7 +96,7 @@ fn plan_approved_after_alert_resolved_does_nothing() {
 #[test]
 fn flapping_alert_makes_one_incident_and_one_run() {
     let mut harness = harness(Autonomy::Auto);
-    harness.run_until_first_case(|case| case.stage == IncidentStage::Running);
+    harness.run_until_first_case(|case| matches!(case.stage, IncidentStage::Running { .. }));
     let incident = harness.first_case().incident.clone();
     let alert = harness.engine.folds().incidents.incidents[&incident].first.clone();
     for second in 0..600_u32 {

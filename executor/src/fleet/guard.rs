@@ -106,7 +106,7 @@ impl Fleet {
         rules: &Rules,
         now: Timestamp,
     ) -> GuardDecision {
-        if self.state.stopped(run.id()).is_some() {
+        if self.state.stops.strictest(run.id()).is_some() {
             return GuardDecision::Wait;
         }
         let takes_lock = match self.lock(&change.target) {

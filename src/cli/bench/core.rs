@@ -94,7 +94,7 @@ async fn remediated(
     simulation
         .engine
         .run(RunUntil::Condition(Box::new(|folds| {
-            folds.cases.cases.values().any(|case| case.plan.is_some())
+            folds.cases.cases.values().any(|case| case.plan().is_some())
         })))
         .await?;
     let planned = Instant::now();

@@ -305,8 +305,8 @@ fn pending_fault(folds: &Folds, world: &PersistentWorld) -> Option<Timestamp> {
 }
 
 /// Returns how many times any alert started to fire. Cases are not counted, because an alert may join an open incident.
-fn alerts_fired(folds: &Folds) -> u64 {
-    folds.incidents.episodes.values().map(|episode| episode.number).sum()
+fn alerts_fired(folds: &Folds) -> usize {
+    folds.incidents.episodes.len()
 }
 
 /// Whether an alert of a resolved incident fires again within the recurrence window. Its outcome is not reported yet.
@@ -319,14 +319,14 @@ fn has_recurred(folds: &Folds) -> bool {
         .cases
         .cases
         .values()
-        .any(|case| matches!(case.stage, IncidentStage::RecurrenceWatch(_)) && fires(case))
+        .any(|case| matches!(case.stage, IncidentStage::RecurrenceWatch { .. }) && fires(case))
 }
 
 /// The wait for an alert after a fault.
 #[derive(Clone, Copy)]
 struct AlertWait {
     /// Number of alerts that had fired before the fault.
-    alerts_before: u64,
+    alerts_before: usize,
     /// Simulated time at which the wait ends.
     until: Timestamp,
 }

@@ -1,8 +1,7 @@
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use workflow::Alert;
-use workflow::id::{AlertId, IncidentId};
+use workflow::id::AlertId;
 use workflow::incident::IncidentEvent;
+use workflow::{Alert, Episode};
 
 use super::row::RowLinks;
 use super::{ProjectionTx, RowBody, Table};
@@ -14,15 +13,8 @@ use crate::port::StoreError;
 pub struct AlertRow {
     /// The alert as last delivered in state `firing`.
     pub alert: Alert,
-    /// Absent for an alert that never fired.
-    pub incident: Option<IncidentId>,
-    /// Number of this episode among those of its label set, from 1.
-    pub episode: u64,
-    /// Number of deliveries, repeats included.
-    pub deliveries: u64,
-    pub is_firing: bool,
-    /// When the episode last ended. Absent while it fires.
-    pub resolved_at: Option<Timestamp>,
+    #[serde(flatten)]
+    pub episode: Episode,
 }
 
 pub(super) fn apply_incident(
@@ -30,76 +22,56 @@ pub(super) fn apply_incident(
     event: &IncidentEvent,
 ) -> Result<(), StoreError> {
     match event {
-        IncidentEvent::AlertFired { incident, alert, episode: n } => fired(tx, incident, alert, *n),
-        IncidentEvent::AlertRepeated { alert, count, .. } => {
-            update(tx, alert, |row| row.deliveries += count)
+        IncidentEvent::AlertFired { alert, .. }
+        | IncidentEvent::ResolvedWithoutFiring { alert, .. } => delivered(tx, alert, event),
+        IncidentEvent::AlertRepeated { alert, .. } | IncidentEvent::AlertResolved { alert, .. } => {
+            update(tx, alert, |row| row.episode.apply(event))
         }
-        IncidentEvent::AlertResolved { alert, at, .. } => update(tx, alert, |row| {
-            row.deliveries += 1;
-            row.is_firing = false;
-            row.resolved_at = Some(*at);
-        }),
-        IncidentEvent::ResolvedWithoutFiring { alert, .. } => {
-            let (id, resolved_at) = (alert.id.clone(), alert.ends_at);
-            let row = AlertRow {
-                alert: (**alert).clone(),
-                incident: None,
-                episode: 0,
-                deliveries: 1,
-                is_firing: false,
-                resolved_at,
+        IncidentEvent::Merged { incident, .. } => {
+            // The merged incident keeps the list of its alerts.
+            let alerts = match tx.get(Table::Incidents, incident.as_str())?.map(|row| &row.body) {
+                Some(RowBody::Incidents(row)) => row.incident.alerts.clone(),
+                Some(_) | None => return Ok(()),
             };
-            tx.upsert(id.as_str(), "never-fired", RowLinks::default(), RowBody::Alerts(row))
+            alerts.iter().try_for_each(|alert| update(tx, alert, |row| row.episode.apply(event)))
         }
-        IncidentEvent::Merged { incident, into, .. } => merged(tx, incident, into),
         IncidentEvent::Opened { .. }
         | IncidentEvent::OwnerFound { .. }
         | IncidentEvent::Closed { .. } => Ok(()),
     }
 }
 
-fn fired(
+/// Folds the delivery of an alert whose row may not exist yet.
+fn delivered(
     tx: &mut ProjectionTx<'_>,
-    incident: &IncidentId,
     alert: &Alert,
-    episode: u64,
+    event: &IncidentEvent,
 ) -> Result<(), StoreError> {
-    let links = RowLinks { incident: incident.as_str(), ..RowLinks::default() };
-    let previous_deliveries = match tx.get(Table::Alerts, alert.id.as_str())? {
-        Some(row) => match &row.body {
-            RowBody::Alerts(row) => row.deliveries,
-            _ => 0,
-        },
-        None => 0,
+    let before = match tx.get(Table::Alerts, alert.id.as_str())?.map(|row| &row.body) {
+        Some(RowBody::Alerts(row)) => Some(row.episode.clone()),
+        Some(_) | None => None,
     };
-    let row = AlertRow {
-        alert: alert.clone(),
-        incident: Some(incident.clone()),
-        episode,
-        deliveries: previous_deliveries + 1,
-        is_firing: true,
-        resolved_at: None,
+    let episode = match before {
+        Some(mut episode) => {
+            episode.apply(event);
+            Some(episode)
+        }
+        None => Episode::begin(event),
     };
-    tx.upsert(alert.id.as_str(), "firing", links, RowBody::Alerts(row))
+    let Some(episode) = episode else { return Ok(()) };
+    let incident = episode.incident.as_ref().map(ToString::to_string).unwrap_or_default();
+    let links = RowLinks { incident: &incident, ..RowLinks::default() };
+    let status = status_text(&episode);
+    let row = AlertRow { alert: alert.clone(), episode };
+    tx.upsert(alert.id.as_str(), status, links, RowBody::Alerts(row))
 }
 
-/// Moves the alerts of a merged incident to the incident that it was merged into.
-fn merged(
-    tx: &mut ProjectionTx<'_>,
-    from: &IncidentId,
-    into: &IncidentId,
-) -> Result<(), StoreError> {
-    let alerts = match tx.get(Table::Incidents, from.as_str())? {
-        Some(row) => match &row.body {
-            RowBody::Incidents(row) => row.incident.alerts.clone(),
-            _ => return Ok(()),
-        },
-        None => return Ok(()),
-    };
-    for alert in alerts {
-        update(tx, &alert, |row| row.incident = Some(into.clone()))?;
+fn status_text(episode: &Episode) -> &'static str {
+    match (&episode.incident, episode.is_firing) {
+        (None, _) => "never-fired",
+        (Some(_), true) => "firing",
+        (Some(_), false) => "resolved",
     }
-    Ok(())
 }
 
 fn update(
@@ -110,8 +82,9 @@ fn update(
     tx.update(Table::Alerts, alert.as_str(), |row| {
         if let RowBody::Alerts(body) = &mut row.body {
             update(body);
-            row.status = if body.is_firing { "firing" } else { "resolved" }.into();
-            row.incident = body.incident.as_ref().map(ToString::to_string).unwrap_or_default();
+            row.status = status_text(&body.episode).into();
+            row.incident =
+                body.episode.incident.as_ref().map(ToString::to_string).unwrap_or_default();
         }
     })?;
     Ok(())

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use workflow::experiment::{Experiment, ExperimentEvent, ExperimentStatus};
+use workflow::experiment::{Experiment, ExperimentEvent};
 use workflow::id::{ExperimentId, IncidentId};
 
 use super::row::RowLinks;
@@ -44,18 +44,14 @@ pub(super) fn apply_experiment(
             };
             tx.upsert(
                 experiment.id.as_str(),
-                status_text(experiment.status),
+                experiment.status.as_str(),
                 RowLinks::default(),
                 RowBody::Experiments(row),
             )
         }
-        ExperimentEvent::Started { id, at } => update(tx, id, |row| {
-            row.experiment.status = ExperimentStatus::Running;
-            row.experiment.started_at = Some(*at);
-        }),
-        ExperimentEvent::Stopped { id, at, reason } => update(tx, id, |row| {
-            row.experiment.status = ExperimentStatus::Stopped;
-            row.experiment.stopped_at = Some(*at);
+        ExperimentEvent::Started { id, .. } => update(tx, id, |row| row.experiment.apply(event)),
+        ExperimentEvent::Stopped { id, reason, .. } => update(tx, id, |row| {
+            row.experiment.apply(event);
             row.stop_reason = Some(reason.clone());
         }),
         ExperimentEvent::Exposed { id, incident, variant, at } => {
@@ -88,16 +84,8 @@ fn update(
     tx.update(Table::Experiments, id.as_str(), |row| {
         if let RowBody::Experiments(body) = &mut row.body {
             update(body);
-            row.status = status_text(body.experiment.status).into();
+            row.status = body.experiment.status.as_str().into();
         }
     })?;
     Ok(())
-}
-
-fn status_text(status: ExperimentStatus) -> &'static str {
-    match status {
-        ExperimentStatus::Draft => "draft",
-        ExperimentStatus::Running => "running",
-        ExperimentStatus::Stopped => "stopped",
-    }
 }

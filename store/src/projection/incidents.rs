@@ -40,51 +40,39 @@ pub(super) fn apply_incident(
             let links = RowLinks { incident: incident.id.as_str(), ..RowLinks::default() };
             tx.upsert(incident.id.as_str(), "open", links, RowBody::Incidents(row))
         }
-        IncidentEvent::AlertFired { incident, alert, .. } => update(tx, incident, |row| {
-            row.deliveries += 1;
-            row.incident.firing.insert(alert.id.clone());
-            row.incident.alerts.insert(alert.id.clone());
-            row.incident.quiet_since = None;
-        }),
-        IncidentEvent::AlertRepeated { incident, count, .. } => {
-            update(tx, incident, |row| row.deliveries += count)
-        }
-        IncidentEvent::AlertResolved { incident, alert, at, .. } => {
+        IncidentEvent::AlertResolved { incident, alert, .. } => {
             // A merge may have moved the alert to another incident; the alert's own row names the current one.
             let current = tx.get(Table::Alerts, alert.as_str())?.map(|row| row.incident.clone());
             let incident =
                 current.and_then(|id| id.parse().ok()).unwrap_or_else(|| incident.clone());
-            update(tx, &incident, |row| {
-                row.deliveries += 1;
-                if row.incident.firing.remove(alert) && row.incident.firing.is_empty() {
-                    row.incident.quiet_since = Some(*at);
-                }
-            })
+            fold(tx, &incident, event)
+        }
+        IncidentEvent::AlertFired { incident, .. }
+        | IncidentEvent::AlertRepeated { incident, .. }
+        | IncidentEvent::OwnerFound { incident, .. }
+        | IncidentEvent::Closed { incident, .. } => fold(tx, incident, event),
+        IncidentEvent::Merged { incident, into, .. } => {
+            let merged = match tx.get(Table::Incidents, incident.as_str())?.map(|row| &row.body) {
+                Some(RowBody::Incidents(row)) => row.incident.clone(),
+                Some(_) | None => return Ok(()),
+            };
+            fold(tx, incident, event)?;
+            update(tx, into, |row| row.incident.absorb(&merged))
         }
         IncidentEvent::ResolvedWithoutFiring { .. } => Ok(()),
-        IncidentEvent::OwnerFound { incident, owner } => {
-            update(tx, incident, |row| row.incident.owner = Some(owner.clone()))
-        }
-        IncidentEvent::Merged { incident, into, at } => {
-            let (mut firing, mut alerts) = Default::default();
-            update(tx, incident, |row| {
-                row.incident.merged_into = Some(into.clone());
-                row.incident.closed_at = Some(*at);
-                firing = std::mem::take(&mut row.incident.firing);
-                alerts = row.incident.alerts.clone();
-            })?;
-            update(tx, into, |row| {
-                row.incident.firing.extend(firing);
-                row.incident.alerts.extend(alerts);
-                if !row.incident.firing.is_empty() {
-                    row.incident.quiet_since = None;
-                }
-            })
-        }
-        IncidentEvent::Closed { incident, at } => {
-            update(tx, incident, |row| row.incident.closed_at = Some(*at))
-        }
     }
+}
+
+/// Folds an event into an incident, with the same fold that the engine uses.
+fn fold(
+    tx: &mut ProjectionTx<'_>,
+    incident: &IncidentId,
+    event: &IncidentEvent,
+) -> Result<(), StoreError> {
+    update(tx, incident, |row| {
+        row.deliveries += event.deliveries();
+        row.incident.apply(event);
+    })
 }
 
 pub(super) fn apply_plan(tx: &mut ProjectionTx<'_>, plan: &Plan) -> Result<(), StoreError> {

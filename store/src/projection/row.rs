@@ -4,11 +4,11 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use workflow::{
-    Candidate, Decision, Evidence, Feedback, Guardrails, Outcome, PastExecution, RunView,
-    canonical_json,
+    Candidate, Decision, EmergencyStop, Evidence, Feedback, Guardrails, Outcome, PastExecution,
+    RunView, canonical_json,
 };
 
-use super::{AlertRow, ExperimentRow, Exposure, IncidentRow, PlanRow, StopRow};
+use super::{AlertRow, ExperimentRow, Exposure, IncidentRow, PlanRow};
 
 /// A table of projected rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -192,7 +192,7 @@ row_bodies! {
     Exposures(Exposure);
     Executions(PastExecution);
     Guardrails(Guardrails);
-    Stops(StopRow);
+    Stops(EmergencyStop);
 }
 
 fn encode<T: Serialize>(body: &T) -> String {

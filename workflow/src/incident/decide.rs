@@ -49,17 +49,17 @@ pub fn decide(incidents: &Incidents, input: &IncidentInput, now: Timestamp) -> V
     }
 }
 
-fn cluster_of(alert: &Alert) -> &str {
+pub(super) fn cluster_of(alert: &Alert) -> &str {
     alert.subject.cluster.as_deref().unwrap_or("")
 }
 
 /// Returns the key under which the episodes of an alert's label set are counted.
-fn episode_key(alert: &Alert) -> String {
+pub(super) fn episode_key(alert: &Alert) -> String {
     digest_of_parts(&[cluster_of(alert), &alert.fingerprint]).to_string()
 }
 
 /// Returns the key of the incident that an alert belongs to. It is unique among open incidents.
-fn incident_key(alert: &Alert) -> String {
+pub(super) fn incident_key(alert: &Alert) -> String {
     let (label, value) = &alert.subject.label;
     let subject = format!("{label}={value}");
     digest_of_parts(&[
@@ -72,11 +72,11 @@ fn incident_key(alert: &Alert) -> String {
 
 fn decide_firing(incidents: &Incidents, alert: &Alert, now: Timestamp) -> Vec<IncidentEvent> {
     let delivery = alert.delivery_key().to_string();
-    let episode = incidents.episodes.get(&episode_key(alert));
+    let episode = incidents.latest_episode(alert);
     if incidents.delivered.contains_key(&delivery)
         && let Some(episode) = episode
     {
-        return vec![repeated_event(episode, delivery)];
+        return repeated_event(episode, delivery);
     }
     let ended = Alert { status: AlertStatus::Resolved, ..alert.clone() }.delivery_key().to_string();
     if incidents.resolved_before_firing.contains(&ended) {
@@ -86,13 +86,13 @@ fn decide_firing(incidents: &Incidents, alert: &Alert, now: Timestamp) -> Vec<In
             delivery,
         }];
     }
-    let continued = episode.filter(|episode| {
+    let continued = episode.filter(|(_, episode)| {
         episode.is_firing || episode.resolved_at.is_some_and(|at| at + EPISODE_GAP.signed() >= now)
     });
     let (id, number) = match continued {
-        Some(episode) => (episode.alert.clone(), episode.number),
+        Some((id, episode)) => (id.clone(), episode.number),
         None => {
-            let number = episode.map_or(1, |episode| episode.number + 1);
+            let number = episode.map_or(1, |(_, episode)| episode.number + 1);
             let key =
                 digest_of_parts(&[cluster_of(alert), &alert.fingerprint, &number.to_string()])
                     .to_string();
@@ -102,7 +102,7 @@ fn decide_firing(incidents: &Incidents, alert: &Alert, now: Timestamp) -> Vec<In
     let alert = Alert { id, ..alert.clone() };
     let key = incident_key(&alert);
     let open = continued
-        .and_then(|episode| incidents.current(&episode.incident))
+        .and_then(|(_, episode)| incidents.current(episode.incident.as_ref()?))
         .or_else(|| incidents.open.get(&key).and_then(|id| incidents.current(id)));
     if let Some(incident) = open {
         return vec![IncidentEvent::AlertFired {
@@ -113,7 +113,7 @@ fn decide_firing(incidents: &Incidents, alert: &Alert, now: Timestamp) -> Vec<In
     }
     let previous = incidents.latest.get(&key).cloned();
     let incident = Incident {
-        id: IncidentId::derive(now, &key, incidents.incidents.len() as u64),
+        id: IncidentId::derive(now, &key, incidents.opened),
         cluster: cluster_of(&alert).into(),
         namespace: alert.subject.namespace.clone().unwrap_or_default(),
         subject: alert.subject.label.clone(),
@@ -137,17 +137,18 @@ fn decide_firing(incidents: &Incidents, alert: &Alert, now: Timestamp) -> Vec<In
 
 fn decide_resolved(incidents: &Incidents, alert: &Alert, now: Timestamp) -> Vec<IncidentEvent> {
     let delivery = alert.delivery_key().to_string();
-    match incidents.episodes.get(&episode_key(alert)) {
-        Some(episode) if incidents.delivered.contains_key(&delivery) || !episode.is_firing => {
-            vec![repeated_event(episode, delivery)]
+    match incidents.latest_episode(alert) {
+        Some(episode) if incidents.delivered.contains_key(&delivery) || !episode.1.is_firing => {
+            repeated_event(episode, delivery)
         }
-        Some(episode) => {
-            vec![IncidentEvent::AlertResolved {
-                incident: episode.incident.clone(),
-                alert: episode.alert.clone(),
+        Some((id, episode)) => {
+            let resolved = |incident: &IncidentId| IncidentEvent::AlertResolved {
+                incident: incident.clone(),
+                alert: id.clone(),
                 delivery,
                 at: now,
-            }]
+            };
+            episode.incident.as_ref().map(resolved).into_iter().collect()
         }
         None => {
             vec![IncidentEvent::ResolvedWithoutFiring { alert: Box::new(alert.clone()), delivery }]
@@ -155,147 +156,15 @@ fn decide_resolved(incidents: &Incidents, alert: &Alert, now: Timestamp) -> Vec<
     }
 }
 
-fn repeated_event(episode: &Episode, delivery: String) -> IncidentEvent {
-    IncidentEvent::AlertRepeated {
-        incident: episode.incident.clone(),
-        alert: episode.alert.clone(),
+/// Returns the event of a repeated delivery; none without an incident, which an episode of a label set always has.
+fn repeated_event((alert, episode): (&AlertId, &Episode), delivery: String) -> Vec<IncidentEvent> {
+    let repeated = |incident: &IncidentId| IncidentEvent::AlertRepeated {
+        incident: incident.clone(),
+        alert: alert.clone(),
         count: 1,
         delivery,
-    }
-}
-
-impl Incidents {
-    /// Returns the incident with this id, or the one that it was merged into.
-    pub fn resolve_merged(&self, id: &IncidentId) -> Option<&Incident> {
-        let incident = self.incidents.get(id)?;
-        match &incident.merged_into {
-            // An incident is only merged into an older one, so the recursion ends.
-            Some(into) => self.resolve_merged(into),
-            None => Some(incident),
-        }
-    }
-
-    /// Like [`resolve_merged`](Self::resolve_merged), but returns open incidents only.
-    pub fn current(&self, id: &IncidentId) -> Option<&Incident> {
-        self.resolve_merged(id).filter(|incident| incident.is_open())
-    }
-
-    /// Returns when the next incident is due to be closed, if any.
-    pub fn next_deadline(&self) -> Option<Timestamp> {
-        self.quiet.first().map(|(since, _)| *since + EPISODE_GAP.signed())
-    }
-
-    /// Returns whether a later incident about the same subject exists.
-    pub fn is_followed(&self, id: &IncidentId) -> bool {
-        let Some(incident) = self.incidents.get(id) else { return false };
-        self.latest.get(&incident_key(&incident.first)).is_some_and(|latest| latest != id)
-    }
-
-    /// Folds one event.
-    pub fn apply(&mut self, event: &IncidentEvent) {
-        match event {
-            IncidentEvent::Opened { incident } => {
-                let key = incident_key(&incident.first);
-                self.open.insert(key.clone(), incident.id.clone());
-                self.latest.insert(key, incident.id.clone());
-                self.incidents.insert(incident.id.clone(), (**incident).clone());
-            }
-            IncidentEvent::AlertFired { incident, alert, episode: number } => {
-                let key = episode_key(alert);
-                self.episode_keys.insert(alert.id.clone(), key.clone());
-                let episode = self.episodes.entry(key).or_insert_with(|| Episode {
-                    alert: alert.id.clone(),
-                    incident: incident.clone(),
-                    number: *number,
-                    is_firing: true,
-                    resolved_at: None,
-                    deliveries: 0,
-                });
-                episode.alert.clone_from(&alert.id);
-                episode.incident.clone_from(incident);
-                (episode.number, episode.is_firing, episode.resolved_at) = (*number, true, None);
-                episode.deliveries += 1;
-                *self.delivered.entry(alert.delivery_key().to_string()).or_default() += 1;
-                if let Some(incident) = self.incidents.get_mut(incident) {
-                    incident.firing.insert(alert.id.clone());
-                    incident.alerts.insert(alert.id.clone());
-                }
-                self.set_quiet_since(incident, None);
-            }
-            IncidentEvent::AlertRepeated { alert, count, delivery, .. } => {
-                *self.delivered.entry(delivery.clone()).or_default() += count;
-                if let Some(episode) = self.episode(alert) {
-                    episode.deliveries += count;
-                }
-            }
-            IncidentEvent::AlertResolved { alert, delivery, at, .. } => {
-                *self.delivered.entry(delivery.clone()).or_default() += 1;
-                let Some(episode) = self.episode(alert) else { return };
-                (episode.is_firing, episode.resolved_at) = (false, Some(*at));
-                episode.deliveries += 1;
-                // Uses the incident of the episode, because a merge may have moved the alert since the event was decided.
-                let id = episode.incident.clone();
-                if let Some(incident) = self.incidents.get_mut(&id)
-                    && incident.firing.remove(alert)
-                    && incident.firing.is_empty()
-                {
-                    self.set_quiet_since(&id, Some(*at));
-                }
-            }
-            IncidentEvent::ResolvedWithoutFiring { delivery, .. } => {
-                self.resolved_before_firing.insert(delivery.clone());
-            }
-            IncidentEvent::OwnerFound { incident, owner } => {
-                if let Some(incident) = self.incidents.get_mut(incident) {
-                    incident.owner = Some(owner.clone());
-                }
-            }
-            IncidentEvent::Merged { incident, into, at } => self.merge(incident, into, *at),
-            IncidentEvent::Closed { incident, at } => {
-                if let Some(closed) = self.incidents.get_mut(incident) {
-                    closed.closed_at = Some(*at);
-                    self.quiet.retain(|(_, id)| id != incident);
-                }
-                self.open.retain(|_, id| id != incident);
-            }
-        }
-    }
-
-    /// Returns the episode of an alert, if it is the latest episode of its label set.
-    fn episode(&mut self, alert: &AlertId) -> Option<&mut Episode> {
-        let episode = self.episodes.get_mut(self.episode_keys.get(alert)?)?;
-        (episode.alert == *alert).then_some(episode)
-    }
-
-    /// Records since when no alert of an open incident fires; `None` if one fires.
-    fn set_quiet_since(&mut self, id: &IncidentId, since: Option<Timestamp>) {
-        let Some(incident) = self.incidents.get_mut(id) else { return };
-        if let Some(before) = std::mem::replace(&mut incident.quiet_since, since) {
-            self.quiet.remove(&(before, id.clone()));
-        }
-        self.quiet.extend(since.map(|since| (since, id.clone())));
-    }
-
-    fn merge(&mut self, from: &IncidentId, into: &IncidentId, at: Timestamp) {
-        let Some(merged) = self.incidents.get_mut(from) else { return };
-        merged.merged_into = Some(into.clone());
-        merged.closed_at = Some(at);
-        let (firing, alerts) = (std::mem::take(&mut merged.firing), merged.alerts.clone());
-        self.quiet.retain(|(_, id)| id != from);
-        if let Some(target) = self.incidents.get_mut(into) {
-            target.firing.extend(firing);
-            target.alerts.extend(alerts);
-            if !target.firing.is_empty() {
-                self.set_quiet_since(into, None);
-            }
-        }
-        for id in self.open.values_mut().filter(|id| *id == from) {
-            id.clone_from(into);
-        }
-        for episode in self.episodes.values_mut().filter(|episode| episode.incident == *from) {
-            episode.incident.clone_from(into);
-        }
-    }
+    };
+    episode.incident.as_ref().map(repeated).into_iter().collect()
 }
 
 #[cfg(test)]
@@ -391,7 +260,7 @@ mod tests {
         let first = second.previous.as_ref().expect("the incident refers to the previous one");
         assert!(incidents.is_followed(first) && !incidents.is_followed(&second.id));
         assert_eq!(incidents.next_deadline(), None, "an alert fires again");
-        assert_eq!(incidents.episodes.values().next().unwrap().number, 2);
+        assert_eq!(incidents.episodes.values().map(|episode| episode.number).max(), Some(2));
     }
 
     #[test]
@@ -448,5 +317,41 @@ mod tests {
             replayed.apply(&serde_json::from_str(&event).unwrap());
         }
         assert_eq!(live, replayed);
+    }
+
+    /// Deciding a batch on an excerpt gives the events of deciding it on the whole state.
+    #[test]
+    fn excerpt_decides_like_whole_state() {
+        let mut recorded = Incidents::default();
+        for batch in 0..120i64 {
+            let now = batch * 31;
+            let alerts: Vec<Alert> = (0..1 + batch % 4)
+                .map(|n| {
+                    let draw = (batch * 7 + n * 5) % 11;
+                    let status = if draw % 3 == 2 { "resolved" } else { "firing" };
+                    alert(status, ["a", "b", "c", "d"][(draw % 4) as usize], now - draw * 40, now)
+                })
+                .collect();
+            let (mut whole, mut excerpt) = (recorded.clone(), recorded.excerpt(&alerts));
+            let mut events = Vec::new();
+            for alert in alerts {
+                let input = IncidentInput::Alert(alert);
+                let expected = decide(&whole, &input, at(now));
+                let decided = decide(&excerpt, &input, at(now));
+                assert_eq!(decided, expected, "batch {batch}");
+                decided.iter().for_each(|event| excerpt.apply(event));
+                expected.iter().for_each(|event| whole.apply(event));
+                events.extend(decided);
+            }
+            events.extend(decide(&whole, &IncidentInput::Deadline, at(now)));
+            if batch % 5 == 4
+                && let Some(open) = whole.open.values().next_back().cloned()
+            {
+                let owner = ObjectRef::builtin("c", "Deployment", Some("shop"), "checkout");
+                events.extend(decide(&whole, &IncidentInput::OwnerFound(open, owner), at(now)));
+            }
+            events.iter().for_each(|event| recorded.apply(event));
+        }
+        assert!(recorded.incidents.values().any(|incident| incident.merged_into.is_some()));
     }
 }

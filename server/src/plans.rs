@@ -14,6 +14,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 use store::{PlanRow, Queries};
 use workflow::id::{IncidentId, PlanId};
+use workflow::plan::PlanState;
 use workflow::{Decision, EngineResponse, Input, RequestKey, Severity, Workflow};
 
 use crate::idempotency::{Idempotent, with_key};
@@ -95,7 +96,7 @@ pub(crate) async fn explain(
     State(state): State<Arc<ServerState>>,
     Id(id): Id<PlanId>,
 ) -> Result<Json<ExplainPlanResponse>, Problem> {
-    let PlanRow { plan, status, .. } = find(&state, &id).await?;
+    let PlanRow { plan, state: PlanState { status, .. } } = find(&state, &id).await?;
     let decision = state.store.decision(&plan.decision).await?;
     // The newest evidence gathered before the plan was frozen.
     let mut gathered = state.store.evidence_of(&plan.incident).await?;

@@ -6,8 +6,9 @@ use api::{
     IncidentState, ListResponse, PlanItem, PlanResponse, RunItem, RunResponse,
 };
 use store::{AlertRow, ExperimentRow, IncidentRow, ListPage, PlanRow, Record};
+use workflow::plan::PlanState;
 use workflow::run::StopScope;
-use workflow::{Guardrails, Incident, RunView};
+use workflow::{EmergencyStop, Guardrails, Incident, RunView};
 
 /// A larger payload of an event is omitted: its resource has a route of its own.
 const MAX_PAYLOAD_BYTES: usize = 4_096;
@@ -50,7 +51,7 @@ pub(crate) fn alert_item(row: &AlertRow) -> AlertItem {
 
 pub(crate) fn alert(row: AlertRow) -> AlertResponse {
     let status = alert_state(&row);
-    let AlertRow { alert, incident, episode, deliveries, is_firing: _, resolved_at } = row;
+    let AlertRow { alert, episode } = row;
     AlertResponse {
         id: alert.id,
         source: alert.source,
@@ -68,10 +69,10 @@ pub(crate) fn alert(row: AlertRow) -> AlertResponse {
         link: alert.link,
         received_at: alert.received_at,
         defects: alert.defects,
-        incident,
-        episode,
-        deliveries,
-        resolved_at,
+        incident: episode.incident,
+        episode: episode.number,
+        deliveries: episode.deliveries,
+        resolved_at: episode.resolved_at,
     }
 }
 
@@ -129,7 +130,7 @@ pub(crate) fn plan_item(row: &PlanRow) -> PlanItem {
 }
 
 pub(crate) fn plan(row: PlanRow) -> PlanResponse {
-    let PlanRow { plan, status, review, withdrawn, run, ended } = row;
+    let PlanRow { plan, state: PlanState { status, review, withdrawn, run, ended } } = row;
     PlanResponse {
         id: plan.id,
         digest: plan.digest,

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use cluster::{
-    Cluster, Consistency, Kind, ListQuery, LogQuery, Object, ObjectRef, Page, ReadFailure, Reply,
-    Request, WatchEvent,
+    Cluster, Consistency, Kind, ListQuery, LogQuery, Object, ObjectRef, Page, ReadFailure, Request,
+    WatchEvent, WriteReply,
 };
 use simulator::SimulatedCluster;
 
@@ -42,7 +42,7 @@ impl Cluster for InterceptedCluster {
         self.inner.watch_since(kind, namespace, resource_version).await
     }
 
-    async fn send(&self, request: &Request) -> Reply {
+    async fn send(&self, request: &Request) -> WriteReply {
         (self.before_send)(request);
         self.inner.send(request).await
     }

@@ -101,7 +101,7 @@ async fn planned(dir: &std::path::Path, incidents: usize, latency: Duration) -> 
         }
     });
     let condition = move |folds: &engine::Folds| {
-        let plans = folds.cases.cases.values().filter(|case| case.plan.is_some()).count();
+        let plans = folds.cases.cases.values().filter(|case| case.plan().is_some()).count();
         plans == incidents
     };
     let until = RunUntil::Condition(Box::new(condition));

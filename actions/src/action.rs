@@ -1,7 +1,7 @@
 use cluster::{Difference, ObjectChange, ObjectRef};
 use serde_json::Value;
 use workflow::run::ObjectQuery;
-use workflow::{ActionSpec, Args, Condition, Fact, Facts};
+use workflow::{ActionSpec, Args, Condition, ErrorCode, Fact, Facts};
 
 use crate::change::{ChangeInput, Proposed, Refused, read_then_patch};
 use crate::postcondition::is_rolled_out;
@@ -23,7 +23,10 @@ pub trait Action: Send + Sync {
     /// # Errors
     /// [`Refused`] if the change cannot be made. The default refuses every change.
     fn propose(&self, _input: &ChangeInput<'_>) -> Result<Proposed, Refused> {
-        Err(Refused { code: "no-target", message: format!("`{}` changes no object", self.name()) })
+        Err(Refused {
+            code: ErrorCode::NoTarget,
+            message: format!("`{}` changes no object", self.name()),
+        })
     }
 
     /// Returns what is read together with the target. Default: nothing.

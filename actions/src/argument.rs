@@ -1,7 +1,7 @@
 use cluster::{Kind, ObjectRef};
 use serde_json::Value;
 use workflow::fact::{Binding, PatternBindings};
-use workflow::{ActionSpec, Args};
+use workflow::{ActionSpec, Args, ErrorCode};
 
 use crate::change::Refused;
 
@@ -67,5 +67,8 @@ pub(crate) fn integer(args: &Args, name: &str) -> Result<u64, Refused> {
 }
 
 fn invalid(name: &str, what: &str) -> Refused {
-    Refused { code: "bad-arguments", message: format!("the argument `{name}` must be {what}") }
+    Refused {
+        code: ErrorCode::InvalidArguments,
+        message: format!("the argument `{name}` must be {what}"),
+    }
 }

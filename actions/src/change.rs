@@ -6,7 +6,7 @@ use cluster::{
 use serde_json::{Value, json};
 use workflow::manifest::RetryOn;
 use workflow::run::ObjectQuery;
-use workflow::{ActionSpec, Args};
+use workflow::{ActionSpec, Args, ErrorCode};
 
 use crate::{Next, Reply, target};
 
@@ -42,7 +42,7 @@ pub enum Proposed {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
     /// Error code.
-    pub code: &'static str,
+    pub code: ErrorCode,
     /// What failed, where, and how to fix it.
     pub message: String,
 }
@@ -90,7 +90,7 @@ impl FieldUpdate {
                 truncated(&self.current),
                 truncated(expected)
             );
-            return Err(Refused { code: "changed_concurrently", message });
+            return Err(Refused { code: ErrorCode::ChangedConcurrently, message });
         }
         let (operations, undo) = make(&self);
         Ok(Proposed::Change(ProposedChange {
@@ -112,7 +112,7 @@ pub(crate) fn read_then_patch(
 ) -> Next {
     let Some(target) = target(spec, args, "") else {
         return Next::refused(
-            "bad-arguments",
+            ErrorCode::InvalidArguments,
             format!("`{}` requires an object reference as its target", spec.name),
         );
     };
@@ -167,7 +167,7 @@ pub(crate) fn read_then_patch(
             },
             WriteReply::NotFound => {
                 let message = format!("{reference} was deleted before the change was applied");
-                return Next::refused("not-found", message);
+                return Next::refused(ErrorCode::NotFound, message);
             }
             WriteReply::Refused { .. }
             | WriteReply::Throttled { .. }
@@ -178,7 +178,7 @@ pub(crate) fn read_then_patch(
     let message = format!(
         "{target} was changed by another writer before each of {MAX_CONFLICT_RETRIES} retries"
     );
-    Next::Refused { on: Some(RetryOn::Conflict), code: "conflict".into(), message }
+    Next::Refused { on: Some(RetryOn::Conflict), code: ErrorCode::Conflict.into(), message }
 }
 
 /// Whether the object changed since it was read.
@@ -208,27 +208,35 @@ fn read_reply(reply: &Reply) -> Option<&ReadReply> {
 fn read_object<'a>(reply: &'a ReadReply, target: &ObjectRef) -> Result<&'a Object, Next> {
     let (on, code, message) = match reply {
         ReadReply::Found(object) if object.metadata().deletion_timestamp.is_some() => {
-            return Err(Next::refused("terminating", format!("{target} is being deleted")));
+            return Err(Next::refused(
+                ErrorCode::Terminating,
+                format!("{target} is being deleted"),
+            ));
         }
         ReadReply::Found(object) => return Ok(object),
         ReadReply::NotFound => {
             let recreated =
                 if target.uid.is_some() { ", or it was recreated with another uid" } else { "" };
-            return Err(Next::refused("not-found", format!("{target} does not exist{recreated}")));
+            return Err(Next::refused(
+                ErrorCode::NotFound,
+                format!("{target} does not exist{recreated}"),
+            ));
         }
-        ReadReply::Refused { code, message } => {
-            (None, "refused", format!("the API server rejected the read with {code}: {message}"))
-        }
+        ReadReply::Refused { code, message } => (
+            None,
+            ErrorCode::Refused,
+            format!("the API server rejected the read with {code}: {message}"),
+        ),
         ReadReply::Unavailable { message } => (
             Some(RetryOn::Unavailable),
-            "unavailable",
+            ErrorCode::Unavailable,
             format!("no response from the API server: {message}"),
         ),
         ReadReply::NotSent(not_sent) => return Err(not_sent_failed(not_sent, target)),
-        ReadReply::NotRecordable { message } => (None, "not-recordable", message.clone()),
+        ReadReply::NotRecordable { message } => (None, ErrorCode::NotRecordable, message.clone()),
         ReadReply::Listed(_) => return Err(unexpected(target)),
     };
-    Err(Next::Refused { on, code: code.into(), message: format!("{target}: {message}") })
+    Err(Next::Refused { on, code, message: format!("{target}: {message}") })
 }
 
 /// Returns the failure of the attempt that a reply to its change means.
@@ -236,42 +244,42 @@ fn write_failed(reply: &WriteReply, reference: &ObjectRef) -> Next {
     let (on, code, message) = match reply {
         WriteReply::Refused { code, reason, message } => (
             None,
-            "refused",
+            ErrorCode::Refused,
             format!("the API server rejected the request with {code} {reason}: {message}"),
         ),
         WriteReply::Throttled { retry_after_seconds } => (
             Some(RetryOn::Throttled),
-            "throttled",
+            ErrorCode::Throttled,
             format!("the API server throttles requests; retry after {retry_after_seconds} s"),
         ),
         WriteReply::NotSent(not_sent) => return not_sent_failed(not_sent, reference),
         WriteReply::Unknown { message } => (
             Some(RetryOn::Unavailable),
-            "unavailable",
+            ErrorCode::Unavailable,
             format!("no response from the API server: {message}"),
         ),
         WriteReply::Conflict { message } => (
             Some(RetryOn::Conflict),
-            "conflict",
+            ErrorCode::Conflict,
             format!("conflict with another writer: {message}"),
         ),
         WriteReply::NotFound | WriteReply::Accepted(_) | WriteReply::Deleted => {
             return unexpected(reference);
         }
     };
-    Next::Refused { on, code: code.into(), message: format!("{reference}: {message}") }
+    Next::Refused { on, code, message: format!("{reference}: {message}") }
 }
 
 fn not_sent_failed(not_sent: &NotSent, reference: &ObjectRef) -> Next {
     let (on, code) = match not_sent {
-        NotSent::Unavailable { .. } => (Some(RetryOn::Unavailable), "unavailable"),
+        NotSent::Unavailable { .. } => (Some(RetryOn::Unavailable), ErrorCode::Unavailable),
         NotSent::OtherCluster { .. }
         | NotSent::InvalidRequest { .. }
-        | NotSent::JournalFailed { .. } => (None, "not-sent"),
+        | NotSent::JournalFailed { .. } => (None, ErrorCode::NotSent),
     };
     Next::Refused {
         on,
-        code: code.into(),
+        code,
         message: format!("{reference}: the request was not sent: {not_sent}"),
     }
 }
@@ -279,7 +287,7 @@ fn not_sent_failed(not_sent: &NotSent, reference: &ObjectRef) -> Next {
 /// Returns the failure for a reply that belongs to another request than the action made.
 fn unexpected(reference: &ObjectRef) -> Next {
     let message = format!("{reference}: the API server sent an unexpected response");
-    Next::refused("unexpected-reply", message)
+    Next::refused(ErrorCode::UnexpectedReply, message)
 }
 
 /// Returns the request for a change, with preconditions on the state that the change is based on.

@@ -2,7 +2,7 @@
 
 use cluster::{JsonOp, Object};
 use serde_json::{Map, Value};
-use workflow::Args;
+use workflow::{Args, ErrorCode};
 
 use crate::argument::text;
 use crate::change::{Refused, child_pointer};
@@ -32,7 +32,7 @@ impl<'a> ContainerRef<'a> {
                     list.iter().filter_map(|value| value.get("name")?.as_str()).collect();
                 let message =
                     format!("no container `{name}`; the containers are {}", names.join(", "));
-                Err(Refused { code: "no-container", message })
+                Err(Refused { code: ErrorCode::NoContainer, message })
             }
         }
     }

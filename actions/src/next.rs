@@ -3,7 +3,7 @@ use serde_json::Value;
 use workflow::duration::Duration;
 use workflow::manifest::RetryOn;
 use workflow::run::ObjectQuery;
-use workflow::{ActionSpec, Args};
+use workflow::{ActionSpec, Args, ErrorCode};
 
 use crate::{Reply, check_arguments, find};
 
@@ -36,8 +36,8 @@ pub enum Next {
     Refused {
         /// The kind of failure, if a retry may succeed.
         on: Option<RetryOn>,
-        /// Error code: `not-found`, `changed_concurrently`, `bad-arguments`.
-        code: String,
+        /// Stable code.
+        code: ErrorCode,
         /// What failed, where, and how to fix it.
         message: String,
     },
@@ -45,8 +45,8 @@ pub enum Next {
 
 impl Next {
     /// Returns a refusal that a retry cannot resolve.
-    pub(crate) fn refused(code: &str, message: impl Into<String>) -> Self {
-        Self::Refused { on: None, code: code.into(), message: message.into() }
+    pub(crate) fn refused(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self::Refused { on: None, code, message: message.into() }
     }
 }
 
@@ -59,11 +59,14 @@ impl Next {
 /// target is read again, at most three times.
 pub fn next(spec: &ActionSpec, args: &Args, key: &str, replies: &[Reply]) -> Next {
     let Some(action) = find(&spec.name) else {
-        return Next::refused("unknown-action", format!("there is no action `{}`", spec.name));
+        return Next::refused(
+            ErrorCode::UnknownAction,
+            format!("there is no action `{}`", spec.name),
+        );
     };
     if let Some((path, message)) = check_arguments(spec, args).into_iter().next() {
         return Next::refused(
-            "bad-arguments",
+            ErrorCode::InvalidArguments,
             format!("`{}` has an invalid argument `{path}`: {message}", spec.name),
         );
     }

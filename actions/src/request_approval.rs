@@ -1,5 +1,5 @@
 use serde_json::{Value, json};
-use workflow::{ActionSpec, Args};
+use workflow::{ActionSpec, Args, ErrorCode};
 
 use crate::declaration::{priors, without_target};
 use crate::{Action, Next, Reply};
@@ -31,7 +31,7 @@ impl Action for RequestApproval {
                 prior: Value::Null,
             },
             None => Next::refused(
-                "bad-arguments",
+                ErrorCode::InvalidArguments,
                 "`request-approval` requires the argument `question`",
             ),
         }

@@ -1,7 +1,7 @@
 use cluster::{Object, ObjectRef};
 use serde_json::{Value, json};
 use workflow::fact::{Facts, Predicate};
-use workflow::{ActionClass, ActionSpec, Args, Reversibility};
+use workflow::{ActionClass, ActionSpec, Args, ErrorCode, Reversibility};
 
 use crate::change::{ChangeInput, FieldUpdate, Proposed, Refused, add_with_parents};
 use crate::declaration::{WORKLOADS, fact, priors, reversible};
@@ -74,5 +74,5 @@ pub(crate) fn is_paused(object: &Object) -> bool {
 }
 
 pub(crate) fn paused() -> Refused {
-    Refused { code: "paused", message: "the rollout is paused, so a change has no effect; resume it first (`kubectl rollout resume`)".into() }
+    Refused { code: ErrorCode::Paused, message: "the rollout is paused, so a change has no effect; resume it first (`kubectl rollout resume`)".into() }
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use workflow::catalogue::Permission;
 use workflow::fact::{Facts, Predicate};
 use workflow::run::ObjectQuery;
-use workflow::{ActionClass, ActionSpec, Args};
+use workflow::{ActionClass, ActionSpec, Args, ErrorCode};
 
 use crate::argument::{arguments, integer};
 use crate::change::{ChangeInput, Proposed, ProposedChange, Refused};
@@ -72,7 +72,7 @@ impl Action for RolloutUndo {
         }
         let [ReadReply::Listed(sets)] = also_read else {
             return Err(Refused {
-                code: "unreadable",
+                code: ErrorCode::Unreadable,
                 message: "its ReplicaSets could not be listed, so its revisions are unknown".into(),
             });
         };
@@ -88,7 +88,7 @@ impl Action for RolloutUndo {
                 .filter_map(|set| Some(ReplicaSet::of(set)?.revision()?.to_string()))
                 .collect();
             return Err(Refused {
-                code: "no-revision",
+                code: ErrorCode::NoRevision,
                 message: format!(
                     "revision {revision} does not exist; the revisions are {}",
                     known.join(", ")
@@ -102,7 +102,7 @@ impl Action for RolloutUndo {
         }
         if args.get("expect").is_some_and(|expected| *expected != before) {
             return Err(Refused {
-                code: "changed_concurrently",
+                code: ErrorCode::ChangedConcurrently,
                 message: "the pod template was changed by someone else since; not modified".into(),
             });
         }

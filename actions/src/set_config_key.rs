@@ -2,7 +2,7 @@ use cluster::{JsonOp, ObjectRef};
 use serde_json::{Value, json};
 use workflow::catalogue::BlastRadius;
 use workflow::fact::{Fact, Predicate};
-use workflow::{ActionSpec, Args, Condition};
+use workflow::{ActionSpec, Args, Condition, ErrorCode};
 
 use crate::argument::{arguments, text};
 use crate::change::{ChangeInput, FieldUpdate, Proposed, Refused, add_with_parents, child_pointer};
@@ -47,11 +47,11 @@ impl Action for SetConfigKey {
             let message =
                 "the ConfigMap is immutable; create a new ConfigMap and reference it in the workload"
                     .into();
-            return Err(Refused { code: "immutable", message });
+            return Err(Refused { code: ErrorCode::Immutable, message });
         }
         if object.field("binaryData").is_some_and(|data| data.get(key).is_some()) {
             return Err(Refused {
-                code: "binary",
+                code: ErrorCode::Binary,
                 message: format!("the key `{key}` is in `binaryData`"),
             });
         }

@@ -1,7 +1,7 @@
 use cluster::ObjectRef;
 use serde_json::{Value, json};
 use workflow::fact::{Fact, Predicate};
-use workflow::{ActionSpec, Args};
+use workflow::{ActionSpec, Args, ErrorCode};
 
 use crate::argument::{arguments, text};
 use crate::change::{ChangeInput, FieldUpdate, Proposed, Refused};
@@ -48,7 +48,7 @@ impl Action for SetEnv {
             (Some(_), Some(_)) | (None, None) => {
                 let message =
                     format!("the variable `{name}` requires exactly one of `value` and `from`");
-                return Err(Refused { code: "bad-arguments", message });
+                return Err(Refused { code: ErrorCode::InvalidArguments, message });
             }
         };
         let target = ContainerRef::of(object, container)?;

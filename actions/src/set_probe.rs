@@ -1,7 +1,7 @@
 use cluster::ObjectRef;
 use serde_json::{Value, json};
 use workflow::fact::{Fact, Predicate};
-use workflow::{ActionSpec, Args};
+use workflow::{ActionSpec, Args, ErrorCode};
 
 use crate::argument::{arguments, text};
 use crate::change::{ChangeInput, FieldUpdate, Proposed, Refused};
@@ -65,7 +65,7 @@ impl Action for SetProbe {
             (None, Some(probe)) => probe.clone(),
             (Some(_), Some(_)) | (None, None) => {
                 return Err(Refused {
-                    code: "bad-arguments",
+                    code: ErrorCode::InvalidArguments,
                     message: format!(
                         "the {which} probe requires exactly one of `httpGet` and `probe`"
                     ),

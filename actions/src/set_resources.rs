@@ -1,7 +1,7 @@
 use cluster::{ObjectRef, Quantity};
 use serde_json::{Map, Value, json};
 use workflow::fact::{Fact, Facts, Predicate};
-use workflow::{ActionSpec, Args};
+use workflow::{ActionSpec, Args, ErrorCode};
 
 use crate::argument::{arguments, text};
 use crate::change::{ChangeInput, FieldUpdate, Proposed, Refused};
@@ -67,7 +67,7 @@ impl Action for SetResources {
                 let message = format!(
                     "`{list}.{resource}` must be a quantity such as `250m` or `256Mi`, found {invalid}"
                 );
-                return Err(Refused { code: "bad-arguments", message });
+                return Err(Refused { code: ErrorCode::InvalidArguments, message });
             }
             let current_values = values
                 .keys()
@@ -79,7 +79,7 @@ impl Action for SetResources {
         }
         if desired.is_empty() {
             return Err(Refused {
-                code: "bad-arguments",
+                code: ErrorCode::InvalidArguments,
                 message: "at least one value in `requests` or `limits` is required".into(),
             });
         }

@@ -2,7 +2,7 @@ use cluster::{JsonOp, ObjectRef, PortRef};
 use serde_json::{Value, json};
 use workflow::catalogue::BlastRadius;
 use workflow::fact::{Fact, Predicate};
-use workflow::{ActionSpec, Args, Condition};
+use workflow::{ActionSpec, Args, Condition, ErrorCode};
 
 use crate::argument::arguments;
 use crate::change::{ChangeInput, FieldUpdate, Proposed, Refused};
@@ -62,7 +62,7 @@ impl Action for SetServicePort {
                 })
                 .collect();
             return Err(Refused {
-                code: "no-port",
+                code: ErrorCode::NoPort,
                 message: format!("no port {port}; the ports are {}", known.join(", ")),
             });
         };

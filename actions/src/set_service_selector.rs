@@ -2,7 +2,7 @@ use cluster::ObjectRef;
 use serde_json::{Value, json};
 use workflow::catalogue::BlastRadius;
 use workflow::fact::{Fact, Predicate};
-use workflow::{ActionSpec, Args, Condition};
+use workflow::{ActionSpec, Args, Condition, ErrorCode};
 
 use crate::argument::arguments;
 use crate::change::{ChangeInput, FieldUpdate, Proposed, Refused, add_with_parents};
@@ -54,7 +54,7 @@ impl Action for SetServiceSelector {
         let is_empty = desired.as_object().is_none_or(serde_json::Map::is_empty);
         if is_empty && !args.contains_key("expect") {
             return Err(Refused {
-                code: "bad-arguments",
+                code: ErrorCode::InvalidArguments,
                 message: "an empty selector selects no pods".into(),
             });
         }

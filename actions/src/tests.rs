@@ -50,7 +50,7 @@ fn done(end: &Next) -> (&Value, &Value) {
 
 fn code(end: &Next) -> &str {
     match end {
-        Next::Refused { code, .. } => code,
+        Next::Refused { code, .. } => code.as_str(),
         other => panic!("expected `Refused`, found {other:?}"),
     }
 }
@@ -138,7 +138,7 @@ fn argument_schemas_accept_cases_and_reject_unknown_arguments() {
         assert!(!check_arguments(&spec, &more).is_empty());
         let mut world = case.world();
         let (end, sent) = run(&mut world, case.action, &more, "k");
-        assert_eq!((code(&end), sent), ("bad-arguments", 0));
+        assert_eq!((code(&end), sent), ("invalid_arguments", 0));
         let mut text = case.args.clone();
         text.insert("target".into(), "Deployment shop/cart".into());
         assert_eq!(
@@ -389,30 +389,30 @@ fn failed_request_is_refused_with_code_and_retry_kind() {
         assert_eq!((*found, code.as_str()), (on, expected_code));
     };
     for (reply, on, expected_code) in [
-        (ReadReply::NotFound, None, "not-found"),
+        (ReadReply::NotFound, None, "not_found"),
         (ReadReply::Unavailable { message: text() }, Some(RetryOn::Unavailable), "unavailable"),
         (ReadReply::NotSent(unreachable()), Some(RetryOn::Unavailable), "unavailable"),
-        (ReadReply::NotSent(other()), None, "not-sent"),
-        (ReadReply::NotRecordable { message: text() }, None, "not-recordable"),
+        (ReadReply::NotSent(other()), None, "not_sent"),
+        (ReadReply::NotRecordable { message: text() }, None, "not_recordable"),
         (ReadReply::Refused { code: 403, message: text() }, None, "refused"),
-        (ReadReply::Listed(Vec::new()), None, "unexpected-reply"),
+        (ReadReply::Listed(Vec::new()), None, "unexpected_reply"),
     ] {
         check(&[reply.into()], on, expected_code);
     }
-    check(&[WriteReply::Deleted.into()], None, "unexpected-reply");
+    check(&[WriteReply::Deleted.into()], None, "unexpected_reply");
     let read = Reply::Read(ReadReply::Found(target_of(case, &case.world())));
     let refused = WriteReply::Refused { code: 403, reason: "Forbidden".into(), message: text() };
     for (reply, on, expected_code) in [
-        (WriteReply::NotFound, None, "not-found"),
+        (WriteReply::NotFound, None, "not_found"),
         (WriteReply::Throttled { retry_after_seconds: 3 }, Some(RetryOn::Throttled), "throttled"),
         (WriteReply::NotSent(unreachable()), Some(RetryOn::Unavailable), "unavailable"),
-        (WriteReply::NotSent(other()), None, "not-sent"),
+        (WriteReply::NotSent(other()), None, "not_sent"),
         (refused, None, "refused"),
-        (WriteReply::Deleted, None, "unexpected-reply"),
+        (WriteReply::Deleted, None, "unexpected_reply"),
     ] {
         check(&[read.clone(), reply.into()], on, expected_code);
     }
-    check(&[read, Reply::Waited], None, "unexpected-reply");
+    check(&[read, Reply::Waited], None, "unexpected_reply");
 }
 
 #[test]
@@ -459,19 +459,19 @@ fn impossible_change_is_refused_with_its_code() {
         (
             "set-image",
             json!({"target": cart, "container": "missing", "image": "x:1"}),
-            "no-container",
+            "no_container",
         ),
         (
             "set-image",
             json!({"target": service, "container": "main", "image": "x:1"}),
-            "bad-arguments",
+            "invalid_arguments",
         ),
         (
             "set-image",
             json!({"target": {"kind": "Deployment", "namespace": "shop", "name": "none"}, "container": "main", "image": "x:1"}),
-            "not-found",
+            "not_found",
         ),
-        ("rollout-undo", json!({"target": cart, "revision": 99}), "no-revision"),
+        ("rollout-undo", json!({"target": cart, "revision": 99}), "no_revision"),
         (
             "rollout-restart",
             json!({"target": {"kind": "Deployment", "namespace": "shop", "name": "paused"}}),
@@ -480,23 +480,27 @@ fn impossible_change_is_refused_with_its_code() {
         (
             "set-service-port",
             json!({"target": service, "port": "none", "targetPort": 80}),
-            "no-port",
+            "no_port",
         ),
-        ("set-service-selector", json!({"target": service, "selector": {}}), "bad-arguments"),
+        ("set-service-selector", json!({"target": service, "selector": {}}), "invalid_arguments"),
         ("set-config-key", json!({"target": map, "key": "a", "value": "b"}), "immutable"),
-        ("set-env", json!({"target": cart, "container": "main", "name": "A"}), "bad-arguments"),
+        ("set-env", json!({"target": cart, "container": "main", "name": "A"}), "invalid_arguments"),
         (
             "set-resources",
             json!({"target": cart, "container": "main", "limits": {"memory": "lots"}}),
-            "bad-arguments",
+            "invalid_arguments",
         ),
         (
             "set-probe",
             json!({"target": cart, "container": "main", "which": "readiness"}),
-            "bad-arguments",
+            "invalid_arguments",
         ),
-        ("scale", json!({"target": cart, "replicas": "${{ params.replicas }}"}), "bad-arguments"),
-        ("wait", json!({"duration": "soon"}), "bad-arguments"),
+        (
+            "scale",
+            json!({"target": cart, "replicas": "${{ params.replicas }}"}),
+            "invalid_arguments",
+        ),
+        ("wait", json!({"duration": "soon"}), "invalid_arguments"),
     ] {
         let (end, sent) = run(&mut world(), action, &args(arguments.clone()), "k");
         assert_eq!((code(&end), sent), (expected_code, 0), "{action} {arguments}");

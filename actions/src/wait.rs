@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 use workflow::duration::Duration;
-use workflow::{ActionSpec, Args};
+use workflow::{ActionSpec, Args, ErrorCode};
 
 use crate::declaration::{priors, without_target};
 use crate::{Action, Next, Reply};
@@ -33,11 +33,11 @@ impl Action for Wait {
                 prior: Value::Null,
             },
             Some(Err(error)) => Next::refused(
-                "bad-arguments",
+                ErrorCode::InvalidArguments,
                 format!("`wait` has an invalid argument `duration`: {error}"),
             ),
             None => Next::refused(
-                "bad-arguments",
+                ErrorCode::InvalidArguments,
                 "`wait` requires the argument `duration`, such as `90s`",
             ),
         }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use store::StoreError;
 use workflow::duration::Duration;
-use workflow::{EngineResponse, Entry, Refusal, RequestKey};
+use workflow::{EngineResponse, Entry, ErrorCode, Refusal, RequestKey};
 
 use crate::engine::{Engine, EngineError};
 
@@ -31,7 +31,7 @@ impl Engine {
             return Ok(Some(answer));
         }
         let reused = Refusal::invalid(
-            "idempotency_key_reused",
+            ErrorCode::IdempotencyKeyReused,
             "this Idempotency-Key was used for a different request within the last 24 hours",
             "use a new key for each request, and reuse a key only to repeat the same request",
         );

@@ -16,8 +16,8 @@ use workflow::id::{CandidateId, DecisionId, IncidentId, PlanId};
 use workflow::incident::{self, IncidentEvent, IncidentInput};
 use workflow::plan::OptimizationReport;
 use workflow::{
-    Candidate, Catalogue, Decision, EngineResponse, Entry, Estimates, Evidence, Incident, Mask,
-    Plan, Refusal,
+    Candidate, Catalogue, Decision, EngineResponse, Entry, ErrorCode, Estimates, Evidence,
+    Incident, Mask, Plan, Refusal,
 };
 
 use crate::case::IncidentStage;
@@ -119,7 +119,7 @@ impl Engine {
     fn abandon_planning(&mut self, id: &IncidentId, refusal: Option<Refusal>) {
         let refusal = refusal.unwrap_or_else(|| {
             Refusal::conflict(
-                "no_plan",
+                ErrorCode::NoPlan,
                 "no plan was made: the evidence shows that the incident belongs to another incident, or `autonomy` is `observe`",
                 "show the incident and the active guardrails",
             )
@@ -163,7 +163,7 @@ impl Engine {
         }
         let Some(evidence) = evidence else {
             let refusal = Refusal::conflict(
-                "no_evidence",
+                ErrorCode::NoEvidence,
                 "evidence could not be collected from the cluster in time",
                 "retry when the cluster is reachable",
             );
@@ -398,19 +398,19 @@ impl Engine {
                 case.is_some_and(|case| case.tried_plans.contains(&candidate.content_digest()));
             match (candidate.source.has_effects(), is_tried) {
                 (true, true) => Some(rejection(
-                    "already_tried",
+                    ErrorCode::AlreadyTried,
                     "the same plan was tried for this incident before",
                 )),
                 (true, false) if runs >= self.rules.guardrails.spec.max_runs_per_incident => {
                     Some(rejection(
-                        "too_many_runs",
+                        ErrorCode::TooManyRuns,
                         "the incident has reached `maxRunsPerIncident` of the guardrails",
                     ))
                 }
                 // Doing nothing is tried once at most; escalation is always possible.
                 (false, true) if candidate.source == workflow::Source::DoNothing => {
                     Some(rejection(
-                        "already_tried",
+                        ErrorCode::AlreadyTried,
                         "doing nothing was tried before and the incident did not resolve",
                     ))
                 }
@@ -460,7 +460,7 @@ impl Engine {
         result: Option<&DryRunResult>,
     ) -> Result<(), Rejection> {
         let Some(result) = result else {
-            return Err(rejection("dry_run_timeout", "the dry run timed out"));
+            return Err(rejection(ErrorCode::DryRunTimeout, "the dry run timed out"));
         };
         planner::verify(
             candidate,
@@ -652,6 +652,6 @@ pub(crate) async fn within<T>(call: impl Future<Output = T>, deadline: Option<Ta
     }
 }
 
-fn rejection(code: &str, message: &str) -> Rejection {
-    Rejection { code: code.into(), message: message.into(), step: None, hint: String::new() }
+fn rejection(code: ErrorCode, message: &str) -> Rejection {
+    Rejection { code, message: message.into(), step: None, hint: String::new() }
 }

@@ -7,7 +7,8 @@ use workflow::decision::Rejection;
 use workflow::fact::match_all;
 use workflow::guardrail::{self, GuardrailDecision};
 use workflow::{
-    Candidate, Catalogue, ChangeLog, Evidence, Guardrails, HealthLevel, Limits, Step, fact,
+    Candidate, Catalogue, ChangeLog, ErrorCode, Evidence, Guardrails, HealthLevel, Limits, Step,
+    fact,
 };
 
 use crate::dry_run::{DryRunFailure, DryRunResult};
@@ -44,7 +45,7 @@ pub fn verify(
     }
     if steps.is_empty() {
         return Err(rejection(
-            "no_steps",
+            ErrorCode::NoSteps,
             None,
             "the workflow has no steps".into(),
             "add at least one step, or choose the candidate `escalate`",
@@ -52,7 +53,7 @@ pub fn verify(
     }
     let Some(target) = &evidence.target else {
         return Err(rejection(
-            "no_target",
+            ErrorCode::NoTarget,
             None,
             "the object that the alert is about was not found".into(),
             "check the labels of the alert; only `do-nothing` and `escalate` are possible without a target",
@@ -61,7 +62,7 @@ pub fn verify(
     if worst_health(evidence) == Some(HealthLevel::Healthy) {
         let message = format!("{target} is healthy, so there is nothing to fix");
         return Err(rejection(
-            "target_healthy",
+            ErrorCode::TargetHealthy,
             None,
             message,
             "keep observing the incident, or check the alerting rule",
@@ -104,13 +105,13 @@ pub(crate) fn worst_health(evidence: &Evidence) -> Option<HealthLevel> {
         .min()
 }
 
-fn rejection(code: &str, step: Option<&Step>, message: String, hint: &str) -> Rejection {
+fn rejection(code: ErrorCode, step: Option<&Step>, message: String, hint: &str) -> Rejection {
     let message = match step {
         Some(step) => format!("step `{}`, `{}`: {message}", step.id, step.action),
         None => message,
     };
     Rejection {
-        code: code.into(),
+        code,
         message: message.chars().take(500).collect(),
         step: step.map(|step| step.id.clone()),
         hint: hint.into(),
@@ -122,7 +123,7 @@ fn check_graph(steps: &[Step]) -> Result<(), Rejection> {
     if steps.len() > max_steps {
         let message = format!("the workflow has {} steps; the maximum is {max_steps}", steps.len());
         return Err(rejection(
-            "too_many_steps",
+            ErrorCode::TooManySteps,
             None,
             message,
             "split the workflow, or choose the candidate `escalate`",
@@ -132,7 +133,7 @@ fn check_graph(steps: &[Step]) -> Result<(), Rejection> {
     for step in steps {
         if !ids.insert(step.id.as_str()) {
             return Err(rejection(
-                "duplicate_step",
+                ErrorCode::DuplicateStep,
                 Some(step),
                 "another step has the same id".into(),
                 "give each step a unique id",
@@ -142,7 +143,7 @@ fn check_graph(steps: &[Step]) -> Result<(), Rejection> {
     for step in steps {
         if let Some(need) = step.needs.iter().find(|need| !ids.contains(need.as_str())) {
             return Err(rejection(
-                "unknown_need",
+                ErrorCode::UnknownNeed,
                 Some(step),
                 format!("`needs` names the step `{need}`, which does not exist"),
                 "name a step of this workflow in `needs`",
@@ -152,7 +153,7 @@ fn check_graph(steps: &[Step]) -> Result<(), Rejection> {
     let Some(cycle) = workflow::validate::find_cycle(steps) else { return Ok(()) };
     let cycle = cycle.iter().chain(cycle.first()).copied().collect::<Vec<_>>().join(" -> ");
     Err(rejection(
-        "cycle",
+        ErrorCode::Cycle,
         None,
         format!("the steps depend on each other in a cycle: {cycle}"),
         "remove one of these steps from the `needs` of another",
@@ -168,7 +169,7 @@ fn check_arguments(steps: &[Step], catalogue: &Catalogue) -> Result<(), Rejectio
                 |near| format!("did you mean `{near}`?"),
             );
             return Err(rejection(
-                "unknown_action",
+                ErrorCode::UnknownAction,
                 Some(step),
                 "the action does not exist".into(),
                 &hint,
@@ -178,7 +179,7 @@ fn check_arguments(steps: &[Step], catalogue: &Catalogue) -> Result<(), Rejectio
             actions::check_arguments(spec, &step.arguments).into_iter().next()
         {
             return Err(rejection(
-                "invalid_arguments",
+                ErrorCode::InvalidArguments,
                 Some(step),
                 format!("argument `{path}`: {fault}"),
                 "see the action's schema in the catalogue",
@@ -188,7 +189,7 @@ fn check_arguments(steps: &[Step], catalogue: &Catalogue) -> Result<(), Rejectio
         if target.is_some_and(|target| target.to_string().contains("${{")) {
             let message = "the target is a placeholder that only the run can resolve".into();
             return Err(rejection(
-                "unresolved_argument",
+                ErrorCode::UnresolvedArgument,
                 Some(step),
                 message,
                 "name the target object in the arguments",
@@ -199,7 +200,7 @@ fn check_arguments(steps: &[Step], catalogue: &Catalogue) -> Result<(), Rejectio
         {
             let message = format!("the action does not support the kind {kind}");
             return Err(rejection(
-                "invalid_arguments",
+                ErrorCode::InvalidArguments,
                 Some(step),
                 message,
                 &format!("use one of the kinds {}", spec.target_kinds.join(", ")),
@@ -223,7 +224,7 @@ fn check_targets(
         };
         let Some(named) = actions::target(spec, &step.arguments, &target.cluster) else {
             return Err(rejection(
-                "invalid_arguments",
+                ErrorCode::InvalidArguments,
                 Some(step),
                 "the arguments name no target object".into(),
                 "set `kind`, `namespace` and `name` of the target",
@@ -232,7 +233,7 @@ fn check_targets(
         if !evidence.inventory.iter().any(|known| known.is_same(&named)) {
             let message = format!("{named} is not in the inventory of the evidence");
             return Err(rejection(
-                "target_unknown",
+                ErrorCode::TargetUnknown,
                 Some(step),
                 message,
                 "use an object that the evidence lists",
@@ -243,7 +244,7 @@ fn check_targets(
         if !is_near {
             let message = format!("{named} is not related to {target}, the target of the alert");
             return Err(rejection(
-                "target_unrelated",
+                ErrorCode::TargetUnrelated,
                 Some(step),
                 message,
                 "use the target of the alert, its owner, its configuration or its Services",
@@ -272,7 +273,7 @@ fn check_action_preconditions(
             {
                 let pattern = serde_json::to_string(need).expect("a pattern is plain data");
                 return Err(rejection(
-                    "precondition_unmet",
+                    ErrorCode::PreconditionUnmet,
                     Some(step),
                     format!(
                         "no fact of the evidence matches the precondition {pattern} of the action"
@@ -316,7 +317,7 @@ fn check_images(steps: &[Step], evidence: &Evidence, target: &ObjectRef) -> Resu
             let message =
                 format!("{name} has not run this image before, as far as the evidence shows");
             return Err(rejection(
-                "image_unknown",
+                ErrorCode::ImageUnknown,
                 Some(step),
                 message,
                 "use an image of an earlier revision of the workload",
@@ -356,7 +357,7 @@ fn check_guardrails(
             | GuardrailDecision::SuggestOnly { .. } => {}
             GuardrailDecision::Deny { rule, message, hint } => {
                 return Err(rejection(
-                    "guardrail_denied",
+                    ErrorCode::GuardrailDenied,
                     Some(step),
                     format!("{message} (guardrail `{rule}`)"),
                     &hint,
@@ -374,8 +375,8 @@ fn check_guardrails(
 fn check_dry_run(dry_run: &DryRunResult) -> Result<(), Rejection> {
     let (code, message) = match dry_run {
         Ok(()) => return Ok(()),
-        Err(DryRunFailure::Refused { message }) => ("dry_run_refused", message),
-        Err(DryRunFailure::Unknown { message }) => ("dry_run_unknown", message),
+        Err(DryRunFailure::Refused { message }) => (ErrorCode::DryRunRefused, message),
+        Err(DryRunFailure::Unknown { message }) => (ErrorCode::DryRunUnknown, message),
     };
     Err(rejection(
         code,

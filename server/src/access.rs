@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use subtle::ConstantTimeEq as _;
-use workflow::Digest;
+use workflow::{Digest, ErrorCode};
 
 use crate::problem::Problem;
 
@@ -32,7 +32,7 @@ impl Authenticator {
         if !is_known {
             return Err(Problem::new(
                 StatusCode::MISDIRECTED_REQUEST,
-                "unknown_host",
+                ErrorCode::UnknownHost,
                 "the name in Host is not a name of this server",
                 format!("use one of: {}", self.hosts.join(", ")),
             )
@@ -47,7 +47,7 @@ impl Authenticator {
         if !given.is_some_and(|given| is_same(&given, &self.token)) {
             return Err(Problem::new(
                 StatusCode::UNAUTHORIZED,
-                "unauthorized",
+                ErrorCode::Unauthorized,
                 "the bearer token is missing or wrong",
                 "send `Authorization: Bearer TOKEN` with the content of the file `token` in the data directory",
             )

@@ -7,6 +7,7 @@ use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode, header};
 use flate2::write::MultiGzDecoder;
 use futures::StreamExt;
+use workflow::ErrorCode;
 
 use crate::problem::Problem;
 
@@ -25,7 +26,7 @@ pub(crate) async fn read(
         Ok(read) => read,
         Err(_) => Err(Problem::new(
             StatusCode::REQUEST_TIMEOUT,
-            "body_timeout",
+            ErrorCode::BodyTimeout,
             format!("the body did not arrive within {timeout:?}"),
             "send the body without pauses",
         )
@@ -44,8 +45,13 @@ async fn read_to_end(headers: &HeaderMap, body: Body, limit: usize) -> Result<Ve
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk.map_err(|error| {
             let detail = format!("the body ended early: {error}");
-            Problem::new(StatusCode::BAD_REQUEST, "body_incomplete", detail, "send it again")
-                .closing()
+            Problem::new(
+                StatusCode::BAD_REQUEST,
+                ErrorCode::BodyIncomplete,
+                detail,
+                "send it again",
+            )
+            .closing()
         })?;
         // Encoded bytes count too: an endless stream of empty gzip members decodes to no bytes.
         taken += chunk.len();
@@ -60,7 +66,7 @@ async fn read_to_end(headers: &HeaderMap, body: Body, limit: usize) -> Result<Ve
 fn too_large(limit: usize) -> Problem {
     Problem::new(
         StatusCode::PAYLOAD_TOO_LARGE,
-        "body_too_large",
+        ErrorCode::BodyTooLarge,
         format!("the body is larger than {limit} bytes after decoding"),
         "send a smaller body; for Alertmanager set `max_alerts` of the receiver, or group by more labels",
     )
@@ -73,7 +79,7 @@ fn refusal(error: &io::Error, limit: usize) -> Problem {
     }
     let detail = format!("Content-Encoding is gzip, but the body is not valid gzip: {error}");
     let hint = "send valid gzip, or leave out the header Content-Encoding";
-    Problem::new(StatusCode::BAD_REQUEST, "invalid_gzip", detail, hint).closing()
+    Problem::new(StatusCode::BAD_REQUEST, ErrorCode::InvalidGzip, detail, hint).closing()
 }
 
 /// Decodes a body into a buffer of limited size.
@@ -91,7 +97,7 @@ impl BodyDecoder {
             Ok("gzip" | "x-gzip") => Ok(Self::Gzip(Box::new(MultiGzDecoder::new(room)))),
             Ok(_) | Err(_) => Err(Problem::new(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "unsupported_encoding",
+                ErrorCode::UnsupportedEncoding,
                 "the body has a Content-Encoding other than gzip and identity",
                 "send the body unencoded, or as gzip",
             )

@@ -9,8 +9,8 @@ use api::{
 use axum::Json;
 use axum::extract::State;
 use store::Queries;
-use workflow::Input;
 use workflow::run::StopScope;
+use workflow::{ErrorCode, Input};
 
 use crate::problem::Problem;
 use crate::request::{StrictJson, check_given_reason};
@@ -24,7 +24,7 @@ fn parse_scope(text: &str) -> Result<StopScope, Problem> {
     text.parse().map(|run| StopScope::Run { run }).map_err(|_| {
         let text: String = text.chars().take(64).collect();
         let detail = format!("`{text}` is not a valid scope of an emergency stop");
-        Problem::invalid("invalid_scope", detail, "use `global` or the id of a run")
+        Problem::invalid(ErrorCode::InvalidScope, detail, "use `global` or the id of a run")
     })
 }
 

@@ -16,6 +16,7 @@ use serde::Deserialize;
 use store::{Record, Store};
 use tokio::sync::watch;
 use utoipa::IntoParams;
+use workflow::ErrorCode;
 use workflow::id::RunId;
 
 use crate::problem::Problem;
@@ -136,7 +137,7 @@ fn resume_position(headers: &HeaderMap, after: Option<u64>) -> Result<Option<u64
     position.map(Some).ok_or_else(|| {
         Problem::new(
             StatusCode::BAD_REQUEST,
-            "invalid_event_id",
+            ErrorCode::InvalidEventId,
             "Last-Event-ID is not the id of an event",
             "send the `id` of the last event that you received, or omit the header",
         )

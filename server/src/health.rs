@@ -3,6 +3,7 @@ use std::sync::Arc;
 use api::ProblemResponse;
 use axum::extract::State;
 use axum::http::StatusCode;
+use workflow::ErrorCode;
 
 use crate::problem::Problem;
 use crate::server_state::ServerState;
@@ -21,7 +22,7 @@ pub(crate) async fn readyz(State(state): State<Arc<ServerState>>) -> Result<&'st
     if state.inputs.is_closed() {
         return Err(Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
-            "engine_stopped",
+            ErrorCode::EngineStopped,
             "the engine accepts no more inputs",
             "restart the server; its log contains the reason",
         ));

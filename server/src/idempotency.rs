@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, header};
-use workflow::{Digest, Input, RequestKey};
+use workflow::{Digest, ErrorCode, Input, RequestKey};
 
 use crate::body;
 use crate::problem::Problem;
@@ -42,7 +42,7 @@ fn key(headers: &HeaderMap) -> Result<Option<Digest>, Problem> {
     if text.is_empty() || text.len() > 255 {
         return Err(Problem::new(
             StatusCode::BAD_REQUEST,
-            "bad_idempotency_key",
+            ErrorCode::InvalidIdempotencyKey,
             "Idempotency-Key is empty, longer than 255 characters or not ASCII",
             "send a UUID, or leave the header out",
         ));

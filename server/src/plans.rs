@@ -15,7 +15,7 @@ use serde_json::Value;
 use store::{PlanRow, Queries};
 use workflow::id::{IncidentId, PlanId};
 use workflow::plan::PlanState;
-use workflow::{Decision, EngineResponse, Input, RequestKey, Severity, Workflow};
+use workflow::{Decision, EngineResponse, ErrorCode, Input, RequestKey, Severity, Workflow};
 
 use crate::idempotency::{Idempotent, with_key};
 use crate::problem::Problem;
@@ -219,7 +219,7 @@ async fn review(
     if row.plan.digest != digest {
         return Err(Problem::new(
             StatusCode::PRECONDITION_FAILED,
-            "plan_changed",
+            ErrorCode::PlanChanged,
             format!("plan {plan} has the digest {}, not the one in If-Match", row.plan.digest),
             "read the plan again, then review it with its present digest",
         ));
@@ -245,7 +245,7 @@ pub(crate) async fn feedback(
     let (actor, comment) = (check_actor(body.actor)?, check_length(body.comment, "comment")?);
     if body.rating.is_none() && body.correction.is_none() && comment.trim().is_empty() {
         return Err(Problem::invalid(
-            "empty_feedback",
+            ErrorCode::EmptyFeedback,
             "the feedback is empty",
             "set `rating`, `correction` or `comment`",
         ));
@@ -276,6 +276,7 @@ fn workflow_of(value: &Value, state: &ServerState) -> Result<Workflow, Problem> 
             parsed.diagnostics.into_iter().filter(|d| d.severity == Severity::Error).collect();
         let detail = errors.first().map_or_else(String::new, |first| first.message.clone());
         let detail = format!("the correction is not a valid workflow: {detail}");
-        Problem::invalid("invalid_workflow", detail, "fix the findings in `errors`").errors(errors)
+        Problem::invalid(ErrorCode::InvalidWorkflow, detail, "fix the findings in `errors`")
+            .errors(errors)
     })
 }

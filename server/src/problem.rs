@@ -3,6 +3,7 @@ use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use store::StoreError;
+use workflow::ErrorCode;
 use workflow::diagnostic::Diagnostic;
 use workflow::input::ErrorKind;
 use workflow::json::ParseJsonError;
@@ -22,7 +23,7 @@ impl Problem {
     /// Creates a problem: its status, its stable code, what failed, and how to fix it. Long texts are truncated.
     pub fn new(
         status: StatusCode,
-        code: &str,
+        code: ErrorCode,
         detail: impl Into<String>,
         hint: impl Into<String>,
     ) -> Self {
@@ -31,7 +32,7 @@ impl Problem {
             title: status.canonical_reason().unwrap_or("Refused").into(),
             status: status.as_u16(),
             detail: truncated(detail.into()),
-            code: code.into(),
+            code: code.as_str().into(),
             hint: truncated(hint.into()),
             errors: Vec::new(),
         };
@@ -55,18 +56,27 @@ impl Problem {
     }
 
     /// Creates a 422 problem for an invalid body.
-    pub(crate) fn invalid(code: &str, detail: impl Into<String>, hint: impl Into<String>) -> Self {
+    pub(crate) fn invalid(
+        code: ErrorCode,
+        detail: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail, hint)
     }
 
     /// Creates a 404 problem for a missing resource.
     pub(crate) fn not_found(noun: &str, id: impl std::fmt::Display) -> Self {
         let hint = format!("list the {noun}s to find an existing id");
-        Self::new(StatusCode::NOT_FOUND, "not_found", format!("{noun} `{id}` does not exist"), hint)
+        Self::new(
+            StatusCode::NOT_FOUND,
+            ErrorCode::NotFound,
+            format!("{noun} `{id}` does not exist"),
+            hint,
+        )
     }
 
     /// Creates the problem for an input that the engine refused.
-    pub(crate) fn refused(kind: ErrorKind, code: String, message: String, hint: String) -> Self {
+    pub(crate) fn refused(kind: ErrorKind, code: ErrorCode, message: String, hint: String) -> Self {
         let status = match kind {
             ErrorKind::NotFound => StatusCode::NOT_FOUND,
             ErrorKind::Conflict => StatusCode::CONFLICT,
@@ -75,7 +85,7 @@ impl Problem {
             ErrorKind::Forbidden => StatusCode::FORBIDDEN,
             ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         };
-        let problem = Self::new(status, &code, message, hint);
+        let problem = Self::new(status, code, message, hint);
         if status == StatusCode::SERVICE_UNAVAILABLE { problem.retry_after(30) } else { problem }
     }
 }
@@ -92,7 +102,7 @@ impl From<StoreError> for Problem {
         if let StoreError::InvalidCursor { .. } = error {
             return Self::new(
                 StatusCode::BAD_REQUEST,
-                "invalid_cursor",
+                ErrorCode::InvalidCursor,
                 error.to_string(),
                 error.hint(),
             );
@@ -100,7 +110,7 @@ impl From<StoreError> for Problem {
         tracing::error!(error = &error as &dyn std::error::Error, "cannot read the record");
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
-            "store_unavailable",
+            ErrorCode::StoreUnavailable,
             error.to_string(),
             error.hint(),
         )

@@ -13,8 +13,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use store::PageRequest;
 use utoipa::IntoParams;
-use workflow::Digest;
 use workflow::id::RunId;
+use workflow::{Digest, ErrorCode};
 
 use crate::body;
 use crate::problem::Problem;
@@ -57,7 +57,7 @@ impl<S: Send + Sync> FromRequestParts<S> for StepPath {
 fn id<T: FromStr<Err: Display>>(text: &str) -> Result<T, Problem> {
     let id = text.parse().map_err(|error: T::Err| {
         let hint = "use an id from a list; the letters before the underscore are the id's kind";
-        Problem::new(StatusCode::NOT_FOUND, "invalid_id", error.to_string(), hint)
+        Problem::new(StatusCode::NOT_FOUND, ErrorCode::InvalidId, error.to_string(), hint)
     })?;
     let field = match text.split_once('_') {
         Some(("inc", _)) => "incident",
@@ -72,7 +72,7 @@ fn id<T: FromStr<Err: Display>>(text: &str) -> Result<T, Problem> {
 fn invalid_path(error: PathRejection) -> Problem {
     Problem::new(
         StatusCode::BAD_REQUEST,
-        "invalid_path",
+        ErrorCode::InvalidPath,
         error.to_string(),
         "send the path as percent-encoded UTF-8",
     )
@@ -96,7 +96,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for QueryParams<T>
 }
 
 fn invalid_parameter(detail: impl Into<String>, hint: impl Into<String>) -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST, "invalid_parameter", detail, hint)
+    Problem::new(StatusCode::BAD_REQUEST, ErrorCode::InvalidParameter, detail, hint)
 }
 
 /// Query parameters of a list.
@@ -155,7 +155,7 @@ pub(crate) fn media_type(headers: &HeaderMap) -> Option<String> {
 pub(crate) fn wrong_media_type(expected: &str) -> Problem {
     Problem::new(
         StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        "unsupported_media_type",
+        ErrorCode::UnsupportedMediaType,
         format!("the body is not {expected}"),
         format!("send {expected} with a matching Content-Type"),
     )
@@ -217,7 +217,7 @@ fn invalid_body_hint(error: &serde_json::Error) -> String {
 fn decode<T: DeserializeOwned>(bytes: &[u8], state: &ServerState) -> Result<T, Problem> {
     let value = workflow::json::parse(bytes, state.limits.depth)?;
     serde_json::from_value(value).map_err(|error| {
-        Problem::invalid("invalid_body", error.to_string(), invalid_body_hint(&error))
+        Problem::invalid(ErrorCode::InvalidBody, error.to_string(), invalid_body_hint(&error))
     })
 }
 
@@ -230,7 +230,7 @@ pub(crate) fn check_reason(request: ReasonRequest) -> Result<(String, String), P
 pub(crate) fn check_given_reason(request: ReasonRequest) -> Result<(String, String), Problem> {
     if request.reason.trim().is_empty() {
         return Err(Problem::invalid(
-            "reason_missing",
+            ErrorCode::ReasonMissing,
             "the reason is missing",
             "set `reason`; it is kept in the record",
         ));
@@ -243,7 +243,11 @@ pub(crate) fn check_actor(actor: Option<String>) -> Result<String, Problem> {
     let actor = actor.unwrap_or_else(|| "api".into());
     if actor.trim().is_empty() || actor.chars().count() > 128 {
         let hint = "omit `actor`, or set it to a name of at most 128 characters";
-        return Err(Problem::invalid("invalid_actor", "`actor` is empty or too long", hint));
+        return Err(Problem::invalid(
+            ErrorCode::InvalidActor,
+            "`actor` is empty or too long",
+            hint,
+        ));
     }
     Ok(actor)
 }
@@ -252,7 +256,7 @@ pub(crate) fn check_actor(actor: Option<String>) -> Result<String, Problem> {
 pub(crate) fn check_length(text: String, name: &str) -> Result<String, Problem> {
     if text.chars().count() > 4_096 {
         let detail = format!("`{name}` is longer than 4,096 characters");
-        return Err(Problem::invalid("text_too_long", detail, "shorten it"));
+        return Err(Problem::invalid(ErrorCode::TextTooLong, detail, "shorten it"));
     }
     Ok(text)
 }
@@ -265,7 +269,7 @@ pub(crate) fn if_match_digest(headers: &HeaderMap) -> Result<Digest, Problem> {
         let detail = "the header If-Match is missing";
         return Err(Problem::new(
             StatusCode::PRECONDITION_REQUIRED,
-            "if_match_missing",
+            ErrorCode::IfMatchMissing,
             detail,
             hint,
         ));
@@ -274,6 +278,6 @@ pub(crate) fn if_match_digest(headers: &HeaderMap) -> Result<Digest, Problem> {
     let text = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
     text.parse().map_err(|_| {
         let detail = "If-Match is not the digest of a plan";
-        Problem::new(StatusCode::PRECONDITION_REQUIRED, "invalid_if_match", detail, hint)
+        Problem::new(StatusCode::PRECONDITION_REQUIRED, ErrorCode::InvalidIfMatch, detail, hint)
     })
 }

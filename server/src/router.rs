@@ -7,6 +7,7 @@ use axum::middleware::from_fn_with_state;
 use tower_http::trace::TraceLayer;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
+use workflow::ErrorCode;
 
 use crate::access::{self, Authenticator};
 use crate::problem::Problem;
@@ -109,7 +110,7 @@ fn span(request: &Request) -> tracing::Span {
 async fn route_not_found() -> Problem {
     Problem::new(
         StatusCode::NOT_FOUND,
-        "route_not_found",
+        ErrorCode::RouteNotFound,
         "this path does not exist",
         "see /api/openapi.json for the routes",
     )
@@ -118,7 +119,7 @@ async fn route_not_found() -> Problem {
 async fn method_not_allowed() -> Problem {
     Problem::new(
         StatusCode::METHOD_NOT_ALLOWED,
-        "method_not_allowed",
+        ErrorCode::MethodNotAllowed,
         "this path does not support the method",
         "see /api/openapi.json for the routes",
     )

@@ -9,7 +9,7 @@ use tokio::sync::mpsc::Sender;
 use tokio::sync::mpsc::error::{SendTimeoutError, TrySendError};
 use tokio::sync::oneshot::{self, Receiver};
 use workflow::input::Query;
-use workflow::{Catalogue, Delivery, EngineResponse, Input, Limits};
+use workflow::{Catalogue, Delivery, EngineResponse, ErrorCode, Input, Limits};
 
 use crate::problem::Problem;
 use crate::timeouts::Timeouts;
@@ -104,7 +104,7 @@ impl ServerState {
             Ok(Err(_)) => Err(engine_stopped()),
             Err(_) => Err(Problem::new(
                 StatusCode::SERVICE_UNAVAILABLE,
-                "engine_timeout",
+                ErrorCode::EngineTimeout,
                 format!(
                     "the engine did not respond within {} s",
                     self.timeouts.engine_response.as_secs()
@@ -119,7 +119,7 @@ impl ServerState {
 fn queue_full() -> Problem {
     Problem::new(
         StatusCode::SERVICE_UNAVAILABLE,
-        "queue_full",
+        ErrorCode::QueueFull,
         "the engine's input queue is full",
         "retry after the time in Retry-After; nothing was recorded",
     )
@@ -129,7 +129,7 @@ fn queue_full() -> Problem {
 fn engine_stopped() -> Problem {
     Problem::new(
         StatusCode::SERVICE_UNAVAILABLE,
-        "engine_stopped",
+        ErrorCode::EngineStopped,
         "the engine accepts no more inputs",
         "restart the server, then retry; the server's log contains the reason",
     )
@@ -141,7 +141,7 @@ pub(crate) fn unexpected(response: &EngineResponse) -> Problem {
     tracing::error!(?response, "the engine's response does not match the request");
     Problem::new(
         StatusCode::INTERNAL_SERVER_ERROR,
-        "internal_error",
+        ErrorCode::InternalError,
         "the engine's response does not match the request",
         "this is a bug in Chiron; the server's log contains the response",
     )

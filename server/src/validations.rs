@@ -4,6 +4,7 @@ use api::{ProblemResponse, ValidateManifestResponse};
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
+use workflow::ErrorCode;
 
 use crate::body;
 use crate::problem::Problem;
@@ -44,7 +45,7 @@ pub(crate) async fn validate(
         let hint = "this is a bug in Chiron; the server's log contains the details";
         Problem::new(
             StatusCode::INTERNAL_SERVER_ERROR,
-            "internal_error",
+            ErrorCode::InternalError,
             "the validator panicked",
             hint,
         )

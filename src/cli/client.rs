@@ -11,6 +11,7 @@ use api::{ListResponse, ProblemResponse, ReasonRequest};
 use reqwest::{Method, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use workflow::ErrorCode;
 
 use crate::cli::demo::locator;
 use crate::cli::sanitize;
@@ -179,7 +180,9 @@ impl std::error::Error for RequestError {}
 impl RequestError {
     /// Whether the route does not exist on the server.
     pub(crate) fn is_route_not_found(&self) -> bool {
-        self.problem.as_ref().is_some_and(|problem| problem.code == "route_not_found")
+        self.problem
+            .as_ref()
+            .is_some_and(|problem| problem.code == ErrorCode::RouteNotFound.as_str())
     }
 
     /// Returns the exit code of the process.

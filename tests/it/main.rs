@@ -10,6 +10,7 @@ mod chaos;
 mod contract;
 mod demo;
 mod deploy;
+mod error_codes;
 mod evaluation;
 mod fuzz;
 mod http_api;

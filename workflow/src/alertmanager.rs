@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::alert::{Alert, AlertStatus, AlertSubject, Defect, Delivery, fingerprint};
+use crate::error_code::ErrorCode;
 use crate::id::AlertId;
 use crate::json::{self, ParseJsonError};
 use crate::limits::Limits;
@@ -79,7 +80,7 @@ pub fn parse(
 ) -> Result<Delivery, ParseJsonError> {
     let (value, repairs) = json::parse_lenient(body, limits.depth)?;
     let malformed = |message: &str| ParseJsonError {
-        code: "not_alertmanager",
+        code: ErrorCode::NotAlertmanager,
         message: message.into(),
         line: 1,
         column: 1,

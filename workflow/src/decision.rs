@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::error_code::ErrorCode;
 use crate::estimates::Estimates;
 use crate::features::Features;
 use crate::id::{CandidateId, DecisionId, ExperimentId, IncidentId};
@@ -18,8 +19,8 @@ pub type Mask = BTreeMap<CandidateId, Rejection>;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Rejection {
-    /// Stable code: `guardrail_denied`, `target_unrelated`, `target_healthy`, `dry_run_refused`.
-    pub code: String,
+    /// Stable code.
+    pub code: ErrorCode,
     /// What failed.
     pub message: String,
     /// Id of the step that failed, if it is a single one.

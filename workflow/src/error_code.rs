@@ -2,13 +2,16 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A stable error code: its meaning does not change, and it is not reused. `docs/errors.md` says for each how to fix the error.
 ///
 /// Findings of the validator have codes of their own ([`crate::validate::Code`]), and so have errors of expressions
 /// ([`crate::expression::ExpressionCode`]).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorCode {
     // Request.
@@ -171,9 +174,13 @@ pub enum ErrorCode {
     Conflict,
     /// The API server rejected the request.
     Refused,
+    /// The request was not sent: it is for another cluster, it is invalid, or the journal of the simulated world cannot be written.
+    NotSent,
+    /// What the read returned is too large for the record, so no decision may depend on it.
+    NotRecordable,
     /// The API server throttles requests.
     Throttled,
-    /// No response from the API server; the outcome is resolved by a read.
+    /// The API server cannot be reached, or did not respond; an unknown outcome is resolved by a read.
     Unavailable,
     /// The API server sent an unexpected response.
     UnexpectedReply,
@@ -195,7 +202,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// All codes, in the order of `docs/errors.md`.
-    pub const ALL: [Self; 87] = [
+    pub const ALL: [Self; 89] = [
         Self::UnknownHost,
         Self::Unauthorized,
         Self::RouteNotFound,
@@ -273,6 +280,8 @@ impl ErrorCode {
         Self::ChangedConcurrently,
         Self::Conflict,
         Self::Refused,
+        Self::NotSent,
+        Self::NotRecordable,
         Self::Throttled,
         Self::Unavailable,
         Self::UnexpectedReply,
@@ -365,6 +374,8 @@ impl ErrorCode {
             Self::ChangedConcurrently => "changed_concurrently",
             Self::Conflict => "conflict",
             Self::Refused => "refused",
+            Self::NotSent => "not_sent",
+            Self::NotRecordable => "not_recordable",
             Self::Throttled => "throttled",
             Self::Unavailable => "unavailable",
             Self::UnexpectedReply => "unexpected_reply",

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::alert::Delivery;
+use crate::error_code::ErrorCode;
 use crate::experiment::{Experiment, Variant};
 use crate::feedback::Rating;
 use crate::guardrail::Guardrails;
@@ -202,7 +203,7 @@ pub enum EngineResponse {
         /// Class of the error.
         kind: ErrorKind,
         /// Stable error code.
-        code: String,
+        code: ErrorCode,
         /// What failed.
         message: String,
         /// How to fix it.
@@ -216,7 +217,7 @@ pub struct Refusal {
     /// Class of the error.
     pub kind: ErrorKind,
     /// Stable error code.
-    pub code: String,
+    pub code: ErrorCode,
     /// What failed.
     pub message: String,
     /// How to fix it.
@@ -227,11 +228,11 @@ impl Refusal {
     /// Creates a refusal.
     pub fn new(
         kind: ErrorKind,
-        code: &str,
+        code: ErrorCode,
         message: impl Into<String>,
         hint: impl Into<String>,
     ) -> Self {
-        Self { kind, code: code.into(), message: message.into(), hint: hint.into() }
+        Self { kind, code, message: message.into(), hint: hint.into() }
     }
 
     /// The entity `what` with this id does not exist.
@@ -239,24 +240,24 @@ impl Refusal {
         let id: String = id.chars().take(64).collect();
         Self::new(
             ErrorKind::NotFound,
-            "not_found",
+            ErrorCode::NotFound,
             format!("{what} {id} does not exist"),
             format!("list the {what}s to find its id"),
         )
     }
 
     /// The state of the entity does not allow the input.
-    pub fn conflict(code: &str, message: impl Into<String>, hint: impl Into<String>) -> Self {
+    pub fn conflict(code: ErrorCode, message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::new(ErrorKind::Conflict, code, message, hint)
     }
 
     /// The entity has changed since it was read.
-    pub fn changed(code: &str, message: impl Into<String>, hint: impl Into<String>) -> Self {
+    pub fn changed(code: ErrorCode, message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::new(ErrorKind::Changed, code, message, hint)
     }
 
     /// The input is invalid.
-    pub fn invalid(code: &str, message: impl Into<String>, hint: impl Into<String>) -> Self {
+    pub fn invalid(code: ErrorCode, message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::new(ErrorKind::Invalid, code, message, hint)
     }
 }

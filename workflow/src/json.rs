@@ -5,12 +5,14 @@ use std::fmt;
 use serde::de::{self, DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
+use crate::error_code::ErrorCode;
+
 /// An error of parsing JSON.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}, at line {line}, column {column}")]
 pub struct ParseJsonError {
-    /// Stable code: `empty_body`, `not_json`, `depth`, `duplicate_key`.
-    pub code: &'static str,
+    /// `empty_body`, `not_json`, `depth` or `duplicate_key`.
+    pub code: ErrorCode,
     /// What failed; at most 200 characters.
     pub message: String,
     /// Line, from 1.
@@ -27,7 +29,13 @@ pub struct ParseJsonError {
 /// [`ParseJsonError`], with the position.
 pub fn parse(bytes: &[u8], depth: usize) -> Result<Value, ParseJsonError> {
     if bytes.iter().all(u8::is_ascii_whitespace) {
-        return Err(parse_error("empty_body", "the body is empty", 1, 1, "send a JSON document"));
+        return Err(parse_error(
+            ErrorCode::EmptyBody,
+            "the body is empty",
+            1,
+            1,
+            "send a JSON document",
+        ));
     }
     check_depth(bytes, depth)?;
     let mut reader = serde_json::Deserializer::from_slice(bytes);
@@ -36,8 +44,12 @@ pub fn parse(bytes: &[u8], depth: usize) -> Result<Value, ParseJsonError> {
     value.map_err(|error| {
         let message = error.to_string();
         let message = message.split(" at line ").next().unwrap_or(&message).to_string();
-        let code = if message.starts_with("duplicate key") { "duplicate_key" } else { "not_json" };
-        let hint = if code == "duplicate_key" {
+        let code = if message.starts_with("duplicate key") {
+            ErrorCode::DuplicateKey
+        } else {
+            ErrorCode::NotJson
+        };
+        let hint = if code == ErrorCode::DuplicateKey {
             "remove one of the keys"
         } else {
             "send valid JSON in UTF-8"
@@ -84,7 +96,7 @@ pub struct Repair {
 }
 
 fn parse_error(
-    code: &'static str,
+    code: ErrorCode,
     message: &str,
     line: usize,
     column: usize,
@@ -111,7 +123,7 @@ fn check_depth(bytes: &[u8], depth: usize) -> Result<(), ParseJsonError> {
                 if level > depth {
                     let message = format!("nested deeper than {depth} levels");
                     return Err(parse_error(
-                        "depth",
+                        ErrorCode::Depth,
                         &message,
                         line,
                         column,
@@ -256,13 +268,13 @@ mod tests {
     #[test]
     fn duplicate_key_is_rejected_with_its_position() {
         let error = parse(br#"{"a": {"b": 1, "b": 2}}"#, 32).unwrap_err();
-        assert_eq!((error.code, error.line), ("duplicate_key", 1));
+        assert_eq!((error.code, error.line), (ErrorCode::DuplicateKey, 1));
     }
 
     #[test]
     fn depth_is_checked_before_parsing() {
         let deep = "[".repeat(100_000);
-        assert_eq!(parse(deep.as_bytes(), 32).unwrap_err().code, "depth");
+        assert_eq!(parse(deep.as_bytes(), 32).unwrap_err().code, ErrorCode::Depth);
         assert!(parse(br#"["[[[[[[[["]"#, 2).is_ok());
     }
 
@@ -283,7 +295,7 @@ mod tests {
 
     #[test]
     fn trailing_characters_are_rejected() {
-        assert_eq!(parse(b"{} {}", 32).unwrap_err().code, "not_json");
-        assert_eq!(parse(b"  ", 32).unwrap_err().code, "empty_body");
+        assert_eq!(parse(b"{} {}", 32).unwrap_err().code, ErrorCode::NotJson);
+        assert_eq!(parse(b"  ", 32).unwrap_err().code, ErrorCode::EmptyBody);
     }
 }

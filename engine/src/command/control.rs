@@ -1,8 +1,8 @@
 //! Emergency stops and controls of runs.
 
 use executor::Rejected;
-use workflow::Refusal;
 use workflow::input::ErrorKind;
+use workflow::{ErrorCode, Refusal};
 
 /// Returns the refusal of an operator's command that the fleet rejected.
 pub(crate) fn refusal(rejected: &Rejected) -> Refusal {
@@ -19,7 +19,7 @@ pub(crate) fn refusal(rejected: &Rejected) -> Refusal {
         | Rejected::InvalidPlan { .. }
         | Rejected::Runaway { .. } => ErrorKind::Conflict,
     };
-    Refusal::new(kind, "rejected", rejected.to_string(), rejected.hint())
+    Refusal::new(kind, ErrorCode::Rejected, rejected.to_string(), rejected.hint())
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use workflow::experiment::{Experiment, ExperimentEvent, ExperimentStatus};
 use workflow::id::ExperimentId;
-use workflow::{EngineResponse, Entry, Refusal};
+use workflow::{EngineResponse, Entry, ErrorCode, Refusal};
 
 use super::Handled;
 use crate::experiments::Experiments;
@@ -12,7 +12,7 @@ use crate::experiments::Experiments;
 pub(crate) fn create(experiment: Experiment) -> Handled {
     if let Err(error) = learner::experiment::check(&experiment) {
         return Err(Refusal::invalid(
-            "invalid_experiment",
+            ErrorCode::InvalidExperiment,
             error.to_string(),
             "use two variants whose shares sum to 1, and alpha in (0, 0.5]",
         ));
@@ -25,7 +25,7 @@ pub(crate) fn create(experiment: Experiment) -> Handled {
 pub(crate) fn start(experiments: &Experiments, id: ExperimentId, now: Timestamp) -> Handled {
     if let Some(other) = experiments.overlapping(&id) {
         return Err(Refusal::conflict(
-            "experiment_overlaps",
+            ErrorCode::ExperimentOverlaps,
             format!("experiment {} is running and shares alerts with it", other.id),
             "stop that experiment first, or select different alerts",
         ));
@@ -56,7 +56,7 @@ fn transition(
     };
     if experiment.status != from {
         return Err(Refusal::conflict(
-            "experiment_status",
+            ErrorCode::ExperimentStatus,
             format!("the experiment is {}", experiment.status.as_str()),
             "only a draft can be started, and only a running experiment can be stopped",
         ));
@@ -145,8 +145,8 @@ mod tests {
         let code = |experiments: &Experiments| {
             stop(experiments, id.clone(), "enough".into(), sample::at(1)).unwrap_err().code
         };
-        assert_eq!(code(&experiments), "not_found");
+        assert_eq!(code(&experiments), ErrorCode::NotFound);
         accept(&mut experiments, create(draft("a", &[])));
-        assert_eq!(code(&experiments), "experiment_status");
+        assert_eq!(code(&experiments), ErrorCode::ExperimentStatus);
     }
 }

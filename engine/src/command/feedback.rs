@@ -16,6 +16,7 @@ pub(crate) fn handle(cases: &IncidentCases, feedback: Feedback) -> Handled {
 
 #[cfg(test)]
 mod tests {
+    use workflow::ErrorCode;
     use workflow::id::FeedbackId;
 
     use super::*;
@@ -34,7 +35,7 @@ mod tests {
             at: sample::at(0),
         };
         let refused = handle(&IncidentCases::default(), feedback.clone()).unwrap_err();
-        assert_eq!(refused.code, "not_found");
+        assert_eq!(refused.code, ErrorCode::NotFound);
         assert!(handle(&sample::cases_with_plan(), feedback).is_ok());
     }
 }

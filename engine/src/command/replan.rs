@@ -2,7 +2,7 @@
 
 use tokio::sync::oneshot;
 use workflow::id::IncidentId;
-use workflow::{EngineResponse, Entry, Incidents, Refusal, RequestKey};
+use workflow::{EngineResponse, Entry, ErrorCode, Incidents, Refusal, RequestKey};
 
 use crate::case::{IncidentCases, IncidentStage};
 
@@ -29,7 +29,7 @@ pub(crate) fn handle(
     check(cases, incidents, id)?;
     match waiting {
         Some(waiting) if key.is_none() || waiting.key.as_ref() != key => Err(Refusal::conflict(
-            "planning",
+            ErrorCode::Planning,
             "another client requested a plan for the incident, which is being made",
             "list the plans of the incident in a few seconds",
         )),
@@ -44,14 +44,14 @@ fn check(cases: &IncidentCases, incidents: &Incidents, id: &IncidentId) -> Resul
     };
     if matches!(case.stage, IncidentStage::Running { .. } | IncidentStage::Ready) {
         return Err(Refusal::conflict(
-            "running",
+            ErrorCode::Running,
             "a plan of the incident is being executed",
             "wait until the run ends, or cancel it",
         ));
     }
     if incidents.current(id).is_none_or(|open| open.id != *id) {
         return Err(Refusal::conflict(
-            "incident_closed",
+            ErrorCode::IncidentClosed,
             "the incident is closed or was merged into another incident",
             "request a plan for an open incident",
         ));
@@ -70,7 +70,7 @@ pub(crate) fn check_still_possible(
     // The evidence is from before that run.
     if cases.cases.get(id).is_some_and(|case| case.runs != request.runs) {
         return Err(Refusal::conflict(
-            "running",
+            ErrorCode::Running,
             "a plan of the incident was executed meanwhile",
             "request a plan again",
         ));
@@ -125,7 +125,7 @@ mod tests {
             &sample::incident().id,
             None,
         );
-        assert_eq!(refused.unwrap_err().code, "not_found");
+        assert_eq!(refused.unwrap_err().code, ErrorCode::NotFound);
     }
 
     #[test]
@@ -134,7 +134,7 @@ mod tests {
         let id = sample::incident().id;
         assert_eq!(handle(&cases, &incidents, None, &id, None), Ok(()));
         let closed = handle(&cases, &Incidents::default(), None, &id, None).unwrap_err();
-        assert_eq!(closed.code, "incident_closed");
+        assert_eq!(closed.code, ErrorCode::IncidentClosed);
         let plan = sample::plan(1);
         let review = Review {
             plan: plan.id,
@@ -145,7 +145,7 @@ mod tests {
         };
         sample::apply(&mut cases, vec![Entry::PlanReviewed(review)]);
         let running = handle(&cases, &incidents, None, &id, None).unwrap_err();
-        assert_eq!(running.code, "running");
+        assert_eq!(running.code, ErrorCode::Running);
     }
 
     #[test]
@@ -157,8 +157,8 @@ mod tests {
             handle(&cases, &incidents, Some(&waiting), &id, key).map_err(|refused| refused.code)
         };
         assert_eq!(handle(Some(&key(b"a"))), Ok(()));
-        assert_eq!(handle(Some(&key(b"b"))), Err("planning".into()));
-        assert_eq!(handle(None), Err("planning".into()));
+        assert_eq!(handle(Some(&key(b"b"))), Err(ErrorCode::Planning));
+        assert_eq!(handle(None), Err(ErrorCode::Planning));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use workflow::entry::Review;
 use workflow::guardrail::Autonomy;
-use workflow::{EngineResponse, Entry, Refusal};
+use workflow::{EngineResponse, Entry, ErrorCode, Refusal};
 
 use super::Handled;
 use crate::case::{IncidentCases, IncidentStage};
@@ -14,7 +14,7 @@ pub(crate) fn handle(cases: &IncidentCases, autonomy: Autonomy, review: Review) 
     };
     let Some(frozen) = case.plan().filter(|frozen| frozen.id == review.plan) else {
         return Err(Refusal::conflict(
-            "plan_superseded",
+            ErrorCode::PlanSuperseded,
             "the plan was superseded by a newer plan",
             "review the newer plan",
         ));
@@ -24,18 +24,18 @@ pub(crate) fn handle(cases: &IncidentCases, autonomy: Autonomy, review: Review) 
             "the plan's digest is {}, which is not the digest that was reviewed",
             frozen.digest
         );
-        return Err(Refusal::changed("plan_changed", message, "read the plan again"));
+        return Err(Refusal::changed(ErrorCode::PlanChanged, message, "read the plan again"));
     }
     if !matches!(case.stage, IncidentStage::AwaitingApproval { .. }) {
         return Err(Refusal::conflict(
-            "not_awaiting_approval",
+            ErrorCode::NotAwaitingApproval,
             "the plan does not await approval",
             "show the plan to see its status",
         ));
     }
     if review.is_approved && !autonomy.allows_execution() {
         return Err(Refusal::conflict(
-            "suggested_only",
+            ErrorCode::SuggestedOnly,
             "the active guardrails do not allow execution of plans",
             "set `autonomy` to `approve` or higher in the guardrails, then approve the plan",
         ));
@@ -61,7 +61,11 @@ mod tests {
         }
     }
 
-    fn refusal(cases: &IncidentCases, autonomy: Autonomy, review: Review) -> (ErrorKind, String) {
+    fn refusal(
+        cases: &IncidentCases,
+        autonomy: Autonomy,
+        review: Review,
+    ) -> (ErrorKind, ErrorCode) {
         let refusal = handle(cases, autonomy, review).unwrap_err();
         assert!(!refusal.hint.is_empty());
         (refusal.kind, refusal.code)
@@ -71,7 +75,7 @@ mod tests {
     fn review_of_unknown_plan_is_refused() {
         let refused =
             refusal(&IncidentCases::default(), Autonomy::Approve, review(&sample::plan(1)));
-        assert_eq!(refused, (ErrorKind::NotFound, "not_found".into()));
+        assert_eq!(refused, (ErrorKind::NotFound, ErrorCode::NotFound));
     }
 
     #[test]
@@ -79,14 +83,14 @@ mod tests {
         let mut cases = sample::cases_with_plan();
         sample::freeze(&mut cases, sample::plan(2));
         let refused = refusal(&cases, Autonomy::Approve, review(&sample::plan(1)));
-        assert_eq!(refused, (ErrorKind::Conflict, "plan_superseded".into()));
+        assert_eq!(refused, (ErrorKind::Conflict, ErrorCode::PlanSuperseded));
     }
 
     #[test]
     fn review_of_other_digest_is_refused() {
         let review = Review { digest: Digest::of(b"another"), ..review(&sample::plan(1)) };
         let refused = refusal(&sample::cases_with_plan(), Autonomy::Approve, review);
-        assert_eq!(refused, (ErrorKind::Changed, "plan_changed".into()));
+        assert_eq!(refused, (ErrorKind::Changed, ErrorCode::PlanChanged));
     }
 
     #[test]
@@ -97,14 +101,14 @@ mod tests {
         assert_eq!(response, EngineResponse::Done);
         sample::apply(&mut cases, entries);
         let refused = refusal(&cases, Autonomy::Approve, review(&sample::plan(1)));
-        assert_eq!(refused, (ErrorKind::Conflict, "not_awaiting_approval".into()));
+        assert_eq!(refused, (ErrorKind::Conflict, ErrorCode::NotAwaitingApproval));
     }
 
     #[test]
     fn approval_under_autonomy_suggest_is_refused_and_rejection_is_not() {
         let cases = sample::cases_with_plan();
         let refused = refusal(&cases, Autonomy::Suggest, review(&sample::plan(1)));
-        assert_eq!(refused, (ErrorKind::Conflict, "suggested_only".into()));
+        assert_eq!(refused, (ErrorKind::Conflict, ErrorCode::SuggestedOnly));
         let rejection = Review { is_approved: false, ..review(&sample::plan(1)) };
         assert!(handle(&cases, Autonomy::Suggest, rejection).is_ok());
     }

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use workflow::duration::Duration;
 use workflow::manifest::{OnFailure, RetryOn, RetryStrategy};
 use workflow::run::{Applied, Event, RunStatus, StepStatus};
-use workflow::{ActionSpec, Args, Truth};
+use workflow::{ActionSpec, Args, ErrorCode, Truth};
 
 use super::state::{ActionProgress, Regression, RunGate, StepProgress, StepState, Termination};
 use super::undo::Undo;
@@ -287,7 +287,7 @@ impl Run {
                     message: "reverted".into(),
                     at: now,
                 }),
-                Ok(Next::Refused { code, .. }) if code == "changed_concurrently" => {
+                Ok(Next::Refused { code, .. }) if code == ErrorCode::ChangedConcurrently => {
                     Some(Event::StepCompensated {
                         step: step.id.clone(),
                         message: "changed concurrently: not reverted".into(),

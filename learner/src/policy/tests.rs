@@ -15,7 +15,7 @@ fn estimates(value: f64, observations: f64) -> Estimates {
 
 fn refused() -> Rejection {
     Rejection {
-        code: "guardrail_denied".into(),
+        code: workflow::ErrorCode::GuardrailDenied,
         message: "no".into(),
         step: None,
         hint: String::new(),

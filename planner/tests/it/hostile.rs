@@ -6,7 +6,9 @@ use planner::{CandidateSources, ReversalMode};
 use serde_json::{Value, json};
 use workflow::decision::Rejection;
 use workflow::id::CandidateId;
-use workflow::{Candidate, ChangeLog, Evidence, Guardrails, Incident, Source, Step, Workflow};
+use workflow::{
+    Candidate, ChangeLog, ErrorCode, Evidence, Guardrails, Incident, Source, Step, Workflow,
+};
 
 use crate::harness::{FaultyWorld, auto, faulty_world, simulated, templates};
 
@@ -51,7 +53,7 @@ fn hostile(evidence: &Evidence, steps: Value) -> Candidate {
 /// Returns the code with which a candidate is rejected, or `ok` if it passes.
 async fn code(faulty: &FaultyWorld, evidence: &Evidence, candidate: &Candidate) -> String {
     let result = verify_with(faulty, evidence, candidate, &auto()).await;
-    result.map_or_else(|rejection| rejection.code, |()| "ok".into())
+    result.map_or_else(|rejection| rejection.code.to_string(), |()| "ok".into())
 }
 
 /// Verifies a candidate under these guardrails, with the result of a real dry run.
@@ -158,7 +160,7 @@ async fn verify_denies_changes_in_protected_namespace() {
         match result {
             Ok(()) => assert!(!candidate.source.has_effects()),
             Err(rejection) => {
-                assert_eq!(rejection.code, "guardrail_denied");
+                assert_eq!(rejection.code, ErrorCode::GuardrailDenied);
                 assert!(
                     rejection.message.contains("protectedNamespaces") && !rejection.hint.is_empty(),
                     "{rejection:?}"
@@ -321,7 +323,7 @@ async fn verify_rejects_unknown_or_unrelated_target() {
         &Ok(()),
         faulty.world.now(),
     );
-    assert_eq!(result.unwrap_err().code, "target_unrelated");
+    assert_eq!(result.unwrap_err().code, ErrorCode::TargetUnrelated);
     // The right name with another uid.
     let other = json!({"kind": "Deployment", "namespace": workload.namespace, "name": workload.name, "uid": "another"});
     assert_eq!(

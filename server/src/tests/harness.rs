@@ -244,7 +244,7 @@ async fn test_only_responder(
 fn refused(because: ErrorKind) -> EngineResponse {
     EngineResponse::Refused {
         kind: because,
-        code: "test_refusal".into(),
+        code: workflow::ErrorCode::Rejected,
         message: "refused by the responder".into(),
         hint: "none".into(),
     }

@@ -152,14 +152,19 @@ async fn error_kind_determines_the_status() {
         (Forbidden, 403),
         (Unavailable, 503),
     ] {
-        let problem = crate::problem::Problem::refused(because, "c".into(), "m".into(), "h".into());
-        assert_eq!((problem.body.status, problem.body.code.as_str()), (status, "c"));
+        let problem = crate::problem::Problem::refused(
+            because,
+            workflow::ErrorCode::Cycle,
+            "m".into(),
+            "h".into(),
+        );
+        assert_eq!((problem.body.status, problem.body.code.as_str()), (status, "cycle"));
     }
     let server = ServerHarness::new().await;
     server.append(run()).await;
     assert_eq!(
         server.post(&format!("/api/v1/runs/{RUN}/steps/one/approve"), "").await.problem(),
-        (409, "test_refusal")
+        (409, "rejected")
     );
     let Some(Input::Control { control, actor, .. }) = server.inputs().pop() else {
         panic!("no control")

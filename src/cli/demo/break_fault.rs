@@ -13,6 +13,7 @@ use runtime::Runtime;
 use serde::{Deserialize, Serialize};
 use server::Problem;
 use simulator::InvalidFile;
+use workflow::ErrorCode;
 
 use crate::cli::client::{Connection, RequestError, with_client};
 use crate::datasets;
@@ -101,7 +102,7 @@ async fn inject(
         let detail = format!("the body is not a valid request: {error}");
         Problem::new(
             StatusCode::BAD_REQUEST,
-            "invalid_body",
+            ErrorCode::InvalidBody,
             detail,
             r#"send {"family": "bad-image"}"#,
         )
@@ -110,7 +111,12 @@ async fn inject(
     if !families.contains(&family.as_str()) {
         let detail = format!("the fault family `{family}` does not exist");
         let hint = format!("use one of: {}", families.join(", "));
-        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "unknown_family", detail, hint));
+        return Err(Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            ErrorCode::UnknownFamily,
+            detail,
+            hint,
+        ));
     }
     let fault_injector = breaker.fault_injector.clone();
     // The injection waits for the disk, which would block a thread that serves other requests.
@@ -120,7 +126,7 @@ async fn inject(
             tracing::error!(%error, "the injection panicked");
             let detail = "the injection panicked";
             let hint = "check the cluster: the fault may have been injected; the log of the demo contains the panic";
-            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", detail, hint)
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::InternalError, detail, hint)
         })?
         .map_err(injection_problem)?;
     // The engine sleeps until its next deadline and does not know that the world changed.
@@ -141,12 +147,12 @@ fn injection_problem(error: anyhow::Error) -> Problem {
         let hint = format!("try another family: {}", datasets::families().join(", "));
         return Problem::new(
             StatusCode::UNPROCESSABLE_ENTITY,
-            "fault_not_applicable",
+            ErrorCode::FaultNotApplicable,
             detail,
             hint,
         );
     }
     tracing::error!(error = %format!("{error:#}"), "no fault was injected");
     let hint = "check that the data directory of the demo is writable";
-    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "fault_injection_failed", detail, hint)
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::FaultInjectionFailed, detail, hint)
 }

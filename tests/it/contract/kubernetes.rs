@@ -132,7 +132,7 @@ async fn recreated_object_is_not_changed() {
     }
     let args = json!({"target": old, "replicas": 3});
     let (end, sent) = namespace.run_action("scale", args, async |_| {}).await;
-    assert_eq!((refusal_code(&end), sent), ("not-found", 0));
+    assert_eq!((refusal_code(&end), sent), ("not_found", 0));
     let now = namespace.get_existing(&new).await;
     assert_eq!((now.at("/spec/replicas"), now.metadata().generation), (Some(&json!(0)), 1));
 }

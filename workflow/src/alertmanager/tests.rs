@@ -48,7 +48,7 @@ fn labels_of_exporter_are_not_the_subject() {
 #[test]
 /// Bad-input row A1.
 fn empty_body_is_refused() {
-    assert_eq!(parse(b"", &Limits::default(), received()).unwrap_err().code, "empty_body");
+    assert_eq!(parse(b"", &Limits::default(), received()).unwrap_err().code, ErrorCode::EmptyBody);
 }
 
 #[test]
@@ -66,7 +66,10 @@ fn oversized_group_becomes_alert() {
 /// Bad-input row A4: JSON nested 100,000 levels deep.
 fn deeply_nested_json_is_refused() {
     let body = format!("{{\"alerts\": {}", "[".repeat(100_000));
-    assert_eq!(parse(body.as_bytes(), &Limits::default(), received()).unwrap_err().code, "depth");
+    assert_eq!(
+        parse(body.as_bytes(), &Limits::default(), received()).unwrap_err().code,
+        ErrorCode::Depth
+    );
 }
 
 #[test]
@@ -97,7 +100,7 @@ fn duplicate_key_is_refused() {
     );
     assert_eq!(
         parse(body.as_bytes(), &Limits::default(), received()).unwrap_err().code,
-        "duplicate_key"
+        ErrorCode::DuplicateKey
     );
 }
 

@@ -47,7 +47,7 @@ pub(super) fn merge(patch: Value) -> Verb {
 /// Returns the code with which an action was refused.
 pub(super) fn refusal_code(end: &Next) -> &str {
     match end {
-        Next::Refused { code, .. } => code,
+        Next::Refused { code, .. } => code.as_str(),
         other => panic!("expected a refusal, found {other:?}"),
     }
 }

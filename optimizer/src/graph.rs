@@ -1,10 +1,8 @@
 //! The order of steps as a transitively closed relation.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
-use petgraph::algo::toposort;
-use petgraph::graph::DiGraph;
-use workflow::Step;
+use workflow::{Step, StepGraph};
 
 /// A strict partial order of steps: `before[i][j]` means that step `i` ends before step `j` starts. Always transitively
 /// closed and acyclic.
@@ -17,27 +15,14 @@ impl Order {
     /// Builds the order from the `needs` of `steps`. Returns `None` if the needs are cyclic or name an unknown step, or
     /// if two steps have the same id.
     pub(crate) fn of(steps: &[Step]) -> Option<Self> {
-        let indices: BTreeMap<&str, usize> =
-            steps.iter().enumerate().map(|(index, step)| (step.id.as_str(), index)).collect();
-        if indices.len() != steps.len() {
+        let ids: BTreeSet<&str> = steps.iter().map(|step| step.id.as_str()).collect();
+        let is_known = |need: &String| ids.contains(need.as_str());
+        if ids.len() != steps.len() || !steps.iter().flat_map(|step| &step.needs).all(is_known) {
             return None;
         }
-        let mut graph = DiGraph::<usize, ()>::new();
-        let nodes: Vec<_> = (0..steps.len()).map(|index| graph.add_node(index)).collect();
-        let mut order = Self::empty(steps.len());
-        for (index, step) in steps.iter().enumerate() {
-            for need in &step.needs {
-                let earlier = *indices.get(need.as_str())?;
-                graph.add_edge(nodes[earlier], nodes[index], ());
-            }
-        }
-        let sorted = toposort(&graph, None).ok()?;
-        for node in sorted {
-            for need in &steps[graph[node]].needs {
-                order.add(indices[need.as_str()], graph[node]);
-            }
-        }
-        Some(order)
+        let ancestors = StepGraph::of(steps).ancestors()?;
+        let before = |earlier| ancestors.iter().map(|all| all.contains(&earlier)).collect();
+        Some(Self { before: (0..steps.len()).map(before).collect() })
     }
 
     /// Returns an order of `count` unrelated steps.

@@ -155,7 +155,7 @@ fn check_graph(steps: &[Step]) -> Result<(), Rejection> {
     Err(rejection(
         ErrorCode::Cycle,
         None,
-        format!("the steps depend on each other in a cycle: {cycle}"),
+        format!("the steps depend on each other in a cycle: {}", ids.join(" -> ")),
         "remove one of these steps from the `needs` of another",
     ))
 }

@@ -66,3 +66,4 @@ pub use manifest::{Step, Template, Workflow};
 pub use outcome::Outcome;
 pub use plan::{Candidate, OptimizationReport, Plan, PlanState, PlanStatus, Source};
 pub use run::{Effect, Event, RunInput, RunStatus, RunView};
+pub use step_graph::StepGraph;

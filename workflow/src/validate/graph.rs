@@ -6,6 +6,7 @@ use super::code::Code;
 use super::finding::{Finding, Path, suggest, truncated};
 use crate::limits::Limits;
 use crate::manifest::Step;
+use crate::step_graph::StepGraph;
 
 /// Checks the step graph. If it has no cycle, also returns for each step the indices of the steps that end before it starts.
 pub(super) fn check(
@@ -39,9 +40,8 @@ pub(super) fn check(
     for (position, step) in steps.iter().enumerate() {
         positions.entry(&step.id).or_insert(position);
     }
-    let mut needs: Vec<Vec<(usize, usize)>> = Vec::new();
     for (position, step) in steps.iter().enumerate() {
-        let mut edges: Vec<(usize, usize)> = Vec::new();
+        let mut targets: BTreeSet<usize> = BTreeSet::new();
         for (at, need) in step.needs.iter().enumerate() {
             let path = path.index(position).key("needs").index(at);
             match positions.get(need.as_str()) {
@@ -58,7 +58,7 @@ pub(super) fn check(
                         suggest(need, positions.keys().copied()),
                     ));
                 }
-                Some(target) if edges.iter().any(|(known, _)| known == target) => {
+                Some(target) if !targets.insert(*target) => {
                     let message = format!(
                         "step `{}` lists the need `{}` twice",
                         truncated(&step.id, 64),
@@ -71,17 +71,13 @@ pub(super) fn check(
                         "remove one of the two",
                     ));
                 }
-                Some(target) => edges.push((*target, at)),
+                Some(_) => {}
             }
         }
-        needs.push(edges);
     }
-    let cycles = cycles(&needs);
-    for cycle in &cycles {
-        findings.push(cycle_finding(cycle, &needs, steps, path));
-    }
-    let before = cycles.is_empty().then(|| ancestors(&needs));
-    (findings, before)
+    let graph = StepGraph::of(steps);
+    findings.extend(graph.cycles().iter().map(|cycle| cycle_finding(cycle, steps, path)));
+    (findings, graph.ancestors())
 }
 
 /// Returns the ids of the steps of a cycle, in the direction of `needs`, if the step graph has one. Ignores unknown needs.
@@ -138,7 +134,7 @@ fn cycle_finding(
 ) -> Finding {
     let first = cycle[0];
     let second = cycle.get(1).copied().unwrap_or(first);
-    let at = needs[first].iter().find(|(target, _)| *target == second).map_or(0, |(_, at)| *at);
+    let at = steps[first].needs.iter().position(|need| *need == steps[second].id).unwrap_or(0);
     let names: Vec<String> =
         cycle.iter().chain([&first]).map(|step| truncated(&steps[*step].id, 64)).collect();
     let message = format!("the step graph has a cycle: {}", names.join(" -> "));
@@ -148,34 +144,4 @@ fn cycle_finding(
         message,
         "remove one of these needs",
     )
-}
-
-/// Returns the transitive needs of each step.
-fn ancestors(needs: &[Vec<(usize, usize)>]) -> Vec<BTreeSet<usize>> {
-    let mut sets: Vec<Option<BTreeSet<usize>>> = vec![None; needs.len()];
-    for start in 0..needs.len() {
-        let mut path = vec![start];
-        while let Some(step) = path.last().copied() {
-            if sets[step].is_some() {
-                path.pop();
-                continue;
-            }
-            let unresolved = needs[step]
-                .iter()
-                .map(|(target, _)| *target)
-                .find(|target| sets[*target].is_none());
-            if let Some(unresolved) = unresolved {
-                path.push(unresolved);
-                continue;
-            }
-            let mut set = BTreeSet::new();
-            for (target, _) in &needs[step] {
-                set.insert(*target);
-                set.extend(sets[*target].iter().flatten());
-            }
-            sets[step] = Some(set);
-            path.pop();
-        }
-    }
-    sets.into_iter().map(Option::unwrap_or_default).collect()
 }

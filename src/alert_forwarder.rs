@@ -61,7 +61,7 @@ pub(crate) async fn post(world: Arc<Mutex<World>>, clock: WorldClock, url: reqwe
     loop {
         interval.tick().await;
         let (alerts, now) = {
-            let world = world.lock().expect("no thread panics while it changes the world");
+            let world = World::lock(&world);
             (world.firing_alerts(), world.now())
         };
         if alerts.is_empty() {

@@ -75,7 +75,7 @@ impl FaultInjector {
         let mut injected_count = self.injected_count.lock().unwrap_or_else(PoisonError::into_inner);
         let seed = self.seed.wrapping_add(*injected_count + 1);
         let injection = InjectionRequest { family: family.into(), seed };
-        let mut world = self.world.lock().expect("no thread panics while it changes the world");
+        let mut world = World::lock(&self.world);
         let at = world.now();
         // Tried on a copy first: a fault that cannot be injected must not be in the journal, or every replay would
         // fail.

@@ -107,7 +107,7 @@ impl PersistentWorld {
 
 /// Returns the simulated time of `world`.
 pub(crate) fn now(world: &Mutex<World>) -> Timestamp {
-    world.lock().expect("no thread panics while it changes the world").now()
+    World::lock(world).now()
 }
 
 #[cfg(test)]

@@ -101,8 +101,7 @@ async fn run_with(
     let mut has_acted = false;
     let (mut first, mut last, mut firing) = (None, None, std::collections::BTreeSet::new());
     loop {
-        let advance =
-            world.lock().expect("no thread panics while it holds the world lock").advance(until);
+        let advance = World::lock(&world).advance(until);
         let mut labels = None;
         for Emission::Alerts(webhook) in advance.emitted {
             for alert in webhook.alerts {
@@ -126,7 +125,7 @@ async fn run_with(
             break;
         }
     }
-    let world = world.lock().expect("no thread panics while it holds the world lock").clone();
+    let world = World::lock(&world).clone();
     let seconds = match (first, last) {
         (Some(first), Some(last)) if firing.is_empty() => {
             Some(last.duration_since(first).as_secs_f64())

@@ -82,8 +82,7 @@ impl SystemUnderTest for Chiron {
             .zip(last)
             .filter(|_| is_quiet)
             .map(|(first, last)| last.duration_since(first).as_secs_f64().max(0.0));
-        let world =
-            session.world.lock().expect("no thread panics while it holds the world lock").clone();
+        let world = World::lock(&session.world).clone();
         Ok(Trial { world, seconds })
     }
 }

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::Result;
 use cluster::{Health, ObjectRef};
@@ -64,17 +64,14 @@ pub fn evaluate(
                                 .block_on(run_trial(suite, *i, *seed, naming, &**system, start)),
                             Err(error) => Err(anyhow::anyhow!("cannot create a runtime: {error}")),
                         };
-                        results
-                            .lock()
-                            .expect("no thread panics while it holds this lock")
-                            .push(result);
+                        results.lock().unwrap_or_else(PoisonError::into_inner).push(result);
                     }
                 });
             }
         });
         let results = results
             .into_inner()
-            .expect("no thread panics while it holds this lock")
+            .unwrap_or_else(PoisonError::into_inner)
             .into_iter()
             .collect::<Result<Vec<_>>>()?;
         policies.push(policy_result(suite, system.name(), seeds, &results));

@@ -59,8 +59,7 @@ impl SimulatedCluster {
     }
 
     fn world(&self) -> MutexGuard<'_, World> {
-        // After a panic in another thread the world is at worst between two events, and the test that panicked has failed.
-        self.world.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        World::lock(&self.world)
     }
 
     /// Resolves `kind` and checks that `verb` is allowed on it.

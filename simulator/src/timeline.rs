@@ -1,4 +1,4 @@
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use jiff::Timestamp;
 use runtime::{Advanced, Simulated, Speed, Timeline};
@@ -32,8 +32,7 @@ impl WorldTimeline {
     }
 
     fn world(&self) -> MutexGuard<'_, World> {
-        // After a panic elsewhere the world is between two events at worst, and the test that panicked has failed.
-        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+        World::lock(&self.world)
     }
 }
 

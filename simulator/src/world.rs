@@ -1,5 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cluster::{Digest, Kind, Object, Request, SecretKey, Service, WriteReply, digest_of_parts};
 use jiff::{SignedDuration, Timestamp};
@@ -120,6 +120,14 @@ pub struct World {
 }
 
 impl World {
+    /// Locks a shared world.
+    ///
+    /// After a panic in another thread the world is between two events at worst, so the lock is taken all the same: one
+    /// failed request must not fail all later ones.
+    pub fn lock(shared: &Mutex<Self>) -> MutexGuard<'_, Self> {
+        shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Creates the world of `file` at `start` with [`Naming::Literal`]. Its pods become ready during the first
     /// minute.
     ///

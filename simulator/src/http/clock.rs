@@ -1,6 +1,6 @@
 //! The simulated time of a served world.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
@@ -47,7 +47,7 @@ pub(super) struct ServerClock {
 impl ServerClock {
     pub(super) fn new(world: Arc<Mutex<World>>, source: ClockSource) -> Self {
         let (now, version) = {
-            let world = lock(&world);
+            let world = World::lock(&world);
             (world.now(), world.version())
         };
         let (versions, _) = watch::channel(version);
@@ -56,7 +56,7 @@ impl ServerClock {
 
     /// Locks the world, advanced to the current time.
     pub(super) fn world(&self) -> MutexGuard<'_, World> {
-        let mut world = lock(&self.world);
+        let mut world = World::lock(&self.world);
         if let ClockSource::Wall { speed } = self.source {
             let elapsed =
                 SignedDuration::from_secs_f64(self.origin.1.elapsed().as_secs_f64() * speed);
@@ -104,9 +104,4 @@ impl ServerClock {
             }
         }
     }
-}
-
-fn lock(world: &Mutex<World>) -> MutexGuard<'_, World> {
-    // After a panic in another thread the world is at worst between two events.
-    world.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -104,7 +104,7 @@ impl Demo {
         let before = engine.folds().learner.model().outcomes();
         let earlier_cases = engine.folds().cases.cases.len();
         {
-            let world = world.world.lock().expect("no thread panics while it changes the world");
+            let world = World::lock(&world.world);
             progress.print_start(&world, before, begun.elapsed());
         }
         let served = match keep_serving {

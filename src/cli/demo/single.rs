@@ -9,7 +9,7 @@ use anyhow::Result;
 use engine::RunUntil;
 use runtime::Speed;
 use serde_json::json;
-use simulator::{AlertMode, scenario};
+use simulator::{AlertMode, World, scenario};
 
 use crate::cli::SEED;
 use crate::cli::demo::{Args, are_reported};
@@ -45,11 +45,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         let before = engine.folds().learner.model().outcomes();
         let progress = ProgressPrinter::new(args.json, std::io::stdout().is_terminal());
         engine.run(RunUntil::At(prepared.oracle.fault_at())).await?;
-        progress.print_start(
-            &world.lock().expect("no thread panics while it changes the world"),
-            before,
-            begun.elapsed(),
-        );
+        progress.print_start(&World::lock(&world), before, begun.elapsed());
         progress.print_fault();
         if !args.json {
             runtime.set_speed(Speed::paced(args.speed, engine.now()));

@@ -94,7 +94,7 @@ impl IncidentReport {
     /// Whether the last outcome is resolved.
     pub(crate) fn is_resolved(&self) -> bool {
         let outcomes = self.attempts.iter().flat_map(|attempt| &attempt.outcomes);
-        outcomes.last().is_some_and(|outcome| outcome.resolved)
+        outcomes.last().is_some_and(|outcome| outcome.status.is_resolved())
     }
 
     /// Returns the object printed by `demo --once --json`, without `timing` and `learner`, which the caller adds.
@@ -121,7 +121,7 @@ impl Attempt {
     fn plan_json(&self) -> Option<Value> {
         let plan = self.plan.as_ref()?;
         let steps = plan.workflow.spec.steps.iter().map(|step| {
-            let estimate = plan.steps.iter().find(|estimate| estimate.step == step.id);
+            let estimate = plan.estimates.steps.iter().find(|estimate| estimate.step == step.id);
             json!({"id": step.id, "action": step.action, "arguments": step.arguments, "needs": step.needs, "estimate": estimate})
         });
         let candidates = self.decision.candidates.iter().map(|scored| {
@@ -133,7 +133,7 @@ impl Attempt {
             "digest": plan.digest,
             "workflow": plan.workflow.metadata.name,
             "source": plan.source.as_str(),
-            "confidence": plan.confidence,
+            "confidence": plan.estimates.plan,
             "evidence": self.evidence.as_ref().map(|evidence| &evidence.summary),
             "explanation": plan.explanation,
             "candidates": candidates.collect::<Vec<_>>(),

@@ -149,8 +149,7 @@ impl Engine {
             &case.evidence.health,
             &health_after,
         );
-        let is_resolved =
-            matches!(status, OutcomeStatus::Resolved | OutcomeStatus::ResolvedManually);
+        let is_resolved = status.is_resolved();
         // The alert resolved before the first step: the plan did not resolve it.
         let is_idle =
             run.is_some_and(|run| run.steps.iter().all(|step| step.status == StepStatus::Skipped));
@@ -159,7 +158,7 @@ impl Engine {
         }
         let seconds = match (case.outcome(), window) {
             // The time of a resolution found after stabilization stays.
-            (Some(earlier), ObservationWindow::Recurrence) if earlier.resolved => {
+            (Some(earlier), ObservationWindow::Recurrence) if earlier.status.is_resolved() => {
                 earlier.seconds_to_resolve.filter(|_| is_resolved)
             }
             (Some(_) | None, ObservationWindow::Stabilization | ObservationWindow::Recurrence) => {
@@ -175,7 +174,6 @@ impl Engine {
             run: case.run().cloned(),
             window,
             status,
-            resolved: is_resolved,
             reward: reward(status, seconds).filter(|_| !is_idle),
             seconds_to_resolve: seconds,
             steps: run.map(step_outcomes).unwrap_or_default(),

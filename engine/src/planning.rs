@@ -254,7 +254,7 @@ impl Engine {
             return Ok(());
         }
         let (candidates, decision, plan) = self.freeze(draft, result.as_ref());
-        tracing::info!(incident = %id, plan = %plan.id, workflow = %plan.workflow.metadata.name, confidence = plan.confidence.estimate, "decision made");
+        tracing::info!(incident = %id, plan = %plan.id, workflow = %plan.workflow.metadata.name, confidence = plan.estimates.plan.estimate, "decision made");
         let response = EngineResponse::Planned { plan: plan.id.clone() };
         let mut entries = vec![
             Entry::Proposed { incident: id.clone(), candidates },
@@ -562,8 +562,6 @@ impl Engine {
             incident: incident.id.clone(),
             guardrails_version,
             decision: decision.id.clone(),
-            confidence: estimates.plan,
-            steps: estimates.steps.clone(),
             estimates,
             features,
             explanation,

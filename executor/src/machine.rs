@@ -24,7 +24,6 @@ use serde::Serialize;
 use workflow::guardrail::Guardrails;
 use workflow::id::{EffectId, RunId};
 use workflow::run::{Event, RunInput, RunView, StopScope};
-use workflow::validate::find_cycle;
 use workflow::{Catalogue, Plan, Step};
 
 use state::{ConditionPoll, EffectRequest, RunGate, StepProgress, Termination};
@@ -162,8 +161,8 @@ impl Run {
                 )));
             }
         }
-        if let Some(cycle) = find_cycle(steps) {
-            let step = cycle[0];
+        if let Some(cycle) = workflow::StepGraph::of(steps).cycles().first() {
+            let step = &steps[cycle[0]].id;
             return Err(invalid(format!("step `{step}` depends on itself")));
         }
         Ok(Event::Started {

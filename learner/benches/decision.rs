@@ -46,7 +46,6 @@ fn main() {
                 } else {
                     OutcomeStatus::NotResolved
                 },
-                resolved: is_resolved,
                 reward: Some(f64::from(u8::from(is_resolved))),
                 seconds_to_resolve: None,
                 steps: vec![],

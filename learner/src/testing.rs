@@ -83,7 +83,6 @@ pub(crate) fn outcome(n: u64, stage: ObservationWindow, status: OutcomeStatus) -
         run: None,
         window: stage,
         status,
-        resolved: is_resolved,
         reward,
         seconds_to_resolve: None,
         steps: vec![StepOutcome {

@@ -16,7 +16,7 @@ use workflow::{Expression, Step};
 ///
 /// `costs` are positive; `probability(failed, next)` is the probability, 0 to 1, that `next` succeeds after all of
 /// `failed` failed. Ties keep the list order. O(n²) calls of `probability`.
-pub fn order(costs: &[f64], probability: impl Fn(&[usize], usize) -> f64) -> Vec<usize> {
+pub(crate) fn order(costs: &[f64], probability: impl Fn(&[usize], usize) -> f64) -> Vec<usize> {
     let mut order: Vec<usize> = Vec::new();
     while order.len() < costs.len() {
         let ratio = |next: usize| probability(&order, next) / costs[next];
@@ -28,22 +28,11 @@ pub fn order(costs: &[f64], probability: impl Fn(&[usize], usize) -> f64) -> Vec
     order
 }
 
-/// Returns the expected cost of trying alternatives in this order until one succeeds.
-pub fn expected_cost(
-    order: &[usize],
-    costs: &[f64],
-    probability: impl Fn(&[usize], usize) -> f64,
-) -> f64 {
-    let (mut reached, mut cost) = (1.0, 0.0);
-    for (tried, next) in order.iter().enumerate() {
-        cost += reached * costs[*next];
-        reached *= 1.0 - probability(&order[..tried], *next);
-    }
-    cost
-}
-
-/// Returns every chain of alternatives among `steps` as indices in the order in which they are tried (see
-/// [`crate::roles`]).
+/// Returns every chain of alternatives among `steps` as indices in the order in which they are tried.
+///
+/// Alternatives form a chain in which each step needs the previous one, has `onFailure: continue`, has post-conditions
+/// that decide whether it succeeded, and (except for the first) runs only `when` no earlier step succeeded:
+/// `steps.a.status != "succeeded" && steps.b.status != "succeeded"`.
 pub(crate) fn fallback_chains(steps: &[Step]) -> Vec<Vec<usize>> {
     let mut fallback_chains = Vec::new();
     for first in 0..steps.len() {
@@ -134,6 +123,20 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    /// Returns the expected cost of trying alternatives in this order until one succeeds.
+    fn expected_cost(
+        order: &[usize],
+        costs: &[f64],
+        probability: impl Fn(&[usize], usize) -> f64,
+    ) -> f64 {
+        let (mut reached, mut cost) = (1.0, 0.0);
+        for (tried, next) in order.iter().enumerate() {
+            cost += reached * costs[*next];
+            reached *= 1.0 - probability(&order[..tried], *next);
+        }
+        cost
+    }
 
     fn best(costs: &[f64], probability: &impl Fn(&[usize], usize) -> f64) -> f64 {
         fn permute(prefix: &mut Vec<usize>, n: usize, visit: &mut impl FnMut(&[usize])) {

@@ -11,8 +11,5 @@ mod elimination;
 mod graph;
 mod optimize;
 mod schedule;
-mod step_role;
 
-pub use alternative::{expected_cost, order};
 pub use optimize::optimize;
-pub use step_role::{StepRole, roles};

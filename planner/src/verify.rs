@@ -150,8 +150,10 @@ fn check_graph(steps: &[Step]) -> Result<(), Rejection> {
             ));
         }
     }
-    let Some(cycle) = workflow::validate::find_cycle(steps) else { return Ok(()) };
-    let cycle = cycle.iter().chain(cycle.first()).copied().collect::<Vec<_>>().join(" -> ");
+    let cycles = workflow::StepGraph::of(steps).cycles();
+    let Some(cycle) = cycles.first() else { return Ok(()) };
+    let ids: Vec<&str> =
+        cycle.iter().chain(&cycle[..1]).map(|index| steps[*index].id.as_str()).collect();
     Err(rejection(
         ErrorCode::Cycle,
         None,

@@ -63,9 +63,6 @@ pub struct ScenarioSpec {
     /// Steps of one way to fix the fault, for tests of the oracle. Never visible to a planner.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reference_fix: Vec<Step>,
-    /// A baseline policy that legitimately fixes the fault.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub accepted_baseline: Option<AcceptedBaseline>,
     /// Whether the correct response is to take no action.
     #[serde(default)]
     pub expect_no_action: bool,
@@ -187,16 +184,6 @@ pub struct OracleSpec {
     /// Whether requests to the target's Service must succeed at the end.
     #[serde(default)]
     pub check_requests: bool,
-}
-
-/// A baseline policy that legitimately fixes a scenario's fault.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct AcceptedBaseline {
-    /// Name of the policy: `restart-everything`.
-    pub policy: String,
-    /// Why the fix is legitimate.
-    pub reason: String,
 }
 
 /// A world with a scheduled fault, and the oracle that evaluates the response.

@@ -167,7 +167,7 @@ impl ProgressPrinter {
             Entry::PlanFrozen(plan) => self.plan(&at, &plan),
             Entry::Run { run, event } => self.run(&at, run.as_str(), &event),
             Entry::Observed(outcome) => {
-                let color = if outcome.resolved { "32" } else { "33" };
+                let color = if outcome.status.is_resolved() { "32" } else { "33" };
                 self.line(
                     &at,
                     match (outcome.status, outcome.window) {
@@ -196,7 +196,7 @@ impl ProgressPrinter {
     }
 
     fn plan(&self, at: &str, plan: &Plan) {
-        let confidence = plan.confidence;
+        let confidence = plan.estimates.plan;
         let percent = |share: f64| format!("{:.0} %", share * 100.0);
         self.line(
             at,

@@ -69,13 +69,9 @@ const ALLOWED_DEPENDENCIES: &[(&str, &[&str])] = &[
             "evals",
             "api",
             "server",
-            "temporal",
         ],
     ),
 ];
-
-/// The crate that may be missing from the workspace, and that is not a default member.
-const OPTIONAL: &str = "temporal";
 
 /// Crates that every crate may use in its tests.
 const FOR_TESTS: [&str; 2] = ["simulator", "store"];
@@ -149,9 +145,8 @@ fn crates_depend_only_on_allowed_crates() {
 #[test]
 fn allowed_dependencies_list_only_workspace_members() {
     let members: BTreeSet<_> = members().packages.iter().map(|p| p.name.to_string()).collect();
-    let is_missing = |name: &str| !members.contains(name) && name != OPTIONAL;
     let missing: Vec<_> =
-        ALLOWED_DEPENDENCIES.iter().filter(|(name, _)| is_missing(name)).collect();
+        ALLOWED_DEPENDENCIES.iter().filter(|(name, _)| !members.contains(*name)).collect();
     assert!(missing.is_empty(), "not in the workspace: {missing:?}");
 }
 
@@ -176,12 +171,7 @@ fn default_members_are_all_crates_but_temporal() {
     let metadata = members();
     let defaults: BTreeSet<_> =
         metadata.workspace_default_packages().iter().map(|p| p.name.to_string()).collect();
-    let expected: BTreeSet<_> = metadata
-        .packages
-        .iter()
-        .map(|p| p.name.to_string())
-        .filter(|name| name != OPTIONAL)
-        .collect();
+    let expected: BTreeSet<_> = metadata.packages.iter().map(|p| p.name.to_string()).collect();
     assert_eq!(defaults, expected, "`default-members` of the root manifest");
 }
 
@@ -242,13 +232,9 @@ fn architecture_md_matches_allowed_dependencies() {
         };
         let allowed = allowed(&package.name)
             .unwrap_or_else(|| panic!("{} is not in ALLOWED_DEPENDENCIES", package.name));
-        // The document may omit the optional crate if it is not in the workspace.
-        let absent = if is_member(OPTIONAL) { None } else { Some(OPTIONAL) };
-        let expected: BTreeSet<_> =
-            allowed.into_iter().filter(|c| Some(*c) != absent).map(str::to_owned).collect();
-        let row: BTreeSet<_> = row.iter().filter(|c| Some(c.as_str()) != absent).cloned().collect();
+        let expected: BTreeSet<_> = allowed.into_iter().map(str::to_owned).collect();
         assert_eq!(
-            row, expected,
+            row, &expected,
             "ARCHITECTURE.md and ALLOWED_DEPENDENCIES differ for {}",
             package.name
         );
@@ -259,10 +245,6 @@ fn architecture_md_matches_allowed_dependencies() {
             "ARCHITECTURE.md has a row for {name}, which is not in ALLOWED_DEPENDENCIES"
         );
     }
-}
-
-fn is_member(name: &str) -> bool {
-    members().packages.iter().any(|p| p.name.as_str() == name)
 }
 
 /// Parses the rows `| folder/ | contents | allowed dependencies |`, with names in backticks.

@@ -47,7 +47,7 @@ fn demo_json_contains_plan_decision_run_and_outcome() {
     assert_eq!(propensities.iter().filter(is_chosen).count(), 1);
     assert!(object["decision"]["seed"].is_string());
     assert_eq!(object["run"]["status"], "succeeded");
-    assert_eq!(object["outcome"]["resolved"], true);
+    assert_eq!(object["outcome"]["status"], "resolved");
     let count = |key: &str| object["learner"][key].as_u64().unwrap();
     assert_eq!(count("observationsAfter"), count("observationsBefore") + 1);
     assert!(object["alert"]["name"].is_string() && object["attempts"].is_array());

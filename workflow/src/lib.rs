@@ -35,6 +35,7 @@ pub mod outcome;
 pub mod plan;
 pub mod run;
 pub mod seed;
+pub mod step_graph;
 pub mod text;
 pub mod validate;
 

@@ -31,6 +31,16 @@ pub enum OutcomeStatus {
     Unknown,
 }
 
+impl OutcomeStatus {
+    /// Returns whether the problem is solved, by the plan or by an operator.
+    pub fn is_resolved(self) -> bool {
+        match self {
+            Self::Resolved | Self::ResolvedManually => true,
+            Self::NotResolved | Self::Recurred | Self::Worse | Self::Unknown => false,
+        }
+    }
+}
+
 /// The time window after which an outcome was determined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -59,8 +69,6 @@ pub struct Outcome {
     pub window: ObservationWindow,
     /// The result.
     pub status: OutcomeStatus,
-    /// Whether the problem is solved, by the plan or by an operator.
-    pub resolved: bool,
     /// Reward in [0, 1]: 1 for resolved quickly, 0 for not resolved or worse. Absent if it cannot be determined (censored).
     pub reward: Option<f64>,
     /// Seconds from the decision until the incident was resolved, if it was.

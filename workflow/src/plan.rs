@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::estimates::{Estimate, Estimates, StepEstimate};
+use crate::estimates::Estimates;
 use crate::features::Features;
 use crate::history::Provenance;
 use crate::id::{CandidateId, DecisionId, IncidentId, PlanId};
@@ -156,11 +156,7 @@ pub struct Plan {
     pub source: Source,
     /// The decision that chose the candidate.
     pub decision: DecisionId,
-    /// Estimated probability that the plan resolves the incident, computed for the frozen plan.
-    pub confidence: Estimate,
-    /// Estimates for each step.
-    pub steps: Vec<StepEstimate>,
-    /// All estimates at the time of freezing.
+    /// Estimates for the frozen plan; the confidence that is shown to operators is [`Estimates::plan`].
     pub estimates: Estimates,
     /// Features at the time of freezing, used for training.
     pub features: Features,

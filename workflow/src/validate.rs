@@ -38,7 +38,6 @@ use scope::Scope;
 use step::Body;
 
 pub use code::Code;
-pub use graph::find_cycle;
 pub use schema::{guardrails_schema, template_schema, workflow_schema};
 
 const WORKFLOW: &str = "RemediationWorkflow";

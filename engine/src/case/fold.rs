@@ -254,13 +254,13 @@ impl IncidentCase {
             ObservationWindow::Stabilization if self.stage == IncidentStage::Escalated => {
                 IncidentStage::Escalated
             }
-            ObservationWindow::Stabilization if outcome.resolved => {
+            ObservationWindow::Stabilization if outcome.status.is_resolved() => {
                 IncidentStage::RecurrenceWatch {
                     deadline: at + settings.recurrence_window.signed(),
                     refired: BTreeMap::new(),
                 }
             }
-            ObservationWindow::Recurrence if outcome.resolved => IncidentStage::Closed,
+            ObservationWindow::Recurrence if outcome.status.is_resolved() => IncidentStage::Closed,
             ObservationWindow::Stabilization | ObservationWindow::Recurrence
                 if self.is_incident_closed =>
             {

@@ -148,7 +148,7 @@ async fn wall_clock_and_simulated_time_give_the_same_record() {
     let outcomes: Vec<_> = simulated
         .iter()
         .filter_map(|entry| match entry {
-            Entry::Observed(outcome) => Some((outcome.window, outcome.resolved)),
+            Entry::Observed(outcome) => Some((outcome.window, outcome.status.is_resolved())),
             _ => None,
         })
         .collect();

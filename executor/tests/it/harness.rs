@@ -108,8 +108,6 @@ pub(crate) fn plan(world: &World, steps: Vec<Value>, success: Vec<Value>) -> Pla
         targets,
         guardrails_version,
         source: Source::Template { name: "test".into(), digest: Digest::ZERO },
-        confidence: even,
-        steps: Vec::new(),
         estimates: Estimates {
             plan: even,
             optimistic: 0.5,

@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 use workflow::{Digest, Estimate, StepEstimate};
 
 use super::*;
-use crate::{StepRole, roles};
+use crate::alternative::fallback_chains;
 
 fn certain(estimate: f64) -> Estimate {
     Estimate { estimate, low: estimate, high: estimate }
@@ -242,14 +242,10 @@ fn alternatives_are_sorted_by_probability_over_cost() {
 }
 
 #[test]
-fn roles_are_derived_from_facts_and_chains() {
-    let catalogue = actions::catalogue();
-    assert_eq!(
-        roles(&workflow(alternatives()), &catalogue),
-        [StepRole::Alternative, StepRole::Alternative, StepRole::Alternative, StepRole::Guard]
-    );
+fn fallback_chains_exclude_guards_and_required_steps() {
+    assert_eq!(fallback_chains(&workflow(alternatives()).spec.steps), [[0, 1, 2]]);
     let steps = json!([config("a", "cart", &[]), restart("b", "cart", &["a"])]);
-    assert_eq!(roles(&workflow(steps), &catalogue), [StepRole::Required, StepRole::Required]);
+    assert_eq!(fallback_chains(&workflow(steps).spec.steps), Vec::<Vec<usize>>::new());
 }
 
 /// Cycles, unknown needs, duplicate ids, unknown actions and unresolved targets are left alone.

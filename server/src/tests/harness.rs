@@ -277,7 +277,7 @@ pub(super) fn plan() -> Plan {
             "metadata": {"name": "restart"}, "spec": {"steps": [{"id": "one", "action": "wait"}]},
         },
         "targets": [], "guardrailsVersion": "1", "candidate": ulid("cnd"), "source": {"source": "escalate"},
-        "decision": ulid("dec"), "confidence": estimate(0.7), "steps": [], "estimates": estimates(0.7),
+        "decision": ulid("dec"), "estimates": estimates(0.7),
         "features": features(), "explanation": ["because of the fact"],
         "optimization": workflow::OptimizationReport::default(), "attempt": 1, "needsApproval": "autonomy is approve",
         "createdAt": now(),

@@ -237,8 +237,6 @@ fn submit(round: u64, i: u64, steps: usize, catalogue: &Catalogue) -> RunInput {
         candidate: CandidateId::derive(now, incident.as_str(), 0),
         source: Source::DoNothing,
         decision: DecisionId::derive(now, incident.as_str(), 0),
-        confidence: none,
-        steps: Vec::new(),
         estimates: Estimates {
             plan: none,
             optimistic: 0.5,

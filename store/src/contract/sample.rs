@@ -118,7 +118,7 @@ impl SampleIds {
             json!({"id": self.plan, "digest": Digest::ZERO, "incident": self.incidents[0], "workflow": Self::workflow(),
             "targets": [self.target()], "guardrailsVersion": "v", "candidate": self.candidate,
             "source": {"source": "escalate"}, "decision": self.decision,
-            "confidence": {"estimate": 0.5, "low": 0.25, "high": 0.75}, "steps": [], "estimates": Self::estimates(),
+            "estimates": Self::estimates(),
             "features": Self::features(), "explanation": ["matches the facts"],
             "optimization": {"changes": [], "before": [], "after": [], "removed": [], "expectedSecondsBefore": 1.5, "expectedSecondsAfter": 1},
             "attempt": 1, "needsApproval": "autonomy is approve", "createdAt": at(self.n * 1_000)}),
@@ -243,7 +243,7 @@ fn run_entries(names: &SampleIds) -> Vec<Entry> {
 fn outcome_entries(names: &SampleIds) -> Vec<Entry> {
     let now = at(names.n * 1_000);
     let outcome = json!({"id": OutcomeId::derive(now, "sample", names.n), "decision": names.decision, "incident": names.incidents[0],
-        "plan": names.plan, "run": names.run, "window": "stabilization", "status": "resolved", "resolved": true, "reward": 0.875,
+        "plan": names.plan, "run": names.run, "window": "stabilization", "status": "resolved", "reward": 0.875,
         "secondsToResolve": 61.5, "steps": [], "healthBefore": [], "healthAfter": [], "reasons": ["the alert ended"], "at": now});
     let execution = json!({"id": names.run, "alert": "KubePodCrashLooping", "target": names.target(), "facts": [], "signature": ["crash"],
         "workflow": SampleIds::workflow(), "features": SampleIds::features(), "outcome": "resolved", "reward": 0.875, "steps": [],

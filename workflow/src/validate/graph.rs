@@ -80,58 +80,7 @@ pub(super) fn check(
     (findings, graph.ancestors())
 }
 
-/// Returns the ids of the steps of a cycle, in the direction of `needs`, if the step graph has one. Ignores unknown needs.
-pub fn find_cycle(steps: &[Step]) -> Option<Vec<&str>> {
-    let position = |id: &String| steps.iter().position(|step| step.id == *id);
-    let needs =
-        |step: &Step| step.needs.iter().filter_map(position).map(|target| (target, 0)).collect();
-    let needs: Vec<Vec<(usize, usize)>> = steps.iter().map(needs).collect();
-    let cycle = cycles(&needs).into_iter().next()?;
-    Some(cycle.into_iter().map(|step| steps[step].id.as_str()).collect())
-}
-
-/// Returns the cycles that a depth-first search finds, each starting with its first step in the document, in the direction
-/// of `needs`.
-fn cycles(needs: &[Vec<(usize, usize)>]) -> Vec<Vec<usize>> {
-    let mut cycles = Vec::new();
-    let mut is_done = vec![false; needs.len()];
-    for start in 0..needs.len() {
-        // The path from `start`: each step with the index of its next need to visit.
-        let mut path: Vec<(usize, usize)> = Vec::new();
-        if !is_done[start] {
-            path.push((start, 0));
-        }
-        while let Some((step, next)) = path.last_mut() {
-            let Some((target, _)) = needs[*step].get(*next).copied() else {
-                is_done[*step] = true;
-                path.pop();
-                continue;
-            };
-            *next += 1;
-            if is_done[target] {
-                continue;
-            }
-            match path.iter().position(|(on_path, _)| *on_path == target) {
-                Some(from) => {
-                    let mut cycle: Vec<usize> =
-                        path[from..].iter().map(|(step, _)| *step).collect();
-                    let first = (0..cycle.len()).min_by_key(|at| cycle[*at]).unwrap_or(0);
-                    cycle.rotate_left(first);
-                    cycles.push(cycle);
-                }
-                None => path.push((target, 0)),
-            }
-        }
-    }
-    cycles
-}
-
-fn cycle_finding(
-    cycle: &[usize],
-    needs: &[Vec<(usize, usize)>],
-    steps: &[Step],
-    path: &Path,
-) -> Finding {
+fn cycle_finding(cycle: &[usize], steps: &[Step], path: &Path) -> Finding {
     let first = cycle[0];
     let second = cycle.get(1).copied().unwrap_or(first);
     let at = steps[first].needs.iter().position(|need| *need == steps[second].id).unwrap_or(0);

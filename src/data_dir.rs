@@ -101,13 +101,16 @@ impl DataDir {
     pub(crate) fn secret_key(&self) -> Result<SecretKey> {
         let path = self.path.join(Self::KEY);
         match std::fs::read_to_string(&path) {
-            Ok(text) => match unhex(text.trim()) {
-                Some(bytes) => Ok(SecretKey::from_bytes(bytes)),
-                None => bail!(
-                    "{} does not contain a key of 64 hexadecimal digits: remove it to create a new one; all known Secret values then count as changed once",
-                    path.display()
-                ),
-            },
+            Ok(text) => {
+                let mut bytes = [0; 32];
+                if hex::decode_to_slice(text.trim(), &mut bytes).is_err() {
+                    bail!(
+                        "{} does not contain a key of 64 hexadecimal digits: remove it to create a new one; all known Secret values then count as changed once",
+                        path.display()
+                    );
+                }
+                Ok(SecretKey::from_bytes(bytes))
+            }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 let bytes = random()?;
                 private_file::write(&path, &hex::encode(bytes))?;
@@ -195,12 +198,6 @@ fn random() -> Result<[u8; 32]> {
         anyhow::anyhow!("the operating system returned no random bytes: {error}")
     })?;
     Ok(bytes)
-}
-
-fn unhex(text: &str) -> Option<[u8; 32]> {
-    let mut bytes = [0; 32];
-    hex::decode_to_slice(text, &mut bytes).ok()?;
-    Some(bytes)
 }
 
 #[cfg(test)]

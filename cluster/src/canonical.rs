@@ -137,8 +137,11 @@ fn ecmascript(f: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use proptest::prelude::*;
     use serde_json::json;
+
+    use super::*;
+    use crate::patch::tests::any_json;
 
     #[test]
     fn canonical_json_sorts_keys_and_omits_white_space() {
@@ -163,6 +166,21 @@ mod tests {
             (-2.0, "-2"),
         ] {
             assert_eq!(canonical_json(&json!(number)).unwrap(), text);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn canonical_json_agrees_with_another_implementation(
+            value in any_json(),
+            number in prop::num::f64::NORMAL | prop::num::f64::SUBNORMAL | prop::num::f64::ZERO,
+            text in any::<String>(),
+        ) {
+            let value = json!({"value": value, "number": number, text: [number]});
+            prop_assert_eq!(
+                canonical_json(&value).unwrap(),
+                serde_json_canonicalizer::to_string(&value).unwrap()
+            );
         }
     }
 

@@ -133,7 +133,11 @@ impl Patch {
         let before = project(object, &self.fields());
         let after = match self {
             Self::Json(operations) => json::apply(operations, Value::Object(before.clone()))?,
-            Self::Merge(patch) => merge::apply(patch, Value::Object(before.clone())),
+            Self::Merge(patch) => {
+                let mut document = Value::Object(before.clone());
+                json_patch::merge(&mut document, patch);
+                document
+            }
             Self::Strategic(patch) => strategic::apply(patch, object.kind(), before.clone())?,
         };
         let Value::Object(after) = after else {
@@ -250,4 +254,4 @@ pub(crate) fn child_pointer(pointer: &str, member: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -144,6 +144,7 @@ mod tests {
         }
         assert_eq!(from_base64("aHVu\ndGVyMg==").unwrap(), b"hunter2");
         assert_eq!(from_base64("").unwrap(), b"");
+        assert_eq!(from_base64("aR==").unwrap(), b"i", "unused trailing bits are ignored");
     }
 
     #[test]

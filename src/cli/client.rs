@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use api::{ListResponse, ProblemResponse, ReasonRequest};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{Method, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -412,10 +413,9 @@ pub(crate) fn with_client<F: Future<Output = Result<ExitCode>>>(
 
 /// Percent-encodes an id for use as a path segment.
 pub(crate) fn encode_segment(id: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
-    id.bytes()
-        .map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
-        .collect()
+    // Without `.`, so that no id is a relative segment.
+    const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_');
+    utf8_percent_encode(id, ENCODED).to_string()
 }
 
 #[cfg(test)]

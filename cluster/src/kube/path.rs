@@ -18,7 +18,7 @@ impl RequestPath {
     /// Appends a segment.
     pub(super) fn join(mut self, segment: &str) -> Self {
         self.text.push('/');
-        escape(segment, &mut self.text);
+        self.text.extend(utf8_percent_encode(segment, ESCAPED));
         self
     }
 
@@ -28,7 +28,7 @@ impl RequestPath {
         self.has_query = true;
         self.text.push_str(name);
         self.text.push('=');
-        escape(value, &mut self.text);
+        self.text.extend(utf8_percent_encode(value, ESCAPED));
         self
     }
 }
@@ -41,11 +41,6 @@ impl fmt::Display for RequestPath {
 
 /// All characters except the unreserved ones of RFC 3986.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-
-/// Percent-encodes all characters except the unreserved ones.
-fn escape(text: &str, into: &mut String) {
-    into.extend(utf8_percent_encode(text, ESCAPED));
-}
 
 /// Returns whether a name is usable as a path segment. Other names could change the meaning of a path.
 pub(super) fn is_segment(name: &str) -> bool {

@@ -1,34 +1,102 @@
-//! JSON patches: RFC 6902, with the pointers of RFC 6901.
+//! JSON patches: RFC 6902, applied by `json_patch`, with the two deviations of the Kubernetes API server.
 
 use std::collections::BTreeSet;
 
+use json_patch::jsonptr::{Pointer, PointerBuf};
+use json_patch::{
+    AddOperation, CopyOperation, MoveOperation, PatchErrorKind, PatchOperation, RemoveOperation,
+    ReplaceOperation,
+};
 use serde_json::Value;
 
 use super::{JsonOp, PatchError, invalid, is_same_json};
 
 pub(super) fn apply(operations: &[JsonOp], mut document: Value) -> Result<Value, PatchError> {
     for operation in operations {
-        match operation {
-            JsonOp::Add { path, value } => add(&mut document, path, value.clone())?,
-            JsonOp::Remove { path } => {
-                remove(&mut document, path)?;
+        let operation = match operation {
+            JsonOp::Test { path, value } => {
+                test(&document, path, value)?;
+                continue;
             }
-            JsonOp::Replace { path, value } => replace(&mut document, path, value.clone())?,
+            JsonOp::Add { path, value } => {
+                PatchOperation::Add(AddOperation { path: pointer(path)?, value: value.clone() })
+            }
+            JsonOp::Remove { path } => {
+                PatchOperation::Remove(RemoveOperation { path: pointer(path)? })
+            }
+            JsonOp::Replace { path, value } => replace(&document, pointer(path)?, value.clone()),
             JsonOp::Move { from, path } => {
-                if path.strip_prefix(from.as_str()).is_some_and(|rest| rest.starts_with('/')) {
-                    return Err(invalid(path, "a value cannot move into itself"));
-                }
-                let value = remove(&mut document, from)?;
-                add(&mut document, path, value)?;
+                PatchOperation::Move(MoveOperation { from: pointer(from)?, path: pointer(path)? })
             }
             JsonOp::Copy { from, path } => {
-                let value = find_mut(&mut document, from)?.clone();
-                add(&mut document, path, value)?;
+                PatchOperation::Copy(CopyOperation { from: pointer(from)?, path: pointer(path)? })
             }
-            JsonOp::Test { path, value } => test(&mut document, path, value)?,
-        }
+        };
+        // The document is our own copy and is dropped on errors, so nothing has to be reverted.
+        json_patch::patch_unsafe(&mut document, std::slice::from_ref(&operation))
+            .map_err(|error| refusal(&operation, &error.kind))?;
     }
     Ok(document)
+}
+
+/// Replaces a value. A missing member of an object is set, as the Kubernetes API server does (the RFC requires an error);
+/// a missing list element is an error.
+fn replace(document: &Value, path: PointerBuf, value: Value) -> PatchOperation {
+    let parent = path.parent().and_then(|parent| document.pointer(parent.as_str()));
+    if parent.is_some_and(Value::is_object) {
+        PatchOperation::Add(AddOperation { path, value })
+    } else {
+        PatchOperation::Replace(ReplaceOperation { path, value })
+    }
+}
+
+/// Compares a value. Unlike in `json_patch`, `2` equals `2.0`, as in the API server, which compares numbers by value.
+fn test(document: &Value, path: &str, expected: &Value) -> Result<(), PatchError> {
+    // An invalid pointer is an invalid patch, not a failed test.
+    let found = document.pointer(pointer(path)?.as_str());
+    if found.is_some_and(|found| is_same_json(found, expected)) {
+        return Ok(());
+    }
+    let found = found.map_or_else(|| "nothing".to_string(), ToString::to_string);
+    Err(PatchError::TestFailed { path: path.into(), expected: expected.to_string(), found })
+}
+
+fn pointer(text: &str) -> Result<PointerBuf, PatchError> {
+    Pointer::parse(text).map(Pointer::to_buf).map_err(|error| {
+        invalid(
+            text,
+            if error.is_no_leading_slash() {
+                "a JSON pointer has to start with `/`"
+            } else {
+                "`~` is only allowed in the escapes `~0` and `~1`"
+            },
+        )
+    })
+}
+
+/// Returns our error for an operation that `json_patch` refused; it does not say which part of the path is wrong.
+fn refusal(operation: &PatchOperation, kind: &PatchErrorKind) -> PatchError {
+    let path = operation.path();
+    match (operation, kind) {
+        (_, PatchErrorKind::CannotMoveInsideItself) => {
+            invalid(path.as_str(), "a value cannot move into itself")
+        }
+        (
+            PatchOperation::Move(MoveOperation { from, .. })
+            | PatchOperation::Copy(CopyOperation { from, .. }),
+            PatchErrorKind::InvalidFromPointer,
+        ) => invalid(from.as_str(), "there is no value at this path"),
+        (PatchOperation::Remove(_), _) if path.is_root() => {
+            invalid("", "the whole object cannot be removed")
+        }
+        (PatchOperation::Remove(_) | PatchOperation::Replace(_), _) => {
+            invalid(path.as_str(), "there is no value at this path")
+        }
+        (_, _) => invalid(
+            path.as_str(),
+            "the parent is missing, is not an object or list, or is a list without this index",
+        ),
+    }
 }
 
 pub(super) fn changed_pointers(operations: &[JsonOp], pointers: &mut BTreeSet<String>) {
@@ -62,139 +130,8 @@ pub(super) fn fields(operations: &[JsonOp]) -> Option<BTreeSet<String>> {
         };
         for pointer in pointers.into_iter().flatten() {
             // `apply` rejects an invalid pointer.
-            names.insert(members(pointer).ok()?.into_iter().next()?);
+            names.insert(Pointer::parse(pointer).ok()?.first()?.decoded().into_owned());
         }
     }
     Some(names)
-}
-
-/// Splits a pointer into its unescaped members.
-fn members(pointer: &str) -> Result<Vec<String>, PatchError> {
-    if pointer.is_empty() {
-        return Ok(Vec::new());
-    }
-    let rest = pointer
-        .strip_prefix('/')
-        .ok_or_else(|| invalid(pointer, "a JSON pointer has to start with `/`"))?;
-    rest.split('/')
-        .map(|member| {
-            let mut escapes =
-                member.match_indices('~').map(|(at, _)| member.as_bytes().get(at + 1));
-            if escapes.any(|next| !matches!(next, Some(b'0' | b'1'))) {
-                return Err(invalid(pointer, "`~` is only allowed in the escapes `~0` and `~1`"));
-            }
-            Ok(member.replace("~1", "/").replace("~0", "~"))
-        })
-        .collect()
-}
-
-/// Parses a member as a list index: digits without leading zeros, at most `last`.
-fn index(member: &str, last: usize, pointer: &str) -> Result<usize, PatchError> {
-    let is_number = !member.is_empty()
-        && member.bytes().all(|byte| byte.is_ascii_digit())
-        && (member == "0" || !member.starts_with('0'));
-    if !is_number {
-        return Err(invalid(pointer, &format!("`{member}` is not a list index")));
-    }
-    match member.parse::<usize>() {
-        Ok(index) if index <= last => Ok(index),
-        Ok(_) | Err(_) => {
-            Err(invalid(pointer, &format!("index {member} is beyond the end of the list")))
-        }
-    }
-}
-
-fn descend<'a>(
-    value: &'a mut Value,
-    member: &str,
-    pointer: &str,
-) -> Result<&'a mut Value, PatchError> {
-    match value {
-        Value::Object(map) => map
-            .get_mut(member)
-            .ok_or_else(|| invalid(pointer, &format!("`{member}` does not exist"))),
-        Value::Array(items) => {
-            let last =
-                items.len().checked_sub(1).ok_or_else(|| invalid(pointer, "the list is empty"))?;
-            let index = index(member, last, pointer)?;
-            Ok(&mut items[index])
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
-            Err(invalid(pointer, &format!("the parent of `{member}` is not an object or list")))
-        }
-    }
-}
-
-fn find_mut<'a>(document: &'a mut Value, pointer: &str) -> Result<&'a mut Value, PatchError> {
-    members(pointer)?.iter().try_fold(document, |value, member| descend(value, member, pointer))
-}
-
-/// Returns the parent value of the last member of `pointer`, and that member; `None` for the whole document.
-fn parent<'a>(
-    document: &'a mut Value,
-    pointer: &str,
-) -> Result<Option<(&'a mut Value, String)>, PatchError> {
-    let mut members = members(pointer)?;
-    let Some(last) = members.pop() else { return Ok(None) };
-    let parent_value =
-        members.iter().try_fold(document, |value, member| descend(value, member, pointer))?;
-    Ok(Some((parent_value, last)))
-}
-
-fn add(document: &mut Value, pointer: &str, value: Value) -> Result<(), PatchError> {
-    let Some((parent_value, member)) = parent(document, pointer)? else {
-        *document = value;
-        return Ok(());
-    };
-    match parent_value {
-        Value::Object(map) => {
-            map.insert(member, value);
-        }
-        Value::Array(items) if member == "-" => items.push(value),
-        Value::Array(items) => {
-            let index = index(&member, items.len(), pointer)?;
-            items.insert(index, value);
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
-            return Err(invalid(
-                pointer,
-                &format!("the parent of `{member}` is not an object or list"),
-            ));
-        }
-    }
-    Ok(())
-}
-
-/// Replaces a value. A missing member of an object is set, as the Kubernetes API server does (the RFC requires an error);
-/// a missing list element is an error.
-fn replace(document: &mut Value, pointer: &str, value: Value) -> Result<(), PatchError> {
-    match parent(document, pointer)? {
-        Some((Value::Object(map), member)) => drop(map.insert(member, value)),
-        Some(_) | None => *find_mut(document, pointer)? = value,
-    }
-    Ok(())
-}
-
-fn remove(document: &mut Value, pointer: &str) -> Result<Value, PatchError> {
-    let Some((parent_value, member)) = parent(document, pointer)? else {
-        return Err(invalid(pointer, "the whole object cannot be removed"));
-    };
-    // Fails if the member does not exist.
-    descend(parent_value, &member, pointer)?;
-    let removed = match parent_value {
-        Value::Object(map) => map.remove(&member),
-        Value::Array(items) => Some(items.remove(index(&member, items.len(), pointer)?)),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
-    };
-    removed.ok_or_else(|| invalid(pointer, &format!("`{member}` does not exist")))
-}
-
-fn test(document: &mut Value, pointer: &str, expected: &Value) -> Result<(), PatchError> {
-    members(pointer)?; // An invalid pointer is an invalid patch, not a failed test.
-    let found = find_mut(document, pointer).ok();
-    if found.as_ref().is_some_and(|found| is_same_json(found, expected)) {
-        return Ok(());
-    }
-    let found = found.map_or_else(|| "nothing".to_string(), |value| value.to_string());
-    Err(PatchError::TestFailed { path: pointer.into(), expected: expected.to_string(), found })
 }

@@ -1,29 +1,10 @@
-//! JSON merge patches: RFC 7386.
+//! JSON merge patches (RFC 7396): the fields that one changes. `json_patch` applies them.
 
 use std::collections::BTreeSet;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::child_pointer;
-
-pub(super) fn apply(patch: &Value, document: Value) -> Value {
-    let Value::Object(patch) = patch else { return patch.clone() };
-    let mut map = match document {
-        Value::Object(map) => map,
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
-            Map::new()
-        }
-    };
-    for (name, change) in patch {
-        if change.is_null() {
-            map.remove(name);
-        } else {
-            let old = map.remove(name).unwrap_or_default();
-            map.insert(name.clone(), apply(change, old));
-        }
-    }
-    Value::Object(map)
-}
 
 pub(super) fn changed_pointers(patch: &Value, pointer: &str, pointers: &mut BTreeSet<String>) {
     match patch {

@@ -34,6 +34,11 @@ fn check(patch: Value, pointer: &str, expected: Value) -> Object {
     patched
 }
 
+fn merged(patch: &Value, mut document: Value) -> Value {
+    json_patch::merge(&mut document, patch);
+    document
+}
+
 #[track_caller]
 fn refused(patch: Value) -> PatchError {
     read(patch).apply(&deployment()).unwrap_err()
@@ -204,7 +209,7 @@ fn merge_patch_passes_rfc_7386_examples() {
         (json!([1, 2]), json!({"a": "b", "c": null}), json!({"a": "b"})),
         (json!({}), json!({"a": {"bb": {"ccc": null}}}), json!({"a": {"bb": {}}})),
     ] {
-        assert_eq!(merge::apply(&patch, document.clone()), expected, "{document} with {patch}");
+        assert_eq!(merged(&patch, document.clone()), expected, "{document} with {patch}");
     }
 }
 
@@ -483,13 +488,13 @@ proptest! {
     #[test]
     fn merge_patch_can_produce_any_value(before in any_json(), after in any_json()) {
         let (before, after) = (without_null_members(before), without_null_members(after));
-        prop_assert_eq!(merge::apply(&merge_between(&before, &after), before), after);
+        prop_assert_eq!(merged(&merge_between(&before, &after), before), after);
     }
 
     #[test]
     fn merge_patch_is_idempotent(document in any_json(), patch in any_json()) {
-        let once = merge::apply(&patch, document);
-        prop_assert_eq!(merge::apply(&patch, once.clone()), once);
+        let once = merged(&patch, document);
+        prop_assert_eq!(merged(&patch, once.clone()), once);
     }
 
     #[test]

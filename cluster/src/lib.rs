@@ -8,6 +8,7 @@
 mod agent;
 mod canonical;
 pub mod contract;
+mod delegate;
 mod difference;
 mod digest;
 mod health;
@@ -28,6 +29,7 @@ mod view;
 
 pub use agent::Agent;
 pub use canonical::{CanonicalJsonError, canonical_json};
+pub use delegate::Delegate;
 pub use difference::{Difference, ObjectChange, difference};
 pub use digest::{Digest, ParseDigestError, digest_of_parts};
 pub use health::{Health, HealthLevel, health};

@@ -1,12 +1,14 @@
 //! Kubernetes data types, and the two ports through which the rest of Chiron accesses a cluster.
 //!
 //! Objects, references, patches, requests and replies are plain values. The two traits [`Cluster`] and [`Metrics`] are
-//! the only way to do I/O; [`contract`] contains the tests that every implementation of them has to pass.
+//! the only way to do I/O; `contract` (feature `testing`) contains the tests that every implementation of them
+//! has to pass.
 
 #![warn(missing_docs)]
 
 mod agent;
 mod canonical;
+#[cfg(feature = "testing")]
 pub mod contract;
 mod delegate;
 mod difference;

@@ -3,10 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use cluster::{
-    Cluster, Consistency, Kind, ListQuery, LogQuery, Mode, NotSent, Object, ObjectRef, Page,
-    ReadFailure, Request, WatchEvent, WriteReply,
-};
+use cluster::{Cluster, Delegate, Mode, NotSent, Request, WriteReply};
 use simulator::SimulatedCluster;
 
 use crate::journal::{Journal, JournalEntry, WorldMutation};
@@ -26,32 +23,10 @@ impl JournaledCluster {
 }
 
 #[async_trait]
-impl Cluster for JournaledCluster {
-    fn name(&self) -> &str {
-        self.inner.name()
+impl Delegate for JournaledCluster {
+    fn inner(&self) -> &dyn Cluster {
+        &self.inner
     }
-
-    async fn get(
-        &self,
-        object: &ObjectRef,
-        consistency: Consistency,
-    ) -> Result<Option<Object>, ReadFailure> {
-        self.inner.get(object, consistency).await
-    }
-
-    async fn list(&self, query: &ListQuery) -> Result<Page, ReadFailure> {
-        self.inner.list(query).await
-    }
-
-    async fn watch_since(
-        &self,
-        kind: &Kind,
-        namespace: Option<&str>,
-        resource_version: &str,
-    ) -> Result<Vec<WatchEvent>, ReadFailure> {
-        self.inner.watch_since(kind, namespace, resource_version).await
-    }
-
     async fn send(&self, request: &Request) -> WriteReply {
         match request.mode {
             Mode::DryRun => self.inner.send(request).await,
@@ -73,18 +48,5 @@ impl Cluster for JournaledCluster {
                 })
             }
         }
-    }
-
-    async fn logs(&self, query: &LogQuery) -> Result<Vec<String>, ReadFailure> {
-        self.inner.logs(query).await
-    }
-
-    async fn can_i(
-        &self,
-        verb: &str,
-        kind: &Kind,
-        namespace: Option<&str>,
-    ) -> Result<bool, ReadFailure> {
-        self.inner.can_i(verb, kind, namespace).await
     }
 }

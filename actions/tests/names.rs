@@ -12,6 +12,7 @@ const ALLOWED: &[(&str, &str, &str)] = &[
     ("src/cli/bench/core.rs", "wait", "a step of the workflow that is measured"),
     ("learner/src/testing.rs", "set-image", "a sample entry for tests"),
     ("learner/src/testing.rs", "scale", "a sample entry for tests"),
+    ("engine/src/sample.rs", "rollout-restart", "a sample entry for tests"),
     ("store/src/contract/sample.rs", "rollout-restart", "a sample entry for tests"),
 ];
 

@@ -1,13 +1,16 @@
 //! Kubernetes data types, and the two ports through which the rest of Chiron accesses a cluster.
 //!
 //! Objects, references, patches, requests and replies are plain values. The two traits [`Cluster`] and [`Metrics`] are
-//! the only way to do I/O; [`contract`] contains the tests that every implementation of them has to pass.
+//! the only way to do I/O; `contract` (feature `testing`) contains the tests that every implementation of them
+//! has to pass.
 
 #![warn(missing_docs)]
 
 mod agent;
 mod canonical;
+#[cfg(feature = "testing")]
 pub mod contract;
+mod delegate;
 mod difference;
 mod digest;
 mod health;
@@ -29,6 +32,7 @@ mod view;
 
 pub use agent::Agent;
 pub use canonical::{CanonicalJsonError, canonical_json};
+pub use delegate::Delegate;
 pub use difference::{Difference, ObjectChange, difference};
 pub use digest::{Digest, ParseDigestError, digest_of_parts};
 pub use health::{Health, HealthLevel, health};

@@ -129,7 +129,7 @@ pub struct LogQuery {
 
 /// Access to a Kubernetes cluster.
 ///
-/// The required behaviour is specified by the tests in [`crate::contract`]. Implementations never retry a change and
+/// The required behaviour is specified by the tests in `contract` (feature `testing`). Implementations never retry a change and
 /// bound every wait with a timeout. Implementations never return the values of Secrets: they replace each value by its
 /// keyed digest ([`crate::SecretKey`]).
 #[async_trait]

@@ -2,10 +2,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
-use cluster::{
-    Cluster, Consistency, Kind, ListQuery, LogQuery, Object, ObjectRef, Page, ReadFailure, Request,
-    WatchEvent, WriteReply,
-};
+use cluster::{Cluster, Delegate, Kind, ListQuery, Object, Page, ReadFailure};
 
 /// Whole lists by API version, kind and namespace.
 type Lists = BTreeMap<(String, String, Option<String>), Vec<Object>>;
@@ -25,17 +22,9 @@ impl<'a> ListCache<'a> {
 }
 
 #[async_trait]
-impl Cluster for ListCache<'_> {
-    fn name(&self) -> &str {
-        self.cluster.name()
-    }
-
-    async fn get(
-        &self,
-        object: &ObjectRef,
-        consistency: Consistency,
-    ) -> Result<Option<Object>, ReadFailure> {
-        self.cluster.get(object, consistency).await
+impl Delegate for ListCache<'_> {
+    fn inner(&self) -> &dyn Cluster {
+        self.cluster
     }
 
     /// Returns a whole list in one page if the query is for the whole list; other queries are not cached.
@@ -57,31 +46,5 @@ impl Cluster for ListCache<'_> {
         };
         // No watch starts from a cached list, so it needs no resource version.
         Ok(Page { items, resource_version: String::new(), continue_token: None })
-    }
-
-    async fn watch_since(
-        &self,
-        kind: &Kind,
-        namespace: Option<&str>,
-        resource_version: &str,
-    ) -> Result<Vec<WatchEvent>, ReadFailure> {
-        self.cluster.watch_since(kind, namespace, resource_version).await
-    }
-
-    async fn send(&self, request: &Request) -> WriteReply {
-        self.cluster.send(request).await
-    }
-
-    async fn logs(&self, query: &LogQuery) -> Result<Vec<String>, ReadFailure> {
-        self.cluster.logs(query).await
-    }
-
-    async fn can_i(
-        &self,
-        verb: &str,
-        kind: &Kind,
-        namespace: Option<&str>,
-    ) -> Result<bool, ReadFailure> {
-        self.cluster.can_i(verb, kind, namespace).await
     }
 }

@@ -18,7 +18,7 @@ use sample::{at, incident_history, large, note, tick};
 ///
 /// # Panics
 /// At the first test that fails.
-pub async fn check_store(store: &dyn Store) {
+pub(crate) async fn check_store(store: &dyn Store) {
     new_store_is_empty(store).await;
     append_before_claim_is_refused(store).await;
     claim_returns_next_epoch_and_is_recorded(store).await;

@@ -1,10 +1,11 @@
 //! The record: an append-only, hash-chained log, and the projections folded from it.
 //!
 //! [`Store`] is the port and [`Queries`] the typed reads of its projections. [`Memory`] is used by evaluations and
-//! tests, [`Sqlite`] everywhere else. [`contract`] contains the tests that both must pass. [`verify`] checks a data
+//! tests, [`Sqlite`] everywhere else. `contract` (in tests only) contains the tests that both must pass. [`verify`] checks a data
 //! directory: the chain, and that the projections and snapshots equal the result of a replay.
 
-pub mod contract;
+#[cfg(test)]
+mod contract;
 mod finite;
 mod memory;
 mod port;

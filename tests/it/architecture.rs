@@ -51,7 +51,6 @@ const ALLOWED_DEPENDENCIES: &[(&str, &[&str])] = &[
     ),
     ("api", &["workflow"]),
     ("server", &["api", "workflow", "store"]),
-    ("temporal", &["workflow", "cluster", "actions", "executor"]),
     (
         "chiron",
         &[
@@ -167,7 +166,7 @@ fn pure_crates_have_no_io_dependencies() {
 }
 
 #[test]
-fn default_members_are_all_crates_but_temporal() {
+fn default_members_are_all_crates() {
     let metadata = members();
     let defaults: BTreeSet<_> =
         metadata.workspace_default_packages().iter().map(|p| p.name.to_string()).collect();

@@ -5,7 +5,6 @@
 
 mod kubernetes;
 
-use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -213,10 +212,4 @@ async fn simulated_cluster_over_http_passes_contract() {
     std::fs::write(&kubeconfig, &server.kubeconfig).unwrap();
     let fixture = KubeFixture::new(kubeconfig, Some(world)).await;
     check("http", 16, || fixture.clone()).await;
-}
-
-#[test]
-fn contract_test_names_are_unique() {
-    let names: BTreeSet<_> = CONTRACT_TESTS.iter().map(|(name, _)| name).collect();
-    assert_eq!(names.len(), CONTRACT_TESTS.len());
 }

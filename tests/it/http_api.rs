@@ -153,7 +153,7 @@ async fn repeated_key_after_kill_returns_first_response() {
     let long = "k".repeat(256);
     assert_eq!(
         error_code(post_with_key(&server, &long, &feedback.0, &feedback.1).await),
-        (400, "bad_idempotency_key".into())
+        (400, "invalid_idempotency_key".into())
     );
     server.end();
 }

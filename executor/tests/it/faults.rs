@@ -3,8 +3,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use cluster::{
-    Cluster, Consistency, ListQuery, LogQuery, Metrics, Object, ObjectRef, Page, ReadFailure,
-    Request, WatchEvent, WriteReply,
+    Cluster, Consistency, Delegate, ListQuery, Metrics, Object, ObjectRef, Page, ReadFailure,
+    Request, WriteReply,
 };
 use executor::perform;
 use jiff::SignedDuration;
@@ -344,7 +344,7 @@ async fn losing_any_reply_leads_to_the_same_result() {
     }
 }
 
-/// A cluster that can be made unavailable.
+/// A cluster that can be made unavailable for the calls of a run: it gets, lists and changes objects.
 struct UnreliableCluster {
     inner: Arc<SimulatedCluster>,
     is_unavailable: Arc<AtomicBool>,
@@ -361,10 +361,11 @@ impl UnreliableCluster {
 }
 
 #[async_trait]
-impl Cluster for UnreliableCluster {
-    fn name(&self) -> &str {
-        self.inner.name()
+impl Delegate for UnreliableCluster {
+    fn inner(&self) -> &dyn Cluster {
+        &*self.inner
     }
+
     async fn get(
         &self,
         object: &ObjectRef,
@@ -373,37 +374,17 @@ impl Cluster for UnreliableCluster {
         self.check()?;
         self.inner.get(object, consistency).await
     }
+
     async fn list(&self, query: &ListQuery) -> Result<Page, ReadFailure> {
         self.check()?;
         self.inner.list(query).await
     }
-    async fn watch_since(
-        &self,
-        kind: &cluster::Kind,
-        namespace: Option<&str>,
-        version: &str,
-    ) -> Result<Vec<WatchEvent>, ReadFailure> {
-        self.check()?;
-        self.inner.watch_since(kind, namespace, version).await
-    }
+
     async fn send(&self, request: &Request) -> WriteReply {
         match self.check() {
             Ok(()) => self.inner.send(request).await,
             Err(failure) => WriteReply::Unknown { message: failure.to_string() },
         }
-    }
-    async fn logs(&self, query: &LogQuery) -> Result<Vec<String>, ReadFailure> {
-        self.check()?;
-        self.inner.logs(query).await
-    }
-    async fn can_i(
-        &self,
-        verb: &str,
-        kind: &cluster::Kind,
-        namespace: Option<&str>,
-    ) -> Result<bool, ReadFailure> {
-        self.check()?;
-        self.inner.can_i(verb, kind, namespace).await
     }
 }
 

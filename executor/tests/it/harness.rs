@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
 use cluster::{
-    Agent, Cluster, Consistency, Digest, Kind, ListQuery, LogQuery, Metrics, Mode, Object,
-    ObjectRef, Page, Patch, Preconditions, ReadFailure, Request, Verb, WatchEvent, WriteReply,
+    Agent, Cluster, Consistency, Delegate, Digest, ListQuery, Metrics, Mode, Object, ObjectRef,
+    Page, Patch, Preconditions, ReadFailure, Request, Verb,
 };
 use executor::{Fleet, Rejected, Rules, driver, perform};
 use jiff::{SignedDuration, Timestamp};
@@ -322,11 +322,10 @@ impl ExecutorHarness {
 struct UncachedCluster(Arc<SimulatedCluster>);
 
 #[async_trait]
-impl Cluster for UncachedCluster {
-    fn name(&self) -> &str {
-        self.0.name()
+impl Delegate for UncachedCluster {
+    fn inner(&self) -> &dyn Cluster {
+        &*self.0
     }
-
     async fn get(
         &self,
         object: &ObjectRef,
@@ -339,31 +338,5 @@ impl Cluster for UncachedCluster {
     async fn list(&self, query: &ListQuery) -> Result<Page, ReadFailure> {
         assert_eq!(query.consistency, Consistency::Latest, "{query:?} was read from a cache");
         self.0.list(query).await
-    }
-
-    async fn watch_since(
-        &self,
-        kind: &Kind,
-        namespace: Option<&str>,
-        resource_version: &str,
-    ) -> Result<Vec<WatchEvent>, ReadFailure> {
-        self.0.watch_since(kind, namespace, resource_version).await
-    }
-
-    async fn send(&self, request: &Request) -> WriteReply {
-        self.0.send(request).await
-    }
-
-    async fn logs(&self, query: &LogQuery) -> Result<Vec<String>, ReadFailure> {
-        self.0.logs(query).await
-    }
-
-    async fn can_i(
-        &self,
-        verb: &str,
-        kind: &Kind,
-        namespace: Option<&str>,
-    ) -> Result<bool, ReadFailure> {
-        self.0.can_i(verb, kind, namespace).await
     }
 }

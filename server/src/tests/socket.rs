@@ -82,7 +82,7 @@ async fn endless_chunked_body_is_413_and_closes_the_connection() {
 
 /// Bad-input row A17: a body that arrives too slowly is refused.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn slow_body_is_408_and_closes_the_connection() {
+async fn body_that_is_never_completed_is_408_and_closes_the_connection() {
     let timeouts = Timeouts { request_head: Timeouts::default().request_head, ..short_timeouts() };
     let server = ServerHarness::unanswered(1, timeouts.clone()).await;
     let (address, _end, _served) = open(&server, timeouts).await;

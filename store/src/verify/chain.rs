@@ -81,7 +81,7 @@ impl ChainVerifier {
             }
             self.seq = seq;
             // The digest as stored, even if it is wrong: one changed byte is one error, not one in every later record.
-            self.digest = row.get(11).unwrap_or_default();
+            self.digest = row.get(10).unwrap_or_default();
             report.records = seq;
         }
         report.epoch = self.epoch;

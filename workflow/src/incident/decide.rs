@@ -345,7 +345,7 @@ mod tests {
             }
             events.extend(decide(&whole, &IncidentInput::Deadline, at(now)));
             if batch % 5 == 4
-                && let Some(open) = whole.open.values().next_back().cloned()
+                && let Some(open) = whole.open.values().cycle().nth(batch as usize / 5).cloned()
             {
                 let owner = ObjectRef::builtin("c", "Deployment", Some("shop"), "checkout");
                 events.extend(decide(&whole, &IncidentInput::OwnerFound(open, owner), at(now)));

@@ -295,7 +295,7 @@ async fn live_responses_of_every_route_fit_the_openapi_document() {
     let results: api::ExperimentResultsResponse = checker.send(results, 200).await;
     assert_eq!(results.verdict, api::ExperimentConclusion::NotEnoughData);
 
-    // A plan is explained and rated; another one is requested, which replaces it, and approved.
+    // A plan is explained, rated and approved.
     let _: ListResponse<PlanItem> = checker.send(Call::get("/api/v1/plans"), 200).await;
     let shown: PlanResponse = checker.send(Call::get("/api/v1/plans/{id}").of(plan), 200).await;
     let explained: api::ExplainPlanResponse =
@@ -308,25 +308,15 @@ async fn live_responses_of_every_route_fit_the_openapi_document() {
         if_match: Some(plan.digest.to_string()),
         ..Call::post(path, why.clone())
     };
-    let call = Call::post("/api/v1/plans", json!({"incident": incident, "actor": "ada"}));
-    let second: PlanResponse = checker.send(call, 201).await;
     // The stop keeps the run from ending before it is controlled.
     let stop = json!({"scope": "global", "level": "L1", "reason": "a test"});
     let stops = "/api/v1/emergency-stops";
     let _: api::EmergencyStopsResponse = checker.send(Call::post(stops, stop), 200).await;
     let active: api::EmergencyStopsResponse = checker.send(Call::get(stops), 200).await;
     assert_eq!(active.items.len(), 1);
-    let call = review("/api/v1/plans/{id}/approve", &second).of(second.id.as_str());
+    let call = review("/api/v1/plans/{id}/approve", &shown).of(plan);
     let approved: PlanResponse = checker.send(call, 200).await;
     assert!(approved.review.is_some());
-    let call = review("/api/v1/plans/{id}/reject", &shown).of(plan);
-    let refused: api::ProblemResponse = checker.send(call, 409).await;
-    assert_eq!(refused.code, "plan_superseded");
-    let pointer = "/post/responses/200/content/application~1json/schema";
-    let schema_of = |path: &str| checker.document["paths"][path].pointer(pointer).cloned();
-    let of_approval = schema_of("/api/v1/plans/{id}/approve");
-    assert!(of_approval.is_some() && schema_of("/api/v1/plans/{id}/reject") == of_approval);
-
     let started = wait_for_async(TIMEOUT, "a run starts", async || {
         let runs: ListResponse<RunItem> = checker.server.read("/runs").await;
         runs.items.into_iter().next()
@@ -360,6 +350,17 @@ async fn live_responses_of_every_route_fit_the_openapi_document() {
     .await;
     assert_eq!(ended.status, workflow::RunStatus::Cancelled);
     let _: api::RunResponse = checker.send(Call::get("/api/v1/runs/{id}").of(run), 200).await;
+
+    // Another plan is requested once the run has ended; the first one can then no longer be reviewed.
+    let call = Call::post("/api/v1/plans", json!({"incident": incident, "actor": "ada"}));
+    let _: PlanResponse = checker.send(call, 201).await;
+    let call = review("/api/v1/plans/{id}/reject", &shown).of(plan);
+    let refused: api::ProblemResponse = checker.send(call, 409).await;
+    assert_eq!(refused.code, "plan_superseded");
+    let pointer = "/post/responses/200/content/application~1json/schema";
+    let schema_of = |path: &str| checker.document["paths"][path].pointer(pointer).cloned();
+    let of_approval = schema_of("/api/v1/plans/{id}/approve");
+    assert!(of_approval.is_some() && schema_of("/api/v1/plans/{id}/reject") == of_approval);
 
     let mut validated = checker.validated.clone();
     validated.extend(STEP_REVIEWS.map(Into::into));

@@ -178,7 +178,7 @@ pub(crate) fn read_then_patch(
     let message = format!(
         "{target} was changed by another writer before each of {MAX_CONFLICT_RETRIES} retries"
     );
-    Next::Refused { on: Some(RetryOn::Conflict), code: ErrorCode::Conflict.into(), message }
+    Next::Refused { on: Some(RetryOn::Conflict), code: ErrorCode::Conflict, message }
 }
 
 /// Whether the object changed since it was read.

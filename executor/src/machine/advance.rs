@@ -287,7 +287,7 @@ impl Run {
                     message: "reverted".into(),
                     at: now,
                 }),
-                Ok(Next::Refused { code, .. }) if code == ErrorCode::ChangedConcurrently => {
+                Ok(Next::Refused { code: ErrorCode::ChangedConcurrently, .. }) => {
                     Some(Event::StepCompensated {
                         step: step.id.clone(),
                         message: "changed concurrently: not reverted".into(),

@@ -63,7 +63,8 @@ fn demo_output_is_identical_for_same_seed() {
 #[test]
 #[ignore = "slow: run by make test"]
 fn slow_demo_confidence_is_the_estimate_of_the_chosen_candidate() {
-    let objects: Vec<Value> = (1..=20).map(demo_with_any_outcome).collect();
+    // With seed 95, the policy explores.
+    let objects: Vec<Value> = (1..=9).chain([95]).map(demo_with_any_outcome).collect();
     for object in &objects {
         let candidates = object["plan"]["candidates"].as_array().unwrap();
         let chosen = candidates.iter().find(|one| one["id"] == object["decision"]["chosen"]);
@@ -72,7 +73,7 @@ fn slow_demo_confidence_is_the_estimate_of_the_chosen_candidate() {
     }
     // Both cases occur, so neither assertion is vacuous.
     let explored = objects.iter().filter(|object| is_exploration(object)).count();
-    assert!((1..20).contains(&explored), "{explored} of 20 explored");
+    assert!((1..10).contains(&explored), "{explored} of 10 explored");
 }
 
 /// Returns whether another candidate had a higher propensity than the chosen one.

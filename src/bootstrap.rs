@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use anyhow::{Context as _, Result};
 use cluster::{Cluster, Metrics};
 use engine::{Builder, Engine, InputSenders, ProposalSources, Settings, webhook_channel};
+use jiff::Timestamp;
 use learner::Policy;
 use runtime::{Runtime, Simulated, Speed, Wall};
 use simulator::{SimulatedCluster, World, WorldTimeline};
@@ -35,6 +36,11 @@ pub(crate) struct EngineSetup {
     /// Random seed of decisions and of the salts of the record.
     pub(crate) seed: u64,
     pub(crate) options: EngineOptions,
+}
+
+/// Returns the start of simulated time.
+pub(crate) fn start() -> Timestamp {
+    "2026-01-01T00:00:00Z".parse().expect("a constant timestamp")
 }
 
 /// Returns the default guardrails with the given autonomy.
@@ -171,7 +177,7 @@ mod tests {
         let store = memory(7);
         let open = async || {
             let world = datasets::world("shop").unwrap();
-            let world = World::with_naming(&world, 7, crate::cli::start(), Naming::Random).unwrap();
+            let world = World::with_naming(&world, 7, start(), Naming::Random).unwrap();
             let world = Arc::new(Mutex::new(world));
             let setup = EngineSetup {
                 world,

@@ -28,7 +28,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use jiff::Timestamp;
 use store::StoreError;
 use tracing_subscriber::EnvFilter;
 
@@ -114,11 +113,6 @@ enum Command {
 
 /// Default random seed.
 pub(crate) const SEED: u64 = 42;
-
-/// Returns the start of simulated time.
-pub(crate) fn start() -> Timestamp {
-    "2026-01-01T00:00:00Z".parse().expect("a constant timestamp")
-}
 
 /// Runs the command given by the arguments.
 pub(crate) fn main() -> ExitCode {

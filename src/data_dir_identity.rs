@@ -134,9 +134,11 @@ impl DataDirIdentity {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 // Without the file, the spec distinguishes demo and simulation: only a demo starts at the start of
                 // simulated time.
-                Ok(SimulationSpec::load(dir)?.map(|spec| match spec.start == crate::cli::start() {
-                    true => Self::Demo,
-                    false => Self::Simulation,
+                Ok(SimulationSpec::load(dir)?.map(|spec| {
+                    match spec.start == crate::bootstrap::start() {
+                        true => Self::Demo,
+                        false => Self::Simulation,
+                    }
                 }))
             }
             Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
@@ -255,7 +257,7 @@ mod tests {
     #[test]
     fn data_dir_without_identity_file_uses_its_simulation_spec() {
         let dir = tempfile::tempdir().unwrap();
-        let start = crate::cli::start();
+        let start = crate::bootstrap::start();
         let mut spec = SimulationSpec { world: "shop".into(), seed: 1, fault: None, start };
         spec.save(dir.path()).unwrap();
         let message =

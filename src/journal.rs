@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use simulator::World;
 use simulator::api::ApiCall;
 
-use crate::fault_injector::InjectionRequest;
+use crate::injection_request::InjectionRequest;
 
 /// One mutation of the world, with its time.
 #[derive(Serialize, Deserialize)]

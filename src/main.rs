@@ -8,6 +8,7 @@ mod data_dir_identity;
 mod datasets;
 mod fault_injector;
 mod incident_report;
+mod injection_request;
 mod journal;
 mod journaled_cluster;
 mod kubeconfig;

@@ -125,7 +125,7 @@ mod tests {
             world: "shop".into(),
             seed: 7,
             fault: Some("scaled-to-zero".into()),
-            start: crate::cli::start(),
+            start: crate::bootstrap::start(),
         }
     }
 

@@ -3,8 +3,9 @@ use serde_json::Value;
 use workflow::run::ObjectQuery;
 use workflow::{ActionSpec, Args, Condition, ErrorCode, Fact, Facts};
 
-use crate::change::{ChangeInput, Proposed, Refused, read_then_patch};
+use crate::change::{ChangeInput, Proposed, read_then_patch};
 use crate::postcondition::is_rolled_out;
+use crate::refused::Refused;
 use crate::{ChangedField, FieldClass, Next, Reply, Symptom};
 
 /// An action of the catalogue: everything that Chiron knows about it.

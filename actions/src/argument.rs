@@ -3,7 +3,7 @@ use serde_json::Value;
 use workflow::fact::{Binding, PatternBindings};
 use workflow::{ActionSpec, Args, ErrorCode};
 
-use crate::change::Refused;
+use crate::refused::Refused;
 
 /// Returns the object that the action acts on, from the argument `{kind, name, [namespace, apiVersion, uid, cluster]}`.
 ///
@@ -15,7 +15,8 @@ pub fn target(spec: &ActionSpec, args: &Args, cluster: &str) -> Option<ObjectRef
 
 /// Checks `args` against the action's schema and returns path and message of every mismatch, sorted by path.
 pub fn check_arguments(spec: &ActionSpec, args: &Args) -> Vec<(String, String)> {
-    workflow::catalogue::arguments::check(spec, args)
+    let mismatches = workflow::catalogue::arguments::check(spec, args);
+    mismatches.into_iter().map(|mismatch| (mismatch.path, mismatch.message)).collect()
 }
 
 /// Returns the bindings of the placeholders in the action's fact patterns: `$target`, `$container`, `$image`, one per

@@ -8,6 +8,7 @@ use workflow::manifest::RetryOn;
 use workflow::run::ObjectQuery;
 use workflow::{ActionSpec, Args, ErrorCode};
 
+use crate::refused::Refused;
 use crate::{Next, Reply, target};
 
 /// Number of retries after a conflict with another writer.
@@ -36,15 +37,6 @@ pub enum Proposed {
     },
     /// These operations produce the desired state.
     Change(ProposedChange),
-}
-
-/// Why a change cannot be made.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refused {
-    /// Error code.
-    pub code: ErrorCode,
-    /// What failed, where, and how to fix it.
-    pub message: String,
 }
 
 /// A change and how to undo it.

@@ -5,7 +5,8 @@ use serde_json::{Map, Value};
 use workflow::{Args, ErrorCode};
 
 use crate::argument::text;
-use crate::change::{Refused, child_pointer};
+use crate::change::child_pointer;
+use crate::refused::Refused;
 
 /// A container and its JSON pointer.
 pub(crate) struct ContainerRef<'a> {

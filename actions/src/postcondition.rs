@@ -1,23 +1,6 @@
 use cluster::ObjectRef;
 use serde_json::{Value, json};
-use workflow::{ActionSpec, Args, Condition};
-
-use crate::{find, target};
-
-/// Returns the default post-conditions of an action: the workload is rolled out and ready, the Service has ready endpoints.
-/// `workload` is the workload that the step remediates, if the target is another object.
-///
-/// Absent status fields count as zero, because Kubernetes omits zeros.
-pub fn default_postconditions(
-    spec: &ActionSpec,
-    args: &Args,
-    workload: Option<&ObjectRef>,
-) -> Vec<Condition> {
-    match (find(&spec.name), target(spec, args, "")) {
-        (Some(action), Some(target)) => action.postconditions(&target, args, workload),
-        (None, _) | (_, None) => Vec::new(),
-    }
-}
+use workflow::Condition;
 
 /// Creates a condition from its manifest form.
 pub(crate) fn condition(value: Value) -> Condition {

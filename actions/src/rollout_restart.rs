@@ -3,9 +3,10 @@ use serde_json::{Value, json};
 use workflow::fact::{Facts, Predicate};
 use workflow::{ActionClass, ActionSpec, Args, ErrorCode, Reversibility};
 
-use crate::change::{ChangeInput, FieldUpdate, Proposed, Refused, add_with_parents};
+use crate::change::{ChangeInput, FieldUpdate, Proposed, add_with_parents};
 use crate::declaration::{WORKLOADS, fact, priors, reversible};
 use crate::equivalence::is_equal;
+use crate::refused::Refused;
 use crate::{Action, Symptom};
 
 /// Pod template annotation; changing it makes the controller replace every pod.

@@ -9,8 +9,9 @@ use workflow::run::ObjectQuery;
 use workflow::{ActionClass, ActionSpec, Args, ErrorCode};
 
 use crate::argument::{arguments, integer};
-use crate::change::{ChangeInput, Proposed, ProposedChange, Refused};
+use crate::change::{ChangeInput, Proposed, ProposedChange};
 use crate::declaration::{fact, permission, priors, reversible};
+use crate::refused::Refused;
 use crate::rollout_restart::{is_paused, paused};
 use crate::{Action, FieldClass, Symptom};
 

@@ -4,10 +4,11 @@ use workflow::fact::{Fact, Predicate};
 use workflow::{ActionSpec, Args};
 
 use crate::argument::{arguments, integer};
-use crate::change::{ChangeInput, FieldUpdate, Proposed, Refused, add_with_parents};
+use crate::change::{ChangeInput, FieldUpdate, Proposed, add_with_parents};
 use crate::changed_field::known_good_fact;
 use crate::declaration::{fact, priors, reversible};
 use crate::equivalence::is_equal;
+use crate::refused::Refused;
 use crate::{Action, ChangedField, FieldClass, Symptom};
 
 pub(crate) struct Scale;

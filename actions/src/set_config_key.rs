@@ -5,11 +5,12 @@ use workflow::fact::{Fact, Predicate};
 use workflow::{ActionSpec, Args, Condition, ErrorCode};
 
 use crate::argument::{arguments, text};
-use crate::change::{ChangeInput, FieldUpdate, Proposed, Refused, add_with_parents, child_pointer};
+use crate::change::{ChangeInput, FieldUpdate, Proposed, add_with_parents, child_pointer};
 use crate::changed_field::known_good_fact;
 use crate::declaration::{fact, priors, reversible};
 use crate::equivalence::is_equal;
 use crate::postcondition::{condition, is_rolled_out, read_object};
+use crate::refused::Refused;
 use crate::{Action, ChangedField, FieldClass, Symptom};
 
 pub(crate) struct SetConfigKey;

@@ -4,11 +4,12 @@ use workflow::fact::{Fact, Predicate};
 use workflow::{ActionSpec, Args, ErrorCode};
 
 use crate::argument::{arguments, text};
-use crate::change::{ChangeInput, FieldUpdate, Proposed, Refused};
+use crate::change::{ChangeInput, FieldUpdate, Proposed};
 use crate::changed_field::known_good_fact;
 use crate::container::{ContainerRef, is_in_container};
 use crate::declaration::{WORKLOADS, container_schema, fact, reversible};
 use crate::equivalence::is_equal;
+use crate::refused::Refused;
 use crate::{Action, ChangedField, FieldClass, Symptom};
 
 pub(crate) struct SetEnv;

@@ -5,11 +5,12 @@ use workflow::fact::{Fact, Predicate};
 use workflow::{ActionSpec, Args, Condition, ErrorCode};
 
 use crate::argument::arguments;
-use crate::change::{ChangeInput, FieldUpdate, Proposed, Refused, add_with_parents};
+use crate::change::{ChangeInput, FieldUpdate, Proposed, add_with_parents};
 use crate::changed_field::known_good_fact;
 use crate::declaration::{fact, priors, reversible};
 use crate::equivalence::is_equal;
 use crate::postcondition::has_endpoints;
+use crate::refused::Refused;
 use crate::{Action, ChangedField, FieldClass, Symptom};
 
 pub(crate) struct SetServiceSelector;

@@ -1,14 +1,18 @@
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cluster::{Cluster, Metrics};
+use executor::{Rules, driver};
 use learner::Policy;
 use runtime::Runtime;
 use store::Store;
 use tokio::sync::mpsc;
-use workflow::{Catalogue, Guardrails, Limits};
+use workflow::{Catalogue, Entry, Guardrails, Limits};
 
 use crate::engine::{Engine, EngineError, InboxMessage};
-use crate::{ProposalSources, Settings};
+use crate::folds::Folds;
+use crate::healthy::HealthTracker;
+use crate::{ProposalSources, Settings, learner_fold};
 
 /// Everything that an engine is built from: the one place where an engine is assembled.
 pub struct Builder {
@@ -40,6 +44,9 @@ pub struct InputSenders {
     pub controls: mpsc::Sender<InboxMessage>,
 }
 
+/// Maximum number of concurrent runs.
+const MAX_CONCURRENT_RUNS: usize = 100;
+
 /// Emergency stops and run controls that may wait at once.
 const MAX_WAITING_CONTROLS: usize = 256;
 
@@ -63,7 +70,46 @@ impl Builder {
     pub async fn open(self) -> Result<(Engine, InputSenders), EngineError> {
         let (commands, inbox) = mpsc::channel(self.limits.queue);
         let (controls, control_inbox) = mpsc::channel(MAX_WAITING_CONTROLS);
-        let engine = Engine::open(self, inbox, control_inbox).await?;
+        let now = self.runtime.now();
+        let epoch = self.store.claim(now, env!("CARGO_PKG_VERSION")).await?;
+        let learner = learner_fold::new_learner(&self.catalogue)?;
+        let (fleet, interrupted) = driver::recover(MAX_CONCURRENT_RUNS, &*self.store).await?;
+        let (task_tx, task_rx) = mpsc::unbounded_channel();
+        let mut engine = Engine {
+            store: self.store,
+            cluster: self.cluster,
+            metrics: self.metrics,
+            runtime: self.runtime,
+            catalogue: Arc::new(self.catalogue.clone()),
+            rules: Rules { guardrails: self.guardrails, catalogue: self.catalogue },
+            sources: self.sources,
+            policy: self.policy,
+            folds: Folds::new(learner, self.settings.clone()),
+            settings: self.settings,
+            seed: self.seed,
+            fleet,
+            limits: self.limits,
+            epoch,
+            last_seq: 0,
+            health_tracker: HealthTracker::default(),
+            inbox,
+            controls: control_inbox,
+            webhooks: self.webhooks,
+            is_closed: false,
+            task_tx,
+            task_rx,
+            planning: BTreeMap::new(),
+            measuring: BTreeSet::new(),
+            run_deadline: None,
+        };
+        engine.catch_up().await?;
+        if engine.folds.guardrails_version != engine.rules.guardrails.version() {
+            let guardrails = engine.rules.guardrails.clone();
+            engine.record(now, vec![Entry::GuardrailsLoaded(guardrails)]).await?;
+        }
+        // Required even without interrupted effects: this dispatches every effect that was pending when the last process
+        // ended.
+        engine.step(interrupted).await?;
         Ok((engine, InputSenders { commands, controls }))
     }
 }

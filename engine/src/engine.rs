@@ -18,12 +18,10 @@ use workflow::{
     Provenance, alertmanager,
 };
 
-use crate::builder::Builder;
 use crate::case::{IncidentCase, IncidentStage};
 use crate::command::replan::PlanRequest;
 use crate::folds::Folds;
 use crate::healthy::{self, HealthScan, HealthTracker};
-use crate::learner_fold;
 use crate::planning::{CandidateDryRuns, PlanDraft, unless_panicked};
 use crate::{ProposalSources, Settings};
 
@@ -68,23 +66,23 @@ pub struct Engine {
     pub(crate) seed: u64,
     pub(crate) folds: Folds,
     pub(crate) fleet: Fleet,
-    limits: Limits,
-    epoch: u64,
-    last_seq: u64,
-    health_tracker: HealthTracker,
-    inbox: mpsc::Receiver<InboxMessage>,
+    pub(crate) limits: Limits,
+    pub(crate) epoch: u64,
+    pub(crate) last_seq: u64,
+    pub(crate) health_tracker: HealthTracker,
+    pub(crate) inbox: mpsc::Receiver<InboxMessage>,
     /// Emergency stops and run controls; read before everything else.
-    controls: mpsc::Receiver<InboxMessage>,
+    pub(crate) controls: mpsc::Receiver<InboxMessage>,
     /// Bodies of Alertmanager webhooks from a source inside this process.
-    webhooks: mpsc::UnboundedReceiver<Vec<u8>>,
-    is_closed: bool,
-    task_tx: mpsc::UnboundedSender<TaskResult>,
-    task_rx: mpsc::UnboundedReceiver<TaskResult>,
+    pub(crate) webhooks: mpsc::UnboundedReceiver<Vec<u8>>,
+    pub(crate) is_closed: bool,
+    pub(crate) task_tx: mpsc::UnboundedSender<TaskResult>,
+    pub(crate) task_rx: mpsc::UnboundedReceiver<TaskResult>,
     /// Incidents for which tasks are making a plan, and the client that requested it.
     pub(crate) planning: BTreeMap<IncidentId, Option<PlanRequest>>,
     /// Incidents for which a task is measuring the health after their plan.
     pub(crate) measuring: BTreeSet<IncidentId>,
-    run_deadline: Option<Timestamp>,
+    pub(crate) run_deadline: Option<Timestamp>,
 }
 
 /// Result of a task beside the loop. Whatever calls the cluster is such a task, so that a slow cluster delays no input.
@@ -108,59 +106,7 @@ pub(crate) enum TaskResult {
     },
 }
 
-/// Maximum number of concurrent runs.
-const MAX_CONCURRENT_RUNS: usize = 100;
-
 impl Engine {
-    /// Claims the record, folds it, and continues where the last writer stopped.
-    pub(crate) async fn open(
-        builder: Builder,
-        inbox: mpsc::Receiver<InboxMessage>,
-        controls: mpsc::Receiver<InboxMessage>,
-    ) -> Result<Self, EngineError> {
-        let now = builder.runtime.now();
-        let epoch = builder.store.claim(now, env!("CARGO_PKG_VERSION")).await?;
-        let learner = learner_fold::new_learner(&builder.catalogue)?;
-        let (fleet, interrupted) = driver::recover(MAX_CONCURRENT_RUNS, &*builder.store).await?;
-        let (task_tx, task_rx) = mpsc::unbounded_channel();
-        let mut engine = Self {
-            store: builder.store,
-            cluster: builder.cluster,
-            metrics: builder.metrics,
-            runtime: builder.runtime,
-            catalogue: Arc::new(builder.catalogue.clone()),
-            rules: Rules { guardrails: builder.guardrails, catalogue: builder.catalogue },
-            sources: builder.sources,
-            policy: builder.policy,
-            folds: Folds::new(learner, builder.settings.clone()),
-            settings: builder.settings,
-            seed: builder.seed,
-            fleet,
-            limits: builder.limits,
-            epoch,
-            last_seq: 0,
-            health_tracker: HealthTracker::default(),
-            inbox,
-            controls,
-            webhooks: builder.webhooks,
-            is_closed: false,
-            task_tx,
-            task_rx,
-            planning: BTreeMap::new(),
-            measuring: BTreeSet::new(),
-            run_deadline: None,
-        };
-        engine.catch_up().await?;
-        if engine.folds.guardrails_version != engine.rules.guardrails.version() {
-            let guardrails = engine.rules.guardrails.clone();
-            engine.record(now, vec![Entry::GuardrailsLoaded(guardrails)]).await?;
-        }
-        // Required even without interrupted effects: this dispatches every effect that was pending when the last process
-        // ended.
-        engine.step(interrupted).await?;
-        Ok(engine)
-    }
-
     /// Folded state.
     pub fn folds(&self) -> &Folds {
         &self.folds
@@ -541,7 +487,7 @@ impl Engine {
     }
 
     /// Folds every record that has not been folded yet.
-    async fn catch_up(&mut self) -> Result<(), EngineError> {
+    pub(crate) async fn catch_up(&mut self) -> Result<(), EngineError> {
         loop {
             let records = self.store.read(self.last_seq, 1_000).await?;
             let Some(last) = records.last() else { return Ok(()) };
@@ -559,7 +505,7 @@ impl Engine {
     /// Stores a snapshot of the learner after the last folded record, for comparison with a replay.
     pub(crate) async fn snapshot_learner(&self) -> Result<(), EngineError> {
         let bytes = self.folds.learner.snapshot();
-        Ok(self.store.put_snapshot(learner_fold::SNAPSHOT, self.last_seq, &bytes).await?)
+        Ok(self.store.put_snapshot(crate::learner_fold::SNAPSHOT, self.last_seq, &bytes).await?)
     }
 
     async fn record_clock_jump(&mut self) -> Result<(), EngineError> {

@@ -7,7 +7,7 @@ use workflow::Outcome;
 use workflow::experiment::{Experiment, Treatment};
 use workflow::id::{DecisionId, IncidentId};
 
-use crate::policy::policy;
+use crate::policies::policy;
 use crate::sample_ratio::mismatch_p_value;
 use crate::sequence::ConfidenceSequence;
 

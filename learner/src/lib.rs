@@ -19,6 +19,7 @@ mod policy;
 mod first;
 mod greedy;
 mod igw;
+mod policies;
 
 mod fold;
 
@@ -40,5 +41,6 @@ pub use igw::Igw;
 pub use interval::{wilson, wilson_at};
 pub use model::{InvalidFeatures, InvalidModel, Model};
 pub use observation::{ChosenArm, InvalidObservation, LearningResult, Observation, update};
-pub use policy::{Choice, NothingAllowed, Policy, policy};
+pub use policies::policy;
+pub use policy::{Choice, NothingAllowed, Policy};
 pub use ridge::{MergeError, Ridge};

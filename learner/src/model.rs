@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use workflow::id::DecisionId;
+use workflow::outcome::ObservationWindow;
 use workflow::{Digest, FeatureSchema, Features, canonical_json};
 
 use crate::beta::Beta;
 use crate::config::{Config, InvalidLearnerConfig};
 use crate::duration::DurationStats;
-use crate::observation::Credited;
 use crate::ridge::{MergeError, Ridge, add_all, decay, dot};
 
 /// Format name in a snapshot.
@@ -114,6 +114,15 @@ pub enum InvalidModel {
     /// The configuration in the snapshot is out of range.
     #[error("the model snapshot has an invalid configuration")]
     Config(#[from] InvalidLearnerConfig),
+}
+
+/// What the model has learned from one decision: used to ignore duplicates and to correct earlier observations exactly.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Credited {
+    pub(crate) stage: Option<ObservationWindow>,
+    pub(crate) outcome: Option<AddedOutcome>,
+    pub(crate) ratings: BTreeMap<String, AddedOutcome>,
 }
 
 impl Model {

@@ -1,15 +1,13 @@
 //! Observations that train the model: verified outcomes, operators' ratings and imported history.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 use workflow::decision::Decision;
 use workflow::feedback::Rating;
 use workflow::id::DecisionId;
-use workflow::outcome::{ObservationWindow, OutcomeStatus, StepOutcome};
+use workflow::outcome::{OutcomeStatus, StepOutcome};
 use workflow::{Features, Feedback, Outcome, PastExecution};
 
-use crate::model::{AddedOutcome, InvalidFeatures, Model};
+use crate::model::{Credited, InvalidFeatures, Model};
 
 /// The arm that a decision chose, with its features at that time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -85,15 +83,6 @@ pub enum InvalidObservation {
         /// Id of the decision or plan.
         id: String,
     },
-}
-
-/// What the model has learned from one decision: used to ignore duplicates and to correct earlier observations exactly.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Credited {
-    stage: Option<ObservationWindow>,
-    outcome: Option<AddedOutcome>,
-    ratings: BTreeMap<String, AddedOutcome>,
 }
 
 /// Trains the model with one observation.

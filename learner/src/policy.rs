@@ -5,10 +5,6 @@ use rand_core::{Rng as _, SeedableRng as _};
 use workflow::id::CandidateId;
 use workflow::{Digest, Estimates, Mask};
 
-use crate::first::FirstCandidate;
-use crate::greedy::Greedy;
-use crate::igw::Igw;
-
 /// A bandit policy: turns estimates into probabilities and draws one candidate.
 pub trait Policy: Send + Sync {
     /// Returns the name of the policy in experiments and in the record.
@@ -84,16 +80,6 @@ impl Choice {
 pub struct NothingAllowed {
     /// Number of candidates.
     pub candidates: usize,
-}
-
-/// Returns the policy `igw`, `greedy` or `first` with its default settings. `None` for any other name.
-pub fn policy(name: &str) -> Option<Box<dyn Policy>> {
-    match name {
-        "igw" => Some(Box::new(Igw::default())),
-        "greedy" => Some(Box::new(Greedy)),
-        "first" => Some(Box::new(FirstCandidate)),
-        _ => None,
-    }
 }
 
 /// Returns a uniform random number in [0, 1) with 53 random bits.

@@ -60,7 +60,7 @@ const HISTORY_SEEDS: u64 = 1_000_000;
 /// # Errors
 /// If an embedded file is invalid, a suite or policy is unknown, or the output cannot be written.
 pub(crate) fn run(command: &Command) -> Result<ExitCode> {
-    let start = crate::cli::start();
+    let start = crate::bootstrap::start();
     let catalogue = actions::catalogue();
     let full = ProposalSources {
         templates: datasets::templates(&catalogue)?,

@@ -6,6 +6,7 @@
 
 #[cfg(test)]
 mod contract;
+mod error;
 mod finite;
 mod memory;
 mod port;
@@ -17,8 +18,9 @@ mod seal;
 mod sqlite;
 mod verify;
 
+pub use error::StoreError;
 pub use memory::Memory;
-pub use port::{AppendError, ListPage, PageRequest, Store, StoreError};
+pub use port::{AppendError, ListPage, PageRequest, Store};
 pub use projection::{
     AlertRow, ExperimentRow, Exposure, IncidentRow, PlanRow, Row, RowBody, Table,
 };

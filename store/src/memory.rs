@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 use workflow::{Digest, Draft};
 
-use crate::port::{AppendError, ListPage, PageRequest, Store, StoreError};
+use crate::error::StoreError;
+use crate::port::{AppendError, ListPage, PageRequest, Store};
 use crate::projection::{Row, RowsInMemory, Table, project};
 use crate::record::Record;
 use crate::salts::Salts;

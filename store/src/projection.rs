@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 
 use workflow::Entry;
 
-use crate::port::StoreError;
+use crate::error::StoreError;
 use crate::record::{EntryError, Record};
 
 pub use alerts::AlertRow;

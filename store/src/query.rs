@@ -8,7 +8,8 @@ use workflow::{
     RunView,
 };
 
-use crate::port::{ListPage, PageRequest, Store, StoreError};
+use crate::error::StoreError;
+use crate::port::{ListPage, PageRequest, Store};
 use crate::projection::{AlertRow, ExperimentRow, Exposure, IncidentRow, PlanRow, Table, TableRow};
 
 /// Typed reads of the projections. Lists are newest first; lists of one entity have at most [`PageRequest::MAX`] items.

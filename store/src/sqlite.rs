@@ -24,7 +24,8 @@ use rusqlite::Connection;
 use tokio::sync::{oneshot, watch};
 use workflow::{Digest, Draft};
 
-use crate::port::{AppendError, ListPage, PageRequest, Store, StoreError};
+use crate::error::StoreError;
+use crate::port::{AppendError, ListPage, PageRequest, Store};
 use crate::projection::{Row, Table};
 use crate::record::Record;
 use crate::salts::Salts;

@@ -12,7 +12,7 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-use crate::port::StoreError;
+use crate::error::StoreError;
 use crate::projection::{Table, project};
 use crate::record::Record;
 use crate::sqlite::{

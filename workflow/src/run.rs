@@ -1,6 +1,7 @@
 //! Runs: inputs, recorded events, effects, and the view folded from the events.
 
 mod event;
+mod status;
 mod view;
 
 use cluster::{Digest, Health, ObjectRef, ReadReply, Request, WriteReply};
@@ -16,7 +17,8 @@ use crate::plan::Plan;
 
 pub use cluster::ObjectQuery;
 pub use event::{Applied, Event, FleetEvent, Phase, lock_stream};
-pub use view::{EffectView, RunStatus, RunView, StepStatus, StepView};
+pub use status::{RunStatus, StepStatus};
+pub use view::{EffectView, RunView, StepView};
 
 /// Input of the executor.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,4 +1,5 @@
 use workflow::Features;
+use workflow::outcome::ObservationWindow;
 
 use super::*;
 use crate::testing::{chosen, config, decision_id, features, feedback, model, outcome, schema};

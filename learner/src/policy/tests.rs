@@ -3,6 +3,10 @@ use workflow::Estimate;
 use workflow::decision::Rejection;
 
 use super::*;
+use crate::first::FirstCandidate;
+use crate::greedy::Greedy;
+use crate::igw::Igw;
+use crate::policies::policy;
 
 fn id(n: u64) -> CandidateId {
     CandidateId::derive("2026-01-01T00:00:00Z".parse().unwrap(), "inc_test", n)

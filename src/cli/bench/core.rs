@@ -73,7 +73,7 @@ async fn remediated(
     seed: u64,
     history: Vec<workflow::PastExecution>,
 ) -> Result<(bootstrap::RunningEngine, Option<Instant>)> {
-    let start = crate::cli::start();
+    let start = crate::bootstrap::start();
     let prepared = scenario::prepare(
         &datasets::scenario("bad-image")?,
         &datasets::world("shop")?,
@@ -267,7 +267,7 @@ fn submit(round: u64, i: u64, steps: usize, catalogue: &Catalogue) -> RunInput {
 
 /// Returns the simulated minutes of the shop per second on one core, with one pod killed every five minutes.
 fn simulated_minutes_per_second() -> Result<f64> {
-    let start = crate::cli::start();
+    let start = crate::bootstrap::start();
     let mut world =
         World::with_naming(&datasets::world("shop")?, 1, start, simulator::Naming::Literal)?;
     let begun = Instant::now();

@@ -126,7 +126,7 @@ mod tests {
         for workloads in [10, 15, 40] {
             let file = scaled(&shop, workloads).unwrap();
             assert_eq!(file.spec.workloads.len(), workloads);
-            let start = crate::cli::start();
+            let start = crate::bootstrap::start();
             let mut world = World::new(&file, 1, start).unwrap();
             world.advance_fully(start + SignedDuration::from_mins(15));
             assert!(

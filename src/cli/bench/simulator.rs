@@ -10,7 +10,7 @@ use simulator::{Trace, World, WorldFile};
 
 use super::scaled_world::scaled;
 use super::{cpu_seconds, memory_bytes};
-use crate::cli::start;
+use crate::bootstrap::start;
 use crate::datasets;
 
 /// Number of workloads of each row; the shop itself has 15.

@@ -359,7 +359,7 @@ fn load_or_create_spec(args: &Args, dir: &DataDir) -> Result<SimulationSpec> {
         world: file.spec.world,
         seed,
         fault: Some(file.spec.family),
-        start: crate::cli::start(),
+        start: crate::bootstrap::start(),
     };
     spec.save(dir.path())?;
     Ok(spec)

@@ -23,7 +23,7 @@ use crate::{bootstrap, datasets};
 /// If an embedded file is invalid.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let begun = Instant::now();
-    let start = crate::cli::start();
+    let start = crate::bootstrap::start();
     let seed = args.seed.unwrap_or(SEED);
     let file = args.scenario(seed, 0)?;
     let prepared = scenario::prepare(&file, &datasets::world(&file.spec.world)?, seed, start)?;

@@ -5,7 +5,7 @@ use workflow::{Alert, Episode};
 
 use super::row::RowLinks;
 use super::{ProjectionTx, RowBody, Table};
-use crate::port::StoreError;
+use crate::error::StoreError;
 
 /// One alert episode. Status: `firing`, `resolved`, or `never-fired` (resolved before any firing delivery arrived).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

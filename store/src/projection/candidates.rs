@@ -2,7 +2,7 @@ use workflow::Candidate;
 
 use super::row::RowLinks;
 use super::{ProjectionTx, RowBody};
-use crate::port::StoreError;
+use crate::error::StoreError;
 
 pub(super) fn apply_candidates(
     tx: &mut ProjectionTx<'_>,

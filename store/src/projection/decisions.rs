@@ -2,7 +2,7 @@ use workflow::{Decision, Plan};
 
 use super::row::RowLinks;
 use super::{ProjectionTx, RowBody, Table};
-use crate::port::StoreError;
+use crate::error::StoreError;
 
 pub(super) fn apply_decision(
     tx: &mut ProjectionTx<'_>,

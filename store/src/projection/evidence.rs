@@ -2,7 +2,7 @@ use workflow::Evidence;
 
 use super::row::RowLinks;
 use super::{ProjectionTx, RowBody};
-use crate::port::StoreError;
+use crate::error::StoreError;
 
 pub(super) fn apply_evidence(
     tx: &mut ProjectionTx<'_>,

@@ -7,7 +7,7 @@ use workflow::id::{ExperimentId, IncidentId};
 
 use super::row::RowLinks;
 use super::{ProjectionTx, RowBody, Table};
-use crate::port::StoreError;
+use crate::error::StoreError;
 
 /// An experiment with its exposure counts. Status: `draft`, `running`, `stopped`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

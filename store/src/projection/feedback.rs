@@ -3,7 +3,7 @@ use workflow::feedback::Rating;
 
 use super::row::RowLinks;
 use super::{ProjectionTx, RowBody, Table};
-use crate::port::StoreError;
+use crate::error::StoreError;
 
 pub(super) fn apply_feedback(
     tx: &mut ProjectionTx<'_>,

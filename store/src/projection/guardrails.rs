@@ -2,7 +2,7 @@ use workflow::Guardrails;
 
 use super::row::RowLinks;
 use super::{ProjectionTx, RowBody};
-use crate::port::StoreError;
+use crate::error::StoreError;
 
 /// Adds one row per loaded version; the newest row is the active version.
 pub(super) fn apply_guardrails(

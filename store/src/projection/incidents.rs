@@ -6,7 +6,7 @@ use workflow::{Event, Incident, Outcome, Plan};
 
 use super::row::RowLinks;
 use super::{ProjectionTx, RowBody, Table};
-use crate::port::StoreError;
+use crate::error::StoreError;
 
 /// An incident with its latest plan, run and outcome. Status: `open`, `closed`, `merged`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -3,7 +3,7 @@ use workflow::outcome::OutcomeStatus;
 
 use super::row::RowLinks;
 use super::{ProjectionTx, RowBody};
-use crate::port::StoreError;
+use crate::error::StoreError;
 
 pub(super) fn apply_outcome(
     tx: &mut ProjectionTx<'_>,

@@ -4,7 +4,7 @@ use workflow::{Entry, Event, Plan, PlanState};
 
 use super::row::RowLinks;
 use super::{ProjectionTx, RowBody, Table};
-use crate::port::StoreError;
+use crate::error::StoreError;
 
 /// A plan with its review and its run. Status: that of [`PlanState`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -3,7 +3,7 @@ use workflow::{Event, RunStatus, RunView};
 
 use super::row::RowLinks;
 use super::{ProjectionTx, RowBody, Table};
-use crate::port::StoreError;
+use crate::error::StoreError;
 
 /// Folds one event into the view of its run, with the same fold that the executor uses.
 pub(super) fn apply_run(

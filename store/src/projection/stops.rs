@@ -3,7 +3,7 @@ use workflow::run::{FleetEvent, StopScope};
 
 use super::row::RowLinks;
 use super::{ProjectionTx, RowBody};
-use crate::port::StoreError;
+use crate::error::StoreError;
 
 /// Sets the row of the scope of a stop. Key: `global`, or the id of the run. Status: `stopped`, `cleared`.
 pub(super) fn apply_fleet(tx: &mut ProjectionTx<'_>, event: &FleetEvent) -> Result<(), StoreError> {

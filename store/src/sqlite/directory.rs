@@ -2,7 +2,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
 use std::path::Path;
 
-use crate::port::StoreError;
+use crate::error::StoreError;
 
 /// Name of the data file in the data directory.
 pub(crate) const DATA_FILE: &str = "chiron.db";

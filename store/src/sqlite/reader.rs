@@ -8,7 +8,8 @@ use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 use workflow::Digest;
 
 use super::schema::{COLUMNS, db_error, open_read_only};
-use crate::port::{ListPage, PageRequest, StoreError};
+use crate::error::StoreError;
+use crate::port::{ListPage, PageRequest};
 use crate::projection::{Row, RowBody, Table};
 use crate::record::Record;
 use crate::seal::{ChainHead, parse_blob_ref};

@@ -4,7 +4,7 @@ use rusqlite::{Connection, params};
 
 use super::reader;
 use super::schema::{COLUMNS, db_error};
-use crate::port::StoreError;
+use crate::error::StoreError;
 use crate::projection::{Row, Rows, Table};
 
 /// Maximum number of rows kept in the cache between commits.

@@ -3,7 +3,7 @@ use std::path::Path;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use super::directory::make_private;
-use crate::port::StoreError;
+use crate::error::StoreError;
 use crate::projection::Table;
 
 /// Version of the tables below and of the entries in them. Every change of either needs a new version; a new entry does not.

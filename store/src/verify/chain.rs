@@ -4,7 +4,7 @@ use rusqlite::Connection;
 use workflow::{Digest, Entry, canonical_json};
 
 use super::report::{IntegrityError, IntegrityReport};
-use crate::port::StoreError;
+use crate::error::StoreError;
 use crate::record::{ChainedColumns, Record, digest_of_columns, payload_digest};
 use crate::sqlite::{db_error, payload_text};
 

@@ -5,7 +5,7 @@ use rusqlite::{Connection, Rows};
 use workflow::Digest;
 
 use super::report::{IntegrityError, IntegrityReport};
-use crate::port::StoreError;
+use crate::error::StoreError;
 use crate::projection::Table;
 use crate::sqlite::{COLUMNS, StoredRow, db_error, stored_row};
 

@@ -28,24 +28,53 @@ pub const KEYWORDS: [&str; 15] = [
     "type",
 ];
 
-/// Checks `args` against the schema of `spec` and returns every mismatch as the path within the arguments (`target.name`,
-/// `ports[2]`) and a message, sorted by path.
+/// An argument that does not match its schema.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Mismatch {
+    /// Path within the arguments: `target.name`, `ports[2]`.
+    pub path: String,
+    /// What is expected, and what was found.
+    pub message: String,
+    /// What does not match.
+    pub part: MismatchPart,
+}
+
+/// The part of an argument that does not match.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum MismatchPart {
+    /// The name: the schema has no such argument.
+    Name,
+    /// The value, or its absence.
+    Value,
+}
+
+impl Mismatch {
+    fn value(path: impl Into<String>, message: String) -> Self {
+        Self { path: path.into(), message, part: MismatchPart::Value }
+    }
+
+    fn unknown(path: String, message: String) -> Self {
+        Self { path, message, part: MismatchPart::Name }
+    }
+}
+
+/// Checks `args` against the schema of `spec` and returns every mismatch, sorted by path.
 ///
 /// A string that contains a placeholder (`${{ … }}`) matches every schema, because its value is not known yet.
-pub fn check(spec: &ActionSpec, args: &Args) -> Vec<(String, String)> {
+pub fn check(spec: &ActionSpec, args: &Args) -> Vec<Mismatch> {
     let mut mismatches = Vec::new();
     check_object(&spec.parameters, args, "", &mut mismatches);
     mismatches.sort();
     mismatches
 }
 
-fn check_value(schema: &Value, value: &Value, path: &str, mismatches: &mut Vec<(String, String)>) {
+fn check_value(schema: &Value, value: &Value, path: &str, mismatches: &mut Vec<Mismatch>) {
     if value.as_str().is_some_and(|text| text.contains("${{")) {
         return;
     }
     if let Some(expected) = schema.get("type").filter(|expected| !is_of_type(expected, value)) {
-        mismatches.push((
-            path.into(),
+        mismatches.push(Mismatch::value(
+            path,
             format!("expected {}, found {}", type_name(expected), truncated(value)),
         ));
         return;
@@ -54,8 +83,8 @@ fn check_value(schema: &Value, value: &Value, path: &str, mismatches: &mut Vec<(
         schema.get("enum").and_then(Value::as_array).filter(|allowed| !allowed.contains(value))
     {
         let words: Vec<String> = allowed.iter().map(Value::to_string).collect();
-        mismatches.push((
-            path.into(),
+        mismatches.push(Mismatch::value(
+            path,
             format!("expected one of {}, found {}", words.join(", "), truncated(value)),
         ));
     }
@@ -80,7 +109,7 @@ fn check_object(
     schema: &Value,
     map: &Map<String, Value>,
     path: &str,
-    mismatches: &mut Vec<(String, String)>,
+    mismatches: &mut Vec<Mismatch>,
 ) {
     let child_path =
         |name: &str| if path.is_empty() { name.to_string() } else { format!("{path}.{name}") };
@@ -92,7 +121,7 @@ fn check_object(
         .filter_map(Value::as_str)
     {
         if !map.contains_key(name) {
-            mismatches.push((child_path(name), format!("`{name}` is missing")));
+            mismatches.push(Mismatch::value(child_path(name), format!("`{name}` is missing")));
         }
     }
     if let Some(minimum) = schema
@@ -100,8 +129,8 @@ fn check_object(
         .and_then(Value::as_u64)
         .filter(|minimum| (map.len() as u64) < *minimum)
     {
-        mismatches.push((
-            path.into(),
+        mismatches.push(Mismatch::value(
+            path,
             format!("expected at least {minimum} members, found {}", map.len()),
         ));
     }
@@ -112,7 +141,7 @@ fn check_object(
             (None, Some(Value::Bool(false))) => {
                 let names: Vec<&str> =
                     known.into_iter().flat_map(|known| known.keys().map(String::as_str)).collect();
-                mismatches.push((
+                mismatches.push(Mismatch::unknown(
                     child_path(name),
                     format!("unknown argument `{name}`; expected one of: {}", names.join(", ")),
                 ));
@@ -125,45 +154,49 @@ fn check_object(
     }
 }
 
-fn check_text(schema: &Value, text: &str, path: &str, mismatches: &mut Vec<(String, String)>) {
+fn check_text(schema: &Value, text: &str, path: &str, mismatches: &mut Vec<Mismatch>) {
     let length = text.chars().count() as u64;
     if let Some(minimum) =
         schema.get("minLength").and_then(Value::as_u64).filter(|minimum| length < *minimum)
     {
-        mismatches
-            .push((path.into(), format!("expected at least {minimum} characters, found {length}")));
+        mismatches.push(Mismatch::value(
+            path,
+            format!("expected at least {minimum} characters, found {length}"),
+        ));
     }
     if let Some(maximum) =
         schema.get("maxLength").and_then(Value::as_u64).filter(|maximum| length > *maximum)
     {
-        mismatches
-            .push((path.into(), format!("expected at most {maximum} characters, found {length}")));
+        mismatches.push(Mismatch::value(
+            path,
+            format!("expected at most {maximum} characters, found {length}"),
+        ));
     }
     if let Some(pattern) = schema.get("pattern").and_then(Value::as_str) {
         match Regex::new(pattern) {
             Ok(regex) if regex.is_match(text) => {}
-            Ok(_) => mismatches.push((
-                path.into(),
+            Ok(_) => mismatches.push(Mismatch::value(
+                path,
                 format!("{} does not match `{pattern}`", truncated(&text.into())),
             )),
-            Err(_) => mismatches.push((
-                path.into(),
+            Err(_) => mismatches.push(Mismatch::value(
+                path,
                 format!("the pattern `{pattern}` in the catalogue is invalid"),
             )),
         }
     }
 }
 
-fn check_number(schema: &Value, number: f64, path: &str, mismatches: &mut Vec<(String, String)>) {
+fn check_number(schema: &Value, number: f64, path: &str, mismatches: &mut Vec<Mismatch>) {
     if let Some(minimum) =
         schema.get("minimum").and_then(Value::as_f64).filter(|minimum| number < *minimum)
     {
-        mismatches.push((path.into(), format!("{number} is below the minimum {minimum}")));
+        mismatches.push(Mismatch::value(path, format!("{number} is below the minimum {minimum}")));
     }
     if let Some(maximum) =
         schema.get("maximum").and_then(Value::as_f64).filter(|maximum| number > *maximum)
     {
-        mismatches.push((path.into(), format!("{number} is above the maximum {maximum}")));
+        mismatches.push(Mismatch::value(path, format!("{number} is above the maximum {maximum}")));
     }
 }
 
@@ -218,7 +251,10 @@ mod tests {
     fn mismatches(schema: Value, value: Value) -> Vec<String> {
         let mut mismatches = Vec::new();
         check_value(&schema, &value, "", &mut mismatches);
-        mismatches.into_iter().map(|(path, message)| format!("{path}: {message}")).collect()
+        mismatches
+            .into_iter()
+            .map(|Mismatch { path, message, .. }| format!("{path}: {message}"))
+            .collect()
     }
 
     #[test]

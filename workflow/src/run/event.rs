@@ -4,13 +4,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::status::RunStatus;
 use super::{StopLevel, StopScope};
 use crate::alert::AlertStatus;
 use crate::expression::Truth;
 use crate::id::{EffectId, RunId};
 use crate::manifest::RetryOn;
 use crate::plan::Plan;
-use crate::run::RunStatus;
 
 /// A recorded change of one run. Live state and replayed state are folded from the same events.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

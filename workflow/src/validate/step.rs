@@ -8,7 +8,8 @@ use super::code::Code;
 use super::finding::{Finding, Location, MAX_FINDINGS, Path, truncated};
 use super::scope::Scope;
 use super::{graph, name, parameter, scalar};
-use crate::catalogue::{ActionSpec, Args, Catalogue, Reversibility, arguments};
+use crate::catalogue::arguments::{self, Mismatch, MismatchPart};
+use crate::catalogue::{ActionSpec, Args, Catalogue, Reversibility};
 use crate::condition::{Condition, MAX_READS, Read};
 use crate::duration::Duration;
 use crate::limits::Limits;
@@ -178,11 +179,13 @@ impl<'a> StepValidator<'a> {
     }
 
     fn arguments(&mut self, spec: &ActionSpec, args: &Args, path: &Path) {
-        for (field, message) in arguments::check(spec, args) {
-            let is_unknown = message.contains("unknown argument");
+        for Mismatch { path: field, message, part } in arguments::check(spec, args) {
             let message = format!("action `{}`: {message}", spec.name);
             let finding = Finding::error(Code::InvalidArgument, path.append(&field), message, "");
-            self.findings.push(if is_unknown { finding.at(Location::Key) } else { finding });
+            self.findings.push(match part {
+                MismatchPart::Name => finding.at(Location::Key),
+                MismatchPart::Value => finding,
+            });
         }
     }
 

@@ -320,12 +320,7 @@ fn output(reference: &ObjectRef, changed: bool, before: &Value, after: &Value) -
 }
 
 fn truncated(value: &Value) -> String {
-    let text = value.to_string();
-    if text.chars().count() <= 120 {
-        text
-    } else {
-        format!("{}…", text.chars().take(119).collect::<String>())
-    }
+    workflow::text::truncate(&value.to_string(), 120)
 }
 
 /// Appends one member to a JSON pointer, escaped per RFC 6901.

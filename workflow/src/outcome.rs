@@ -32,6 +32,18 @@ pub enum OutcomeStatus {
 }
 
 impl OutcomeStatus {
+    /// Returns the status as a filter of lists names it: `not-resolved`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Resolved => "resolved",
+            Self::ResolvedManually => "resolved-manually",
+            Self::NotResolved => "not-resolved",
+            Self::Recurred => "recurred",
+            Self::Worse => "worse",
+            Self::Unknown => "unknown",
+        }
+    }
+
     /// Returns whether the problem is solved, by the plan or by an operator.
     pub fn is_resolved(self) -> bool {
         match self {

@@ -1,5 +1,4 @@
 use workflow::PastExecution;
-use workflow::outcome::OutcomeStatus;
 
 use super::row::RowLinks;
 use super::{ProjectionTx, RowBody};
@@ -9,13 +8,6 @@ pub(super) fn apply_execution(
     tx: &mut ProjectionTx<'_>,
     execution: &PastExecution,
 ) -> Result<(), StoreError> {
-    let status = match execution.outcome {
-        OutcomeStatus::Resolved => "resolved",
-        OutcomeStatus::ResolvedManually => "resolved-manually",
-        OutcomeStatus::NotResolved => "not-resolved",
-        OutcomeStatus::Recurred => "recurred",
-        OutcomeStatus::Worse => "worse",
-        OutcomeStatus::Unknown => "unknown",
-    };
+    let status = execution.outcome.as_str();
     tx.upsert(&execution.id, status, RowLinks::default(), RowBody::Executions(execution.clone()))
 }

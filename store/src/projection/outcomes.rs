@@ -1,5 +1,4 @@
 use workflow::Outcome;
-use workflow::outcome::OutcomeStatus;
 
 use super::row::RowLinks;
 use super::{ProjectionTx, RowBody};
@@ -9,14 +8,7 @@ pub(super) fn apply_outcome(
     tx: &mut ProjectionTx<'_>,
     outcome: &Outcome,
 ) -> Result<(), StoreError> {
-    let status = match outcome.status {
-        OutcomeStatus::Resolved => "resolved",
-        OutcomeStatus::ResolvedManually => "resolved-manually",
-        OutcomeStatus::NotResolved => "not-resolved",
-        OutcomeStatus::Recurred => "recurred",
-        OutcomeStatus::Worse => "worse",
-        OutcomeStatus::Unknown => "unknown",
-    };
+    let status = outcome.status.as_str();
     let run = outcome.run.as_ref().map(ToString::to_string).unwrap_or_default();
     let links = RowLinks {
         incident: outcome.incident.as_str(),

@@ -36,7 +36,7 @@ pub use incident::{
     IncidentItem, IncidentResponse, IncidentState, SimilarExecutionItem, SimilarExecutionsResponse,
     SimilarStepItem,
 };
-pub use ingest::{AlertmanagerAlertItem, AlertmanagerRequest, IngestResponse};
+pub use ingest::{AlertmanagerRequest, IngestResponse};
 pub use learner::{ArmItem, LearnerResponse};
 pub use list::ListResponse;
 pub use manifest::ValidateManifestResponse;

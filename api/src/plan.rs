@@ -3,15 +3,14 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use workflow::decision::{DecisionMode, Rejection};
-use workflow::entry::Review;
 use workflow::feedback::Rating;
 use workflow::id::{
     CandidateId, DecisionId, EvidenceId, ExperimentId, FeedbackId, IncidentId, PlanId, RunId,
 };
 use workflow::plan::PlanStatus;
 use workflow::{
-    Difference, Digest, Estimate, Estimates, Features, ObjectRef, OptimizationReport, RunStatus,
-    Source, StepEstimate, Workflow,
+    Difference, Digest, Estimate, ObjectRef, OptimizationReport, Plan, PlanState, RunStatus,
+    StepEstimate,
 };
 
 /// A plan in a list.
@@ -50,52 +49,16 @@ pub struct PlanItem {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PlanResponse {
-    /// Id of the plan.
-    pub id: PlanId,
-    /// Digest of the content that runs; an approval names it.
-    pub digest: Digest,
-    /// Its incident.
-    pub incident: IncidentId,
-    /// The workflow, with all parameters filled in.
-    pub workflow: Workflow,
-    /// Objects that the plan may change.
-    pub targets: Vec<ObjectRef>,
-    /// Version of the guardrails under which the plan was verified.
-    pub guardrails_version: String,
-    /// The candidate from which the plan was made.
-    pub candidate: CandidateId,
-    /// Source of the candidate.
-    pub source: Source,
-    /// The decision that chose the candidate.
-    pub decision: DecisionId,
+    /// The plan.
+    #[serde(flatten)]
+    pub plan: Plan,
+    /// Its status, review and run.
+    #[serde(flatten)]
+    pub state: PlanState,
     /// Probability that the plan resolves the incident.
     pub confidence: Estimate,
     /// Estimates of the steps.
     pub steps: Vec<StepEstimate>,
-    /// All estimates, as at the time of the decision.
-    pub estimates: Estimates,
-    /// Features on which the estimates are based.
-    pub features: Features,
-    /// Why this plan was chosen, one sentence per line.
-    pub explanation: Vec<String>,
-    /// What the optimizer changed.
-    pub optimization: OptimizationReport,
-    /// Number of the attempt on the incident, from 1.
-    pub attempt: u32,
-    /// Reason why an operator must approve the plan; absent if no approval is needed.
-    pub needs_approval: Option<String>,
-    /// Time at which the plan was frozen.
-    pub created_at: Timestamp,
-    /// Status of the plan.
-    pub status: PlanStatus,
-    /// The latest approval or rejection.
-    pub review: Option<Review>,
-    /// Why the plan was withdrawn, if it was.
-    pub withdrawn: Option<String>,
-    /// Id of its run.
-    pub run: Option<RunId>,
-    /// Final status of its run.
-    pub ended: Option<RunStatus>,
 }
 
 /// A plan with the evidence, the candidates and the decision that led to it.

@@ -6,7 +6,6 @@ use api::{
     IncidentState, ListResponse, PlanItem, PlanResponse, RunItem, RunResponse,
 };
 use store::{AlertRow, ExperimentRow, IncidentRow, ListPage, PlanRow, Record};
-use workflow::plan::PlanState;
 use workflow::run::StopScope;
 use workflow::{EmergencyStop, Guardrails, Incident, RunView};
 
@@ -130,32 +129,9 @@ pub(crate) fn plan_item(row: &PlanRow) -> PlanItem {
 }
 
 pub(crate) fn plan(row: PlanRow) -> PlanResponse {
-    let PlanRow { plan, state: PlanState { status, review, withdrawn, run, ended } } = row;
-    PlanResponse {
-        id: plan.id,
-        digest: plan.digest,
-        incident: plan.incident,
-        workflow: plan.workflow,
-        targets: plan.targets,
-        guardrails_version: plan.guardrails_version,
-        candidate: plan.candidate,
-        source: plan.source,
-        decision: plan.decision,
-        confidence: plan.estimates.plan,
-        steps: plan.estimates.steps.clone(),
-        estimates: plan.estimates,
-        features: plan.features,
-        explanation: plan.explanation,
-        optimization: plan.optimization,
-        attempt: plan.attempt,
-        needs_approval: plan.needs_approval,
-        created_at: plan.created_at,
-        status,
-        review,
-        withdrawn,
-        run,
-        ended,
-    }
+    let PlanRow { plan, state } = row;
+    let (confidence, steps) = (plan.estimates.plan, plan.estimates.steps.clone());
+    PlanResponse { plan, state, confidence, steps }
 }
 
 pub(crate) fn run_item(view: &RunView) -> RunItem {

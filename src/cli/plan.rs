@@ -126,10 +126,10 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode> {
             let actor = known_actor(actor.as_deref());
             let body = CreatePlanRequest { incident: incident.clone(), actor };
             with_client(connection, async |client| {
-                let plan: PlanResponse = client.post("/plans", &body).await?;
-                client.print(&plan, |plan| {
+                let created: PlanResponse = client.post("/plans", &body).await?;
+                client.print(&created, |PlanResponse { plan, state, .. }| {
                     let next = client.next_command(&format!("plan explain {}", plan.id));
-                    format!("{}  {}\n{next}", plan.id, plan.status.as_str())
+                    format!("{}  {}\n{next}", plan.id, state.status.as_str())
                 })?;
                 Ok(ExitCode::SUCCESS)
             })
@@ -178,17 +178,17 @@ fn review(review: &Review, verb: &str) -> Result<ExitCode> {
         let path = format!("/plans/{}", encode_segment(&review.id));
         let digest = match &review.digest {
             Some(digest) => digest.clone(),
-            None => client.get::<PlanResponse>(&path).await?.digest.to_string(),
+            None => client.get::<PlanResponse>(&path).await?.plan.digest.to_string(),
         };
         let options = RequestOptions {
             if_match: Some(digest),
             ..RequestOptions::json(&review.reason.body())
         };
-        let plan: PlanResponse = client.post_with(&format!("{path}/{verb}"), options).await?;
-        client.print(&plan, |plan| {
+        let reviewed: PlanResponse = client.post_with(&format!("{path}/{verb}"), options).await?;
+        client.print(&reviewed, |PlanResponse { state, .. }| {
             let next =
-                plan.run.as_ref().map_or("run list".into(), |run| format!("run watch {run}"));
-            let status = plan.status.as_str();
+                state.run.as_ref().map_or("run list".into(), |run| format!("run watch {run}"));
+            let status = state.status.as_str();
             format!("{}  {status}\n{}", review.id, client.next_command(&next))
         })?;
         Ok(ExitCode::SUCCESS)

@@ -4,14 +4,15 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use api::{
-    AlertItem, AlertmanagerAlertItem, AlertmanagerRequest, ExperimentItem, GuardrailItem,
-    IncidentItem, ListResponse, OpenApiResponse, PlanItem, PlanResponse, RunItem,
+    AlertItem, AlertmanagerRequest, ExperimentItem, GuardrailItem, IncidentItem, ListResponse,
+    OpenApiResponse, PlanItem, PlanResponse, RunItem,
 };
 use futures::StreamExt as _;
 use jsonschema::Validator;
 use reqwest::Method;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use workflow::alertmanager::{Webhook, WebhookAlert};
 
 use crate::http_api::plan_for_approval;
 use crate::server_process::{HttpServer, wait_for_async};
@@ -214,20 +215,20 @@ fn is_omittable(path: &str, member: &str) -> bool {
 fn delivery() -> AlertmanagerRequest {
     let labels = [("alertname", "Ghost"), ("namespace", "nowhere"), ("deployment", "ghost")];
     let labels = labels.map(|(name, value)| (name.to_string(), value.to_string()));
-    let alert = AlertmanagerAlertItem {
+    let alert = WebhookAlert {
         status: "firing".into(),
         labels: labels.into(),
         starts_at: "2026-01-01T00:00:00Z".into(),
         ends_at: "0001-01-01T00:00:00Z".into(),
-        ..AlertmanagerAlertItem::default()
+        ..WebhookAlert::default()
     };
-    AlertmanagerRequest {
+    AlertmanagerRequest(Webhook {
         version: "4".into(),
         group_key: "{}".into(),
         status: "firing".into(),
         alerts: vec![alert],
-        ..AlertmanagerRequest::default()
-    }
+        ..Webhook::default()
+    })
 }
 
 #[tokio::test]
@@ -304,8 +305,8 @@ async fn live_responses_of_every_route_fit_the_openapi_document() {
     let rating = json!({"rating": "right", "comment": "correct", "actor": "ada"});
     let _: api::FeedbackResponse =
         checker.send(Call::post("/api/v1/plans/{id}/feedback", rating).of(plan), 201).await;
-    let review = |path, plan: &PlanResponse| Call {
-        if_match: Some(plan.digest.to_string()),
+    let review = |path, shown: &PlanResponse| Call {
+        if_match: Some(shown.plan.digest.to_string()),
         ..Call::post(path, why.clone())
     };
     // The stop keeps the run from ending before it is controlled.
@@ -316,7 +317,7 @@ async fn live_responses_of_every_route_fit_the_openapi_document() {
     assert_eq!(active.items.len(), 1);
     let call = review("/api/v1/plans/{id}/approve", &shown).of(plan);
     let approved: PlanResponse = checker.send(call, 200).await;
-    assert!(approved.review.is_some());
+    assert!(approved.state.review.is_some());
     let started = wait_for_async(TIMEOUT, "a run starts", async || {
         let runs: ListResponse<RunItem> = checker.server.read("/runs").await;
         runs.items.into_iter().next()

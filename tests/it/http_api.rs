@@ -143,7 +143,7 @@ async fn repeated_key_after_kill_returns_first_response() {
     let experiments: ListResponse<ExperimentItem> = server.read("/experiments").await;
     assert_eq!(experiments.items.len(), 1);
     let plan: PlanResponse = server.read(&format!("/plans/{id}")).await;
-    assert!(plan.review.as_ref().is_some_and(|review| review.is_approved), "{plan:#?}");
+    assert!(plan.state.review.as_ref().is_some_and(|review| review.is_approved), "{plan:#?}");
     assert_eq!(
         approve(&server, "approval-1").await,
         200,
@@ -178,9 +178,10 @@ async fn requested_plan_replaces_first_and_guardrails_are_listed() {
     let body = json!({"incident": first.incident, "actor": "ada"});
     let (status, second) = server.post("/plans", &body).await;
     let second: PlanResponse = serde_json::from_value(second).unwrap();
-    assert_eq!((status, &second.incident), (201, &first.incident), "{second:#?}");
-    assert_ne!(second.id, first.id);
-    let withdrawn: PlanResponse = server.read(&format!("/plans/{}", first.id)).await;
+    assert_eq!((status, &second.plan.incident), (201, &first.incident), "{second:#?}");
+    assert_ne!(second.plan.id, first.id);
+    let PlanResponse { state: withdrawn, .. } =
+        server.read::<PlanResponse>(&format!("/plans/{}", first.id)).await;
     assert_eq!(
         (withdrawn.status, withdrawn.withdrawn.as_deref()),
         (PlanStatus::Withdrawn, Some("ada requested another plan"))

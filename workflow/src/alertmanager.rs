@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use cluster::Digest;
 use jiff::{SignedDuration, Timestamp};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -18,7 +19,7 @@ use crate::limits::Limits;
 use crate::text::is_hidden;
 
 /// One delivery as sent by Alertmanager.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Webhook {
     /// Version of the format: `4`.
@@ -45,7 +46,7 @@ pub struct Webhook {
 }
 
 /// One alert of a delivery.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct WebhookAlert {
     /// `firing` or `resolved`.

@@ -135,7 +135,7 @@ pub struct OptimizationReport {
 }
 
 /// A frozen plan. Its digest covers the incident, the workflow, the targets and the version of the guardrails.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Plan {
     /// Id of the plan.

@@ -44,7 +44,7 @@ impl PlanStatus {
 }
 
 /// What became of a frozen plan.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PlanState {
     /// The status.

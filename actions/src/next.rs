@@ -19,9 +19,9 @@ pub enum Next {
         /// The preconditions under which the API server makes the change.
         preconditions: Preconditions,
     },
-    /// Wait for this duration: one [`Reply::Waited`].
+    /// Wait for this duration: one [`crate::Reply::Waited`].
     Wait(Duration),
-    /// Ask an operator for approval: one [`Reply::Approved`] once it is given.
+    /// Ask an operator for approval: one [`crate::Reply::Approved`] once it is given.
     RequestApproval(String),
     /// The action is done.
     Done {
